@@ -1,0 +1,133 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+/// Settings of every Swift target: one strict dialect for the whole package.
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+/// A kernel target compiles the sources of `Sources/KernelsSIMD` (through a symlink) for one instruction set.
+/// `-Ounchecked` removes the overflow and precondition traps that would keep the inner loops from vectorising;
+/// the doors of the kernels check their arguments once, in the caller.
+func kernelSettings(march: String, define: String) -> [SwiftSetting] {
+    strict + [.define(define), .unsafeFlags(["-Xcc", "-march=\(march)", "-Ounchecked", "-disable-cmo"])]
+}
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
+
+let systemLibraries: [Target] = [
+    .systemLibrary(name: "CZeroMQ", pkgConfig: "libzmq", providers: [.apt(["libzmq3-dev"])]),
+    .systemLibrary(name: "CHDF5", pkgConfig: "hdf5-serial", providers: [.apt(["libhdf5-dev"])]),
+    .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+]
+
+let shims: [Target] = [
+    // DCMTK behind a C header.
+    .target(
+        name: "CDICOM",
+        linkerSettings: [
+            .linkedLibrary("dcmjpeg"), .linkedLibrary("dcmjpls"), .linkedLibrary("dcmimage"),
+            .linkedLibrary("dcmimgle"), .linkedLibrary("dcmdata"), .linkedLibrary("ofstd"), .linkedLibrary("oflog"),
+        ]),
+    // libpng and libjpeg behind functions that return error codes: both report errors with longjmp.
+    .target(name: "CRaster", linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
+    // Linux calls that Swift cannot import: CPUID, memfd, futex, prctl, atomics on shared memory.
+    .target(name: "CSystem"),
+]
+
+let pure: [Target] = [
+    .target(name: "Diagnostics", swiftSettings: strict),
+    .target(name: "Numerics", swiftSettings: strict),
+    .target(name: "Reduction", swiftSettings: strict),
+    .target(name: "Kernels", dependencies: ["Numerics"], swiftSettings: strict),
+    .target(
+        name: "KernelsAVX2", dependencies: ["Kernels"],
+        swiftSettings: kernelSettings(march: "x86-64-v3", define: "AVX2")),
+    .target(
+        name: "KernelsAVX512", dependencies: ["Kernels"],
+        swiftSettings: kernelSettings(march: "x86-64-v4", define: "AVX512")),
+    .target(
+        name: "KernelSelection", dependencies: ["Diagnostics", "Kernels", "KernelsAVX2", "KernelsAVX512", "CSystem"],
+        swiftSettings: strict),
+    .target(name: "Graph", dependencies: ["Numerics", "Kernels", "Reduction"], swiftSettings: strict),
+    .target(name: "Networks", dependencies: ["Numerics", "Graph"], swiftSettings: strict),
+    .target(name: "Optimization", dependencies: ["Numerics", "Kernels"], swiftSettings: strict),
+    .target(name: "Sampling", dependencies: ["Numerics"], swiftSettings: strict),
+    .target(name: "Coordination", dependencies: ["Reduction", "Numerics"], swiftSettings: strict),
+]
+
+let libraries: [Target] = [
+    .target(
+        name: "Radiography", dependencies: ["Diagnostics", "Numerics", "CDICOM", "CRaster", "CZlib"],
+        swiftSettings: strict),
+    .target(name: "HDF5IO", dependencies: ["Diagnostics", "CHDF5"], swiftSettings: strict),
+    .target(
+        name: "Storage", dependencies: ["Diagnostics", "HDF5IO", "CCrypto", "CXXHash"], swiftSettings: strict),
+    .target(name: "Wire", dependencies: ["Coordination", "Reduction", protobuf], swiftSettings: strict),
+    .target(name: "Messaging", dependencies: ["Diagnostics", "CZeroMQ"], swiftSettings: strict),
+    .target(
+        name: "Collectives",
+        dependencies: ["Diagnostics", "Reduction", "Kernels", "Messaging", "CSystem", "CXXHash"],
+        swiftSettings: strict),
+    .target(name: "Configuration", dependencies: ["Diagnostics", yams], swiftSettings: strict),
+    .target(name: "Reporting", dependencies: ["Diagnostics", "Radiography", protobuf], swiftSettings: strict),
+    .target(
+        name: "Training",
+        dependencies: [
+            "Diagnostics", "Numerics", "Reduction", "Kernels", "KernelSelection", "Graph", "Networks", "Optimization",
+            "Sampling", "Radiography", "HDF5IO", "Storage", "Wire", "Messaging", "Collectives", "Coordination",
+            "Configuration", "Reporting", "CSystem",
+        ],
+        swiftSettings: strict),
+]
+
+let program: [Target] = [
+    .executableTarget(
+        name: "pleura",
+        dependencies: [
+            "Diagnostics", "Kernels", "KernelSelection", "Graph", "Networks", "Radiography", "Storage", "Messaging",
+            "Collectives", "Configuration", "Reporting", "Training", argumentParser,
+        ],
+        swiftSettings: strict)
+]
+
+/// Modules that have a test target of their own, `Tests/<Module>Tests`, with what it uses besides the module.
+let testDependencies: [(module: String, extra: [Target.Dependency])] = [
+    ("Numerics", []), ("Reduction", ["Numerics"]), ("Kernels", ["Numerics", "KernelSelection", "HDF5IO"]),
+    ("Graph", ["Kernels", "KernelSelection", "Numerics", "HDF5IO"]),
+    ("Networks", ["Graph", "Kernels", "KernelSelection", "Numerics", "Optimization", "HDF5IO"]),
+    ("Optimization", ["Kernels", "KernelSelection", "Numerics", "HDF5IO"]), ("Sampling", ["Numerics"]),
+    ("Coordination", ["Reduction", "Numerics"]), ("Radiography", ["Diagnostics", "Numerics"]),
+    ("HDF5IO", ["Diagnostics"]), ("Storage", ["Diagnostics", "HDF5IO"]),
+    ("Wire", ["Coordination", "Reduction"]), ("Messaging", ["Diagnostics"]),
+    ("Collectives", ["Diagnostics", "Reduction", "Messaging", "Kernels", "KernelSelection"]),
+    ("Configuration", ["Diagnostics"]), ("Reporting", ["Diagnostics", "Radiography"]),
+    ("Integration", ["Diagnostics", "Storage", "HDF5IO"]),
+]
+
+let tests: [Target] = testDependencies.map { entry in
+    let own: [Target.Dependency] = entry.module == "Integration" ? [] : [.init(stringLiteral: entry.module)]
+    return .testTarget(
+        name: "\(entry.module)Tests", dependencies: own + entry.extra, swiftSettings: strict)
+}
+
+let package = Package(
+    name: "pleura",
+    products: [.executable(name: "pleura", targets: ["pleura"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+    ],
+    targets: systemLibraries + shims + pure + libraries + program + tests,
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx17
+)

@@ -1,0 +1,2 @@
+#pragma once
+// Linux calls that Swift cannot import, each with its reason.

@@ -1,0 +1,74 @@
+/// The shape of a convolution without its batch: what the kernels, the packing of weights and the FLOP count share.
+///
+/// Cross-correlation as in PyTorch's `Conv2d`: output (y, x) reads input (y · stride - padding + ky · dilation, …);
+/// taps outside the image read zero.
+///
+/// **Storage layout of the weights**, also of their gradients and optimizer state:
+/// `[⌈outputChannels / 16⌉][kernelHeight][kernelWidth][inputChannels][16]`, output channels past the last are zero.
+/// A transposed convolution is the adjoint of a convolution: it uses the geometry of that convolution (whose input is
+/// the transposed one's output) with forward and backward exchanged, and PyTorch's weight `[in, out, kh, kw]` is that
+/// convolution's `[outputChannels, inputChannels, kh, kw]`.
+package struct ConvolutionGeometry: Hashable, Sendable {
+    package var inputChannels: Int
+    package var outputChannels: Int
+    package var kernelHeight: Int
+    package var kernelWidth: Int
+    package var stride: Int
+    package var padding: Int
+    package var dilation: Int
+
+    package init(
+        inputChannels: Int, outputChannels: Int, kernelHeight: Int, kernelWidth: Int, stride: Int = 1,
+        padding: Int = 0, dilation: Int = 1
+    ) {
+        self.inputChannels = inputChannels
+        self.outputChannels = outputChannels
+        self.kernelHeight = kernelHeight
+        self.kernelWidth = kernelWidth
+        self.stride = stride
+        self.padding = padding
+        self.dilation = dilation
+    }
+
+    /// Channels of a block of the storage layout.
+    package static let lanes = 16
+
+    package var taps: Int { kernelHeight * kernelWidth }
+
+    /// Elements of the weights in the storage layout.
+    package var storageCount: Int {
+        Self.blocks(outputChannels) * taps * inputChannels * Self.lanes
+    }
+
+    /// Elements of the weights in the transposed layout, which the backward pass to the input reads:
+    /// `[⌈inputChannels / 16⌉][kernelHeight][kernelWidth][outputChannels][16]`.
+    package var transposedCount: Int {
+        Self.blocks(inputChannels) * taps * outputChannels * Self.lanes
+    }
+
+    package static func blocks(_ channels: Int) -> Int { (channels + lanes - 1) / lanes }
+
+    /// Height of the output for an input of `height` rows; 0 or less where the kernel does not fit.
+    package func outputHeight(_ height: Int) -> Int {
+        (height + 2 * padding - dilation * (kernelHeight - 1) - 1) / stride + 1
+    }
+
+    /// Width of the output for an input of `width` columns.
+    package func outputWidth(_ width: Int) -> Int {
+        (width + 2 * padding - dilation * (kernelWidth - 1) - 1) / stride + 1
+    }
+
+    /// Index into the storage layout of the weight that PyTorch calls `[output, input, ky, kx]`.
+    package func storageIndex(output: Int, input: Int, ky: Int, kx: Int) -> Int {
+        let block = output / Self.lanes
+        return (((block * kernelHeight + ky) * kernelWidth + kx) * inputChannels + input) * Self.lanes
+            + output % Self.lanes
+    }
+
+    /// Index into the transposed layout of the weight that PyTorch calls `[output, input, ky, kx]`.
+    package func transposedIndex(output: Int, input: Int, ky: Int, kx: Int) -> Int {
+        let block = input / Self.lanes
+        return (((block * kernelHeight + ky) * kernelWidth + kx) * outputChannels + output) * Self.lanes
+            + input % Self.lanes
+    }
+}

@@ -1,0 +1,318 @@
+/// The kernels of one instruction set: every operation that a step is made of, as functions over unsafe memory.
+///
+/// One table for each variant: `KernelTable.reference` (scalar, the definition), and those of `KernelsAVX2` and
+/// `KernelsAVX512`. All give the same bits: the order of each reduction is written here and is part of the contract.
+/// Kernels allocate nothing, throw nothing, start nothing and check nothing: the graph has checked the shapes once.
+///
+/// Terms of the contracts: *fma chain* is acc ← fma(a, b, acc) in the order given. A *pixel block* is 64 consecutive
+/// pixels of a tensor, counted over (image, row, column) from 0, the last one short. A *block sum* of a quantity over
+/// pixels is: within each pixel block one `Float` accumulator, from 0, pixels ascending; the blocks' sums converted to
+/// `Double` and added in block order. `accumulate` means: the result r is added to what the destination held, d ← d + r.
+/// Denormals are kept everywhere.
+package struct KernelTable: Sendable {
+    /// "reference", "avx2" or "avx512", as logs and benchmarks print it.
+    package var name: String
+
+    // MARK: Convolutions
+
+    /// y ← x ⋆ weights + bias, clamped below at 0 where `relu`.
+    ///
+    /// An element is the fma chain over (ky, kx, input channel) ascending from 0, with zeros for taps outside the
+    /// image; then + bias, then max(0, ·). Weights in the storage layout; bias `[outputChannels]` or nil.
+    package var convolution:
+        @Sendable (
+            _ x: TensorView, _ weights: UnsafePointer<Float>, _ bias: UnsafePointer<Float>?, _ y: TensorView,
+            _ geometry: ConvolutionGeometry, _ relu: Bool
+        ) -> Void
+
+    /// dx ← gradient of the convolution to its input; also the forward pass of a transposed convolution.
+    ///
+    /// An element is the fma chain over (ky, kx, output channel) ascending, over the taps that reach it and that lie
+    /// inside dy; then + bias, then relu. Weights in the transposed layout; bias `[inputChannels]` or nil.
+    package var convolutionBackwardInput:
+        @Sendable (
+            _ dy: TensorView, _ transposedWeights: UnsafePointer<Float>, _ bias: UnsafePointer<Float>?,
+            _ dx: TensorView, _ geometry: ConvolutionGeometry, _ relu: Bool, _ accumulate: Bool
+        ) -> Void
+
+    /// dw ← gradient of the convolution to its weights, in the storage layout (lanes past the channels are zero).
+    ///
+    /// Output rows, counted over (image, row), are grouped in runs of ⌈128 / output width⌉ rows (a run does not cross
+    /// images). An element is: for each run the fma chain over its output pixels ascending from 0, skipping taps
+    /// outside the image; the runs' sums added in order from 0.
+    package var convolutionBackwardWeights:
+        @Sendable (
+            _ x: TensorView, _ dy: TensorView, _ dw: UnsafeMutablePointer<Float>, _ geometry: ConvolutionGeometry
+        ) -> Void
+
+    /// Storage layout → transposed layout, lanes past the channels zero.
+    package var transposeWeights:
+        @Sendable (
+            _ weights: UnsafePointer<Float>, _ transposed: UnsafeMutablePointer<Float>,
+            _ geometry: ConvolutionGeometry
+        ) -> Void
+
+    /// sums[c] ← block sum of x over all pixels, rounded to `Float`: the gradient of a bias.
+    package var channelSums: @Sendable (_ x: TensorView, _ sums: UnsafeMutablePointer<Float>) -> Void
+
+    // MARK: Batch normalisation
+
+    /// mean[c], variance[c] (biased) of x over all pixels.
+    ///
+    /// Each pixel block gives its `Float` mean (sum / count) and Σ(x - mean)² (fma chain), pixels ascending; blocks
+    /// are combined in order in `Double` by Chan's formula, and rounded at the end.
+    package var batchStatistics:
+        @Sendable (_ x: TensorView, _ mean: UnsafeMutablePointer<Float>, _ variance: UnsafeMutablePointer<Float>) ->
+            Void
+
+    /// y ← fma(x, scale[c], shift[c]) (+ residual), clamped below at 0 where `relu`. y may be x.
+    package var scaleShift:
+        @Sendable (
+            _ x: TensorView, _ scale: UnsafePointer<Float>, _ shift: UnsafePointer<Float>, _ residual: TensorView?,
+            _ y: TensorView, _ relu: Bool
+        ) -> Void
+
+    /// With g = dy where y > 0 or y is nil, else 0: dBeta[c] ← block sum of g; dGamma[c] ← block sum of
+    /// g · ((x - mean[c]) · inverseDeviation[c]), the products added by fma; both rounded to `Float`.
+    package var batchNormBackwardSums:
+        @Sendable (
+            _ x: TensorView, _ dy: TensorView, _ y: TensorView?, _ mean: UnsafePointer<Float>,
+            _ inverseDeviation: UnsafePointer<Float>, _ dGamma: UnsafeMutablePointer<Float>,
+            _ dBeta: UnsafeMutablePointer<Float>
+        ) -> Void
+
+    /// With g as above: dx ← fma(a[c], g, fma(b[c], x, c[c])); residualGradient ← g, or += g where
+    /// `accumulateResidual`. dx may be dy. Where `accumulate`, dx gets dx + that.
+    package var batchNormBackward:
+        @Sendable (
+            _ x: TensorView, _ dy: TensorView, _ y: TensorView?, _ a: UnsafePointer<Float>,
+            _ b: UnsafePointer<Float>, _ c: UnsafePointer<Float>, _ dx: TensorView, _ accumulate: Bool,
+            _ residualGradient: TensorView?, _ accumulateResidual: Bool
+        ) -> Void
+
+    // MARK: Pointwise
+
+    /// y ← max(0, x); NaN stays NaN. y may be x.
+    package var relu: @Sendable (_ x: TensorView, _ y: TensorView) -> Void
+    /// dx ← dy where y > 0, else 0. dx may be dy.
+    package var reluBackward:
+        @Sendable (_ y: TensorView, _ dy: TensorView, _ dx: TensorView, _ accumulate: Bool) -> Void
+    /// y ← 1 / (1 + e⁻ˣ).
+    package var sigmoid: @Sendable (_ x: TensorView, _ y: TensorView) -> Void
+    /// dx ← dy · (y · (1 - y)).
+    package var sigmoidBackward:
+        @Sendable (_ y: TensorView, _ dy: TensorView, _ dx: TensorView, _ accumulate: Bool) -> Void
+    /// y ← a + b, clamped below at 0 where `relu`. y may be a or b.
+    package var add: @Sendable (_ a: TensorView, _ b: TensorView, _ y: TensorView, _ relu: Bool) -> Void
+    /// y ← x, or y + x where `accumulate`: concatenation and the sums of gradients.
+    package var copy: @Sendable (_ x: TensorView, _ y: TensorView, _ accumulate: Bool) -> Void
+    /// y ← value.
+    package var fill: @Sendable (_ y: TensorView, _ value: Float) -> Void
+    /// y ← x · m / keep, with m = 1 where word i of the Philox sequence (`seed`, dropout, `step`, `position`) is below
+    /// `threshold` = keep · 2³² and i = `firstWord` + pixel · channels + channel. Forward and backward are the same.
+    package var dropout:
+        @Sendable (
+            _ x: TensorView, _ y: TensorView, _ keep: Float, _ threshold: UInt32, _ key: DropoutKey,
+            _ accumulate: Bool
+        ) -> Void
+
+    // MARK: Resampling
+
+    /// y ← maximum over the window; `taps` (a byte for each element of y, NHWC dense) records ky · size + kx of the
+    /// first maximum in that order. NaN wins. Taps outside the image take no part.
+    package var maxPool:
+        @Sendable (_ x: TensorView, _ y: TensorView, _ taps: UnsafeMutablePointer<UInt8>, _ window: PoolingWindow) ->
+            Void
+    /// dx ← sum of dy over the windows whose maximum the element was, windows ascending by (row, column), from 0.
+    package var maxPoolBackward:
+        @Sendable (
+            _ dy: TensorView, _ taps: UnsafePointer<UInt8>, _ dx: TensorView, _ window: PoolingWindow,
+            _ accumulate: Bool
+        ) -> Void
+    /// y[n, 0, 0, c] ← mean over the image: pixel blocks restart at each image; block sum / count in `Double`, rounded.
+    package var globalAveragePool: @Sendable (_ x: TensorView, _ y: TensorView) -> Void
+    /// dx ← dy[n, 0, 0, c] · (1 / count).
+    package var globalAveragePoolBackward: @Sendable (_ dy: TensorView, _ dx: TensorView, _ accumulate: Bool) -> Void
+    /// y(n, i, j) ← x(n, i / factor, j / factor).
+    package var upsampleNearest: @Sendable (_ x: TensorView, _ y: TensorView, _ factor: Int) -> Void
+    /// dx ← sum over the factor² elements, rows then columns ascending, from the first.
+    package var upsampleNearestBackward:
+        @Sendable (_ dy: TensorView, _ dx: TensorView, _ factor: Int, _ accumulate: Bool) -> Void
+    /// y ← bilinear resampling of x to y's size, PyTorch's `interpolate` without a scale factor. With source
+    /// coordinates and weights in `Float` as `BilinearAxis` computes them: rows first (top + (bottom - top) · t by
+    /// fma), then columns.
+    package var upsampleBilinear: @Sendable (_ x: TensorView, _ y: TensorView, _ alignCorners: Bool) -> Void
+    /// dx ← the adjoint: contributions added from 0 in the order of y's elements, each as `BilinearAxis` weighs it.
+    package var upsampleBilinearBackward:
+        @Sendable (_ dy: TensorView, _ dx: TensorView, _ alignCorners: Bool, _ accumulate: Bool) -> Void
+
+    // MARK: Losses
+
+    /// For each image the `LossSums` of logits against targets (0...1), one channel: within each run of 64 pixels of
+    /// the image `Float` accumulators from 0, ascending; runs added in order in `Double`.
+    package var lossSums:
+        @Sendable (
+            _ logits: TensorView, _ targets: TensorView, _ focalGamma: Float,
+            _ sums: UnsafeMutablePointer<LossSums>
+        ) -> Void
+    /// dlogits ← c.cross · (p - t) + (c.target · t + c.probability · p + c.constant) · p(1 - p) + c.focal · focal′, with
+    /// p = sigmoid(logit), t = target and `c` the image's coefficients.
+    package var lossGradient:
+        @Sendable (
+            _ logits: TensorView, _ targets: TensorView, _ focalGamma: Float,
+            _ coefficients: UnsafePointer<LossCoefficients>, _ dlogits: TensorView
+        ) -> Void
+
+    // MARK: Vectors: sums and optimizers
+
+    /// a[i] ← a[i] + b[i].
+    package var addVectors:
+        @Sendable (_ a: UnsafeMutablePointer<Float>, _ b: UnsafePointer<Float>, _ count: Int) -> Void
+    /// y[i] ← a[i] + b[i].
+    package var sumVectors:
+        @Sendable (
+            _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>, _ count: Int
+        ) -> Void
+    /// Σ x² over at most 65,536 elements: 16 `Double` lanes, lane i mod 16, fma chain ascending; the lanes added in
+    /// order. Callers add the blocks of a longer vector in order.
+    package var sumOfSquares: @Sendable (_ x: UnsafePointer<Float>, _ count: Int) -> Double
+    /// One step of SGD over `count` elements, with g = gradient · gradientScale (+ weightDecay · w by fma); see
+    /// `SGDStep`.
+    package var sgd:
+        @Sendable (
+            _ w: UnsafeMutablePointer<Float>, _ gradient: UnsafePointer<Float>,
+            _ momentum: UnsafeMutablePointer<Float>, _ count: Int, _ step: SGDStep
+        ) -> Void
+    /// One step of Adam or AdamW over `count` elements; see `AdamStep`.
+    package var adam:
+        @Sendable (
+            _ w: UnsafeMutablePointer<Float>, _ gradient: UnsafePointer<Float>, _ m: UnsafeMutablePointer<Float>,
+            _ v: UnsafeMutablePointer<Float>, _ count: Int, _ step: AdamStep
+        ) -> Void
+    /// average[i] ← fma(w[i] - average[i], weight, average[i]): exponential moving average of weights.
+    package var movingAverage:
+        @Sendable (
+            _ average: UnsafeMutablePointer<Float>, _ w: UnsafePointer<Float>, _ weight: Float, _ count: Int
+        ) -> Void
+}
+
+/// The random numbers of one dropout operator in one microbatch.
+package struct DropoutKey: Hashable, Sendable {
+    package var seed: UInt64
+    package var step: UInt32
+    /// The microbatch's index in its global batch.
+    package var position: UInt32
+    /// The first word of the sequence that this operator uses: operators of one graph use disjoint words.
+    package var firstWord: Int
+
+    package init(seed: UInt64, step: UInt32, position: UInt32, firstWord: Int) {
+        self.seed = seed
+        self.step = step
+        self.position = position
+        self.firstWord = firstWord
+    }
+}
+
+/// A square pooling window.
+package struct PoolingWindow: Hashable, Sendable {
+    package var size: Int
+    package var stride: Int
+    package var padding: Int
+
+    package init(size: Int, stride: Int, padding: Int = 0) {
+        self.size = size
+        self.stride = stride
+        self.padding = padding
+    }
+
+    /// Rows or columns of the output for an input of `extent` (floor mode).
+    package func outputExtent(_ extent: Int) -> Int { (extent + 2 * padding - size) / stride + 1 }
+}
+
+/// The sums over one image from which every segmentation loss is made; p = sigmoid(logit), t = target.
+package struct LossSums: Hashable, Sendable {
+    /// Σ max(x, 0) - x·t + log(1 + e^-|x|): binary cross-entropy on logits x.
+    package var crossEntropy: Double = 0
+    /// Σ -(1 - q)^γ log q with q = p where t ≥ 0.5, else 1 - p.
+    package var focal: Double = 0
+    package var probability: Double = 0
+    package var target: Double = 0
+    /// Σ p·t.
+    package var intersection: Double = 0
+    /// Σ p².
+    package var squaredProbability: Double = 0
+    /// Σ t².
+    package var squaredTarget: Double = 0
+
+    package init() {}
+}
+
+/// The coefficients of `KernelTable.lossGradient` for one image.
+package struct LossCoefficients: Hashable, Sendable {
+    package var cross: Float = 0
+    package var target: Float = 0
+    package var probability: Float = 0
+    package var constant: Float = 0
+    package var focal: Float = 0
+
+    package init() {}
+}
+
+/// One step of SGD, all values as the coordinator sent them.
+///
+/// g ← fma(weightDecay, w, gradient · gradientScale); where momentum ≠ 0: buffer ← g in the first step, else
+/// fma(momentum, buffer, g); g ← buffer, or fma(momentum, buffer, g) with Nesterov;
+/// w ← fma(-learningRate, g, w).
+package struct SGDStep: Hashable, Sendable {
+    package var learningRate: Float
+    package var momentum: Float
+    package var weightDecay: Float
+    package var nesterov: Bool
+    package var firstStep: Bool
+    package var gradientScale: Float
+
+    package init(
+        learningRate: Float, momentum: Float, weightDecay: Float, nesterov: Bool, firstStep: Bool,
+        gradientScale: Float
+    ) {
+        self.learningRate = learningRate
+        self.momentum = momentum
+        self.weightDecay = weightDecay
+        self.nesterov = nesterov
+        self.firstStep = firstStep
+        self.gradientScale = gradientScale
+    }
+}
+
+/// One step of Adam, in the order of PyTorch's single-tensor implementation.
+///
+/// w ← w · decay (AdamW; 1 for Adam); g ← fma(weightDecay, w, gradient · gradientScale) (Adam's L2 term; 0 for
+/// AdamW); m ← fma(g - m, oneMinusBeta1, m); v ← fma(g · oneMinusBeta2, g, v · beta2);
+/// w ← fma(-stepSize, m / (√v / rootCorrection2 + epsilon), w), with stepSize = learningRate / (1 - β₁ᵗ) and
+/// rootCorrection2 = √(1 - β₂ᵗ), both computed in `Double` by the coordinator and rounded once.
+package struct AdamStep: Hashable, Sendable {
+    package var stepSize: Float
+    package var oneMinusBeta1: Float
+    package var beta2: Float
+    package var oneMinusBeta2: Float
+    package var epsilon: Float
+    package var rootCorrection2: Float
+    package var weightDecay: Float
+    package var decay: Float
+    package var gradientScale: Float
+
+    package init(
+        stepSize: Float, oneMinusBeta1: Float, beta2: Float, oneMinusBeta2: Float, epsilon: Float,
+        rootCorrection2: Float, weightDecay: Float, decay: Float, gradientScale: Float
+    ) {
+        self.stepSize = stepSize
+        self.oneMinusBeta1 = oneMinusBeta1
+        self.beta2 = beta2
+        self.oneMinusBeta2 = oneMinusBeta2
+        self.epsilon = epsilon
+        self.rootCorrection2 = rootCorrection2
+        self.weightDecay = weightDecay
+        self.decay = decay
+        self.gradientScale = gradientScale
+    }
+}
