@@ -71,4 +71,7 @@ package struct ConvolutionGeometry: Hashable, Sendable {
         return (((block * kernelHeight + ky) * kernelWidth + kx) * outputChannels + output) * Self.lanes
             + input % Self.lanes
     }
+
+    /// Output rows of one run of `KernelTable.convolutionBackwardWeights`: as many as hold at least 128 pixels.
+    package func rowsPerRun(outputWidth: Int) -> Int { max(1, (128 + outputWidth - 1) / max(1, outputWidth)) }
 }

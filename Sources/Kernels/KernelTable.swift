@@ -59,8 +59,9 @@ package struct KernelTable: Sendable {
 
     /// mean[c], variance[c] (biased) of x over all pixels.
     ///
-    /// Each pixel block gives its `Float` mean (sum / count) and Σ(x - mean)² (fma chain), pixels ascending; blocks
-    /// are combined in order in `Double` by Chan's formula, and rounded at the end.
+    /// With shift[c] = the `Float` mean (sum / count) of the first pixel block and d = x - shift: D = block sum of d,
+    /// Q = block sum of d² (by fma), both kept in `Double`; mean = shift + D / N, variance = max(0, Q / N - (D / N)²),
+    /// rounded at the end.
     package var batchStatistics:
         @Sendable (_ x: TensorView, _ mean: UnsafeMutablePointer<Float>, _ variance: UnsafeMutablePointer<Float>) ->
             Void
@@ -148,8 +149,9 @@ package struct KernelTable: Sendable {
 
     // MARK: Losses
 
-    /// For each image the `LossSums` of logits against targets (0...1), one channel: within each run of 64 pixels of
-    /// the image `Float` accumulators from 0, ascending; runs added in order in `Double`.
+    /// For each image the `LossSums` of logits against targets (0...1), one channel. Pixels of an image are taken in
+    /// runs of 1,024; in a run pixel i adds to `Float` lane i mod 16, ascending from 0 (products by fma); at its end
+    /// the lanes are added, in order, to the image's sum in `Double`.
     package var lossSums:
         @Sendable (
             _ logits: TensorView, _ targets: TensorView, _ focalGamma: Float,

@@ -1,0 +1,57 @@
+import Numerics
+
+extension Reference {
+    private static func forEach(_ view: TensorView, _ body: (_ pixel: Int, _ channel: Int) -> Void) {
+        for pixel in 0..<view.pixels {
+            for channel in 0..<view.channels { body(pixel, channel) }
+        }
+    }
+
+    @Sendable static func relu(x: TensorView, y: TensorView) {
+        forEach(x) { pixel, c in y.pixel(pixel)[c] = clampBelow(x.pixel(pixel)[c]) }
+    }
+
+    @Sendable static func reluBackward(y: TensorView, dy: TensorView, dx: TensorView, accumulate: Bool) {
+        forEach(y) { pixel, c in
+            let g = y.pixel(pixel)[c] > 0 ? dy.pixel(pixel)[c] : 0
+            store(g, at: dx.pixel(pixel) + c, accumulate: accumulate)
+        }
+    }
+
+    @Sendable static func sigmoid(x: TensorView, y: TensorView) {
+        forEach(x) { pixel, c in y.pixel(pixel)[c] = ScalarMath.sigmoid(x.pixel(pixel)[c]) }
+    }
+
+    @Sendable static func sigmoidBackward(y: TensorView, dy: TensorView, dx: TensorView, accumulate: Bool) {
+        forEach(y) { pixel, c in
+            let p = y.pixel(pixel)[c]
+            store(dy.pixel(pixel)[c] * (p * (1 - p)), at: dx.pixel(pixel) + c, accumulate: accumulate)
+        }
+    }
+
+    @Sendable static func add(a: TensorView, b: TensorView, y: TensorView, relu: Bool) {
+        forEach(a) { pixel, c in
+            let sum = a.pixel(pixel)[c] + b.pixel(pixel)[c]
+            y.pixel(pixel)[c] = relu ? clampBelow(sum) : sum
+        }
+    }
+
+    @Sendable static func copy(x: TensorView, y: TensorView, accumulate: Bool) {
+        forEach(x) { pixel, c in store(x.pixel(pixel)[c], at: y.pixel(pixel) + c, accumulate: accumulate) }
+    }
+
+    @Sendable static func fill(y: TensorView, value: Float) {
+        forEach(y) { pixel, c in y.pixel(pixel)[c] = value }
+    }
+
+    @Sendable static func dropout(
+        x: TensorView, y: TensorView, keep: Float, threshold: UInt32, key: DropoutKey, accumulate: Bool
+    ) {
+        let sequence = RandomSequence(
+            seed: key.seed, purpose: .dropout, epoch: key.step, position: key.position)
+        forEach(x) { pixel, c in
+            let word = sequence.word(key.firstWord + pixel * x.channels + c)
+            store(word < threshold ? x.pixel(pixel)[c] / keep : 0, at: y.pixel(pixel) + c, accumulate: accumulate)
+        }
+    }
+}
