@@ -6,5 +6,14 @@ struct Pleura: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pleura",
         abstract: "Trains pneumothorax segmenters on chest radiographs across many worker processes.",
-        subcommands: [])
+        subcommands: [Bench.self]
+    )
+}
+
+/// `pleura bench`: the benchmarks.
+struct Bench: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Measures this machine and this program.",
+        subcommands: [BenchKernelsCommand.self]
+    )
 }
