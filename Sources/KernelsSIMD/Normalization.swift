@@ -37,6 +37,20 @@ func widen(_ value: Lanes, into sums: UnsafeMutablePointer<Double>) {
     }
 }
 
+@inline(__always)
+func widen(_ values: (Lanes, Lanes, Lanes, Lanes), into sums: UnsafeMutablePointer<Double>) {
+    widen(values.0, into: sums)
+    widen(values.1, into: sums + 16)
+    widen(values.2, into: sums + 32)
+    widen(values.3, into: sums + 48)
+}
+
+@inline(__always)
+func addDeviation(_ d: Lanes, _ sum: inout Lanes, _ square: inout Lanes) {
+    sum += d
+    square = fma(d, d, square)
+}
+
 @Sendable func channelSums(x: TensorView, sums: UnsafeMutablePointer<Float>) {
     forEachGroup(x.channels) { first, count, total, _ in
         blockSums(x.pixels, count, total) { pixel, channel in load(x.base + pixel * x.pixelStride + first + channel) }
@@ -94,23 +108,50 @@ func blockSums(
             }
             shift /= Lanes(repeating: Float(firstBlock))
             storeLanes(shift, mean + first + channel, channels - channel)
-            var start = 0
-            while start < pixels {
-                let last = min(start + pixelBlock, pixels)
-                var sum = Lanes(repeating: 0)
-                var square = Lanes(repeating: 0)
-                pixel = start
+            channel += 16
+        }
+        var start = 0
+        while start < pixels {
+            let last = min(start + pixelBlock, pixels)
+            channel = 0
+            // Four registers of channels at once read whole runs of memory.
+            while channel + 64 <= channels {
+                let base = x.base + first + channel
+                let shift = (
+                    load(mean + first + channel), load(mean + first + channel + 16),
+                    load(mean + first + channel + 32), load(mean + first + channel + 48)
+                )
+                let zero = Lanes(repeating: 0)
+                var sum = (zero, zero, zero, zero)
+                var square = (zero, zero, zero, zero)
+                var pixel = start
                 while pixel < last {
-                    let d = load(base + pixel * x.pixelStride) - shift
-                    sum += d
-                    square = fma(d, d, square)
+                    let place = base + pixel * x.pixelStride
+                    addDeviation(load(place) - shift.0, &sum.0, &square.0)
+                    addDeviation(load(place + 16) - shift.1, &sum.1, &square.1)
+                    addDeviation(load(place + 32) - shift.2, &sum.2, &square.2)
+                    addDeviation(load(place + 48) - shift.3, &sum.3, &square.3)
                     pixel += 1
                 }
                 widen(sum, into: sums + channel)
                 widen(square, into: squares + channel)
-                start = last
+                channel += 64
             }
-            channel += 16
+            while channel < channels {
+                let base = x.base + first + channel
+                let shift = load(mean + first + channel)
+                var sum = Lanes(repeating: 0)
+                var square = Lanes(repeating: 0)
+                var pixel = start
+                while pixel < last {
+                    addDeviation(load(base + pixel * x.pixelStride) - shift, &sum, &square)
+                    pixel += 1
+                }
+                widen(sum, into: sums + channel)
+                widen(square, into: squares + channel)
+                channel += 16
+            }
+            start = last
         }
         channel = 0
         while channel < channels {
@@ -151,13 +192,60 @@ func blockSums(
     let pixels = x.pixels
     forEachGroup(x.channels) { first, channels, gammas, betas in
         var channel = 0
-        while channel < channels {
-            let place = first + channel
-            let center = load(mean + place)
-            let inverse = load(inverseDeviation + place)
-            var start = 0
-            while start < pixels {
-                let last = min(start + pixelBlock, pixels)
+        var start = 0
+        while start < pixels {
+            let last = min(start + pixelBlock, pixels)
+            channel = 0
+            while channel + 64 <= channels {
+                let place = first + channel
+                let zero = Lanes(repeating: 0)
+                var gamma = (zero, zero, zero, zero)
+                var beta = (zero, zero, zero, zero)
+                let center = (
+                    load(mean + place), load(mean + place + 16), load(mean + place + 32), load(mean + place + 48)
+                )
+                let inverse = (
+                    load(inverseDeviation + place), load(inverseDeviation + place + 16),
+                    load(inverseDeviation + place + 32), load(inverseDeviation + place + 48)
+                )
+                var pixel = start
+                while pixel < last {
+                    let input = UnsafePointer(x.base + pixel * x.pixelStride + place)
+                    let gradient = UnsafePointer(dy.base + pixel * dy.pixelStride + place)
+                    let g0: Lanes
+                    let g1: Lanes
+                    let g2: Lanes
+                    let g3: Lanes
+                    if let y {
+                        let output = UnsafePointer(y.base + pixel * y.pixelStride + place)
+                        g0 = masked(load(gradient), where: load(output))
+                        g1 = masked(load(gradient + 16), where: load(output + 16))
+                        g2 = masked(load(gradient + 32), where: load(output + 32))
+                        g3 = masked(load(gradient + 48), where: load(output + 48))
+                    } else {
+                        g0 = load(gradient)
+                        g1 = load(gradient + 16)
+                        g2 = load(gradient + 32)
+                        g3 = load(gradient + 48)
+                    }
+                    beta.0 += g0
+                    beta.1 += g1
+                    beta.2 += g2
+                    beta.3 += g3
+                    gamma.0 = fma(g0, (load(input) - center.0) * inverse.0, gamma.0)
+                    gamma.1 = fma(g1, (load(input + 16) - center.1) * inverse.1, gamma.1)
+                    gamma.2 = fma(g2, (load(input + 32) - center.2) * inverse.2, gamma.2)
+                    gamma.3 = fma(g3, (load(input + 48) - center.3) * inverse.3, gamma.3)
+                    pixel += 1
+                }
+                widen(gamma, into: gammas + channel)
+                widen(beta, into: betas + channel)
+                channel += 64
+            }
+            while channel < channels {
+                let place = first + channel
+                let center = load(mean + place)
+                let inverse = load(inverseDeviation + place)
                 var gamma = Lanes(repeating: 0)
                 var beta = Lanes(repeating: 0)
                 var pixel = start
@@ -170,9 +258,9 @@ func blockSums(
                 }
                 widen(gamma, into: gammas + channel)
                 widen(beta, into: betas + channel)
-                start = last
+                channel += 16
             }
-            channel += 16
+            start = last
         }
         channel = 0
         while channel < channels {
