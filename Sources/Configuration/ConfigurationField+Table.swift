@@ -159,7 +159,7 @@ extension ValueCheck where Value == RunConfiguration.Precision {
     }
 }
 
-extension ValueCheck where Value == FoldSelection {
+extension ValueCheck where Value == RunConfiguration.FoldChoice {
     static var folds: ValueCheck {
         ValueCheck(text: "all, rest or fold numbers of 0 and more, each once, at least one") { selection in
             guard case .listed(let folds) = selection else { return true }
@@ -178,7 +178,7 @@ extension ValueCheck where Value == FoldSelection {
     }
 }
 
-extension ValueCheck where Value == Normalisation {
+extension ValueCheck where Value == RunConfiguration.Normalisation {
     static var normalisation: ValueCheck {
         ValueCheck(text: "imagenet, or one or three numbers each with std above 0") { normalisation in
             guard case .values(let mean, let std) = normalisation else { return true }

@@ -29,9 +29,9 @@ extension RunConfiguration {
     /// `data.folds`.
     package struct Folds: Sendable, Equatable {
         /// The folds to validate on.
-        package var validation = FoldSelection.listed([0])
+        package var validation = FoldChoice.listed([0])
         /// The folds to train on.
-        package var train = FoldSelection.rest
+        package var train = FoldChoice.rest
     }
 
     /// `sampler`: which samples an epoch draws.

@@ -68,7 +68,7 @@ struct ReadingTests {
         )
         #expect(three.data.normalisation.statistics(channels: 3).mean == [0.1, 0.2, 0.3])
         #expect(three.data.normalisation.statistics(channels: 3).std == [1, 1, 1])
-        #expect(Normalisation.imagenet.statistics(channels: 1).mean == [0.449])
+        #expect(RunConfiguration.Normalisation.imagenet.statistics(channels: 1).mean == [0.449])
     }
 
     @Test func overridesWinInTheirOrder() throws {
