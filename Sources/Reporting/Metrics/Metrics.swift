@@ -40,6 +40,8 @@ package struct Metrics: Sendable, Equatable {
         package var removed = 0
         /// Lines that were no record and are removed too; a crash of the machine can leave one at the end.
         package var unreadable = 0
+
+        package init() {}
     }
 
     /// Cuts a file back to what a checkpoint knows, before a resumed run appends to it: each step stands once.
