@@ -155,20 +155,21 @@ extension ConfigurationField {
 
 extension ValueCheck where Value == RunConfiguration.Precision {
     static var builtPrecision: ValueCheck {
-        ValueCheck(text: "fp32, for bf16 is not there yet") { $0 == .fp32 }
+        ValueCheck(text: "fp32, for bf16 is not there yet", saysType: true) { $0 == .fp32 }
     }
 }
 
 extension ValueCheck where Value == RunConfiguration.FoldChoice {
     static var folds: ValueCheck {
-        ValueCheck(text: "all, rest or fold numbers of 0 and more, each once, at least one") { selection in
+        ValueCheck(text: "all, rest or fold numbers of 0 and more, each once, at least one", saysType: true) {
+            selection in
             guard case .listed(let folds) = selection else { return true }
             return !folds.isEmpty && folds.allSatisfy { $0 >= 0 } && Set(folds).count == folds.count
         }
     }
 
     static var validationFolds: ValueCheck {
-        ValueCheck(text: "all or fold numbers of 0 and more, each once") { selection in
+        ValueCheck(text: "all or fold numbers of 0 and more, each once", saysType: true) { selection in
             switch selection {
             case .all: true
             case .rest: false
@@ -180,7 +181,7 @@ extension ValueCheck where Value == RunConfiguration.FoldChoice {
 
 extension ValueCheck where Value == RunConfiguration.Normalisation {
     static var normalisation: ValueCheck {
-        ValueCheck(text: "imagenet, or one or three numbers each with std above 0") { normalisation in
+        ValueCheck(text: "imagenet, or one or three numbers each with std above 0", saysType: true) { normalisation in
             guard case .values(let mean, let std) = normalisation else { return true }
             return [1, 3].contains(mean.count) && [1, 3].contains(std.count) && std.allSatisfy { $0 > 0 }
         }

@@ -4,10 +4,8 @@ import Yams
 package struct ConfigurationField: Sendable {
     /// The name with its sections: "optimizer.learning_rate".
     package let name: String
-    /// The type in words: "a number".
+    /// The type and the range in words: "a number, above 0".
     package let kind: String
-    /// The range in words: "above 0"; empty where the type says it all.
-    package let range: String
     /// What the field does, in full sentences.
     package let summary: String
     /// Reads a node, checks the value and stores it.
@@ -42,8 +40,7 @@ package struct ConfigurationField: Sendable {
     ) -> ConfigurationField {
         ConfigurationField(
             name: name,
-            kind: Value.kind,
-            range: check.text,
+            kind: check.saysType ? check.text : check.text.isEmpty ? Value.kind : "\(Value.kind), \(check.text)",
             summary: summary,
             assign: { node, configuration throws(ValueProblem) in
                 let value = try Value(node: node)

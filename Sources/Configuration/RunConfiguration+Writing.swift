@@ -21,8 +21,9 @@ extension RunConfiguration {
             open = sections
             let indent = String(repeating: "  ", count: sections.count)
             if documented {
-                let range = field.range.isEmpty ? field.kind : "\(field.kind); \(field.range)"
-                text += ConfigurationField.wrap("\(field.summary) (\(range))", indent: indent + "# ", width: 100) + "\n"
+                text +=
+                    ConfigurationField.wrap("\(field.summary) (\(field.kind))", indent: indent + "# ", width: 100)
+                    + "\n"
             }
             text += "\(indent)\(field.path.last ?? ""): \(field.render(self))\n"
         }
@@ -49,9 +50,8 @@ extension RunConfiguration {
                 if !text.isEmpty { text += "\n" }
                 text += ConfigurationField.wrap("\(own): \(summary)", indent: "", width: width) + "\n"
             }
-            let range = field.range.isEmpty ? "" : ", \(field.range)"
             text += "  \(field.name) = \(field.defaultText)\n"
-            text += ConfigurationField.wrap("\(field.summary) (\(field.kind)\(range))", indent: "      ", width: width)
+            text += ConfigurationField.wrap("\(field.summary) (\(field.kind))", indent: "      ", width: width)
             text += "\n"
         }
         return text

@@ -2,6 +2,8 @@
 struct ValueCheck<Value>: Sendable {
     /// "at least 1"; empty where every value of the type is good.
     let text: String
+    /// True where the text says the type as well, so that a user need not read both.
+    var saysType = false
     let accepts: @Sendable (Value) -> Bool
 }
 
@@ -46,11 +48,15 @@ extension ValueCheck {
 extension ValueCheck where Value == [Double] {
     /// Two numbers, each accepted by `check`.
     static func pair(_ check: ValueCheck<Double>) -> ValueCheck {
-        ValueCheck(text: "two numbers, each \(check.text)") { $0.count == 2 && $0.allSatisfy(check.accepts) }
+        ValueCheck(text: "two numbers, each \(check.text)", saysType: true) {
+            $0.count == 2 && $0.allSatisfy(check.accepts)
+        }
     }
 
     /// A lower and an upper bound above 0.
     static var positiveRange: ValueCheck {
-        ValueCheck(text: "two numbers above 0, the smaller first") { $0.count == 2 && $0[0] > 0 && $0[0] <= $0[1] }
+        ValueCheck(text: "two numbers above 0, the smaller first", saysType: true) {
+            $0.count == 2 && $0[0] > 0 && $0[0] <= $0[1]
+        }
     }
 }
