@@ -100,7 +100,9 @@ let libraries: [Target] = [
         swiftSettings: strict
     ),
     .target(name: "Configuration", dependencies: ["Diagnostics", yams], swiftSettings: strict),
-    .target(name: "Reporting", dependencies: ["Diagnostics", "Radiography", protobuf], swiftSettings: strict),
+    .target(
+        name: "Reporting", dependencies: ["Diagnostics", "Radiography", protobuf], exclude: ["TensorBoard/Protos"],
+        swiftSettings: strict),
     .target(
         name: "Training",
         dependencies: [

@@ -1,0 +1,40 @@
+# Pleura's tasks. `make demo` shows what it does, `make test` checks that it works.
+
+SWIFT ?= swift
+BUILD := $(SWIFT) build -c release --build-tests
+SOURCES := Sources Tests Package.swift
+
+.PHONY: help demo test build dependencies lint format clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo          train on phantom radiographs and leave a report in runs/demo (under 6 minutes)'
+	@echo 'make test          build and run all tests and checks'
+	@echo 'make build         build the program, .build/release/pleura'
+	@echo 'make dependencies  install the system packages that are missing'
+	@echo 'make lint          check the format of the sources; make format repairs it'
+	@echo 'make clean         remove what was built and the demo run'
+
+demo: build
+	@configs/demo.sh
+
+# One release build serves the program and its tests; without --build-tests, `swift test` would build all a second time.
+test: build
+	$(SWIFT) test -c release --skip-build
+	.ci/check-kernel-symbols
+	.ci/haswell
+
+build: dependencies
+	$(BUILD)
+
+dependencies:
+	@.ci/dependencies
+
+lint:
+	$(SWIFT) format lint --strict -r $(SOURCES)
+
+format:
+	$(SWIFT) format -i -r $(SOURCES)
+
+clean:
+	rm -rf .build runs/demo

@@ -1,0 +1,110 @@
+// The part of the table about time, checkpoints and processes.
+
+extension ConfigurationField {
+    static let time: [ConfigurationField] = [
+        field("training.epochs", \.training.epochs, .atLeast(0), "Passes of the sampler."),
+        field(
+            "training.steps",
+            \.training.steps,
+            .atLeast(0),
+            "Above 0, the run ends after this many steps, whatever the epochs say."
+        ),
+        field(
+            "training.microbatches",
+            \.training.microbatches,
+            .within(1...65_536),
+            "Microbatches in a global batch. They are dealt out to the workers' compute threads, so a multiple of "
+                + "workers × threads keeps all busy."
+        ),
+        field(
+            "training.microbatch_size",
+            \.training.microbatchSize,
+            .within(1...4096),
+            "Samples in a microbatch. Batch normalisation and soft Dice see one microbatch at a time."
+        ),
+        field(
+            "validation.every_epochs",
+            \.validation.everyEpochs,
+            .atLeast(0),
+            "Epochs between two validations. 0 never validates."
+        ),
+        field(
+            "validation.threshold",
+            \.validation.threshold,
+            .within(0...1),
+            "A pixel whose probability is above this is positive."
+        ),
+        field("validation.metric", \.validation.metric, "What the plateau schedule follows."),
+        field(
+            "checkpoint.every_steps",
+            \.checkpoint.everySteps,
+            .atLeast(0),
+            "Steps between two checkpoints. 0: none."
+        ),
+        field(
+            "checkpoint.every_minutes",
+            \.checkpoint.everyMinutes,
+            .atLeast(0),
+            "Minutes between two checkpoints. 0: none."
+        ),
+        field("checkpoint.keep_last", \.checkpoint.keepLast, .atLeast(1), "How many of the newest stay."),
+        field("checkpoint.keep_best", \.checkpoint.keepBest, .atLeast(0), "How many of the best stay besides."),
+        field("checkpoint.metric", \.checkpoint.metric, "What makes a checkpoint the best."),
+    ]
+
+    static let processes: [ConfigurationField] = [
+        field(
+            "workers.count",
+            \.workers.count,
+            .within(1...1024),
+            "Processes that `pleura launch` starts on this machine."
+        ),
+        field(
+            "workers.threads",
+            \.workers.threads,
+            .within(1...1024),
+            "Compute threads of each worker; a microbatch runs on one."
+        ),
+        field(
+            "workers.transport",
+            \.workers.transport,
+            "How gradients travel. auto: shared memory within a host, ZeroMQ between hosts."
+        ),
+        field(
+            "workers.heartbeat_seconds",
+            \.workers.heartbeatSeconds,
+            .above(0, upTo: 60),
+            "Between two signs of life of a worker."
+        ),
+        field(
+            "workers.grace_seconds",
+            \.workers.graceSeconds,
+            .above(0, upTo: 3600),
+            "How long a worker waits for a coordinator that is gone before it exits."
+        ),
+        field(
+            "workers.timeouts.join_seconds",
+            \.workers.timeouts.joinSeconds,
+            .above(0, upTo: 86_400),
+            "For all workers to join at the start."
+        ),
+        field(
+            "workers.timeouts.silence_seconds",
+            \.workers.timeouts.silenceSeconds,
+            .above(0, upTo: 3600),
+            "Without a sign of life, until a worker counts as lost."
+        ),
+        field(
+            "workers.timeouts.phase_seconds",
+            \.workers.timeouts.phaseSeconds,
+            .above(0, upTo: 86_400),
+            "For a phase of a step to move on."
+        ),
+        field(
+            "collectives.bucket_bytes",
+            \.collectives.bucketBytes,
+            .within(65_536...(1 << 30)),
+            "Gradients are summed in buckets of about this size; each travels as soon as it is complete."
+        ),
+    ]
+}

@@ -1,0 +1,110 @@
+// The part of the table about the network, the loss and the optimizer.
+
+extension ConfigurationField {
+    static let model: [ConfigurationField] = [
+        field(
+            "network.architecture",
+            \.network.architecture,
+            "unet-small: a plain U-Net for small images. unet: a U-Net with a residual encoder."
+        ),
+        field("network.encoder", \.network.encoder, "The encoder of unet; its parameters are named as torchvision's."),
+        field(
+            "network.base_width",
+            \.network.baseWidth,
+            .within(1...1024),
+            "Channels of the first level of unet-small; each level has twice those of the one above."
+        ),
+        field(
+            "network.normalisation",
+            \.network.normalisation,
+            "train: batch normalisation uses the statistics of each microbatch. frozen: it uses the running ones and "
+                + "leaves them as they are."
+        ),
+        field(
+            "network.dropout",
+            \.network.dropout,
+            .within(0..<1),
+            "The probability to drop a feature before the head."
+        ),
+    ]
+
+    static let minimisation: [ConfigurationField] = [
+        field("loss.cross_entropy", \.loss.crossEntropy, .atLeast(0), "The weight of binary cross-entropy on logits."),
+        field("loss.dice", \.loss.dice, .atLeast(0), "The weight of 1 - soft Dice."),
+        field("loss.focal", \.loss.focal, .atLeast(0), "The weight of the focal loss."),
+        field(
+            "loss.dice_per",
+            \.loss.dicePer,
+            "image: soft Dice of each image, then the mean. microbatch: one soft Dice over all its pixels, which is "
+                + "calmer where most masks are empty."
+        ),
+        field(
+            "loss.smoothing",
+            \.loss.smoothing,
+            .above(0),
+            "Added to the numerator and the denominator of soft Dice, so that an empty mask has one."
+        ),
+        field(
+            "loss.focal_gamma",
+            \.loss.focalGamma,
+            .atLeast(0),
+            "The exponent of the focal loss: how little pixels count that are right already."
+        ),
+        field("optimizer.name", \.optimizer.name, "The rule of a step."),
+        field(
+            "optimizer.learning_rate",
+            \.optimizer.learningRate,
+            .above(0),
+            "The learning rate after warm-up; the schedule changes it from there."
+        ),
+        field("optimizer.momentum", \.optimizer.momentum, .within(0..<1), "For sgd."),
+        field("optimizer.nesterov", \.optimizer.nesterov, "For sgd: look ahead along the momentum."),
+        field(
+            "optimizer.betas",
+            \.optimizer.betas,
+            .pair(.within(0..<1)),
+            "For adam and adamw: the decays of the gradient's mean and of its square's mean."
+        ),
+        field("optimizer.epsilon", \.optimizer.epsilon, .above(0), "For adam and adamw: added to the denominator."),
+        field(
+            "optimizer.weight_decay",
+            \.optimizer.weightDecay,
+            .atLeast(0),
+            "sgd and adam add it, times the weights, to the gradient; adamw shrinks the weights themselves."
+        ),
+        field(
+            "optimizer.clip_norm",
+            \.optimizer.clipNorm,
+            .atLeast(0),
+            "Scales a gradient down whose global norm is above this. 0 does not clip."
+        ),
+        field("schedule.name", \.schedule.name, "The shape after warm-up."),
+        field("schedule.warmup_steps", \.schedule.warmupSteps, .atLeast(0), "Steps of linear rise at the start."),
+        field("schedule.minimum", \.schedule.minimum, .atLeast(0), "For cosine and plateau: the lowest learning rate."),
+        field(
+            "schedule.period_epochs",
+            \.schedule.periodEpochs,
+            .atLeast(0),
+            "For cosine: epochs from the top to the minimum; after them it rises again. 0 falls over the whole run."
+        ),
+        field("schedule.factor", \.schedule.factor, .within(0..<1), "For plateau: the factor of each fall."),
+        field(
+            "schedule.patience",
+            \.schedule.patience,
+            .atLeast(0),
+            "For plateau: validations without improvement that are let pass before a fall."
+        ),
+        field(
+            "schedule.threshold",
+            \.schedule.threshold,
+            .atLeast(0),
+            "For plateau: the smallest change of validation.metric that counts as improvement."
+        ),
+        field(
+            "averaging.ema",
+            \.averaging.ema,
+            .unlessOff(.within(0..<1)),
+            "The decay of an exponential moving average of the weights, such as 0.999; off keeps none."
+        ),
+    ]
+}

@@ -1,0 +1,189 @@
+extension ConfigurationField {
+    /// Every field, in the order in which configurations are written.
+    ///
+    /// The fields of a section stand together.
+    package static let all: [ConfigurationField] =
+        runAndData + samples + model + minimisation + time + processes
+
+    /// What each section is for, by its name.
+    package static let sections: [String: String] = [
+        "run": "Where the run lives.",
+        "data": "The shards, and how pixels become network input.",
+        "data.folds": "Which folds of the data set train and which validate; patients are never split across folds.",
+        "sampler": "Which samples an epoch draws.",
+        "augmentation": "Random changes of training samples. All geometry is done in one resampling pass.",
+        "augmentation.flip": "Exchanges left and right.",
+        "augmentation.affine": "Shifts, scales and rotates, together.",
+        "augmentation.crop": "Takes a random part of the image and resizes it to the whole.",
+        "augmentation.brightness": "Adds a constant to the pixels, which are in 0 to 1.",
+        "augmentation.contrast": "Scales the pixels about the image's mean.",
+        "augmentation.gamma": "Raises the pixels, which are in 0 to 1, to a power.",
+        "network": "What is trained.",
+        "loss": "What is minimised: the weighted sum of the terms, a mean over each microbatch.",
+        "optimizer": "How a step changes the weights.",
+        "schedule": "How the learning rate changes over the run.",
+        "averaging": "Averages of the weights, used for validation and prediction where they are kept.",
+        "training": "How long to train. A global batch, the samples of one step, is microbatches × microbatch_size.",
+        "validation": "When and how to validate.",
+        "checkpoint": "When checkpoints are written and which of them stay; one is always written at the end.",
+        "workers": "The processes that compute. Their number never changes the result.",
+        "workers.timeouts": "When the coordinator gives up, in seconds.",
+        "collectives": "The all-reduce.",
+    ]
+
+    static let runAndData: [ConfigurationField] = [
+        field("run.directory", \.run.directory, "The folder for checkpoints, metrics and the report."),
+        field("run.seed", \.run.seed, .atLeast(0), "The key of all random numbers: equal seeds give equal weights."),
+        field("run.name", \.run.name, "A title for reports. Empty: the last part of the folder's path."),
+        field(
+            "precision",
+            \.precision,
+            .builtPrecision,
+            "The numerics profile of all workers. bf16 is planned and refused until it is there."
+        ),
+        field("data.shards", \.data.shards, "The folder that `pleura shard` wrote, with its dataset.json."),
+        field(
+            "data.folds.validation",
+            \.data.folds.validation,
+            .validationFolds,
+            "The folds to validate on: a list, or all. An empty list never validates."
+        ),
+        field(
+            "data.folds.train",
+            \.data.folds.train,
+            .folds,
+            "The folds to train on: rest (those that do not validate), all, or a list."
+        ),
+        field(
+            "data.size",
+            \.data.size,
+            .within(0...4096),
+            "The side of the network's input in pixels. 0 takes the shards' own size."
+        ),
+        field(
+            "data.channels",
+            \.data.channels,
+            .oneOf(1, 3),
+            "1, or 3 equal ones, as networks for photographs expect."
+        ),
+        field(
+            "data.normalisation",
+            \.data.normalisation,
+            .normalisation,
+            "Input is (pixel - mean) / std, with pixels in 0 to 1. One number, or one for each channel."
+        ),
+    ]
+
+    static let samples: [ConfigurationField] = [
+        field(
+            "sampler.policy",
+            \.sampler.policy,
+            "all: each sample once an epoch. positives: each positive once, and negatives drawn with replacement until "
+                + "the positives have the share below."
+        ),
+        field(
+            "sampler.positive_share",
+            \.sampler.positiveShare,
+            .above(0, upTo: 1),
+            "The share of positives in the first epoch, for the policy positives."
+        ),
+        field(
+            "sampler.positive_share_end",
+            \.sampler.positiveShareEnd,
+            .unlessOff(.above(0, upTo: 1)),
+            "The share of positives in the last epoch; the epochs between lie on a line. off keeps the first share."
+        ),
+        field("augmentation.enabled", \.augmentation.enabled, "false leaves every sample as it is."),
+        field("augmentation.flip.probability", \.augmentation.flip.probability, .within(0...1), "How often."),
+        field("augmentation.affine.probability", \.augmentation.affine.probability, .within(0...1), "How often."),
+        field(
+            "augmentation.affine.shift",
+            \.augmentation.affine.shift,
+            .within(0..<1),
+            "The largest shift in each direction, as a share of the side."
+        ),
+        field(
+            "augmentation.affine.scale",
+            \.augmentation.affine.scale,
+            .within(0..<1),
+            "The largest relative change of size: 0.1 draws a factor in 0.9 to 1.1."
+        ),
+        field(
+            "augmentation.affine.rotate",
+            \.augmentation.affine.rotate,
+            .within(0...180),
+            "The largest angle in degrees, either way."
+        ),
+        field("augmentation.crop.probability", \.augmentation.crop.probability, .within(0...1), "How often."),
+        field(
+            "augmentation.crop.minimum",
+            \.augmentation.crop.minimum,
+            .above(0, upTo: 1),
+            "The smallest side of the part, as a share of the whole side."
+        ),
+        field(
+            "augmentation.brightness.probability",
+            \.augmentation.brightness.probability,
+            .within(0...1),
+            "How often."
+        ),
+        field(
+            "augmentation.brightness.range",
+            \.augmentation.brightness.range,
+            .within(0...1),
+            "The largest amount, either way."
+        ),
+        field("augmentation.contrast.probability", \.augmentation.contrast.probability, .within(0...1), "How often."),
+        field(
+            "augmentation.contrast.range",
+            \.augmentation.contrast.range,
+            .within(0...1),
+            "The largest relative change: 0.2 draws a factor in 0.8 to 1.2."
+        ),
+        field("augmentation.gamma.probability", \.augmentation.gamma.probability, .within(0...1), "How often."),
+        field("augmentation.gamma.range", \.augmentation.gamma.range, .positiveRange, "The range of the exponent."),
+        field(
+            "augmentation.border",
+            \.augmentation.border,
+            "What fills the part of the picture that moved in from outside: the mirrored image, or black (constant). "
+                + "Masks are always filled with background."
+        ),
+    ]
+}
+
+// MARK: - Ranges that only one field has
+
+extension ValueCheck where Value == RunConfiguration.Precision {
+    static var builtPrecision: ValueCheck {
+        ValueCheck(text: "fp32, for bf16 is not there yet", saysType: true) { $0 == .fp32 }
+    }
+}
+
+extension ValueCheck where Value == RunConfiguration.FoldChoice {
+    static var folds: ValueCheck {
+        ValueCheck(text: "all, rest or fold numbers of 0 and more, each once, at least one", saysType: true) {
+            selection in
+            guard case .listed(let folds) = selection else { return true }
+            return !folds.isEmpty && folds.allSatisfy { $0 >= 0 } && Set(folds).count == folds.count
+        }
+    }
+
+    static var validationFolds: ValueCheck {
+        ValueCheck(text: "all or fold numbers of 0 and more, each once", saysType: true) { selection in
+            switch selection {
+            case .all: true
+            case .rest: false
+            case .listed(let folds): folds.allSatisfy { $0 >= 0 } && Set(folds).count == folds.count
+            }
+        }
+    }
+}
+
+extension ValueCheck where Value == RunConfiguration.Normalisation {
+    static var normalisation: ValueCheck {
+        ValueCheck(text: "imagenet, or one or three numbers each with std above 0", saysType: true) { normalisation in
+            guard case .values(let mean, let std) = normalisation else { return true }
+            return [1, 3].contains(mean.count) && [1, 3].contains(std.count) && std.allSatisfy { $0 > 0 }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+import Yams
+
+/// One field of the configuration: its name, type, default, meaning and range.
+package struct ConfigurationField: Sendable {
+    /// The name with its sections: "optimizer.learning_rate".
+    package let name: String
+    /// The type and the range in words: "a number, above 0".
+    package let kind: String
+    /// What the field does, in full sentences.
+    package let summary: String
+    /// Reads a node, checks the value and stores it.
+    let assign: @Sendable (Node, inout RunConfiguration) throws(ValueProblem) -> Void
+    /// The YAML text of the field's value.
+    let render: @Sendable (RunConfiguration) -> String
+
+    /// The sections above the field: ["optimizer"].
+    package var sections: ArraySlice<Substring> { path.dropLast() }
+    /// The name in parts: ["optimizer", "learning_rate"].
+    var path: [Substring] { name.split(separator: ".") }
+
+    /// The YAML text of the field's value in `configuration`.
+    package func text(in configuration: RunConfiguration) -> String { render(configuration) }
+
+    /// The YAML text of the field's default.
+    package var defaultText: String { render(RunConfiguration()) }
+
+    static func field<Value: ConfigurationValue>(
+        _ name: String,
+        _ keyPath: any WritableKeyPath<RunConfiguration, Value> & Sendable,
+        _ summary: String
+    ) -> ConfigurationField {
+        field(name, keyPath, .any, summary)
+    }
+
+    static func field<Value: ConfigurationValue>(
+        _ name: String,
+        _ keyPath: any WritableKeyPath<RunConfiguration, Value> & Sendable,
+        _ check: ValueCheck<Value>,
+        _ summary: String
+    ) -> ConfigurationField {
+        ConfigurationField(
+            name: name,
+            kind: check.saysType ? check.text : check.text.isEmpty ? Value.kind : "\(Value.kind), \(check.text)",
+            summary: summary,
+            assign: { node, configuration throws(ValueProblem) in
+                let value = try Value(node: node)
+                guard check.accepts(value) else {
+                    throw ValueProblem(message: "must be \(check.text), found \(value.yaml)", mark: node.mark)
+                }
+                configuration[keyPath: keyPath] = value
+            },
+            render: { $0[keyPath: keyPath].yaml }
+        )
+    }
+}

@@ -1,0 +1,84 @@
+// The values that are one of several words. The raw value is the word in YAML.
+
+extension RunConfiguration {
+    /// The numerics profile.
+    package enum Precision: String, ConfigurationWord {
+        case fp32
+        /// Known, and refused until the engine has it.
+        case bf16
+    }
+
+    /// Which samples an epoch draws.
+    package enum SamplerPolicy: String, ConfigurationWord {
+        /// Each sample once.
+        case all
+        /// Each positive once, and negatives with replacement up to the share.
+        case positives
+    }
+
+    /// What stands outside of an image that was moved.
+    package enum Border: String, ConfigurationWord {
+        /// Mirrored about the outermost pixel.
+        case reflect
+        /// Black.
+        case constant
+    }
+
+    /// The network's family.
+    package enum Architecture: String, ConfigurationWord {
+        case unetSmall = "unet-small"
+        case unet
+    }
+
+    /// The encoder of a `unet`.
+    package enum Encoder: String, ConfigurationWord {
+        case resnet18, resnet34
+    }
+
+    /// What batch normalisation does in training.
+    package enum BatchNormalisation: String, ConfigurationWord {
+        /// Statistics of the microbatch; the running ones follow.
+        case train
+        /// The running statistics, unchanged.
+        case frozen
+    }
+
+    /// What soft Dice sums its pixels over.
+    package enum DiceScope: String, ConfigurationWord {
+        /// One Dice an image, then the mean over the microbatch.
+        case image
+        /// One Dice over all pixels of the microbatch.
+        case microbatch
+    }
+
+    /// The rule of a step.
+    package enum OptimizerName: String, ConfigurationWord {
+        case sgd, adam, adamw
+    }
+
+    /// The shape of the learning rate after warm-up.
+    package enum ScheduleName: String, ConfigurationWord {
+        case constant, cosine, plateau
+    }
+
+    /// A result of validation.
+    package enum Metric: String, ConfigurationWord {
+        /// The challenge's Dice over all images; an empty prediction of an empty image counts 1.
+        case meanDice = "mean_dice"
+        /// The challenge's Dice over the positives.
+        case positiveDice = "positive_dice"
+        /// The validation loss; less is better.
+        case loss
+
+        /// True where a larger value is a better one.
+        package var largerIsBetter: Bool { self != .loss }
+    }
+
+    /// How gradients travel between workers.
+    package enum Transport: String, ConfigurationWord {
+        /// Shared memory within a host, ZeroMQ between hosts.
+        case auto
+        case sharedMemory = "shared-memory"
+        case zeromq
+    }
+}

@@ -1,0 +1,100 @@
+extension RunConfiguration {
+    /// Two or more fields that are good alone and not together.
+    struct Contradiction {
+        /// The fields, the one to point at first.
+        let fields: [String]
+        let message: String
+    }
+
+    /// Every contradiction between fields.
+    func contradictions() -> [Contradiction] {
+        var found: [Contradiction] = []
+        func refuse(_ wrong: Bool, _ fields: [String], _ message: String) {
+            if wrong { found.append(Contradiction(fields: fields, message: message)) }
+        }
+
+        refuse(
+            training.epochs == 0 && training.steps == 0,
+            ["training.epochs", "training.steps"],
+            "`training.epochs` and `training.steps` are both 0, so there is nothing to train; set one of them"
+        )
+        refuse(
+            loss.crossEntropy + loss.dice + loss.focal == 0,
+            ["loss.cross_entropy", "loss.dice", "loss.focal"],
+            "all weights of the loss are 0, so there is nothing to minimise; set one above 0"
+        )
+        refuse(
+            optimizer.name == .sgd && optimizer.nesterov && optimizer.momentum == 0,
+            ["optimizer.nesterov"],
+            "`optimizer.nesterov` needs `optimizer.momentum` above 0"
+        )
+        refuse(
+            schedule.name != .constant && schedule.minimum > optimizer.learningRate,
+            ["schedule.minimum"],
+            "`schedule.minimum` (\(schedule.minimum.yaml)) is above `optimizer.learning_rate` "
+                + "(\(optimizer.learningRate.yaml))"
+        )
+        refuse(
+            training.steps > 0 && schedule.warmupSteps >= training.steps,
+            ["schedule.warmup_steps"],
+            "`schedule.warmup_steps` (\(schedule.warmupSteps)) leaves nothing of `training.steps` "
+                + "(\(training.steps))"
+        )
+        refuse(
+            schedule.name == .plateau && !validates,
+            ["schedule.name"],
+            "`schedule.name: plateau` follows the validation, and this run has none; set `validation.every_epochs` "
+                + "and `data.folds.validation`"
+        )
+        if case .listed(let train) = data.folds.train, case .listed(let held) = data.folds.validation {
+            let both = Set(train).intersection(held).sorted()
+            refuse(
+                !both.isEmpty,
+                ["data.folds.train", "data.folds.validation"],
+                "fold \(both.map(String.init).joined(separator: ", ")) both trains and validates; take it out of one "
+                    + "list, or write `train: all` where that is meant"
+            )
+        }
+        refuse(
+            data.folds.train == .rest && data.folds.validation == .all,
+            ["data.folds.validation"],
+            "`data.folds.validation: all` leaves no fold to train on; write `train: all` besides to train on all too"
+        )
+        if case .values(let mean, let std) = data.normalisation {
+            refuse(
+                (data.channels == 1) && (mean.count > 1 || std.count > 1),
+                ["data.normalisation"],
+                "`data.normalisation` has numbers for three channels and `data.channels` is 1"
+            )
+        }
+        refuse(
+            workers.timeouts.silenceSeconds <= workers.heartbeatSeconds,
+            ["workers.timeouts.silence_seconds", "workers.heartbeat_seconds"],
+            "`workers.timeouts.silence_seconds` (\(workers.timeouts.silenceSeconds.yaml)) must be above "
+                + "`workers.heartbeat_seconds` (\(workers.heartbeatSeconds.yaml))"
+        )
+        return found
+    }
+
+    /// True where the run validates at all.
+    package var validates: Bool {
+        validation.everyEpochs > 0 && data.folds.validation != .listed([])
+    }
+
+    /// Checks what only a training run needs: the shards and the run's folder.
+    ///
+    /// - Throws: `ConfigurationError` that names what to add.
+    package func checkTrainable() throws(ConfigurationError) {
+        let missing = [("data.shards", data.shards), ("run.directory", run.directory)].filter { $0.1.isEmpty }
+        guard missing.isEmpty else {
+            throw ConfigurationError(
+                problems: missing.map { name, _ in
+                    .init(
+                        origin: .none,
+                        message: "`\(name)` is not set; add it to the configuration, or give --set \(name)=FOLDER"
+                    )
+                }
+            )
+        }
+    }
+}

@@ -1,0 +1,250 @@
+// The sections of a configuration. What a user reads about each field, and its range, is in `ConfigurationField`'s
+// table; the comments here add what a caller needs: units and conventions.
+
+extension RunConfiguration {
+    /// `run`: the folder, the seed and the name of a run.
+    package struct Run: Sendable, Equatable {
+        /// The folder that holds checkpoints, metrics and the report; empty when not given.
+        package var directory = ""
+        /// Not negative; the key of every counter-based random number.
+        package var seed = 1
+        /// A title; empty for the folder's name.
+        package var name = ""
+    }
+
+    /// `data`: the shards and how pixels become network input.
+    package struct Data: Sendable, Equatable {
+        /// The folder with `dataset.json`; empty when not given.
+        package var shards = ""
+        /// Which folds train and which validate.
+        package var folds = Folds()
+        /// The side of a network input in pixels; 0 for the shards' own.
+        package var size = 0
+        /// 1, or 3 equal ones.
+        package var channels = 1
+        /// The shift and scale of pixels in 0...1.
+        package var normalisation = Normalisation.values(mean: [0.5], std: [0.25])
+    }
+
+    /// `data.folds`.
+    package struct Folds: Sendable, Equatable {
+        /// The folds to validate on.
+        package var validation = FoldChoice.listed([0])
+        /// The folds to train on.
+        package var train = FoldChoice.rest
+    }
+
+    /// `sampler`: which samples an epoch draws.
+    package struct Sampler: Sendable, Equatable {
+        /// All samples, or the positives with a share of the negatives.
+        package var policy = SamplerPolicy.all
+        /// The share of positives in the first epoch, above 0 and up to 1.
+        package var positiveShare = 0.5
+        /// The share in the last epoch, reached linearly; nil for the first epoch's.
+        package var positiveShareEnd: Double?
+    }
+
+    /// `augmentation`: random changes of the training samples, in one resampling pass.
+    package struct Augmentation: Sendable, Equatable {
+        /// False leaves every sample as it is, whatever the other fields say.
+        package var enabled = true
+        /// Left and right exchanged.
+        package var flip = Flip()
+        /// Shift, scale and rotation, drawn together.
+        package var affine = Affine()
+        /// A random part of the image, resized to the whole.
+        package var crop = Crop()
+        /// A constant added to the pixels.
+        package var brightness = Tone()
+        /// A factor on the pixels' distance from the image's mean.
+        package var contrast = Tone()
+        /// An exponent on the pixels.
+        package var gamma = Gamma()
+        /// What stands outside of the image.
+        package var border = Border.reflect
+    }
+
+    /// `augmentation.flip`.
+    package struct Flip: Sendable, Equatable {
+        /// In 0...1.
+        package var probability = 0.5
+    }
+
+    /// `augmentation.affine`: one draw decides whether all three happen.
+    package struct Affine: Sendable, Equatable {
+        /// In 0...1.
+        package var probability = 0.5
+        /// The largest shift in each direction, as a share of the side.
+        package var shift = 0.0625
+        /// The largest relative change of size: 0.1 draws a factor in 0.9...1.1.
+        package var scale = 0.1
+        /// The largest angle in degrees, either way.
+        package var rotate = 10.0
+    }
+
+    /// `augmentation.crop`.
+    package struct Crop: Sendable, Equatable {
+        /// In 0...1.
+        package var probability = 0.0
+        /// The smallest side of the part, as a share of the whole side.
+        package var minimum = 0.8
+    }
+
+    /// `augmentation.brightness` and `augmentation.contrast`.
+    package struct Tone: Sendable, Equatable {
+        /// In 0...1.
+        package var probability = 0.3
+        /// The largest change, either way; pixels are in 0...1.
+        package var range = 0.2
+    }
+
+    /// `augmentation.gamma`.
+    package struct Gamma: Sendable, Equatable {
+        /// In 0...1.
+        package var probability = 0.3
+        /// The smallest and the largest exponent.
+        package var range = [0.8, 1.25]
+    }
+
+    /// `network`: what is trained.
+    package struct Network: Sendable, Equatable {
+        /// The family.
+        package var architecture = Architecture.unetSmall
+        /// The encoder of `unet`.
+        package var encoder = Encoder.resnet34
+        /// Channels of the first level of `unet-small`; each level doubles them.
+        package var baseWidth = 16
+        /// Whether batch normalisation follows its microbatch or stays at its running statistics.
+        package var normalisation = BatchNormalisation.train
+        /// The probability that an activation before the head is zeroed.
+        package var dropout = 0.0
+    }
+
+    /// `loss`: a weighted sum.
+    package struct Loss: Sendable, Equatable {
+        /// The weight of binary cross-entropy on logits.
+        package var crossEntropy = 1.0
+        /// The weight of 1 − soft Dice.
+        package var dice = 1.0
+        /// The weight of the focal loss.
+        package var focal = 0.0
+        /// Over what the soft Dice sums its pixels.
+        package var dicePer = DiceScope.microbatch
+        /// What soft Dice adds to its numerator and denominator.
+        package var smoothing = 1.0
+        /// The exponent of the focal loss.
+        package var focalGamma = 2.0
+    }
+
+    /// `optimizer`.
+    package struct Optimizer: Sendable, Equatable {
+        /// The rule.
+        package var name = OptimizerName.adam
+        /// The peak of the schedule.
+        package var learningRate = 1e-3
+        /// SGD only.
+        package var momentum = 0.9
+        /// SGD only.
+        package var nesterov = false
+        /// Adam and AdamW only; two numbers.
+        package var betas = [0.9, 0.999]
+        /// Adam and AdamW only.
+        package var epsilon = 1e-8
+        /// L2 in SGD and Adam, decoupled in AdamW.
+        package var weightDecay = 0.0
+        /// The largest global norm of a gradient; 0 does not clip.
+        package var clipNorm = 0.0
+    }
+
+    /// `schedule`: the learning rate over the run.
+    package struct Schedule: Sendable, Equatable {
+        /// The shape after warm-up.
+        package var name = ScheduleName.constant
+        /// Steps of linear rise from 0.
+        package var warmupSteps = 0
+        /// The lowest learning rate of cosine and plateau.
+        package var minimum = 0.0
+        /// Cosine: epochs from the peak to the minimum; 0 for the rest of the run.
+        package var periodEpochs = 0
+        /// Plateau: the factor of each fall.
+        package var factor = 0.1
+        /// Plateau: validations without improvement before a fall.
+        package var patience = 2
+        /// Plateau: the smallest absolute change of the metric that counts as improvement.
+        package var threshold = 1e-4
+    }
+
+    /// `averaging`.
+    package struct Averaging: Sendable, Equatable {
+        /// The decay of the exponential moving average of the weights, in 0..<1; nil keeps none.
+        package var ema: Double?
+    }
+
+    /// `training`: how long, and the shape of a global batch.
+    package struct Training: Sendable, Equatable {
+        /// Passes of the sampler.
+        package var epochs = 10
+        /// When above 0, the run ends after this many steps, whatever `epochs` says.
+        package var steps = 0
+        /// Microbatches in a global batch.
+        package var microbatches = 4
+        /// Samples in a microbatch; the statistics of batch normalisation are over one microbatch.
+        package var microbatchSize = 4
+    }
+
+    /// `validation`.
+    package struct Validation: Sendable, Equatable {
+        /// 0 never validates.
+        package var everyEpochs = 1
+        /// The probability above which a pixel is positive.
+        package var threshold = 0.5
+        /// What the plateau schedule follows.
+        package var metric = Metric.positiveDice
+    }
+
+    /// `checkpoint`.
+    package struct Checkpoint: Sendable, Equatable {
+        /// 0 for no rhythm by steps.
+        package var everySteps = 0
+        /// 0 for no rhythm by time.
+        package var everyMinutes = 10.0
+        /// How many of the newest stay.
+        package var keepLast = 3
+        /// How many of the best by `metric` stay besides.
+        package var keepBest = 1
+        /// What makes a checkpoint the best.
+        package var metric = Metric.positiveDice
+    }
+
+    /// `workers`: the processes that compute.
+    package struct Workers: Sendable, Equatable {
+        /// Processes that `launch` starts on this machine.
+        package var count = 2
+        /// Compute threads of each; one microbatch runs on one thread.
+        package var threads = 1
+        /// How gradients travel.
+        package var transport = Transport.auto
+        /// Seconds between two heartbeats of a worker.
+        package var heartbeatSeconds = 1.0
+        /// Seconds that a worker waits for a lost coordinator before it exits.
+        package var graceSeconds = 30.0
+        /// When the coordinator gives up.
+        package var timeouts = Timeouts()
+    }
+
+    /// `workers.timeouts`, in seconds.
+    package struct Timeouts: Sendable, Equatable {
+        /// For all workers to join at the start.
+        package var joinSeconds = 60.0
+        /// Without a heartbeat, before a worker counts as lost.
+        package var silenceSeconds = 10.0
+        /// For one phase of a step to move on.
+        package var phaseSeconds = 300.0
+    }
+
+    /// `collectives`.
+    package struct Collectives: Sendable, Equatable {
+        /// Gradients are all-reduced in buckets of about this many bytes.
+        package var bucketBytes = 4 << 20
+    }
+}

@@ -1,0 +1,88 @@
+import Foundation
+
+/// A file that grows by whole records.
+///
+/// Each append is one system call, so a reader never waits for a buffer and a crash of the process loses nothing that
+/// was appended.
+struct AppendFile: ~Copyable {
+    let path: String
+    private let descriptor: Int32
+
+    /// Opens the file for appending; creates it, but not its folder.
+    ///
+    /// - Parameter exclusively: fails where the file exists already.
+    init(path: String, exclusively: Bool = false) throws(ReportingError) {
+        let flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | (exclusively ? O_EXCL : 0)
+        let descriptor = open(path, flags, 0o644)
+        guard descriptor >= 0 else { throw ReportingError(action: "open", path: path, code: errno) }
+        self.path = path
+        self.descriptor = descriptor
+    }
+
+    deinit { _ = close(descriptor) }
+
+    /// Appends all bytes or throws; on a full disk, what did fit is taken back, so the file ends with a whole record.
+    func append(_ bytes: [UInt8]) throws(ReportingError) {
+        let start = lseek(descriptor, 0, SEEK_END)
+        var written = 0
+        while written < bytes.count {
+            let count = bytes.withUnsafeBytes { buffer in
+                write(descriptor, buffer.baseAddress?.advanced(by: written), buffer.count - written)
+            }
+            if count > 0 {
+                written += count
+            } else if errno != EINTR {
+                let code = errno
+                if written > 0, start >= 0 { _ = ftruncate(descriptor, start) }
+                throw ReportingError(action: "append to", path: path, code: code)
+            }
+        }
+    }
+
+    /// Replaces a file by new contents, so that after a crash at any moment one of the two is there in full.
+    static func replace(_ path: String, with bytes: [UInt8]) throws(ReportingError) {
+        let folder = (path as NSString).deletingLastPathComponent
+        let temporary = "\(path).\(getpid()).tmp"
+        _ = unlink(temporary)
+        do throws(ReportingError) {
+            let file = try AppendFile(path: temporary, exclusively: true)
+            try file.append(bytes)
+            guard fsync(file.descriptor) == 0 else {
+                throw ReportingError(action: "write", path: temporary, code: errno)
+            }
+            guard rename(temporary, path) == 0 else {
+                throw ReportingError(action: "replace", path: path, code: errno)
+            }
+        } catch {
+            _ = unlink(temporary)
+            throw error
+        }
+        // The new name is durable once the folder is; a file system that cannot sync folders has no more to offer.
+        let directory = open(folder.isEmpty ? "." : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard directory >= 0 else { throw ReportingError(action: "open", path: folder, code: errno) }
+        _ = fsync(directory)
+        _ = close(directory)
+    }
+
+    /// All bytes of a file; nil where there is none.
+    static func contents(of path: String) throws(ReportingError) -> [UInt8]? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            if errno == ENOENT { return nil }
+            throw ReportingError(action: "open", path: path, code: errno)
+        }
+        defer { _ = close(descriptor) }
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = buffer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
+            if count > 0 {
+                bytes += buffer[..<count]
+            } else if count == 0 {
+                return bytes
+            } else if errno != EINTR {
+                throw ReportingError(action: "read", path: path, code: errno)
+            }
+        }
+    }
+}

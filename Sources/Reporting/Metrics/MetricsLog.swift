@@ -1,0 +1,96 @@
+import Foundation
+import Synchronization
+
+/// The writer of `metrics.jsonl`: one JSON object on a line for each step and each validation.
+///
+/// Each line says its `kind`: `step` or `validation`. A line reaches the kernel before `append` returns, so it survives
+/// a crash of the process. Any thread may append; lines never mix. `append` blocks for the write, so call it on a
+/// thread that may.
+package final class MetricsLog: Sendable {
+    private let file: Mutex<AppendFile>
+
+    /// Opens the file for appending, and creates it where there is none.
+    package init(path: String) throws(ReportingError) {
+        file = Mutex(try AppendFile(path: path))
+    }
+
+    /// Appends a step.
+    package func append(_ record: StepRecord) throws(ReportingError) {
+        try append(line: record.json)
+    }
+
+    /// Appends a validation.
+    package func append(_ record: ValidationRecord) throws(ReportingError) {
+        try append(line: record.json)
+    }
+
+    private func append(line: String) throws(ReportingError) {
+        let bytes = Array((line + "\n").utf8)
+        let result = file.withLock { file -> Result<Void, ReportingError> in
+            Result { () throws(ReportingError) in try file.append(bytes) }
+        }
+        try result.get()
+    }
+}
+
+// MARK: - Records as JSON
+
+extension StepRecord {
+    /// The line of `metrics.jsonl`, without its line break.
+    package var json: String {
+        var line = JSONText()
+        line.add("kind", "step")
+        line.add("step", step)
+        line.add("epoch", epoch)
+        line.add("loss", loss)
+        if !parts.isEmpty {
+            var object = JSONText()
+            for (name, value) in parts.sorted(by: { $0.key < $1.key }) { object.add(name, value) }
+            line.add("parts", object)
+        }
+        line.add("gradient_norm", gradientNorm)
+        line.add("learning_rate", learningRate)
+        line.add("images", images)
+        line.addMeasured("images_per_second", imagesPerSecond)
+        line.addMeasured("seconds", seconds)
+        line.addMeasured("time", time)
+        line.add("incarnation", incarnation)
+        line.add(
+            "workers",
+            workers.map { share in
+                var object = JSONText()
+                object.add("worker", share.worker)
+                object.add("images", share.images)
+                object.addMeasured("images_per_second", share.imagesPerSecond)
+                object.addMeasured("data_s", share.data)
+                object.addMeasured("compute_s", share.compute)
+                object.addMeasured("communication_s", share.communication)
+                object.addMeasured("wait_s", share.wait)
+                return object
+            }
+        )
+        return line.closed
+    }
+}
+
+extension ValidationRecord {
+    /// The line of `metrics.jsonl`, without its line break.
+    package var json: String {
+        var line = JSONText()
+        line.add("kind", "validation")
+        line.add("step", step)
+        line.add("epoch", epoch)
+        line.add("number", number)
+        line.add("loss", loss)
+        line.add("mean_dice", meanDice)
+        line.add("positive_dice", positiveDice)
+        line.add("negative_dice", negativeDice)
+        line.add("images", images)
+        line.add("positives", positives)
+        line.add("threshold", threshold)
+        line.add("best", isBest)
+        line.addMeasured("seconds", seconds)
+        line.addMeasured("time", time)
+        return line.closed
+    }
+}

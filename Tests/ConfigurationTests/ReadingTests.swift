@@ -1,0 +1,112 @@
+import Configuration
+import Diagnostics
+import Testing
+
+@Suite("Configurations are read")
+struct ReadingTests {
+    @Test func anEmptyFileGivesTheDefaults() throws {
+        #expect(try RunConfiguration.parse("", file: "c.yaml") == RunConfiguration())
+        #expect(try RunConfiguration.parse("# only a comment\n", file: "c.yaml") == RunConfiguration())
+        #expect(try RunConfiguration.parse("optimizer:\n  # all commented out\n", file: "c.yaml") == RunConfiguration())
+    }
+
+    @Test func valuesOfEveryKindAreRead() throws {
+        let configuration = try RunConfiguration.parse(
+            """
+            run: {directory: runs/α β, seed: 7, name: 123}
+            data:
+              shards: "a: b"
+              folds: {validation: [4, 2], train: all}
+              channels: 3
+              normalisation: imagenet
+            sampler: {policy: positives, positive_share: .8, positive_share_end: 0.22}
+            augmentation:
+              enabled: false
+              gamma: {probability: 1, range: [0.6, 1.2]}
+              border: constant
+            network: {architecture: unet, encoder: resnet18, normalisation: frozen}
+            optimizer: {name: sgd, learning_rate: 1e-4, nesterov: true, betas: [0.8, 0.99]}
+            averaging: {ema: 0.99}
+            workers: {transport: shared-memory, timeouts: {silence_seconds: 5}}
+            """,
+            file: "c.yaml"
+        )
+        #expect(configuration.run.directory == "runs/α β")
+        #expect(configuration.run.seed == 7)
+        #expect(configuration.run.name == "123")
+        #expect(configuration.data.shards == "a: b")
+        #expect(configuration.data.folds.validation == .listed([2, 4]))
+        #expect(configuration.data.folds.train == .all)
+        #expect(configuration.data.normalisation == .imagenet)
+        #expect(configuration.sampler.policy == .positives)
+        #expect(configuration.sampler.positiveShare == 0.8)
+        #expect(configuration.sampler.positiveShareEnd == 0.22)
+        #expect(!configuration.augmentation.enabled)
+        #expect(configuration.augmentation.gamma.probability == 1)
+        #expect(configuration.augmentation.gamma.range == [0.6, 1.2])
+        #expect(configuration.augmentation.border == .constant)
+        #expect(configuration.network.architecture == .unet)
+        #expect(configuration.network.encoder == .resnet18)
+        #expect(configuration.network.normalisation == .frozen)
+        #expect(configuration.optimizer.name == .sgd)
+        #expect(configuration.optimizer.learningRate == 1e-4)
+        #expect(configuration.optimizer.nesterov)
+        #expect(configuration.optimizer.betas == [0.8, 0.99])
+        #expect(configuration.averaging.ema == 0.99)
+        #expect(configuration.workers.transport == .sharedMemory)
+        #expect(configuration.workers.timeouts.silenceSeconds == 5)
+        #expect(configuration.workers.timeouts.joinSeconds == RunConfiguration().workers.timeouts.joinSeconds)
+    }
+
+    @Test func normalisationTakesOneNumberOrThree() throws {
+        let one = try RunConfiguration.parse("data: {normalisation: {mean: 0.49, std: 0.247}}", file: "c.yaml")
+        #expect(one.data.normalisation == .values(mean: [0.49], std: [0.247]))
+        #expect(one.data.normalisation.statistics(channels: 3).mean == [0.49, 0.49, 0.49])
+        let three = try RunConfiguration.parse(
+            "data: {channels: 3, normalisation: {mean: [0.1, 0.2, 0.3], std: 1}}",
+            file: "c.yaml"
+        )
+        #expect(three.data.normalisation.statistics(channels: 3).mean == [0.1, 0.2, 0.3])
+        #expect(three.data.normalisation.statistics(channels: 3).std == [1, 1, 1])
+        #expect(RunConfiguration.Normalisation.imagenet.statistics(channels: 1).mean == [0.449])
+    }
+
+    @Test func overridesWinInTheirOrder() throws {
+        let configuration = try RunConfiguration.parse(
+            "optimizer: {learning_rate: 1}",
+            file: "c.yaml",
+            overrides: [
+                "optimizer.learning_rate=1e-4", "optimizer.learning_rate=2e-4", "data.folds.validation=[1,2]",
+                "augmentation.flip={probability: 0.25}", "run.directory=/tmp/a=b c", "data.normalisation=imagenet",
+                "averaging.ema=off", "run.name=\"\"",
+            ]
+        )
+        #expect(configuration.optimizer.learningRate == 2e-4)
+        #expect(configuration.data.folds.validation == .listed([1, 2]))
+        #expect(configuration.augmentation.flip.probability == 0.25)
+        #expect(configuration.run.directory == "/tmp/a=b c")
+        #expect(configuration.data.normalisation == .imagenet)
+        #expect(configuration.averaging.ema == nil)
+
+        let later = try configuration.overridden(by: ["training.epochs=3"])
+        #expect(later.training.epochs == 3)
+        #expect(later.optimizer.learningRate == 2e-4)
+    }
+
+    @Test func foldersAreAskedForOnlyWhereARunStarts() throws {
+        let error = #expect(throws: ConfigurationError.self) { try RunConfiguration().checkTrainable() }
+        #expect(error?.description.contains("--set data.shards=FOLDER") == true)
+        #expect(error?.description.contains("--set run.directory=FOLDER") == true)
+        var configuration = RunConfiguration()
+        configuration.data.shards = "shards"
+        configuration.run.directory = "runs/first"
+        try configuration.checkTrainable()
+        #expect(configuration.displayName == "first")
+    }
+
+    @Test func aFileThatIsNotThereIsMissingInput() {
+        let error = #expect(throws: ConfigurationError.self) { try RunConfiguration.load(path: "no/such.yaml") }
+        #expect(error?.exitStatus == .missingInput)
+        #expect(error?.description.hasPrefix("no/such.yaml: no such configuration") == true)
+    }
+}

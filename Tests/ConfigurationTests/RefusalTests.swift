@@ -1,0 +1,198 @@
+import Configuration
+import Diagnostics
+import Testing
+
+@Suite("Wrong configurations are refused with place and remedy")
+struct RefusalTests {
+    /// The messages of the error that reading must throw.
+    private func refusal(
+        _ text: String,
+        overrides: [String] = [],
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) -> [String] {
+        let error = #expect(throws: ConfigurationError.self, sourceLocation: sourceLocation) {
+            try RunConfiguration.parse(text, file: "c.yaml", overrides: overrides)
+        }
+        #expect(error?.exitStatus == .badConfiguration, sourceLocation: sourceLocation)
+        return error?.description.split(separator: "\n").map(String.init) ?? []
+    }
+
+    @Test func unknownKeysNameLineColumnAndNearestKey() {
+        #expect(
+            refusal("# a comment\nprecision: fp32\noptimiser:\n  name: adam\n") == [
+                "c.yaml, line 3, column 1: unknown key `optimiser`; did you mean `optimizer`?"
+            ]
+        )
+        #expect(
+            refusal("optimizer:\n  name: adam\n  learning_rat: 1\n") == [
+                "c.yaml, line 3, column 3: unknown key `learning_rat` in `optimizer`; did you mean `learning_rate`?"
+            ]
+        )
+        #expect(
+            refusal("data:\n  folds:\n    vlaidation: [0]\n") == [
+                "c.yaml, line 3, column 5: unknown key `vlaidation` in `data.folds`; did you mean `validation`?"
+            ]
+        )
+    }
+
+    @Test func aKeyInTheWrongSectionIsSentToTheRightOne() {
+        #expect(
+            refusal("training:\n  learning_rate: 1\n") == [
+                "c.yaml, line 2, column 3: unknown key `learning_rate` in `training`; "
+                    + "did you mean `optimizer.learning_rate`?"
+            ]
+        )
+    }
+
+    @Test func aKeyThatResemblesNothingGetsTheListOfKeys() {
+        #expect(
+            refusal("averaging: {zzzzzzzz: 1}\n") == [
+                "c.yaml, line 1, column 13: unknown key `zzzzzzzz` in `averaging`; known are ema"
+            ]
+        )
+    }
+
+    @Test func wrongTypesSayWhatWasFound() {
+        #expect(
+            refusal("optimizer:\n  learning_rate: fast\n") == [
+                "c.yaml, line 2, column 18: `optimizer.learning_rate`: expected a number, found `fast`"
+            ]
+        )
+        #expect(
+            refusal("optimizer:\n  learning_rate: \"0.1\"\n") == [
+                "c.yaml, line 2, column 18: `optimizer.learning_rate`: expected a number, found the quoted text \"0.1\""
+            ]
+        )
+        #expect(
+            refusal("training:\n  epochs: 2.5\n  steps: [1]\n  microbatches:\n") == [
+                "c.yaml, line 2, column 11: `training.epochs`: expected a whole number, found `2.5`",
+                "c.yaml, line 3, column 10: `training.steps`: expected a whole number, found a list",
+                "c.yaml, line 4, column 16: `training.microbatches`: expected a whole number, found nothing",
+            ]
+        )
+        #expect(
+            refusal("augmentation: {enabled: yes}\n") == [
+                "c.yaml, line 1, column 25: `augmentation.enabled`: expected true or false, found `yes`"
+            ]
+        )
+        #expect(
+            refusal("optimizer: {name: adma}\n") == [
+                "c.yaml, line 1, column 19: `optimizer.name`: expected one of sgd, adam, adamw, found `adma`; "
+                    + "did you mean `adam`?"
+            ]
+        )
+        #expect(
+            refusal("optimizer:\n  betas: [0.9, x]\n") == [
+                "c.yaml, line 2, column 16: `optimizer.betas`: expected a number, found `x`"
+            ]
+        )
+        #expect(
+            refusal("optimizer: adam\n") == [
+                "c.yaml, line 1, column 12: `optimizer` has keys of its own (name, learning_rate, momentum, …), "
+                    + "found `adam`"
+            ]
+        )
+        #expect(
+            refusal("- a\n- b\n") == [
+                "c.yaml, line 1, column 1: a configuration has keys of its own (run, precision, data, …), found a list"
+            ]
+        )
+    }
+
+    @Test(arguments: [
+        "optimizer.learning_rate=nan", "optimizer.learning_rate=inf", "optimizer.learning_rate=0x10",
+        "optimizer.learning_rate=1e999", "training.epochs=99999999999999999999", "training.epochs=1e3",
+    ])
+    func numbersThatNoFieldCanHave(override: String) {
+        let messages = refusal("", overrides: [override])
+        #expect(messages.count == 1)
+        #expect(messages.first?.hasPrefix("--set \(override): `") == true)
+        #expect(messages.first?.contains("expected a") == true)
+    }
+
+    @Test(arguments: [
+        ("run.seed=-1", "at least 0"), ("data.size=5000", "0 to 4096"), ("data.channels=2", "1 or 3"),
+        ("sampler.positive_share=0", "above 0, up to 1"), ("sampler.positive_share_end=1.5", "above 0, up to 1"),
+        ("augmentation.flip.probability=1.01", "0 to 1"), ("augmentation.affine.rotate=-1", "0 to 180"),
+        ("augmentation.gamma.range=[1.2, 0.8]", "two numbers above 0, the smaller first"),
+        ("optimizer.learning_rate=0", "above 0"), ("optimizer.betas=[0.9]", "two numbers, each 0 to below 1"),
+        ("optimizer.betas=[0.9, 1]", "two numbers, each 0 to below 1"), ("averaging.ema=1", "0 to below 1"),
+        ("training.microbatches=0", "1 to 65536"), ("checkpoint.keep_last=0", "at least 1"),
+        ("data.folds.validation=[0, 0]", "all or fold numbers of 0 and more, each once"),
+        ("data.folds.train=[-1]", "all, rest or fold numbers of 0 and more, each once, at least one"),
+        ("data.normalisation={mean: 0, std: 0}", "imagenet, or one or three numbers each with std above 0"),
+    ])
+    func rangesAreCheckedAndNameTheFlag(override: String, range: String) {
+        let messages = refusal("", overrides: [override])
+        #expect(messages.count == 1)
+        #expect(messages.first?.hasPrefix("--set \(override): `") == true)
+        #expect(messages.first?.contains("must be \(range), found ") == true)
+    }
+
+    @Test func bf16IsKnownAndNotThereYet() {
+        #expect(
+            refusal("precision: bf16\n") == [
+                "c.yaml, line 1, column 12: `precision`: must be fp32, for bf16 is not there yet, found bf16"
+            ]
+        )
+    }
+
+    @Test func flagsAreHeldToTheSameRules() {
+        #expect(
+            refusal("", overrides: ["optimiser.learning_rate=1"]) == [
+                "--set optimiser.learning_rate=1: unknown key `optimiser`; did you mean `optimizer`?"
+            ]
+        )
+        #expect(
+            refusal("", overrides: ["optimizer.learning_rate.peak=1"]) == [
+                "--set optimizer.learning_rate.peak=1: unknown key `peak` in `optimizer.learning_rate`, which is a "
+                    + "value and has no keys"
+            ]
+        )
+        #expect(
+            refusal("", overrides: ["training.epochs"]) == [
+                "--set training.epochs: expected a field, = and a value, as in --set optimizer.learning_rate=1e-4"
+            ]
+        )
+        #expect(
+            refusal("", overrides: ["run.name="]) == [
+                "--set run.name=: no value after =; write run.name='\"\"' for empty text"
+            ]
+        )
+        #expect(refusal("", overrides: ["training..epochs=1"]).first?.contains("expected a field") == true)
+        #expect(refusal("", overrides: ["data.folds.validation=[1"]).first?.contains("not valid YAML") == true)
+    }
+
+    @Test func allProblemsAreListedAtOnce() {
+        let messages = refusal("optimizer: {name: rmsprop}\nworkerz: 1\n", overrides: ["training.epochs=-1"])
+        #expect(messages.count == 3)
+    }
+
+    @Test func brokenYAMLNamesItsPlace() {
+        let messages = refusal("run:\n  directory: [a\ndata: {}\n")
+        #expect(messages.first?.hasPrefix("c.yaml, line ") == true)
+        #expect(messages.first?.contains("not valid YAML") == true)
+        #expect(
+            refusal("run: {seed: 1}\nrun: {seed: 2}\n") == ["c.yaml, line 1, column 1: `run` stands twice; keep one"]
+        )
+    }
+
+    @Test(arguments: [
+        ("training: {epochs: 0}", "nothing to train"),
+        ("loss: {cross_entropy: 0, dice: 0}", "nothing to minimise"),
+        ("optimizer: {name: sgd, nesterov: true, momentum: 0}", "needs `optimizer.momentum`"),
+        ("schedule: {name: cosine, minimum: 1}", "is above `optimizer.learning_rate` (0.001)"),
+        ("training: {steps: 10}\nschedule: {warmup_steps: 10}", "leaves nothing of `training.steps` (10)"),
+        ("schedule: {name: plateau}\nvalidation: {every_epochs: 0}", "follows the validation"),
+        ("data: {folds: {train: [0, 1], validation: [1]}}", "fold 1 both trains and validates"),
+        ("data: {folds: {validation: all}}", "leaves no fold to train on"),
+        ("data: {normalisation: {mean: [0, 0, 0], std: 1}}", "`data.channels` is 1"),
+        ("workers: {timeouts: {silence_seconds: 1}}", "must be above `workers.heartbeat_seconds` (1)"),
+    ])
+    func fieldsMustFitEachOther(text: String, message: String) {
+        let messages = refusal(text)
+        #expect(messages.count == 1)
+        #expect(messages.first?.hasPrefix("c.yaml, line ") == true)
+        #expect(messages.first?.contains(message) == true)
+    }
+}

@@ -1,0 +1,123 @@
+import Configuration
+import Foundation
+import Testing
+
+@Suite("Configurations are written and explained")
+struct WritingTests {
+    /// A configuration in which no field has its default.
+    private static let everythingChanged = """
+        run: {directory: "runs/a \\"b\\"\\tü", seed: 9007199254740993, name: "true"}
+        data: {shards: ./s, folds: {validation: all, train: [1, 3]}, size: 64, channels: 3, normalisation: {mean: [0.1, 0.2, 0.3], std: 0.5}}
+        sampler: {policy: positives, positive_share: 0.8, positive_share_end: 0.22}
+        augmentation:
+          enabled: false
+          flip: {probability: 0.1}
+          affine: {probability: 0.2, shift: 0.3, scale: 0.4, rotate: 45.5}
+          crop: {probability: 0.6, minimum: 0.5}
+          brightness: {probability: 0.7, range: 0.1}
+          contrast: {probability: 0.8, range: 0.15}
+          gamma: {probability: 0.9, range: [0.6, 1.4]}
+          border: constant
+        network: {architecture: unet, encoder: resnet18, base_width: 8, normalisation: frozen, dropout: 0.25}
+        loss: {cross_entropy: 2.7, dice: 0.9, focal: 4, dice_per: image, smoothing: 1e-6, focal_gamma: 1.5}
+        optimizer: {name: adamw, learning_rate: 7.5e-5, momentum: 0.8, nesterov: true, betas: [0.8, 0.99], epsilon: 1e-7, weight_decay: 1e-5, clip_norm: 0.1}
+        schedule: {name: plateau, warmup_steps: 3, minimum: 1e-7, period_epochs: 8, factor: 0.5, patience: 3, threshold: 0.001}
+        averaging: {ema: 0.999}
+        training: {epochs: 3, steps: 12, microbatches: 6, microbatch_size: 2}
+        validation: {every_epochs: 2, threshold: 0.4, metric: loss}
+        checkpoint: {every_steps: 100, every_minutes: 2.5, keep_last: 5, keep_best: 3, metric: mean_dice}
+        workers: {count: 4, threads: 2, transport: zeromq, heartbeat_seconds: 0.5, grace_seconds: 7, timeouts: {join_seconds: 8, silence_seconds: 9, phase_seconds: 10}}
+        collectives: {bucket_bytes: 1048576}
+        """
+
+    @Test func writtenConfigurationsReadBackEqual() throws {
+        let changed = try RunConfiguration.parse(Self.everythingChanged, file: "c.yaml")
+        for configuration in [changed, RunConfiguration()] {
+            for documented in [false, true] {
+                let text = configuration.resolvedYAML(documented: documented)
+                let again = try RunConfiguration.parse(text, file: "resolved.yaml")
+                #expect(again == configuration)
+                #expect(again.resolvedYAML(documented: documented) == text)
+            }
+        }
+    }
+
+    /// A field that the table forgot would keep its default in the file above, or be lost when written.
+    @Test func theTableCoversEveryPropertyOnce() throws {
+        let changed = try RunConfiguration.parse(Self.everythingChanged, file: "c.yaml")
+        for field in ConfigurationField.all where field.name != "precision" {
+            #expect(field.text(in: changed) != field.defaultText, "\(field.name) must differ from its default here")
+        }
+        #expect(leaves(of: RunConfiguration()) == ConfigurationField.all.count)
+        #expect(Set(ConfigurationField.all.map(\.name)).count == ConfigurationField.all.count)
+    }
+
+    /// Counts the stored properties below the sections.
+    private func leaves(of value: Any) -> Int {
+        Mirror(reflecting: value).children.reduce(0) { count, child in
+            let mirror = Mirror(reflecting: child.value)
+            return count + (mirror.displayStyle == .struct && !mirror.children.isEmpty ? leaves(of: child.value) : 1)
+        }
+    }
+
+    @Test func sectionsStandTogetherAndAreDescribed() {
+        var seen: [String] = []
+        for field in ConfigurationField.all {
+            for depth in 1...max(1, field.sections.count) where !field.sections.isEmpty {
+                let name = field.sections.prefix(depth).joined(separator: ".")
+                #expect(ConfigurationField.sections[name] != nil, "\(name) has no description")
+                if seen.last(where: { $0 == name || $0.hasPrefix(name + ".") }) == nil {
+                    seen.append(name)
+                } else {
+                    let last = seen.last ?? ""
+                    #expect(
+                        last == name || last.hasPrefix(name + ".") || name.hasPrefix(last + "."),
+                        "\(name) is continued after \(last)"
+                    )
+                }
+            }
+        }
+        #expect(Set(seen) == Set(ConfigurationField.sections.keys))
+    }
+
+    @Test func defaultsPassTheirOwnChecks() throws {
+        #expect(try RunConfiguration.parse(RunConfiguration().resolvedYAML(), file: "d.yaml") == RunConfiguration())
+    }
+
+    @Test func explanationsNameDefaultTypeAndRange() throws {
+        let text = try #require(RunConfiguration.explain("optimizer", width: 80))
+        #expect(text.hasPrefix("optimizer: How a step changes the weights.\n  optimizer.name = adam\n"))
+        #expect(text.contains("optimizer.learning_rate = 0.001\n"))
+        #expect(text.contains("(a number, above 0)"))
+        #expect(text.split(separator: "\n").allSatisfy { $0.count <= 80 })
+        #expect(RunConfiguration.explain("optimizer.betas")?.contains("optimizer.name") == false)
+        #expect(RunConfiguration.explain("nothing") == nil)
+        #expect(try #require(RunConfiguration.explain()).contains("collectives.bucket_bytes = 4194304"))
+    }
+
+    @Test(arguments: ["demo.yaml", "real.yaml", "bench/unet-resnet34-256.yaml"])
+    func theConfigurationsOfTheRepositoryAreGood(name: String) throws {
+        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let configuration = try RunConfiguration.load(path: root.appending(path: "configs/\(name)").path())
+        #expect(configuration.globalBatchSize == 8)
+    }
+}
+
+@Suite("Spelling")
+struct SpellingTests {
+    @Test(arguments: [
+        ("", "", 0), ("a", "", 1), ("kitten", "sitting", 3), ("form", "from", 1), ("optimiser", "optimizer", 1),
+    ])
+    func editDistance(first: String, second: String, distance: Int) {
+        #expect(Spelling.distance(first, second) == distance)
+        #expect(Spelling.distance(second, first) == distance)
+    }
+
+    @Test func onlyNearWordsAreSuggested() {
+        #expect(Spelling.nearest(to: "epoch", in: ["steps", "epochs"]) == "epochs")
+        #expect(Spelling.nearest(to: "EPOCHS", in: ["steps", "epochs"]) == "epochs")
+        #expect(Spelling.nearest(to: "banana", in: ["steps", "epochs"]) == nil)
+        #expect(Spelling.nearest(to: "x", in: ["on"]) == nil)
+    }
+}
