@@ -15,7 +15,9 @@ extension HDF5File {
     ///
     /// Text over `attributeTextLimit` bytes belongs into a dataset.
     package func setAttribute(
-        _ attribute: String, of object: String = "/", to value: HDF5AttributeValue
+        _ attribute: String,
+        of object: String = "/",
+        to value: HDF5AttributeValue
     ) throws(HDF5Error) {
         let context = HDF5Context(file: path, object: "attribute \(attribute) of \(object)")
         try HDF5Library.locked { () throws(HDF5Error) in
@@ -54,7 +56,8 @@ extension HDF5File {
 
     /// Reads an attribute of one value: an integer or float of any width, or text; nil if there is none of that name.
     package func attribute(
-        _ attribute: String, of object: String = "/"
+        _ attribute: String,
+        of object: String = "/"
     ) throws(HDF5Error) -> HDF5AttributeValue? {
         let context = HDF5Context(file: path, object: "attribute \(attribute) of \(object)")
         return try HDF5Library.locked { () throws(HDF5Error) -> HDF5AttributeValue? in
@@ -73,7 +76,10 @@ extension HDF5File {
     }
 
     private func value(
-        of attribute: HDF5Identifier, type: HDF5Identifier, space: HDF5Identifier, context: HDF5Context
+        of attribute: HDF5Identifier,
+        type: HDF5Identifier,
+        space: HDF5Identifier,
+        context: HDF5Context
     ) throws(HDF5Error) -> HDF5AttributeValue {
         switch HDF5StoredType.of(type.raw) {
         case .integer:
@@ -129,7 +135,10 @@ extension HDF5File {
     }
 
     private func mismatch(
-        _ attribute: String, of object: String, expected: String, found: HDF5AttributeValue?
+        _ attribute: String,
+        of object: String,
+        expected: String,
+        found: HDF5AttributeValue?
     ) -> HDF5Error {
         let context = HDF5Context(file: path, object: "attribute \(attribute) of \(object)")
         guard let found else { return context.error(.missingObject, "read", "the object has no such attribute") }
@@ -137,7 +146,9 @@ extension HDF5File {
     }
 
     private func openObject(
-        _ object: String, context: HDF5Context, operation: String
+        _ object: String,
+        context: HDF5Context,
+        operation: String
     ) throws(HDF5Error) -> HDF5Identifier {
         guard try kind(of: object) != nil else {
             throw context.error(.missingObject, operation, "the file has no object \(object)")

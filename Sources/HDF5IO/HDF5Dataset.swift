@@ -10,7 +10,9 @@ package struct HDF5ChunkLocation: Equatable, Sendable {
     package let filterMask: UInt32
 }
 
-/// A dataset of an open file; keeps the file open. Thread-safe as `HDF5File` is.
+/// A dataset of an open file; keeps the file open.
+///
+/// Thread-safe as `HDF5File` is.
 package final class HDF5Dataset: Sendable {
     package let file: HDF5File
     /// The name it was opened under.
@@ -62,7 +64,9 @@ package final class HDF5Dataset: Sendable {
         }
     }
 
-    /// The dimensions of a dataspace. Call it inside the lock.
+    /// The dimensions of a dataspace.
+    ///
+    /// Call it inside the lock.
     func dimensions(of space: HDF5Identifier) throws(HDF5Error) -> [Int] {
         let operation = "read the shape of"
         let rank = Int(try context.check(H5Sget_simple_extent_ndims(space.raw), operation, code: .damagedFile))
@@ -142,13 +146,21 @@ package final class HDF5Dataset: Sendable {
 
     /// Writes one chunk's stored bytes as they are, past the filters: deflate them before, if the dataset deflates.
     package func writeChunk(
-        _ bytes: UnsafeRawBufferPointer, at coordinates: [Int], filterMask: UInt32 = 0
+        _ bytes: UnsafeRawBufferPointer,
+        at coordinates: [Int],
+        filterMask: UInt32 = 0
     ) throws(HDF5Error) {
         try HDF5Library.locked { () throws(HDF5Error) in
             try file.requireOpen()
             let place = coordinates.map { hsize_t($0) }
             let status = H5Dwrite_chunk(
-                identifier.raw, chdf5_property_default(), filterMask, place, bytes.count, bytes.baseAddress)
+                identifier.raw,
+                chdf5_property_default(),
+                filterMask,
+                place,
+                bytes.count,
+                bytes.baseAddress
+            )
             try context.check(status, "write the chunk \(coordinates) of")
         }
     }
@@ -169,7 +181,8 @@ package final class HDF5Dataset: Sendable {
     /// The size is checked against the file's own and against `limit` before memory is taken; the stored type must be
     /// `Element`'s own.
     package func read<Element: HDF5Element>(
-        as element: Element.Type = Element.self, limit: Int = .max
+        as element: Element.Type = Element.self,
+        limit: Int = .max
     ) throws(HDF5Error) -> HDF5Array<Element> {
         let shape = try shape()
         let stored = try storedType()
@@ -199,7 +212,10 @@ package final class HDF5Dataset: Sendable {
         guard let bytes, bytes <= file.plausibleBytes, bytes <= limit else {
             let bound = min(file.plausibleBytes, limit)
             throw context.error(
-                .tooLarge, "read", "its shape \(shape) claims more than the \(bound) bytes that are plausible")
+                .tooLarge,
+                "read",
+                "its shape \(shape) claims more than the \(bound) bytes that are plausible"
+            )
         }
         return elementBytes == 0 ? 0 : bytes / elementBytes
     }

@@ -72,7 +72,9 @@ extension Double: HDF5Element {
 }
 
 extension HDF5StoredType {
-    /// HDF5's type in the machine's byte order; nil for strings and foreign types. Call it inside the lock.
+    /// HDF5's type in the machine's byte order; nil for strings and foreign types.
+    ///
+    /// Call it inside the lock.
     var nativeNumber: hid_t? {
         switch self {
         case .integer(8, signed: true): chdf5_native_int8()
@@ -89,7 +91,9 @@ extension HDF5StoredType {
         }
     }
 
-    /// HDF5's little-endian type for files; nil for strings and foreign types. Call it inside the lock.
+    /// HDF5's little-endian type for files; nil for strings and foreign types.
+    ///
+    /// Call it inside the lock.
     var storedNumber: hid_t? {
         switch self {
         case .integer(8, signed: true): chdf5_stored_int8()
@@ -106,7 +110,9 @@ extension HDF5StoredType {
         }
     }
 
-    /// The type of an open HDF5 type identifier. Call it inside the lock.
+    /// The type of an open HDF5 type identifier.
+    ///
+    /// Call it inside the lock.
     static func of(_ type: hid_t) -> HDF5StoredType {
         let bytes = H5Tget_size(type)
         switch H5Tget_class(type) {
@@ -121,7 +127,9 @@ extension HDF5StoredType {
         }
     }
 
-    /// A new HDF5 string type, UTF-8, padded with zeros; `bytes` nil for variable length. Call it inside the lock.
+    /// A new HDF5 string type, UTF-8, padded with zeros; `bytes` nil for variable length.
+    ///
+    /// Call it inside the lock.
     static func makeStringType(bytes: Int?, context: HDF5Context) throws(HDF5Error) -> HDF5Identifier {
         let type = try context.own(H5Tcopy(chdf5_c_string()), "make a string type for", close: H5Tclose)
         try context.check(H5Tset_size(type.raw, bytes ?? chdf5_variable_length()), "make a string type for")

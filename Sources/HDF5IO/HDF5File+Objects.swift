@@ -4,9 +4,13 @@ internal import CHDF5
 package struct HDF5Layout: Equatable, Sendable {
     /// The shape of a chunk; nil for one contiguous block.
     package var chunk: [Int]?
-    /// The level of deflate, 1 to 9; nil for none. Needs chunks.
+    /// The level of deflate, 1 to 9; nil for none.
+    ///
+    /// Needs chunks.
     package var deflate: Int?
-    /// Whether HDF5 keeps a checksum of each chunk. Needs chunks.
+    /// Whether HDF5 keeps a checksum of each chunk.
+    ///
+    /// Needs chunks.
     package var fletcher32: Bool
     /// Whether the space is taken when the dataset is created, so that its address is known at once.
     package var allocatesEarly: Bool
@@ -65,14 +69,30 @@ extension HDF5File {
             var names: [String] = []
             for index in 0..<info.nlinks {
                 let length = H5Lget_name_by_idx(
-                    identifier.raw, group, H5_INDEX_NAME, H5_ITER_INC, index, nil, 0, access)
+                    identifier.raw,
+                    group,
+                    H5_INDEX_NAME,
+                    H5_ITER_INC,
+                    index,
+                    nil,
+                    0,
+                    access
+                )
                 try context.check(length, "list", code: .damagedFile)
                 guard length < 1 << 16 else {
                     throw context.error(.tooLarge, "list", "a name in it claims \(length) bytes")
                 }
                 var bytes = [CChar](repeating: 0, count: length + 1)
                 let read = H5Lget_name_by_idx(
-                    identifier.raw, group, H5_INDEX_NAME, H5_ITER_INC, index, &bytes, bytes.count, access)
+                    identifier.raw,
+                    group,
+                    H5_INDEX_NAME,
+                    H5_ITER_INC,
+                    index,
+                    &bytes,
+                    bytes.count,
+                    access
+                )
                 try context.check(read, "list", code: .damagedFile)
                 names.append(String(decoding: bytes.prefix(length).map { UInt8(bitPattern: $0) }, as: UTF8.self))
             }
@@ -123,7 +143,10 @@ extension HDF5File {
     ///
     /// `maximumShape` may have nil for a dimension that can grow without limit (needs chunks).
     package func createDataset<Element: HDF5Element>(
-        _ name: String, of element: Element.Type, shape: [Int], maximumShape: [Int?]? = nil,
+        _ name: String,
+        of element: Element.Type,
+        shape: [Int],
+        maximumShape: [Int?]? = nil,
         layout: HDF5Layout = .contiguous
     ) throws(HDF5Error) -> HDF5Dataset {
         let context = HDF5Context(file: path, object: name)
@@ -135,9 +158,15 @@ extension HDF5File {
         }
     }
 
-    /// Creates the dataset of an HDF5 type. Call it inside the lock.
+    /// Creates the dataset of an HDF5 type.
+    ///
+    /// Call it inside the lock.
     func createDataset(
-        _ name: String, type: hid_t, shape: [Int], maximumShape: [Int?]? = nil, layout: HDF5Layout
+        _ name: String,
+        type: hid_t,
+        shape: [Int],
+        maximumShape: [Int?]? = nil,
+        layout: HDF5Layout
     ) throws(HDF5Error) -> HDF5Dataset {
         let context = HDF5Context(file: path, object: name)
         try requireOpen()
@@ -177,28 +206,39 @@ extension HDF5File {
             }
             let raw = H5Dopen2(identifier.raw, name, chdf5_property_default())
             return HDF5Dataset(
-                file: self, name: name,
-                identifier: try context.own(raw, "open", code: .damagedFile, close: H5Dclose))
+                file: self,
+                name: name,
+                identifier: try context.own(raw, "open", code: .damagedFile, close: H5Dclose)
+            )
         }
     }
 
     /// Creates a dataset and writes all of it; no shape means one dimension.
     package func write<Element: HDF5Element>(
-        _ values: [Element], to name: String, shape: [Int]? = nil, layout: HDF5Layout = .contiguous
+        _ values: [Element],
+        to name: String,
+        shape: [Int]? = nil,
+        layout: HDF5Layout = .contiguous
     ) throws(HDF5Error) {
         try createDataset(name, of: Element.self, shape: shape ?? [values.count], layout: layout).write(values)
     }
 
     /// Reads a dataset whole; `limit` bounds the bytes that the caller is ready to hold.
     package func read<Element: HDF5Element>(
-        _ name: String, as element: Element.Type = Element.self, limit: Int = .max
+        _ name: String,
+        as element: Element.Type = Element.self,
+        limit: Int = .max
     ) throws(HDF5Error) -> HDF5Array<Element> {
         try dataset(name).read(as: element, limit: limit)
     }
 
-    /// A simple dataspace, or a scalar one for an empty shape. Call it inside the lock.
+    /// A simple dataspace, or a scalar one for an empty shape.
+    ///
+    /// Call it inside the lock.
     func makeSpace(
-        _ shape: [Int], maximum: [Int?]? = nil, context: HDF5Context
+        _ shape: [Int],
+        maximum: [Int?]? = nil,
+        context: HDF5Context
     ) throws(HDF5Error) -> HDF5Identifier {
         guard elementCount(shape) != nil, shape.count <= Int(chdf5_maximum_rank()) else {
             throw context.error(.misuse, "create", "HDF5 cannot store the shape \(shape)")

@@ -84,7 +84,11 @@ package final class HDF5File: Sendable {
     }
 
     private static func create(
-        _ name: String, path: String? = nil, userBlock: Int, access: HDF5Identifier, context: HDF5Context
+        _ name: String,
+        path: String? = nil,
+        userBlock: Int,
+        access: HDF5Identifier,
+        context: HDF5Context
     ) throws(HDF5Error) -> HDF5File {
         let creation = try context.own(H5Pcreate(chdf5_property_file_create()), "create", close: H5Pclose)
         try context.check(H5Pset_obj_track_times(creation.raw, false), "create")
@@ -153,7 +157,9 @@ package final class HDF5File: Sendable {
         }
     }
 
-    /// Throws if the file is closed. Call it inside the lock.
+    /// Throws if the file is closed.
+    ///
+    /// Call it inside the lock.
     func requireOpen() throws(HDF5Error) {
         if isClosed.withLock({ $0 }) { throw context.error(.misuse, "use", "it is already closed") }
     }

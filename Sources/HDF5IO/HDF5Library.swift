@@ -59,14 +59,17 @@ func hdf5ErrorStack() -> (text: String, isNoSpace: Bool) {
     let frames = Frames()
     let pointer = Unmanaged.passUnretained(frames).toOpaque()
     H5Ewalk2(
-        chdf5_error_stack_default(), H5E_WALK_UPWARD,
+        chdf5_error_stack_default(),
+        H5E_WALK_UPWARD,
         { _, frame, context in
             guard let frame, let context else { return 0 }
             let name = frame.pointee.func_name.map { String(cString: $0) } ?? "?"
             let text = frame.pointee.desc.map { String(cString: $0) } ?? ""
             Unmanaged<Frames>.fromOpaque(context).takeUnretainedValue().list.append("\(text) (\(name))")
             return 0
-        }, pointer)
+        },
+        pointer
+    )
     guard let first = frames.list.first else { return ("HDF5 gave no reason", false) }
     let rest = frames.list.dropFirst().suffix(3)
     let text = rest.isEmpty ? first : first + "; from " + rest.joined(separator: ", ")
@@ -113,7 +116,9 @@ struct HDF5Context {
     /// Passes a status or identifier through, or throws the error stack if it is negative.
     @discardableResult
     func check<Status: SignedInteger>(
-        _ status: Status, _ operation: String, code: HDF5Error.Code = .library
+        _ status: Status,
+        _ operation: String,
+        code: HDF5Error.Code = .library
     ) throws(HDF5Error) -> Status {
         if status < 0 { throw libraryError(operation, code: code) }
         return status
@@ -121,7 +126,9 @@ struct HDF5Context {
 
     /// Owns a fresh identifier, or throws the error stack if it is negative.
     func own(
-        _ raw: hid_t, _ operation: String, code: HDF5Error.Code = .library,
+        _ raw: hid_t,
+        _ operation: String,
+        code: HDF5Error.Code = .library,
         close: @escaping @Sendable @convention(c) (hid_t) -> herr_t
     ) throws(HDF5Error) -> HDF5Identifier {
         HDF5Identifier(try check(raw, operation, code: code), close: close)

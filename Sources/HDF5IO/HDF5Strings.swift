@@ -11,20 +11,28 @@ package enum HDF5StringStorage: Equatable, Sendable {
 extension HDF5File {
     /// Creates a one-dimensional dataset of strings.
     package func write(
-        strings: [String], to name: String, storage: HDF5StringStorage = .fixed
+        strings: [String],
+        to name: String,
+        storage: HDF5StringStorage = .fixed
     ) throws(HDF5Error) {
         try write(strings: strings, shape: [strings.count], to: name, storage: storage)
     }
 
     /// Creates a dataset of one string without dimensions; h5py reads it with `f[name][()]`.
     package func write(
-        string: String, to name: String, storage: HDF5StringStorage = .fixed, layout: HDF5Layout = .contiguous
+        string: String,
+        to name: String,
+        storage: HDF5StringStorage = .fixed,
+        layout: HDF5Layout = .contiguous
     ) throws(HDF5Error) {
         try write(strings: [string], shape: [], to: name, storage: storage, layout: layout)
     }
 
     private func write(
-        strings: [String], shape: [Int], to name: String, storage: HDF5StringStorage,
+        strings: [String],
+        shape: [Int],
+        to name: String,
+        storage: HDF5StringStorage,
         layout: HDF5Layout = .contiguous
     ) throws(HDF5Error) {
         let context = HDF5Context(file: path, object: name)
