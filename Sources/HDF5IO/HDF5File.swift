@@ -102,7 +102,10 @@ package final class HDF5File: Sendable {
     private static func makeAccess(_ context: HDF5Context, inMemory: Bool) throws(HDF5Error) -> HDF5Identifier {
         let list = try context.own(H5Pcreate(chdf5_property_file_access()), "open", close: H5Pclose)
         try context.check(H5Pset_fclose_degree(list.raw, H5F_CLOSE_STRONG), "open")
-        try context.check(H5Pset_libver_bounds(list.raw, H5F_LIBVER_V110, H5F_LIBVER_V110), "open")
+        // Workaround: H5Fget_file_image of 1.10.8 clears the status flags that the superblock of 1.10 has, and leaves
+        // its checksum as it was. The superblock of 1.8 has none.
+        let oldest = inMemory ? H5F_LIBVER_V18 : H5F_LIBVER_V110
+        try context.check(H5Pset_libver_bounds(list.raw, oldest, H5F_LIBVER_V110), "open")
         // Large arrays start on a cache line, wherever the file is mapped.
         try context.check(H5Pset_alignment(list.raw, 4096, 64), "open")
         if inMemory { try context.check(H5Pset_fapl_core(list.raw, 1 << 20, false), "open") }
