@@ -1,5 +1,6 @@
 internal import CHDF5
 internal import Glibc
+internal import Synchronization
 
 /// The door to the C library: every call passes through `HDF5Library.locked`.
 ///
@@ -19,12 +20,18 @@ package enum HDF5Library {
     static func locked<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
         lock.lock()
         defer { lock.unlock() }
+        _ = setUp
         // The setting belongs to the thread (and to its error stack), so it is renewed at every entry.
         H5Eset_auto2(chdf5_error_stack_default(), nil, nil)
         return try body()
     }
 
     private static let lock = RecursiveLock()
+
+    /// Keeps the library from cleaning up when the process exits.
+    ///
+    /// Workaround: 1.10.8 crashes there if closing a file has failed before. Files that matter are closed by then.
+    private static let setUp: Void = { H5dont_atexit() }()
 }
 
 /// A recursive mutex of pthread, allocated once for the life of the process.
@@ -82,6 +89,11 @@ func hdf5ErrorStack() -> (text: String, isNoSpace: Bool) {
 /// left alone.
 final class HDF5Identifier: Sendable {
     let raw: hid_t
+    /// Whether closing has failed.
+    ///
+    /// Workaround: a file that 1.10.8 could not write when closing it keeps a valid identifier, and crashes the process
+    /// when that is closed again. Such an identifier is leaked.
+    let isAbandoned = Atomic(false)
     private let close: @Sendable @convention(c) (hid_t) -> herr_t
 
     init(_ raw: hid_t, close: @escaping @Sendable @convention(c) (hid_t) -> herr_t) {
@@ -90,6 +102,7 @@ final class HDF5Identifier: Sendable {
     }
 
     deinit {
+        if isAbandoned.load(ordering: .relaxed) { return }
         let (raw, close) = (raw, close)
         HDF5Library.locked {
             if H5Iis_valid(raw) > 0 { _ = close(raw) }

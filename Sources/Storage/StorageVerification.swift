@@ -31,7 +31,9 @@ package enum StorageVerification {
             return items
         }
         let names = try FileSystem.names(in: path)
-        if names.contains(DatasetManifest.fileName) || names.contains(where: { ShardRecord.number(inFileName: $0) != nil }) {
+        if names.contains(DatasetManifest.fileName)
+            || names.contains(where: { ShardRecord.number(inFileName: $0) != nil })
+        {
             add(Item(path: path, kind: "data set", defects: dataset(path)))
         }
         for directory in [path, "\(path)/checkpoints"] {
@@ -40,7 +42,10 @@ package enum StorageVerification {
         for name in names where name.hasSuffix(".jsonl") { add(file("\(path)/\(name)")) }
         if items.isEmpty {
             throw StorageDefect(
-                .missing, file: path, "there is no data set, checkpoint, journal or metrics file to verify in it")
+                .missing,
+                file: path,
+                "there is no data set, checkpoint, journal or metrics file to verify in it"
+            )
         }
         return items
     }
@@ -71,7 +76,11 @@ package enum StorageVerification {
             return Item(path: path, kind: "journal", defects: found, notice: notice)
         }
         if ShardRecord.number(inFileName: name) != nil {
-            return Item(path: path, kind: "shard", defects: defects(of: path) { try ShardReader(path).verify().defects })
+            return Item(
+                path: path,
+                kind: "shard",
+                defects: defects(of: path) { try ShardReader(path).verify().defects }
+            )
         }
         return Item(path: path, kind: "checkpoint", defects: CheckpointStore.verify(path))
     }

@@ -10,7 +10,8 @@ struct VerifyCommand: ParsableCommand {
         abstract: "Reads a run, data set, checkpoint or shard whole and names what is damaged.",
         discussion: """
             Exits 0 if everything is as it was written, 65 if something is not, and 66 if there is nothing to verify.
-            """)
+            """
+    )
 
     @Argument(help: "Runs, data sets, checkpoints, shards or journals.", completion: .file())
     var paths: [String]

@@ -30,7 +30,9 @@ final class TemporaryFolder: Sendable {
     }
 
     private func roundTrip<Element: HDF5Element & Equatable>(_ values: [Element]) throws {
-        let file = try reopened("\(Element.self).h5") { try $0.write(values, to: "/a/b", shape: [2, values.count / 2]) }
+        let file = try reopened("\(Element.self).h5") {
+            try $0.write(values, to: "/a/b", shape: [2, values.count / 2])
+        }
         let array: HDF5Array<Element> = try file.read("/a/b")
         #expect(array.values == values)
         #expect(array.shape == [2, values.count / 2])
@@ -109,13 +111,24 @@ final class TemporaryFolder: Sendable {
         let path = folder.file("chunks.h5")
         let writing = try HDF5File.create(path)
         try writing.write(
-            values, to: "plain", shape: [4, 8, 8], layout: HDF5Layout(chunk: [1, 8, 8], fletcher32: false))
+            values,
+            to: "plain",
+            shape: [4, 8, 8],
+            layout: HDF5Layout(chunk: [1, 8, 8], fletcher32: false)
+        )
         try writing.write(
-            values, to: "packed", shape: [4, 8, 8],
-            layout: HDF5Layout(chunk: [1, 8, 8], deflate: 6, fletcher32: true))
+            values,
+            to: "packed",
+            shape: [4, 8, 8],
+            layout: HDF5Layout(chunk: [1, 8, 8], deflate: 6, fletcher32: true)
+        )
         let growing = try writing.createDataset(
-            "growing", of: UInt8.self, shape: [0, 8, 8], maximumShape: [nil, 8, 8],
-            layout: HDF5Layout(chunk: [1, 8, 8]))
+            "growing",
+            of: UInt8.self,
+            shape: [0, 8, 8],
+            maximumShape: [nil, 8, 8],
+            layout: HDF5Layout(chunk: [1, 8, 8])
+        )
         for row in 0..<4 {
             try growing.resize(to: [row + 1, 8, 8])
             try Array(values[row * 64..<row * 64 + 64]).withUnsafeBytes { try growing.writeChunk($0, at: [row, 0, 0]) }
@@ -142,7 +155,11 @@ final class TemporaryFolder: Sendable {
         let path = folder.file("block.h5")
         let writing = try HDF5File.create(path, userBlock: 512)
         let early = try writing.createDataset(
-            "early", of: Float.self, shape: [3], layout: HDF5Layout(allocatesEarly: true))
+            "early",
+            of: Float.self,
+            shape: [3],
+            layout: HDF5Layout(allocatesEarly: true)
+        )
         let address = try #require(try early.contiguousAddress())
         try early.write([1, 2, 3] as [Float])
         try writing.close()
@@ -222,9 +239,17 @@ final class TemporaryFolder: Sendable {
         // Chunks that were never written take no space, so a small file may claim any size.
         let file = try reopened {
             _ = try $0.createDataset(
-                "huge", of: UInt8.self, shape: [1 << 40], layout: HDF5Layout(chunk: [1 << 20]))
+                "huge",
+                of: UInt8.self,
+                shape: [1 << 40],
+                layout: HDF5Layout(chunk: [1 << 20])
+            )
             _ = try $0.createDataset(
-                "overflow", of: Double.self, shape: [1 << 31, 1 << 31], layout: HDF5Layout(chunk: [1, 1 << 20]))
+                "overflow",
+                of: Double.self,
+                shape: [1 << 31, 1 << 31],
+                layout: HDF5Layout(chunk: [1, 1 << 20])
+            )
         }
         for name in ["huge", "overflow"] {
             let error = #expect(throws: HDF5Error.self) {

@@ -14,12 +14,22 @@ enum ShardSamples {
             ? []
             : [ShardRun(start: Int32(number), length: 3), ShardRun(start: Int32(number + 100), length: 20)]
         return ShardSample(
-            id: "1.2.276.\(number)", image: (0..<256).map { _ in UInt8(random.next(below: 64)) },
-            mask: (0..<256).map { _ in UInt8(random.next(below: 2)) }, runs: runs,
+            id: "1.2.276.\(number)",
+            image: (0..<256).map { _ in UInt8(random.next(below: 64)) },
+            mask: (0..<256).map { _ in UInt8(random.next(below: 2)) },
+            runs: runs,
             metadata: SampleMetadata(
-                patient: "patient \(number / 2)", sex: number % 2 == 0 ? "M" : "F", view: "PA",
-                age: number == 1 ? .nan : Double(40 + number), rowSpacing: 0.168, columnSpacing: 0.143,
-                sourceHeight: 1024, sourceWidth: 1000, extra: ["source": "größe/\(number).dcm"]))
+                patient: "patient \(number / 2)",
+                sex: number % 2 == 0 ? "M" : "F",
+                view: "PA",
+                age: number == 1 ? .nan : Double(40 + number),
+                rowSpacing: 0.168,
+                columnSpacing: 0.143,
+                sourceHeight: 1024,
+                sourceWidth: 1000,
+                extra: ["source": "größe/\(number).dcm"]
+            )
+        )
     }
 
     static func folds(_ count: Int) -> [String: Int] {
@@ -29,7 +39,10 @@ enum ShardSamples {
     /// Writes `count` samples in shards of `perShard` and publishes the data set.
     @discardableResult
     static func write(
-        _ count: Int, perShard: Int, deflate: Int? = nil, to directory: String
+        _ count: Int,
+        perShard: Int,
+        deflate: Int? = nil,
+        to directory: String
     ) throws -> DatasetManifest {
         let writer = try ShardWriter(directory: directory, schema: schema, deflate: deflate)
         var records: [ShardRecord] = []
@@ -38,7 +51,12 @@ enum ShardSamples {
             records.append(try writer.finishShard(number: number, sourceDigest: "samples from \(start)"))
         }
         return try DatasetManifest.publish(
-            in: directory, schema: schema, shards: records, folds: folds(count), foldCount: 3)
+            in: directory,
+            schema: schema,
+            shards: records,
+            folds: folds(count),
+            foldCount: 3
+        )
     }
 }
 
@@ -201,8 +219,12 @@ extension Dataset {
         let again = try writer.finishShard(number: 1, sourceDigest: "samples from 3")
         let records = [0: found.shards[0], 1: again, 2: found.shards[2]]
         let resumed = try DatasetManifest.publish(
-            in: folder.path, schema: ShardSamples.schema, shards: (0..<3).compactMap { records[$0] ?? nil },
-            folds: ShardSamples.folds(9), foldCount: 3)
+            in: folder.path,
+            schema: ShardSamples.schema,
+            shards: (0..<3).compactMap { records[$0] ?? nil },
+            folds: ShardSamples.folds(9),
+            foldCount: 3
+        )
         #expect(resumed == manifest)
     }
 
@@ -227,7 +249,12 @@ extension Dataset {
         #expect(error?.description.contains("1.2.276.1") == true)
         #expect(throws: StorageDefect.self) {
             try DatasetManifest.publish(
-                in: folder.path, schema: ShardSamples.schema, shards: [records[0]], folds: ["other": 0], foldCount: 2)
+                in: folder.path,
+                schema: ShardSamples.schema,
+                shards: [records[0]],
+                folds: ["other": 0],
+                foldCount: 2
+            )
         }
         #expect(throws: StorageDefect.self) { try Dataset.verify(folder.path) }
     }
@@ -249,7 +276,9 @@ extension Dataset {
             print([s.decode() for s in f['ids'][()]], f['metadata/source'].asstr()[2])
             print(f['runs'][()].tolist(), f['run_offsets'][()].tolist(), f['runs'].attrs['label_size'])
             print(f['metadata/age'][()].tolist(), f['metadata/spacing'][0].tolist(), f['images_xxh3'].dtype)
-            """, [folder.file("shard-00000.h5")])
+            """,
+            [folder.file("shard-00000.h5")]
+        )
         let lines = text.split(separator: "\n").map(String.init)
         try #require(lines.count == 7, "\(text)")
         #expect(lines[0] == "pleura-shard 1 64")
@@ -257,7 +286,8 @@ extension Dataset {
         #expect(lines[2] == "(3, 16, 16) uint8 {0, 1}")
         let sums = try Python.run(
             "import sys, zlib; print([zlib.crc32(bytes.fromhex(h)) for h in sys.argv[1:]])",
-            (0..<3).map { ShardSamples.make($0).image.map { String(format: "%02x", $0) }.joined() })
+            (0..<3).map { ShardSamples.make($0).image.map { String(format: "%02x", $0) }.joined() }
+        )
         #expect(lines[3] + "\n" == sums)
         #expect(lines[4] == "['1.2.276.0', '1.2.276.1', '1.2.276.2'] größe/2.dcm")
         #expect(lines[5] == "[[1, 3], [101, 20], [2, 3], [102, 20]] [0, 0, 2, 4] 64")

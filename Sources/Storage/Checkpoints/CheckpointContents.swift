@@ -17,14 +17,22 @@ package struct CheckpointContents: Sendable {
             .sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
         let manifest = file.manifest
         trainer = TrainerState(
-            network: manifest.network, step: manifest.step, epoch: manifest.epoch, cursor: manifest.cursor,
+            network: manifest.network,
+            step: manifest.step,
+            epoch: manifest.epoch,
+            cursor: manifest.cursor,
             configuration: try Self.text("trainer/configuration", file, entries),
-            numericsProfile: manifest.numericsProfile, datasetDigest: manifest.datasetDigest,
-            metrics: manifest.metrics, state: try Self.text("trainer/state", file, entries))
+            numericsProfile: manifest.numericsProfile,
+            datasetDigest: manifest.datasetDigest,
+            metrics: manifest.metrics,
+            state: try Self.text("trainer/state", file, entries)
+        )
     }
 
     private static func text(
-        _ name: String, _ file: CheckpointFile, _ entries: [String: CheckpointManifest.Entry]
+        _ name: String,
+        _ file: CheckpointFile,
+        _ entries: [String: CheckpointManifest.Entry]
     ) throws -> String {
         guard let entry = entries[name], entry.kind == .text else {
             throw StorageDefect(.missing, file: file.path, part: .text(name), "the checkpoint does not have it")
@@ -51,15 +59,22 @@ package struct CheckpointContents: Sendable {
         }
         guard buffer.count == entry.bytes else {
             throw StorageDefect(
-                .foreign, file: path, part: .tensor(name),
-                "expected \(buffer.count) bytes, found the shape \(entry.shape)")
+                .foreign,
+                file: path,
+                part: .tensor(name),
+                "expected \(buffer.count) bytes, found the shape \(entry.shape)"
+            )
         }
         guard try file.disk.read(at: entry.offset, into: buffer) == entry.bytes else {
             throw StorageDefect(.truncated, file: path, part: .tensor(name), "the file ends inside it")
         }
         guard SHA256Digest.of(UnsafeRawBufferPointer(buffer)) == entry.sha256 else {
             throw StorageDefect(
-                .wrongHash, file: path, part: .tensor(name), "its bytes are not those written (SHA-256 differs)")
+                .wrongHash,
+                file: path,
+                part: .tensor(name),
+                "its bytes are not those written (SHA-256 differs)"
+            )
         }
     }
 
@@ -79,7 +94,9 @@ package struct CheckpointContents: Sendable {
     ///
     /// `network` is what the caller runs. The error lists the first differences.
     package func require(
-        _ expected: [TensorSignature], network: String, groups: Set<String> = StateHash.weightGroups
+        _ expected: [TensorSignature],
+        network: String,
+        groups: Set<String> = StateHash.weightGroups
     ) throws(StorageDefect) {
         let found = tensors.filter { tensor in groups.contains { tensor.name.hasPrefix($0 + "/") } }
         let wanted = Dictionary(expected.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
@@ -96,9 +113,11 @@ package struct CheckpointContents: Sendable {
         if differences.isEmpty { differences = ["the tensors are alike"] }
         let rest = differences.count > 5 ? ", and \(differences.count - 5) more" : ""
         throw StorageDefect(
-            .foreign, file: path,
+            .foreign,
+            file: path,
             "it holds the network \(trainer.network), and this is \(network): "
-                + differences.prefix(5).joined(separator: "; ") + rest)
+                + differences.prefix(5).joined(separator: "; ") + rest
+        )
     }
 
     // MARK: Hashes

@@ -16,8 +16,11 @@ struct CheckpointFile: Sendable {
         let (seal, manifest) = try Self.readList(of: disk)
         guard try disk.size() == seal.fileBytes else {
             throw StorageDefect(
-                .inconsistent, file: path, part: .structure,
-                "expected \(seal.fileBytes) bytes, found \(try disk.size()); it was changed after it was written")
+                .inconsistent,
+                file: path,
+                part: .structure,
+                "expected \(seal.fileBytes) bytes, found \(try disk.size()); it was changed after it was written"
+            )
         }
         self.path = path
         self.disk = disk
@@ -34,7 +37,12 @@ struct CheckpointFile: Sendable {
         let block = try disk.bytes(in: 0..<CheckpointSeal.bytes)
         guard let seal = CheckpointSeal(block) else {
             if block.starts(with: Array(CheckpointSeal.magic.utf8)) {
-                throw StorageDefect(.malformed, file: path, part: .structure, "its seal is damaged or of another version")
+                throw StorageDefect(
+                    .malformed,
+                    file: path,
+                    part: .structure,
+                    "its seal is damaged or of another version"
+                )
             }
             throw StorageDefect(.foreign, file: path, "it does not begin with the seal of a checkpoint of Pleura's")
         }
@@ -53,9 +61,11 @@ struct CheckpointFile: Sendable {
         }
         guard manifest.format == CheckpointManifest.format, manifest.version == CheckpointManifest.version else {
             throw StorageDefect(
-                .foreign, file: path,
+                .foreign,
+                file: path,
                 "expected version \(CheckpointManifest.version) of \(CheckpointManifest.format), found "
-                    + "\(manifest.version) of \(manifest.format)")
+                    + "\(manifest.version) of \(manifest.format)"
+            )
         }
         if let fault = manifest.fault(within: CheckpointSeal.bytes..<seal.fileBytes) {
             throw StorageDefect(.malformed, file: path, part: fault.part, fault.text)
@@ -125,7 +135,8 @@ struct CheckpointFile: Sendable {
             for entry in manifest.entries {
                 guard try file.kind(of: entry.name) == .dataset else {
                     defects.append(
-                        StorageDefect(.missing, file: path, part: entry.part, "it is listed, but no longer in the file"))
+                        StorageDefect(.missing, file: path, part: entry.part, "it is listed, but no longer in the file")
+                    )
                     continue
                 }
                 let dataset = try file.dataset(entry.name)

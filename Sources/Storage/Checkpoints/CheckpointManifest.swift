@@ -51,14 +51,20 @@ struct CheckpointManifest: Codable, Equatable, Sendable {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         encoder.nonConformingFloatEncodingStrategy = .convertToString(
-            positiveInfinity: "Infinity", negativeInfinity: "-Infinity", nan: "NaN")
+            positiveInfinity: "Infinity",
+            negativeInfinity: "-Infinity",
+            nan: "NaN"
+        )
         return String(decoding: try encoder.encode(self), as: UTF8.self)
     }
 
     static func decode(_ bytes: [UInt8]) throws -> CheckpointManifest {
         let decoder = JSONDecoder()
         decoder.nonConformingFloatDecodingStrategy = .convertFromString(
-            positiveInfinity: "Infinity", negativeInfinity: "-Infinity", nan: "NaN")
+            positiveInfinity: "Infinity",
+            negativeInfinity: "-Infinity",
+            nan: "NaN"
+        )
         return try decoder.decode(CheckpointManifest.self, from: Data(bytes))
     }
 
@@ -144,15 +150,22 @@ struct CheckpointSeal: Equatable, Sendable {
             let structureHash = SHA256Digest(hexadecimal: words[10])
         else { return nil }
         self.init(
-            fileBytes: fileBytes, manifestOffset: offset, manifestBytes: bytes, manifestHash: manifestHash,
-            structureHash: structureHash)
+            fileBytes: fileBytes,
+            manifestOffset: offset,
+            manifestBytes: bytes,
+            manifestHash: manifestHash,
+            structureHash: structureHash
+        )
         guard encoded() == block, offset >= Self.bytes, bytes > 0, bytes <= CheckpointManifest.maximumBytes,
             offset <= fileBytes, bytes <= fileBytes - offset
         else { return nil }
     }
 
     init(
-        fileBytes: Int, manifestOffset: Int, manifestBytes: Int, manifestHash: SHA256Digest,
+        fileBytes: Int,
+        manifestOffset: Int,
+        manifestBytes: Int,
+        manifestHash: SHA256Digest,
         structureHash: SHA256Digest
     ) {
         self.fileBytes = fileBytes

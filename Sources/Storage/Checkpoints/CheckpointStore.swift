@@ -94,8 +94,10 @@ package struct CheckpointStore: Sendable {
                     let contents = try CheckpointContents(CheckpointFile(record.path))
                     guard contents.trainer.step == record.step else {
                         throw StorageDefect(
-                            .inconsistent, file: record.path,
-                            "it holds step \(contents.trainer.step); it was renamed or copied here")
+                            .inconsistent,
+                            file: record.path,
+                            "it holds step \(contents.trainer.step); it was renamed or copied here"
+                        )
                     }
                     try accept(contents)
                     return (contents, skipped)

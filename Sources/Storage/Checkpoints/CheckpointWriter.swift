@@ -54,15 +54,20 @@ package final class CheckpointWriter: Sendable {
         let bytes = expectedBytes + expectedBytes / 50 + 1 << 21
         try FileSystem.requireSpace(bytes, at: directory)
         let temporary = FileSystem.temporaryPath(for: "\(directory)/\(CheckpointStore.fileName(step: step))")
+        let file = try HDF5File.create(temporary, userBlock: CheckpointSeal.bytes)
         do {
-            let file = try HDF5File.create(temporary, userBlock: CheckpointSeal.bytes)
             let disk = try OpenFile(temporary, .update)
             try disk.reserve(bytes: bytes)
             for group in ["/model", "/optimizer", "/buffers", "/ema", "/trainer"] { try file.createGroup(group) }
             return CheckpointWriter(
-                directory: directory, step: step, temporary: temporary, file: file, disk: disk)
+                directory: directory,
+                step: step,
+                temporary: temporary,
+                file: file,
+                disk: disk
+            )
         } catch {
-            try? FileSystem.remove(temporary)
+            file.discard()
             throw error
         }
     }
@@ -80,8 +85,10 @@ package final class CheckpointWriter: Sendable {
             guard tensor.shape == shape, offset >= 0, bytes.count <= tensor.bytes, offset <= tensor.bytes - bytes.count
             else {
                 throw defect(
-                    .inconsistent, .tensor(name),
-                    "\(bytes.count) bytes of shape \(shape) at \(offset) do not fit the shape \(tensor.shape)")
+                    .inconsistent,
+                    .tensor(name),
+                    "\(bytes.count) bytes of shape \(shape) at \(offset) do not fit the shape \(tensor.shape)"
+                )
             }
             try state.disk.write(bytes, at: tensor.offset + offset)
             for start in stride(from: 0, to: bytes.count, by: Piece.maximum) {
@@ -104,14 +111,20 @@ package final class CheckpointWriter: Sendable {
             parts.allSatisfy({ !$0.isEmpty && $0 != "." && $0 != ".." }), !name.utf8.contains(0)
         else {
             throw defect(
-                .malformed, .tensor(name),
-                "expected model/<path>, buffers/<path>, ema/<path> or optimizer/<slot>/<path>")
+                .malformed,
+                .tensor(name),
+                "expected model/<path>, buffers/<path>, ema/<path> or optimizer/<slot>/<path>"
+            )
         }
         guard let bytes = byteCount(ofShape: shape) else {
             throw defect(.malformed, .tensor(name), "the shape \(shape) is impossible")
         }
         let dataset = try state.file.createDataset(
-            name, of: Float.self, shape: shape, layout: HDF5Layout(allocatesEarly: true))
+            name,
+            of: Float.self,
+            shape: shape,
+            layout: HDF5Layout(allocatesEarly: true)
+        )
         guard let offset = try dataset.contiguousAddress() ?? (bytes == 0 ? 0 : nil) else {
             throw defect(.missing, .tensor(name), "HDF5 gave it no place in the file")
         }
@@ -156,9 +169,7 @@ package final class CheckpointWriter: Sendable {
         state.withLock { state in
             if state.isOver { return }
             state.isOver = true
-            // The file is being dropped, complete or not.
-            try? state.file.close()
-            try? FileSystem.remove(temporary)
+            state.file.discard()
         }
     }
 
@@ -169,8 +180,13 @@ package final class CheckpointWriter: Sendable {
             let hash = try confirm(tensor, name: name, disk: disk)
             try file.setAttribute("sha256", of: name, to: .text(hash.description))
             return CheckpointManifest.Entry(
-                name: name, kind: .float32, shape: tensor.shape,
-                offset: tensor.bytes == 0 ? CheckpointSeal.bytes : tensor.offset, bytes: tensor.bytes, sha256: hash)
+                name: name,
+                kind: .float32,
+                shape: tensor.shape,
+                offset: tensor.bytes == 0 ? CheckpointSeal.bytes : tensor.offset,
+                bytes: tensor.bytes,
+                sha256: hash
+            )
         }
         for (name, text) in [("trainer/configuration", trainer.configuration), ("trainer/state", trainer.state)] {
             entries.append(try write(text: text, name: name, to: file))
@@ -179,9 +195,15 @@ package final class CheckpointWriter: Sendable {
         try writeAttributes(trainer, to: file)
 
         let manifest = CheckpointManifest(
-            network: trainer.network, step: trainer.step, epoch: trainer.epoch, cursor: trainer.cursor,
-            numericsProfile: trainer.numericsProfile, datasetDigest: trainer.datasetDigest, metrics: trainer.metrics,
-            entries: entries)
+            network: trainer.network,
+            step: trainer.step,
+            epoch: trainer.epoch,
+            cursor: trainer.cursor,
+            numericsProfile: trainer.numericsProfile,
+            datasetDigest: trainer.datasetDigest,
+            metrics: trainer.metrics,
+            entries: entries
+        )
         let place = try write(text: try manifest.encoded(), name: "manifest", to: file)
         try file.close()
 
@@ -189,10 +211,16 @@ package final class CheckpointWriter: Sendable {
         // Gives back what was reserved and not used.
         try disk.truncate(to: size)
         let structure = try disk.structureHash(
-            in: CheckpointSeal.bytes..<size, around: entries.map(\.range) + [place.range])
+            in: CheckpointSeal.bytes..<size,
+            around: entries.map(\.range) + [place.range]
+        )
         let seal = CheckpointSeal(
-            fileBytes: size, manifestOffset: place.offset, manifestBytes: place.bytes, manifestHash: place.sha256,
-            structureHash: structure)
+            fileBytes: size,
+            manifestOffset: place.offset,
+            manifestBytes: place.bytes,
+            manifestHash: place.sha256,
+            structureHash: structure
+        )
         try seal.encoded().withUnsafeBytes { try disk.write($0, at: 0) }
     }
 
@@ -228,7 +256,13 @@ package final class CheckpointWriter: Sendable {
         // HDF5 has no strings without bytes; it stores an empty one as a zero.
         let bytes = text.isEmpty ? [0] : Array(text.utf8)
         return CheckpointManifest.Entry(
-            name: name, kind: .text, shape: [], offset: offset, bytes: bytes.count, sha256: .of(bytes))
+            name: name,
+            kind: .text,
+            shape: [],
+            offset: offset,
+            bytes: bytes.count,
+            sha256: .of(bytes)
+        )
     }
 
     /// The facts for readers of the HDF5 file; this program reads them from the manifest.
@@ -254,7 +288,9 @@ package final class CheckpointWriter: Sendable {
     }
 
     private func defect(
-        _ problem: StorageDefect.Problem, _ part: StorageDefect.Part, _ detail: String
+        _ problem: StorageDefect.Problem,
+        _ part: StorageDefect.Part,
+        _ detail: String
     ) -> StorageDefect {
         StorageDefect(problem, file: "\(directory)/\(CheckpointStore.fileName(step: step))", part: part, detail)
     }
@@ -274,7 +310,9 @@ extension OpenFile {
     ///
     /// `marked` may come in any order and may not overlap. Throws a `FileError` if the file ends before `whole` does.
     func forEachBlock(
-        of whole: Range<Int>, marked: [Range<Int>], _ body: (UnsafeRawBufferPointer, _ mark: Int?) throws -> Void
+        of whole: Range<Int>,
+        marked: [Range<Int>],
+        _ body: (UnsafeRawBufferPointer, _ mark: Int?) throws -> Void
     ) throws {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
         defer { buffer.deallocate() }
@@ -291,7 +329,9 @@ extension OpenFile {
             }
         }
         var position = whole.lowerBound
-        let order = marked.indices.filter { !marked[$0].isEmpty }.sorted { marked[$0].lowerBound < marked[$1].lowerBound }
+        let order = marked.indices.filter { !marked[$0].isEmpty }.sorted {
+            marked[$0].lowerBound < marked[$1].lowerBound
+        }
         for index in order {
             if position < marked[index].lowerBound { try pass(position..<marked[index].lowerBound, nil) }
             try pass(marked[index], index)

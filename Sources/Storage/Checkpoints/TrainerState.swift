@@ -20,8 +20,15 @@ package struct TrainerState: Codable, Equatable, Sendable {
     package var state: String
 
     package init(
-        network: String, step: Int, epoch: Int, cursor: Int, configuration: String, numericsProfile: String,
-        datasetDigest: String, metrics: [String: Double] = [:], state: String = "{}"
+        network: String,
+        step: Int,
+        epoch: Int,
+        cursor: Int,
+        configuration: String,
+        numericsProfile: String,
+        datasetDigest: String,
+        metrics: [String: Double] = [:],
+        state: String = "{}"
     ) {
         self.network = network
         self.step = step

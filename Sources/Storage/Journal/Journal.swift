@@ -104,8 +104,11 @@ package struct JournalLines: Sendable {
             let isLast = end == nil || end == bytes.count - 1
             guard isLast, end == nil || line.contains(0) else {
                 throw StorageDefect(
-                    .wrongHash, file: path, part: .line(number),
-                    "it is damaged or out of order; a copy of the journal from before must be put back")
+                    .wrongHash,
+                    file: path,
+                    part: .line(number),
+                    "it is damaged or out of order; a copy of the journal from before must be put back"
+                )
             }
             notice =
                 "\(path), line \(number): its writer died in the middle of it; the line's \(line.count) bytes are left out."
@@ -124,7 +127,11 @@ package struct JournalLines: Sendable {
                 return try decoder.decode(Entry.self, from: Data(json))
             } catch {
                 throw StorageDefect(
-                    .foreign, file: path, part: .line(index + 1), "it is whole, but no entry of this program: \(error)")
+                    .foreign,
+                    file: path,
+                    part: .line(index + 1),
+                    "it is whole, but no entry of this program: \(error)"
+                )
             }
         }
     }

@@ -35,7 +35,11 @@ package enum MetricsFile {
                 return (step: try decoder.decode(Line.self, from: Data(piece)).step, bytes: Array(piece))
             } catch {
                 throw StorageDefect(
-                    .malformed, file: path, part: .line(index + 1), "it is not a JSON object with a whole-numbered step")
+                    .malformed,
+                    file: path,
+                    part: .line(index + 1),
+                    "it is not a JSON object with a whole-numbered step"
+                )
             }
         }
         return (lines, !last.isEmpty)
