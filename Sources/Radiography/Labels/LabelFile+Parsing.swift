@@ -1,7 +1,9 @@
 extension LabelFile {
     /// Reads the bytes of a CSV file; `path` is for messages.
     package init(
-        bytes: [UInt8], path: String, width: Int = RunLengthMask.challengeSide,
+        bytes: [UInt8],
+        path: String,
+        width: Int = RunLengthMask.challengeSide,
         height: Int = RunLengthMask.challengeSide
     ) throws(LabelFileError) {
         var builder = LabelBuilder(path: path, width: width, height: height)
@@ -104,8 +106,11 @@ private struct LabelBuilder {
             // The image is spoilt too, where the row says which it is.
             if !id.isEmpty { images[imageIndex(of: id)].isRejected = true }
             report(
-                .wrongColumns, number, id.isEmpty ? nil : id,
-                "wrong columns: expected \(columns.count), found \(fields.count)")
+                .wrongColumns,
+                number,
+                id.isEmpty ? nil : id,
+                "wrong columns: expected \(columns.count), found \(fields.count)"
+            )
             return
         }
         let id = String(decoding: fields[columns.id], as: UTF8.self)
@@ -151,8 +156,11 @@ private struct LabelBuilder {
         if let empty = image.rows.first(where: \.mask.isEmpty), let full = image.rows.first(where: { !$0.mask.isEmpty })
         {
             report(
-                .emptyAndMask, max(empty.number, full.number), image.id,
-                "the image has both -1 (row \(empty.number)) and a mask (row \(full.number)); keep one")
+                .emptyAndMask,
+                max(empty.number, full.number),
+                image.id,
+                "the image has both -1 (row \(empty.number)) and a mask (row \(full.number)); keep one"
+            )
             isRejected = true
         }
         var union = RunLengthMask(width: width, height: height)
@@ -163,8 +171,11 @@ private struct LabelBuilder {
                 let overlap = union.intersectionArea(row.mask)
                 if overlap > 0 {
                     report(
-                        .overlappingRows, row.number, image.id,
-                        "\(overlap) of \(row.mask.area) pixels are also in earlier rows of the image; used the union")
+                        .overlappingRows,
+                        row.number,
+                        image.id,
+                        "\(overlap) of \(row.mask.area) pixels are also in earlier rows of the image; used the union"
+                    )
                 }
             }
             union = union.union(row.mask)

@@ -59,7 +59,9 @@ package struct LabelFile: Sendable {
         self.defects = defects.sorted { $0.row < $1.row }
         self.rowCount = rowCount
         self.indices = Dictionary(
-            entries.enumerated().map { ($1.id, $0) }, uniquingKeysWith: { first, _ in first })
+            entries.enumerated().map { ($1.id, $0) },
+            uniquingKeysWith: { first, _ in first }
+        )
     }
 
     /// The entry of an image.
@@ -75,7 +77,9 @@ package struct LabelFile: Sendable {
     /// Throws where the file as a whole cannot be used: unreadable, empty, a broken gzip stream, or columns that are
     /// not an id and a mask. What is wrong in single rows is in `defects`.
     package static func read(
-        _ path: String, width: Int = RunLengthMask.challengeSide, height: Int = RunLengthMask.challengeSide
+        _ path: String,
+        width: Int = RunLengthMask.challengeSide,
+        height: Int = RunLengthMask.challengeSide
     ) throws -> LabelFile {
         let bytes = try FileContents.readMaybeCompressed(path)
         return try LabelFile(bytes: bytes, path: path, width: width, height: height)

@@ -30,7 +30,9 @@ package struct RunLengthMask: Equatable, Sendable {
     /// An empty mask. `width` · `height` is at most 2³¹ - 1.
     package init(width: Int, height: Int) {
         precondition(
-            width > 0 && height > 0 && width <= Int(Int32.max) / height, "a mask of \(width)×\(height) pixels")
+            width > 0 && height > 0 && width <= Int(Int32.max) / height,
+            "a mask of \(width)×\(height) pixels"
+        )
         self.width = width
         self.height = height
         self.runs = []
