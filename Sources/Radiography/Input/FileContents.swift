@@ -35,7 +35,9 @@ package enum FileContents {
     /// The largest text file that is read, packed or unpacked: 1 GiB, 170 times the challenge's label file.
     package static let textLimit = 1 << 30
 
-    /// The bytes of a file of at most `limit` bytes. Blocks on the disk.
+    /// The bytes of a file of at most `limit` bytes.
+    ///
+    /// Blocks on the disk.
     package static func read(_ path: String, limit: Int) throws(FileError) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw .system(path: path, call: "open", errno: errno) }

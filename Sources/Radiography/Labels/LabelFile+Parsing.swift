@@ -199,7 +199,9 @@ private func trimmed(_ bytes: UnsafeBufferPointer<UInt8>) -> UnsafeBufferPointer
     return UnsafeBufferPointer(rebasing: bytes[start..<end])
 }
 
-/// The fields of a line, without blanks or quotation marks around them. A comma inside quotation marks does not part.
+/// The fields of a line, without blanks or quotation marks around them.
+///
+/// A comma inside quotation marks does not part.
 private func split(_ line: UnsafeBufferPointer<UInt8>) -> [UnsafeBufferPointer<UInt8>] {
     var fields: [UnsafeBufferPointer<UInt8>] = []
     var start = 0

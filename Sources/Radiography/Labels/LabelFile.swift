@@ -43,8 +43,9 @@ package struct LabelFile: Sendable {
     package let path: String
     /// The sound images, in the order of their first rows.
     package let entries: [Entry]
-    /// The ids of images left out because a row of theirs is wrong, in the order of their first rows. Half a mask
-    /// would be a wrong label, so the image's sound rows do not count either.
+    /// The ids of images left out because a row of theirs is wrong, in the order of their first rows.
+    ///
+    /// Half a mask would be a wrong label, so the image's sound rows do not count either.
     package let rejectedIDs: [String]
     /// Everything wrong, in the order of rows.
     package let defects: [Defect]
@@ -72,7 +73,9 @@ package struct LabelFile: Sendable {
     /// The defects that are more than warnings.
     package var errors: [Defect] { defects.filter { !$0.kind.isWarning } }
 
-    /// Reads a file. Blocks on the disk.
+    /// Reads a file.
+    ///
+    /// Blocks on the disk.
     ///
     /// Throws where the file as a whole cannot be used: unreadable, empty, a broken gzip stream, or columns that are
     /// not an id and a mask. What is wrong in single rows is in `defects`.

@@ -1,5 +1,7 @@
 extension RunLengthMask {
-    /// The mask of a row-major raster; every byte but 0 counts as set. `rowMajor` holds `width` · `height` bytes.
+    /// The mask of a row-major raster; every byte but 0 counts as set.
+    ///
+    /// `rowMajor` holds `width` · `height` bytes.
     package init(rowMajor: [UInt8], width: Int, height: Int) {
         self.init(width: width, height: height)
         precondition(rowMajor.count == width * height, "\(rowMajor.count) bytes for \(width)×\(height) pixels")

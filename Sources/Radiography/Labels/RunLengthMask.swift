@@ -27,7 +27,9 @@ package struct RunLengthMask: Equatable, Sendable {
     package let height: Int
     package private(set) var runs: [Run]
 
-    /// An empty mask. `width` · `height` is at most 2³¹ - 1.
+    /// An empty mask.
+    ///
+    /// `width` · `height` is at most 2³¹ - 1.
     package init(width: Int, height: Int) {
         precondition(
             width > 0 && height > 0 && width <= Int(Int32.max) / height,
@@ -48,7 +50,9 @@ package struct RunLengthMask: Equatable, Sendable {
         return sum
     }
 
-    /// The pixels set in either mask. Both have the same size.
+    /// The pixels set in either mask.
+    ///
+    /// Both have the same size.
     package func union(_ other: RunLengthMask) -> RunLengthMask {
         precondition(width == other.width && height == other.height, "masks of different sizes")
         if isEmpty { return other }
@@ -65,7 +69,9 @@ package struct RunLengthMask: Equatable, Sendable {
         return result
     }
 
-    /// The number of pixels set in both masks. Both have the same size.
+    /// The number of pixels set in both masks.
+    ///
+    /// Both have the same size.
     package func intersectionArea(_ other: RunLengthMask) -> Int {
         precondition(width == other.width && height == other.height, "masks of different sizes")
         var sum = 0
@@ -93,7 +99,9 @@ package struct RunLengthMask: Equatable, Sendable {
 
 // MARK: - The challenge's text
 
-/// Why a run-length encoded mask was refused. Runs are counted from 1.
+/// Why a run-length encoded mask was refused.
+///
+/// Runs are counted from 1.
 package enum RunLengthError: ReportableError, Equatable {
     case blank
     case notANumber(run: Int, text: String)
