@@ -57,16 +57,16 @@ package final class PhantomPainter {
         canvas = PhantomCanvas(size: options.size * oversampling)
     }
 
-    /// The phantom with number `index`, positive with the options' share.
-    package func paint(_ index: Int) -> PhantomImage {
+    /// The phantom with number `index`: positive with the options' share, or as `isPositive` says.
+    package func paint(_ index: Int, isPositive: Bool? = nil) -> PhantomImage {
         let patient = PhantomPatient(seed: options.seed, image: index)
         let anatomy = PhantomAnatomy(seed: options.seed, image: index, patient: patient)
         var draws = PhantomDraws(seed: options.seed, part: .collapse, position: index)
-        let isPositive = draws.chance(options.positiveShare)
+        let isDrawn = draws.chance(options.positiveShare)
         let retractions = PhantomCollapse.retractions(
             lungs: anatomy.lungs, pose: anatomy.pose, areaScale: options.areaScale, draws: &draws)
         var collapse: PhantomCollapse?
-        if isPositive {
+        if isPositive ?? isDrawn {
             let drawn = PhantomCollapse(anatomy: anatomy, retractions: retractions)
             if !drawn.regions.isEmpty { collapse = drawn }
         }

@@ -87,14 +87,14 @@ struct PhantomFit {
             if targets[bin] > 0 { factors[bin] = targets[bin] }
         }
         // Between them the contour goes back smoothly to what was drawn.
-        for _ in 0..<40 {
+        for _ in 0..<80 {
             let before = factors
             for bin in 0..<Self.bins {
                 let left = before[(bin + Self.bins - 1) % Self.bins]
                 let right = before[(bin + 1) % Self.bins]
                 factors[bin] =
                     targets[bin] > 0
-                    ? 0.5 * targets[bin] + 0.25 * (left + right) : 0.97 * 0.5 * (left + right) + 0.03
+                    ? 0.5 * targets[bin] + 0.25 * (left + right) : 0.99 * 0.5 * (left + right) + 0.01
             }
         }
         lung.contour = lung.contour.map { point in

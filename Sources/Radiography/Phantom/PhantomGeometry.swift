@@ -26,6 +26,8 @@ struct PhantomDraws {
         case identity = 15
         case fold = 16
         case decoy = 17
+        /// The mask that a negative is posed for.
+        case stand = 18
     }
 
     let sequence: RandomSequence

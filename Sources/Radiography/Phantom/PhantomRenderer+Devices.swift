@@ -86,14 +86,14 @@ extension PhantomRenderer {
         // Strokes use the scratch plane, so letters come last.
         canvas.scratch.clear()
         if isShown {
-            write(isLeft ? "L" : "R", at: PhantomPoint(x, y), dot: dot, angle: angle, amplitude: 1)
+            write(isLeft ? "L" : "R", at: PhantomPoint(x, y), dot: dot, angle: angle, amplitude: 2.5)
         }
         guard anatomy.isPortable else { return }
         let words = ["AP", "PORTABLE", "AP PORTABLE", "ERECT", "SUPINE"]
         let word = words[draws.integer(below: words.count)]
         let small = draws.uniform(0.0024, 0.0034)
         let place = PhantomPoint(draws.uniform(0.03, 0.7), draws.uniform(0.015, 0.05))
-        if draws.chance(0.6) { write(word, at: place, dot: small, angle: 0, amplitude: 1) }
+        if draws.chance(0.6) { write(word, at: place, dot: small, angle: 0, amplitude: 2.5) }
     }
 
     /// Writes a word in dots of `dot` image sides, from its top left corner on.

@@ -136,7 +136,8 @@ struct PhantomRenderer {
                 let grain = exposure.grain * reader.parenchyma[x] * (0.35 + 0.65 * zone / 0.3)
                 let filled = min(1.1, zone + grain + reader.opacity[x])
                 let lungShare = (1 - gas) * filled
-                let shadow = rounded(heart, 0.05)
+                // A given mask may lie over the heart: there the air shows all the same.
+                let shadow = rounded(heart, 0.05) * (1 - 0.8 * gas)
                 sum -= 0.60 * cavity * (1 - lungShare) * (1 - 0.86 * shadow)
                 let soft = smoothStep(0, 0.02, lung)
                 sum += markings[x] * (1 - gas) * soft * (0.35 + 0.65 * cavity) * (1 - 0.6 * shadow)
@@ -155,7 +156,7 @@ struct PhantomRenderer {
                 let rim = lung + 0.012
                 if rim > -0.02 && rim < 0.02 { sum += 0.07 * (1 - abs(rim) * 50) * depth }
                 sum += density[x] * (0.15 + 0.85 * depth)
-                if marker[x] > 0 { sum = max(sum, marker[x] * 1.6) }
+                if marker[x] > 0 { sum = max(sum, min(1, marker[x]) * 1.6) }
                 density[x] = tone(max(0, sum))
             }
         }
