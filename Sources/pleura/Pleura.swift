@@ -1,4 +1,6 @@
 import ArgumentParser
+import Diagnostics
+import Foundation
 
 /// The command line: parses, calls the library, prints.
 @main
@@ -6,6 +8,23 @@ struct Pleura: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pleura",
         abstract: "Trains pneumothorax segmenters on chest radiographs across many worker processes.",
-        subcommands: []
+        subcommands: [SynthesizeCommand.self, EvaluateCommand.self]
     )
+
+    /// Runs the command; an error that users may read ends the program with its text and its exit status.
+    static func main() async {
+        do {
+            var command = try parseAsRoot()
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+        } catch let error as any ReportableError {
+            FileHandle.standardError.write(Data("pleura: \(error.description)\n".utf8))
+            Foundation.exit(error.exitStatus.rawValue)
+        } catch {
+            exit(withError: error)
+        }
+    }
 }

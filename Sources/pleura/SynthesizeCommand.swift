@@ -11,7 +11,8 @@ struct SynthesizeCommand: ParsableCommand {
         discussion: """
             Writes OUT/dicom-images-train/<Study>/<Series>/<SOP>.dcm (JPEG baseline DICOM) and OUT/train-rle.csv. Equal \
             options give equal bytes, whatever --jobs says.
-            """)
+            """
+    )
 
     @Argument(help: "The folder to write to; it must not hold a data set yet.", completion: .directory)
     var out: String
@@ -33,7 +34,8 @@ struct SynthesizeCommand: ParsableCommand {
 
     @Option(
         help: "Draw each image of this label file (.csv or .csv.gz) to fit its mask, instead of images of our own.",
-        completion: .file())
+        completion: .file()
+    )
     var labels: String?
 
     @Option(help: "The number of threads; by default one for each processor.")
@@ -81,6 +83,7 @@ struct SynthesizeCommand: ParsableCommand {
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         print(
             "\(out): \(summary.images) phantoms of \(size)×\(size), \(summary.positives) with a pneumothorax, "
-                + "\(summary.rows) label rows, \(Int(Double(summary.images) / max(seconds, 1e-3))) images/s")
+                + "\(summary.rows) label rows, \(Int(Double(summary.images) / max(seconds, 1e-3))) images/s"
+        )
     }
 }

@@ -48,7 +48,11 @@ struct DistanceGrid {
 
     /// Lowers squared distances, in cells, to those from the segment.
     private static func lower(
-        _ squares: UnsafeMutableBufferPointer<Float>, side: Int, from a: PhantomPoint, to b: PhantomPoint, reach: Float
+        _ squares: UnsafeMutableBufferPointer<Float>,
+        side: Int,
+        from a: PhantomPoint,
+        to b: PhantomPoint,
+        reach: Float
     ) {
         let limit = Float(side - 1)
         let left = max(0, min(a.x, b.x) - reach)
@@ -75,7 +79,8 @@ struct DistanceGrid {
 
     /// Calls `body` with the cells of each row whose centres lie inside the polygon (even-odd rule).
     private mutating func forEachInsideSpan(
-        _ points: [PhantomPoint], _ body: (_ row: Int, _ columns: Range<Int>, _ values: inout [Float]) -> Void
+        _ points: [PhantomPoint],
+        _ body: (_ row: Int, _ columns: Range<Int>, _ values: inout [Float]) -> Void
     ) {
         var crossings: [Float] = []
         for row in 0..<side {

@@ -64,7 +64,11 @@ package final class PhantomPainter {
         var draws = PhantomDraws(seed: options.seed, part: .collapse, position: index)
         let isDrawn = draws.chance(options.positiveShare)
         let retractions = PhantomCollapse.retractions(
-            lungs: anatomy.lungs, pose: anatomy.pose, areaScale: options.areaScale, draws: &draws)
+            lungs: anatomy.lungs,
+            pose: anatomy.pose,
+            areaScale: options.areaScale,
+            draws: &draws
+        )
         var collapse: PhantomCollapse?
         if isPositive ?? isDrawn {
             let drawn = PhantomCollapse(anatomy: anatomy, retractions: retractions)
@@ -85,12 +89,23 @@ package final class PhantomPainter {
 
     private func finish(_ index: Int, anatomy: PhantomAnatomy, collapse: PhantomCollapse?) -> PhantomImage {
         var draws = PhantomDraws(seed: options.seed, part: .decoy, position: index)
-        let decoy = PhantomCollapse.retractions(lungs: anatomy.lungs, pose: anatomy.pose, areaScale: options.areaScale, draws: &draws)
+        let decoy = PhantomCollapse.retractions(
+            lungs: anatomy.lungs,
+            pose: anatomy.pose,
+            areaScale: options.areaScale,
+            draws: &draws
+        )
         let renderer = PhantomRenderer(seed: options.seed, index: index, canvas: canvas)
         renderer.render(anatomy, collapse: collapse, decoy: decoy.first?.line ?? [])
         return PhantomImage(
-            size: options.size, pixels: pixels(), regions: collapse?.regions ?? [], isPortable: anatomy.isPortable,
-            isFemale: anatomy.patient.isFemale, age: anatomy.patient.age, patient: anatomy.patient.number)
+            size: options.size,
+            pixels: pixels(),
+            regions: collapse?.regions ?? [],
+            isPortable: anatomy.isPortable,
+            isFemale: anatomy.patient.isFemale,
+            age: anatomy.patient.age,
+            patient: anatomy.patient.number
+        )
     }
 
     private func pixels() -> [UInt8] {

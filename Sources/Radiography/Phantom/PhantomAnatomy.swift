@@ -82,16 +82,25 @@ struct PhantomAnatomy {
         // Portable images are taken with the arms down: the shoulder blades lie over the lungs.
         let inward: Float = isPortable ? draws.uniform(0.02, 0.12) : draws.uniform(-0.10, 0.04)
         scapulae = [Float(-1), 1].map { side in
-            let points = [(1.02, 0.0), (1.28, 0.03), (1.20, 0.18), (1.06, 0.42), (0.96, 0.53), (0.90, 0.40), (0.93, 0.15)]
+            let points = [
+                (1.02, 0.0), (1.28, 0.03), (1.20, 0.18), (1.06, 0.42), (0.96, 0.53), (0.90, 0.40), (0.93, 0.15),
+            ]
             return pose(
                 PhantomCurve.closed(
-                    points.map { PhantomPoint(side * (Float($0.0) - inward), Float($0.1) + lift) }, corners: [0, 4],
-                    steps: 5))
+                    points.map { PhantomPoint(side * (Float($0.0) - inward), Float($0.1) + lift) },
+                    corners: [0, 4],
+                    steps: 5
+                )
+            )
         }
     }
 
     private static func pose(
-        seed: UInt64, index: Int, patient: PhantomPatient, isPortable: Bool, variant: Int
+        seed: UInt64,
+        index: Int,
+        patient: PhantomPatient,
+        isPortable: Bool,
+        variant: Int
     ) -> PhantomPose {
         var draws = PhantomDraws(seed: seed, part: .pose, position: index &* 64 &+ variant)
         let width = draws.uniform(0.36, 0.43) * (isPortable ? 0.95 : 1)
@@ -100,8 +109,13 @@ struct PhantomAnatomy {
         let center = PhantomPoint(0.5 + 0.025 * draws.normal(), 0.47 + 0.03 * draws.normal())
         let turn = draws.normal() * (isPortable ? 0.05 : 0.03)
         return PhantomPose(
-            center: center, halfWidth: width, height: height, cosine: Float(Mathematics.cos(angle)),
-            sine: Float(Mathematics.sin(angle)), turn: turn)
+            center: center,
+            halfWidth: width,
+            height: height,
+            cosine: Float(Mathematics.cos(angle)),
+            sine: Float(Mathematics.sin(angle)),
+            turn: turn
+        )
     }
 
     /// The distance of the lung's lateral border from the midline (u) at the level v.
@@ -155,6 +169,9 @@ struct PhantomAnatomy {
             (-0.17, 0.20), (-0.14, 0.08), (-0.14, -0.5),
         ]
         return PhantomCurve.closed(
-            points.map { PhantomPoint($0.0 + draws.uniform(-0.012, 0.012), $0.1) }, corners: [0, 19], steps: 5)
+            points.map { PhantomPoint($0.0 + draws.uniform(-0.012, 0.012), $0.1) },
+            corners: [0, 19],
+            steps: 5
+        )
     }
 }

@@ -73,7 +73,8 @@ final class PhantomCanvas {
 
     /// Pixel bounds of a box in image coordinates, or nothing where it lies outside.
     private func bounds(
-        _ lower: PhantomPoint, _ upper: PhantomPoint
+        _ lower: PhantomPoint,
+        _ upper: PhantomPoint
     ) -> (left: Int, right: Int, top: Int, bottom: Int)? {
         let limit = Float(size)
         let left = Int(max(0, min(limit, lower.x * limit - 0.5)))
@@ -91,8 +92,11 @@ final class PhantomCanvas {
     /// `halfWidth` and `amplitude` give the values at the fraction of the points passed, 0 at the first and 1 at the
     /// last. Where the stroke meets itself it counts once.
     func stroke(
-        _ points: [PhantomPoint], profile: StrokeProfile, on plane: PhantomPlane,
-        halfWidth: (Float) -> Float, amplitude: (Float) -> Float
+        _ points: [PhantomPoint],
+        profile: StrokeProfile,
+        on plane: PhantomPlane,
+        halfWidth: (Float) -> Float,
+        amplitude: (Float) -> Float
     ) {
         guard points.count > 1 else { return }
         let steps = Float(points.count - 1)
@@ -113,8 +117,11 @@ final class PhantomCanvas {
             let t0 = Float(index - 1) / steps
             let t1 = Float(index) / steps
             nearestSegment(
-                from: points[index - 1], to: points[index], widths: (halfWidth(t0), halfWidth(t1)),
-                amplitudes: (amplitude(t0), amplitude(t1)))
+                from: points[index - 1],
+                to: points[index],
+                widths: (halfWidth(t0), halfWidth(t1)),
+                amplitudes: (amplitude(t0), amplitude(t1))
+            )
         }
         for y in box.top...box.bottom {
             for index in y * size + box.left...y * size + box.right where abs(nearest[index]) < 1 {
@@ -124,13 +131,18 @@ final class PhantomCanvas {
     }
 
     func stroke(
-        _ points: [PhantomPoint], profile: StrokeProfile, on plane: PhantomPlane, halfWidth: Float, amplitude: Float
+        _ points: [PhantomPoint],
+        profile: StrokeProfile,
+        on plane: PhantomPlane,
+        halfWidth: Float,
+        amplitude: Float
     ) {
         stroke(points, profile: profile, on: plane, halfWidth: { _ in halfWidth }, amplitude: { _ in amplitude })
     }
 
     /// A disc or, with `profile` bone, a ring with a rim.
-    func disc(at center: PhantomPoint, radius: Float, profile: StrokeProfile, amplitude: Float, on plane: PhantomPlane) {
+    func disc(at center: PhantomPoint, radius: Float, profile: StrokeProfile, amplitude: Float, on plane: PhantomPlane)
+    {
         let end = center + PhantomPoint(radius * 0.001, 0)
         stroke([center, end], profile: profile, on: plane, halfWidth: radius, amplitude: amplitude)
     }
@@ -138,12 +150,17 @@ final class PhantomCanvas {
     /// Notes, in `scratch` and `amplitudes`, the pixels that are nearer to this segment than to those before, in
     /// half widths.
     private func nearestSegment(
-        from a: PhantomPoint, to b: PhantomPoint, widths: (Float, Float), amplitudes pair: (Float, Float)
+        from a: PhantomPoint,
+        to b: PhantomPoint,
+        widths: (Float, Float),
+        amplitudes pair: (Float, Float)
     ) {
         let reach = max(widths.0, widths.1, narrowest)
         guard
             let box = bounds(
-                PhantomPoint(min(a.x, b.x), min(a.y, b.y)) - reach, PhantomPoint(max(a.x, b.x), max(a.y, b.y)) + reach)
+                PhantomPoint(min(a.x, b.x), min(a.y, b.y)) - reach,
+                PhantomPoint(max(a.x, b.x), max(a.y, b.y)) + reach
+            )
         else { return }
         let pixel = 1 / Float(size)
         let d = b - a
@@ -176,13 +193,19 @@ final class PhantomCanvas {
 
     /// Raises `plane` to a tapering rod along a segment, where the rod is denser than what stands there.
     func raise(
-        _ plane: PhantomPlane, from a: PhantomPoint, to b: PhantomPoint, widths: (Float, Float), amplitude: Float
+        _ plane: PhantomPlane,
+        from a: PhantomPoint,
+        to b: PhantomPoint,
+        widths: (Float, Float),
+        amplitude: Float
     ) {
         let least = narrowest
         let reach = max(widths.0, widths.1, least)
         guard
             let box = bounds(
-                PhantomPoint(min(a.x, b.x), min(a.y, b.y)) - reach, PhantomPoint(max(a.x, b.x), max(a.y, b.y)) + reach)
+                PhantomPoint(min(a.x, b.x), min(a.y, b.y)) - reach,
+                PhantomPoint(max(a.x, b.x), max(a.y, b.y)) + reach
+            )
         else { return }
         let pixel = 1 / Float(size)
         let d = b - a

@@ -28,7 +28,10 @@ struct PhantomCollapse {
     /// The areas follow a log-normal distribution about that of the challenge's masks (median 0.82 % of the image, 5 to
     /// 95 % from 0.13 to 4.4 %), times `areaScale`, and no more than the lung allows.
     static func retractions(
-        lungs: [PhantomLung], pose: PhantomPose, areaScale: Float, draws: inout PhantomDraws
+        lungs: [PhantomLung],
+        pose: PhantomPose,
+        areaScale: Float,
+        draws: inout PhantomDraws
     ) -> [Retraction] {
         let first = draws.integer(below: 2)
         let isBilateral = draws.chance(0.04)
@@ -43,16 +46,28 @@ struct PhantomCollapse {
             if turn == 1 && !isBilateral { break }
             result.append(
                 retraction(
-                    lungs[lung], number: lung, pose: pose, area: isBilateral ? area * 0.6 : area,
+                    lungs[lung],
+                    number: lung,
+                    pose: pose,
+                    area: isBilateral ? area * 0.6 : area,
                     form: form < 0.34 ? .apical : form < 0.72 ? .apicolateral : form < 0.9 ? .lateral : .basal,
-                    place: place, wobble: wobble))
+                    place: place,
+                    wobble: wobble
+                )
+            )
         }
         return result
     }
 
     /// The lung shrunk towards the part of its border at which it is still held: a similar, smaller shape.
     private static func retraction(
-        _ lung: PhantomLung, number: Int, pose: PhantomPose, area: Float, form: Form, place: Float, wobble: [Float]
+        _ lung: PhantomLung,
+        number: Int,
+        pose: PhantomPose,
+        area: Float,
+        form: Form,
+        place: Float,
+        wobble: [Float]
     ) -> Retraction {
         // The held point in thorax coordinates, and how much the lung shrinks across and along.
         let held: PhantomPoint
@@ -77,7 +92,10 @@ struct PhantomCollapse {
                 let knot = Float(index) * Float(wobble.count) / Float(count)
                 let t = knot - Float(Int(knot))
                 let wave = mix(
-                    wobble[Int(knot)], wobble[(Int(knot) + 1) % wobble.count], t * t * (3 - 2 * t))
+                    wobble[Int(knot)],
+                    wobble[(Int(knot) + 1) % wobble.count],
+                    t * t * (3 - 2 * t)
+                )
                 let x = u * (sx + 0.10 * depth * wave)
                 let y = v * (sy + 0.10 * depth * wave)
                 let moved = middle + PhantomPoint(pose.cosine * x - pose.sine * y, pose.sine * x + pose.cosine * y)
@@ -113,7 +131,10 @@ struct PhantomCollapse {
         regions = []
         for retraction in retractions {
             let cavity = DistanceGrid(
-                side: Self.gridSide, polygon: anatomy.lungs[retraction.lung].contour, band: Self.band)
+                side: Self.gridSide,
+                polygon: anatomy.lungs[retraction.lung].contour,
+                band: Self.band
+            )
             let lung = DistanceGrid(side: Self.gridSide, polygon: retraction.visceral, band: Self.band)
             let heart = DistanceGrid(side: Self.gridSide, polygon: anatomy.mediastinum, band: Self.band)
             var own = DistanceGrid(side: Self.gridSide, repeating: 0)

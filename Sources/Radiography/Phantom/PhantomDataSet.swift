@@ -50,7 +50,8 @@ package struct PhantomDataSet: Sendable {
             guard Self.canNameFile(entry.id) else {
                 throw .badLabels(
                     "\(labels.path): the image id \"\(entry.id)\" cannot name a file; expected letters, digits, "
-                        + "\".\", \"_\" and \"-\", at most 200")
+                        + "\".\", \"_\" and \"-\", at most 200"
+                )
             }
             guard entry.mask.width == side && entry.mask.height == side else {
                 throw .badLabels("\(entry.id): a mask of \(entry.mask.width)×\(entry.mask.height), not \(side)×\(side)")
@@ -92,7 +93,9 @@ package struct PhantomDataSet: Sendable {
     /// threads, one call at a time, with the number of images written. On an error, the images written so far stay,
     /// and no label file is written.
     package func write(
-        to folder: String, jobs: Int, progress: @escaping @Sendable (_ written: Int) -> Void = { _ in }
+        to folder: String,
+        jobs: Int,
+        progress: @escaping @Sendable (_ written: Int) -> Void = { _ in }
     ) throws(PhantomError) -> Summary {
         precondition(jobs > 0, "\(jobs) threads")
         let labelPath = "\(folder)/\(Self.labelFileName)"
@@ -163,7 +166,11 @@ package struct PhantomDataSet: Sendable {
 
     private func write(_ image: PhantomImage, index: Int, folder: String) throws(PhantomError) -> String {
         let study = PhantomStudy(
-            seed: options.seed, index: index, image: image, imageID: entries.isEmpty ? nil : entries[index].id)
+            seed: options.seed,
+            index: index,
+            image: image,
+            imageID: entries.isEmpty ? nil : entries[index].id
+        )
         let path = "\(folder)/\(study.path)"
         try Self.makeFolder(String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]))
         var source = DICOMSource(.bytes(image.pixels), rows: image.size, columns: image.size)

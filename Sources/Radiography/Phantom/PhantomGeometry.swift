@@ -35,7 +35,11 @@ struct PhantomDraws {
 
     init(seed: UInt64, part: Part, position: Int) {
         sequence = RandomSequence(
-            seed: seed, purpose: .phantom, epoch: part.rawValue, position: UInt32(truncatingIfNeeded: position))
+            seed: seed,
+            purpose: .phantom,
+            epoch: part.rawValue,
+            position: UInt32(truncatingIfNeeded: position)
+        )
     }
 
     mutating func uniform(_ lower: Float, _ upper: Float) -> Float {
@@ -106,7 +110,9 @@ struct PhantomPose {
     func thorax(_ point: PhantomPoint) -> PhantomPoint {
         let d = point - center
         return PhantomPoint(
-            (cosine * d.x + sine * d.y) / halfWidth, (cosine * d.y - sine * d.x) / height + 0.5)
+            (cosine * d.x + sine * d.y) / halfWidth,
+            (cosine * d.y - sine * d.x) / height + 0.5
+        )
     }
 }
 
@@ -134,8 +140,13 @@ enum PhantomCurve {
         result.reserveCapacity((points.count - 1) * steps + 1)
         for i in 0..<points.count - 1 {
             append(
-                points[max(0, i - 1)], points[i], points[i + 1], points[min(points.count - 1, i + 2)], steps: steps,
-                to: &result)
+                points[max(0, i - 1)],
+                points[i],
+                points[i + 1],
+                points[min(points.count - 1, i + 2)],
+                steps: steps,
+                to: &result
+            )
         }
         result.append(last)
         return result
@@ -143,7 +154,11 @@ enum PhantomCurve {
 
     /// A cubic Bézier curve with both ends.
     static func bezier(
-        _ a: PhantomPoint, _ b: PhantomPoint, _ c: PhantomPoint, _ d: PhantomPoint, steps: Int = 16
+        _ a: PhantomPoint,
+        _ b: PhantomPoint,
+        _ c: PhantomPoint,
+        _ d: PhantomPoint,
+        steps: Int = 16
     ) -> [PhantomPoint] {
         (0...steps).map { step in
             let t = Float(step) / Float(steps)
@@ -155,7 +170,11 @@ enum PhantomCurve {
     }
 
     private static func append(
-        _ p0: PhantomPoint, _ p1: PhantomPoint, _ p2: PhantomPoint, _ p3: PhantomPoint, steps: Int,
+        _ p0: PhantomPoint,
+        _ p1: PhantomPoint,
+        _ p2: PhantomPoint,
+        _ p3: PhantomPoint,
+        steps: Int,
         to result: inout [PhantomPoint]
     ) {
         let a = p1 * 2

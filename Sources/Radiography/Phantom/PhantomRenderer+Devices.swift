@@ -26,47 +26,80 @@ extension PhantomRenderer {
         if draws.chance(isPortable ? 0.35 : 0.02) {
             let end = draws.uniform(1.0, 1.25)
             tube(
-                [(0.03, -0.8), (0.02, 0.1), (0.03, 0.6), (0.10, 0.95), (0.28, end)], width: 0.008, amplitude: 0.17,
-                pose: pose, draws: &draws)
+                [(0.03, -0.8), (0.02, 0.1), (0.03, 0.6), (0.10, 0.95), (0.28, end)],
+                width: 0.008,
+                amplitude: 0.17,
+                pose: pose,
+                draws: &draws
+            )
         }
         if draws.chance(isPortable ? 0.4 : 0.06) {
             let side: Float = draws.chance(0.7) ? -1 : 1
             let outer = draws.uniform(0.5, 1.1)
             tube(
                 [(side * outer, 0.25), (side * 0.6, 0.05), (side * 0.25, 0.12), (-0.12, 0.30), (-0.13, 0.48)],
-                width: 0.005, amplitude: 0.2, pose: pose, draws: &draws)
+                width: 0.005,
+                amplitude: 0.2,
+                pose: pose,
+                draws: &draws
+            )
         }
         if draws.chance(isPortable ? 0.14 : 0.03) {
             let side: Float = draws.chance(0.5) ? -1 : 1
             let entry = draws.uniform(0.45, 0.9)
             let end = draws.uniform(0.05, 0.4)
             tube(
-                [(side * 1.5, entry + 0.3), (side * 1.02, entry), (side * 0.75, (entry + end) / 2), (side * 0.55, end)],
-                width: 0.013, amplitude: 0.2, pose: pose, draws: &draws)
+                [
+                    (side * 1.5, entry + 0.3), (side * 1.02, entry), (side * 0.75, (entry + end) / 2),
+                    (side * 0.55, end),
+                ],
+                width: 0.013,
+                amplitude: 0.2,
+                pose: pose,
+                draws: &draws
+            )
         }
         let electrodes = draws.chance(isPortable ? 0.55 : 0.05) ? 2 + draws.integer(below: 3) : 0
         for _ in 0..<electrodes {
             let side: Float = draws.chance(0.5) ? -1 : 1
             let place = PhantomPoint(side * draws.uniform(0.45, 1.0), draws.uniform(-0.02, 0.85))
             canvas.disc(
-                at: pose(place.x, place.y), radius: 0.016 * pose.halfWidth * 2, profile: .bone, amplitude: 0.35,
-                on: canvas.density)
+                at: pose(place.x, place.y),
+                radius: 0.016 * pose.halfWidth * 2,
+                profile: .bone,
+                amplitude: 0.35,
+                on: canvas.density
+            )
             let away = place + PhantomPoint(side * draws.uniform(0.2, 0.7), draws.uniform(0.1, 0.6))
             tube(
-                [(place.x, place.y), ((place.x + away.x) / 2, place.y + draws.uniform(-0.1, 0.2)), (away.x, away.y),
-                    (side * 1.6, away.y + 0.5)],
-                width: 0.0035, amplitude: 0.22, pose: pose, draws: &draws)
+                [
+                    (place.x, place.y), ((place.x + away.x) / 2, place.y + draws.uniform(-0.1, 0.2)), (away.x, away.y),
+                    (side * 1.6, away.y + 0.5),
+                ],
+                width: 0.0035,
+                amplitude: 0.22,
+                pose: pose,
+                draws: &draws
+            )
         }
     }
 
     private func tube(
-        _ points: [(Float, Float)], width: Float, amplitude: Float, pose: PhantomPose, draws: inout PhantomDraws
+        _ points: [(Float, Float)],
+        width: Float,
+        amplitude: Float,
+        pose: PhantomPose,
+        draws: inout PhantomDraws
     ) {
         let path = points.map { PhantomPoint($0.0 + draws.uniform(-0.03, 0.03), $0.1 + draws.uniform(-0.015, 0.015)) }
         let curve = pose(PhantomCurve.open(path, steps: 10))
         canvas.stroke(
-            curve, profile: width > 0.007 ? .tube : .rod, on: canvas.density, halfWidth: width * pose.halfWidth * 1.3,
-            amplitude: amplitude)
+            curve,
+            profile: width > 0.007 ? .tube : .rod,
+            on: canvas.density,
+            halfWidth: width * pose.halfWidth * 1.3,
+            amplitude: amplitude
+        )
     }
 
     /// Draws the side marker and, on portable images, words; the letters go to the scratch plane. Both classes have them equally often.

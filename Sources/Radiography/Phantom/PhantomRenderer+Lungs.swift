@@ -13,18 +13,31 @@ extension PhantomRenderer {
                 let turn = (Float(branch) + draws.uniform(0.1, 0.9)) / Float(count)
                 let angle = Double(mix(-1.50, 1.45, turn))
                 let direction = PhantomPoint(
-                    lung.side * Float(Mathematics.cos(angle)), Float(Mathematics.sin(angle)))
+                    lung.side * Float(Mathematics.cos(angle)),
+                    Float(Mathematics.sin(angle))
+                )
                 let length = draws.uniform(0.035, 0.07)
                 grow(
-                    from: hilum, direction: direction, length: length, width: draws.uniform(0.0050, 0.0085),
-                    depth: 0, strength: strength, draws: &draws)
+                    from: hilum,
+                    direction: direction,
+                    length: length,
+                    width: draws.uniform(0.0050, 0.0085),
+                    depth: 0,
+                    strength: strength,
+                    draws: &draws
+                )
             }
             drawHilum(hilum, lung: lung, strength: strength, draws: &draws)
         }
     }
 
     private func grow(
-        from start: PhantomPoint, direction: PhantomPoint, length: Float, width: Float, depth: Int, strength: Float,
+        from start: PhantomPoint,
+        direction: PhantomPoint,
+        length: Float,
+        width: Float,
+        depth: Int,
+        strength: Float,
         draws: inout PhantomDraws
     ) {
         guard depth < 8 else { return }
@@ -36,8 +49,20 @@ extension PhantomRenderer {
         let narrowed = width * 0.88
         // What is thinner lets more through.
         let amplitude = strength * (0.045 + 0.10 * min(1, width / 0.007))
-        canvas.raise(canvas.markings, from: start, to: middle, widths: (width, mix(width, narrowed, 0.5)), amplitude: amplitude)
-        canvas.raise(canvas.markings, from: middle, to: end, widths: (mix(width, narrowed, 0.5), narrowed), amplitude: amplitude)
+        canvas.raise(
+            canvas.markings,
+            from: start,
+            to: middle,
+            widths: (width, mix(width, narrowed, 0.5)),
+            amplitude: amplitude
+        )
+        canvas.raise(
+            canvas.markings,
+            from: middle,
+            to: end,
+            widths: (mix(width, narrowed, 0.5), narrowed),
+            amplitude: amplitude
+        )
         let fork = draws.uniform(0.30, 0.75)
         let share = draws.uniform(0.58, 0.85)
         let shrink = draws.uniform(0.80, 0.98)
@@ -45,11 +70,23 @@ extension PhantomRenderer {
         let major = rotated(turned, by: isStraight ? fork * 0.35 : -fork * 0.35)
         let minor = rotated(turned, by: isStraight ? -fork : fork)
         grow(
-            from: end, direction: major, length: length * shrink, width: narrowed * 0.86, depth: depth + 1,
-            strength: strength, draws: &draws)
+            from: end,
+            direction: major,
+            length: length * shrink,
+            width: narrowed * 0.86,
+            depth: depth + 1,
+            strength: strength,
+            draws: &draws
+        )
         grow(
-            from: end, direction: minor, length: length * shrink * 0.9, width: narrowed * share * 0.85, depth: depth + 1,
-            strength: strength, draws: &draws)
+            from: end,
+            direction: minor,
+            length: length * shrink * 0.9,
+            width: narrowed * share * 0.85,
+            depth: depth + 1,
+            strength: strength,
+            draws: &draws
+        )
     }
 
     private func rotated(_ d: PhantomPoint, by angle: Float) -> PhantomPoint {
@@ -64,13 +101,21 @@ extension PhantomRenderer {
         for _ in 0..<5 {
             let offset = PhantomPoint(lung.side * draws.uniform(-0.01, 0.03), draws.uniform(-0.04, 0.05))
             canvas.disc(
-                at: hilum + offset, radius: draws.uniform(0.012, 0.026), profile: .line, amplitude: 0.10 * strength,
-                on: canvas.markings)
+                at: hilum + offset,
+                radius: draws.uniform(0.012, 0.026),
+                profile: .line,
+                amplitude: 0.10 * strength,
+                on: canvas.markings
+            )
         }
         // A bronchus seen end-on: a ring.
         canvas.disc(
-            at: hilum + PhantomPoint(lung.side * 0.02, -0.02), radius: 0.008, profile: .bone, amplitude: 0.08 * strength,
-            on: canvas.markings)
+            at: hilum + PhantomPoint(lung.side * 0.02, -0.02),
+            radius: 0.008,
+            profile: .bone,
+            amplitude: 0.08 * strength,
+            on: canvas.markings
+        )
     }
 
     /// Draws folds of skin: edges that run over a lung like a pleural line, but with markings on both sides.
@@ -89,11 +134,20 @@ extension PhantomRenderer {
         guard isFolded else { return }
         if isDecoy && decoy.count > 2 {
             canvas.stroke(
-                decoy, profile: .line, on: canvas.density, halfWidth: 0.0017, amplitude: strength * 1.1)
+                decoy,
+                profile: .line,
+                on: canvas.density,
+                halfWidth: 0.0017,
+                amplitude: strength * 1.1
+            )
         } else {
             canvas.stroke(
-                anatomy.pose(PhantomCurve.open([top, bulge, bottom], steps: 12)), profile: .fold, on: canvas.density,
-                halfWidth: { _ in width }, amplitude: { strength * smoothStep(0, 0.15, $0) * (1 - smoothStep(0.8, 1, $0)) })
+                anatomy.pose(PhantomCurve.open([top, bulge, bottom], steps: 12)),
+                profile: .fold,
+                on: canvas.density,
+                halfWidth: { _ in width },
+                amplitude: { strength * smoothStep(0, 0.15, $0) * (1 - smoothStep(0.8, 1, $0)) }
+            )
         }
     }
 }

@@ -62,14 +62,21 @@ struct PhantomRenderer {
 
     private func drawAirways(_ anatomy: PhantomAnatomy) {
         let pose = anatomy.pose
-        let trachea = pose(PhantomCurve.open(
-            [PhantomPoint(-0.01, -0.7), PhantomPoint(0, -0.1), PhantomPoint(-0.02, 0.33)], steps: 6))
+        let trachea = pose(
+            PhantomCurve.open(
+                [PhantomPoint(-0.01, -0.7), PhantomPoint(0, -0.1), PhantomPoint(-0.02, 0.33)],
+                steps: 6
+            )
+        )
         canvas.stroke(trachea, profile: .rod, on: canvas.density, halfWidth: 0.055 * pose.halfWidth, amplitude: -0.13)
         for (side, end) in [(Float(-1), PhantomPoint(-0.24, 0.43)), (1, PhantomPoint(0.27, 0.46))] {
             canvas.stroke(
                 pose(PhantomCurve.open([PhantomPoint(-0.02, 0.32), PhantomPoint(side * 0.09, 0.38), end], steps: 5)),
-                profile: .rod, on: canvas.density, halfWidth: { (0.042 - 0.015 * $0) * pose.halfWidth },
-                amplitude: { _ in -0.09 })
+                profile: .rod,
+                on: canvas.density,
+                halfWidth: { (0.042 - 0.015 * $0) * pose.halfWidth },
+                amplitude: { _ in -0.09 }
+            )
         }
         // Gas in the stomach, under the left dome.
         var draws = PhantomDraws(seed: seed, part: .opacities, position: index | 1 << 30)
@@ -78,9 +85,12 @@ struct PhantomRenderer {
             let v = anatomy.domes[1] + draws.uniform(0.06, 0.11)
             let width = draws.uniform(0.06, 0.16)
             canvas.stroke(
-                pose([PhantomPoint(u - width, v), PhantomPoint(u + width, v - 0.01)]), profile: .rod,
-                on: canvas.density, halfWidth: draws.uniform(0.05, 0.10) * pose.halfWidth,
-                amplitude: -draws.uniform(0.08, 0.2))
+                pose([PhantomPoint(u - width, v), PhantomPoint(u + width, v - 0.01)]),
+                profile: .rod,
+                on: canvas.density,
+                halfWidth: draws.uniform(0.05, 0.10) * pose.halfWidth,
+                amplitude: -draws.uniform(0.08, 0.2)
+            )
         }
     }
 
@@ -160,7 +170,9 @@ struct PhantomRenderer {
                 density[x] = tone(max(0, sum))
             }
         }
-        if exposure.collimation.isShown { collimate(angle: exposure.collimation.angle, margin: exposure.collimation.margin) }
+        if exposure.collimation.isShown {
+            collimate(angle: exposure.collimation.angle, margin: exposure.collimation.margin)
+        }
     }
 
     /// The thickness of a round body at the depth `d` under its outline: 0 at the edge, 1 from `width` on.
