@@ -63,7 +63,9 @@ package struct AugmentationPolicy: Sendable, Equatable {
         static let gamma = 15
     }
 
-    /// Draws one augmentation. Pure: equal sequences give equal draws.
+    /// Draws one augmentation.
+    ///
+    /// Pure: equal sequences give equal draws.
     package func plan(sequence: RandomSequence) -> AugmentationDraw {
         func happens(_ word: Int, _ probability: Float) -> Bool { sequence.uniform(word) < probability }
         var draw = AugmentationDraw(border: border)

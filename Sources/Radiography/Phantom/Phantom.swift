@@ -42,7 +42,9 @@ package struct PhantomImage: Sendable {
     }
 }
 
-/// Draws phantoms of one size. Holds the buffers of one thread; not for use by two threads at once.
+/// Draws phantoms of one size.
+///
+/// Holds the buffers of one thread; not for use by two threads at once.
 package final class PhantomPainter {
     private let options: PhantomOptions
     /// Small images are drawn at twice their size and averaged, as if a large radiograph had been shrunk.
@@ -78,7 +80,9 @@ package final class PhantomPainter {
     }
 
     /// The phantom with number `index`, posed so that `mask` lies where a pneumothorax can, with air there or, where
-    /// `isPositive` is false, without. `mask` is 1024 × 1024 and not empty.
+    /// `isPositive` is false, without.
+    ///
+    /// `mask` is 1024 × 1024 and not empty.
     package func paint(_ index: Int, fitting mask: RunLengthMask, isPositive: Bool) -> PhantomImage {
         let patient = PhantomPatient(seed: options.seed, image: index)
         let fit = PhantomFit(mask: mask)
@@ -108,10 +112,13 @@ package final class PhantomPainter {
         )
     }
 
+    /// The canvas as 8-bit grey values, the darkest 0.
+    ///
+    /// DCMTK's lossy encoder takes the smallest value off all others; here that is nothing.
     private func pixels() -> [UInt8] {
         let size = options.size
         let values = canvas.density.values
-        return [UInt8](unsafeUninitializedCapacity: size * size) { target, count in
+        var pixels = [UInt8](unsafeUninitializedCapacity: size * size) { target, count in
             for y in 0..<size {
                 for x in 0..<size {
                     let value: Float
@@ -126,5 +133,10 @@ package final class PhantomPainter {
             }
             count = size * size
         }
+        let darkest = pixels.min() ?? 0
+        if darkest > 0 {
+            for index in pixels.indices { pixels[index] -= darkest }
+        }
+        return pixels
     }
 }

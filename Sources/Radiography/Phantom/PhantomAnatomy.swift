@@ -58,7 +58,9 @@ struct PhantomAnatomy {
     /// The levels (v) of the two domes of the diaphragm.
     var domes: [Float]
 
-    /// Draws the pose and contours of image `index`. `variant` is 0, or the number of a further try at the same image.
+    /// Draws the pose and contours of image `index`.
+    ///
+    /// `variant` is 0, or the number of a further try at the same image.
     init(seed: UInt64, image index: Int, patient: PhantomPatient, variant: Int = 0) {
         self.patient = patient
         var kind = PhantomDraws(seed: seed, part: .kind, position: index)

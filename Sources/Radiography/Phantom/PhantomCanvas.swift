@@ -53,7 +53,9 @@ final class PhantomPlane {
     }
 }
 
-/// The buffers in which one thread draws phantoms of one size. Not for use by two threads at once.
+/// The buffers in which one thread draws phantoms of one size.
+///
+/// Not for use by two threads at once.
 final class PhantomCanvas {
     let size: Int
     /// Attenuation along the ray: 0 is air, about 1 the middle of the body.
@@ -84,7 +86,9 @@ final class PhantomCanvas {
         return left <= right && top <= bottom ? (left, right, top, bottom) : nil
     }
 
-    /// The narrowest half width that a pixel grid shows, in image units. Thinner strokes are drawn so wide and weaker.
+    /// The narrowest half width that a pixel grid shows, in image units.
+    ///
+    /// Thinner strokes are drawn so wide and weaker.
     private var narrowest: Float { 0.8 / Float(size) }
 
     /// Adds a stroke of round ends along `points` to `plane`.

@@ -7,7 +7,9 @@ typealias PhantomPoint = SIMD2<Float>
 ///
 /// Every part of the anatomy has a stream of its own, so that a change of one part leaves the others as they are.
 struct PhantomDraws {
-    /// What a stream draws. The raw value is the epoch of the random sequence and never changes.
+    /// What a stream draws.
+    ///
+    /// The raw value is the epoch of the random sequence and never changes.
     enum Part: UInt32 {
         case patient = 1
         case patients = 2
@@ -118,7 +120,9 @@ struct PhantomPose {
 
 /// Curves through points.
 enum PhantomCurve {
-    /// A closed Catmull-Rom curve through `points`, `steps` samples a span. The points listed in `corners` stay sharp.
+    /// A closed Catmull-Rom curve through `points`, `steps` samples a span.
+    ///
+    /// The points listed in `corners` stay sharp.
     static func closed(_ points: [PhantomPoint], corners: Set<Int> = [], steps: Int = 8) -> [PhantomPoint] {
         let count = points.count
         var result: [PhantomPoint] = []

@@ -14,7 +14,9 @@ private let glyphs: [Character: [UInt8]] = [
 ]
 
 extension PhantomRenderer {
-    /// Draws tubes, lines and electrodes. Both classes have them equally often.
+    /// Draws tubes, lines and electrodes.
+    ///
+    /// Both classes have them equally often.
     func drawDevices(_ anatomy: PhantomAnatomy) {
         var draws = PhantomDraws(seed: seed, part: .devices, position: index)
         let pose = anatomy.pose
@@ -102,7 +104,9 @@ extension PhantomRenderer {
         )
     }
 
-    /// Draws the side marker and, on portable images, words; the letters go to the scratch plane. Both classes have them equally often.
+    /// Draws the side marker and, on portable images, words; the letters go to the scratch plane.
+    ///
+    /// Both classes have them equally often.
     func drawMarkers(_ anatomy: PhantomAnatomy) {
         var draws = PhantomDraws(seed: seed, part: .markers, position: index)
         let isLeft = draws.chance(0.65)

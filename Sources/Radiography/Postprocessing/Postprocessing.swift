@@ -20,7 +20,9 @@ package struct Postprocessing: Sendable, Equatable {
         self.minimumTotalArea = minimumTotalArea
     }
 
-    /// The mask of a map of `size` · `size` probabilities, row-major. Areas count pixels of 1024 × 1024.
+    /// The mask of a map of `size` · `size` probabilities, row-major.
+    ///
+    /// Areas count pixels of 1024 × 1024.
     ///
     /// A probability that is not a number is above nothing. Pure; any thread.
     package func mask(of map: UnsafeBufferPointer<Float>, size: Int) -> RunLengthMask {
@@ -78,7 +80,9 @@ extension RunLengthMask {
         }
     }
 
-    /// The mask without its connected parts of fewer than `area` pixels. Pixels that touch at a corner are connected.
+    /// The mask without its connected parts of fewer than `area` pixels.
+    ///
+    /// Pixels that touch at a corner are connected.
     package func removingComponents(below area: Int) -> RunLengthMask {
         // Runs cut at the ends of columns; `columnStarts[x]` is the first of column x.
         var pieces: [(x: Int, start: Int, end: Int)] = []

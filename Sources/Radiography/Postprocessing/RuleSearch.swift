@@ -22,7 +22,9 @@ package struct RuleSearch: Sendable {
         package var scores: [DiceScore]
     }
 
-    /// Plain thresholds first, then all triplets of `tops`, `areas` and `bottoms`. There is at least one rule.
+    /// Plain thresholds first, then all triplets of `tops`, `areas` and `bottoms`.
+    ///
+    /// There is at least one rule.
     package init(thresholds: [Float], tops: [Float] = [], areas: [Int] = [], bottoms: [Float] = []) {
         var rules = thresholds.map { MaskRule.threshold($0) }
         for top in tops {
@@ -46,7 +48,9 @@ package struct RuleSearch: Sendable {
         self.levels = levels.sorted()
     }
 
-    /// Notes what one image has above each level. Pure; any thread.
+    /// Notes what one image has above each level.
+    ///
+    /// Pure; any thread.
     package func counts(
         of map: UnsafeBufferPointer<Float>,
         size: Int,
@@ -88,7 +92,9 @@ package struct RuleSearch: Sendable {
         map.values.withUnsafeBufferPointer { counts(of: $0, size: map.size, truth: truth) }
     }
 
-    /// The rule with the highest mean Dice over the images, added in their order. There is at least one image.
+    /// The rule with the highest mean Dice over the images, added in their order.
+    ///
+    /// There is at least one image.
     package func best(of images: [LevelCounts]) -> Outcome {
         precondition(!images.isEmpty, "a search without images")
         let scores = rules.map { rule in DiceScore(images.lazy.map { counts(of: $0, under: rule) }) }
