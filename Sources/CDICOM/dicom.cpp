@@ -1,1 +1,359 @@
 #include "CDICOM.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <string>
+#include <vector>
+
+#include <dcmtk/config/osconfig.h>
+
+#include <dcmtk/dcmdata/dccodec.h>
+#include <dcmtk/dcmdata/dcdict.h>
+#include <dcmtk/dcmdata/dcfilefo.h>
+#include <dcmtk/dcmdata/dcmetinf.h>
+#include <dcmtk/dcmdata/dcdeftag.h>
+#include <dcmtk/dcmdata/dcpath.h>
+#include <dcmtk/dcmdata/dcpixel.h>
+#include <dcmtk/dcmdata/dcrledrg.h>
+#include <dcmtk/dcmdata/dcrleerg.h>
+#include <dcmtk/dcmdata/dcuid.h>
+#include <dcmtk/dcmjpeg/djdecode.h>
+#include <dcmtk/dcmjpeg/djencode.h>
+#include <dcmtk/dcmjpeg/djrplol.h>
+#include <dcmtk/dcmjpeg/djrploss.h>
+#include <dcmtk/dcmjpls/djdecode.h>
+#include <dcmtk/dcmjpls/djencode.h>
+#include <dcmtk/dcmjpls/djrparam.h>
+#include <dcmtk/oflog/oflog.h>
+
+struct cdicom_file {
+    DcmFileFormat format;
+    std::vector<uint16_t> modality_values;
+    std::vector<uint16_t> voi_values;
+    OFString text;
+};
+
+namespace {
+
+void say(char *message, size_t capacity, const std::string &text) {
+    if (capacity > 0) snprintf(message, capacity, "%s", text.c_str());
+}
+
+/// Runs `body` and turns what it throws into a status.
+template <typename Body>
+cdicom_status guarded(char *message, size_t capacity, Body body) {
+    try {
+        return body();
+    } catch (const std::bad_alloc &) {
+        say(message, capacity, "it asks for more memory than is allowed");
+    } catch (const std::exception &error) {
+        say(message, capacity, error.what());
+    } catch (...) {
+        say(message, capacity, "DCMTK threw an unknown exception");
+    }
+    return CDICOM_DAMAGED;
+}
+
+uint32_t number(DcmItem &item, const DcmTagKey &tag, uint32_t absent) {
+    Uint16 value = 0;
+    return item.findAndGetUint16(tag, value).good() ? value : absent;
+}
+
+/// Reads the first item of a sequence of look-up tables.
+cdicom_table table(DcmDataset &dataset, const DcmTagKey &sequence, std::vector<uint16_t> &values) {
+    cdicom_table result = {};
+    DcmItem *item = nullptr;
+    if (dataset.findAndGetSequenceItem(sequence, item, 0).bad() || item == nullptr) return result;
+    DcmElement *descriptor = nullptr;
+    DcmElement *data = nullptr;
+    if (item->findAndGetElement(DCM_LUTDescriptor, descriptor).bad() || descriptor == nullptr) return result;
+    if (item->findAndGetElement(DCM_LUTData, data).bad() || data == nullptr) return result;
+    // The descriptor is US or SS, and its middle value is signed where the pixels are.
+    long fields[3] = {0, 0, 0};
+    for (unsigned long index = 0; index < 3; index += 1) {
+        Uint16 plain = 0;
+        Sint16 with_sign = 0;
+        if (descriptor->getUint16(plain, index).good()) {
+            fields[index] = plain;
+        } else if (descriptor->getSint16(with_sign, index).good()) {
+            fields[index] = index == 1 ? with_sign : static_cast<Uint16>(with_sign);
+        } else {
+            return result;
+        }
+    }
+    const size_t count = fields[0] == 0 ? 65536 : static_cast<size_t>(fields[0]);
+    Uint16 *words = nullptr;
+    Sint16 *signed_words = nullptr;
+    size_t available = data->getLength() / sizeof(Uint16);
+    if (data->getUint16Array(words).bad() || words == nullptr) {
+        if (data->getSint16Array(signed_words).bad() || signed_words == nullptr) return result;
+        words = reinterpret_cast<Uint16 *>(signed_words);
+    }
+    values.resize(count);
+    if (available >= count) {
+        std::memcpy(values.data(), words, count * sizeof(Uint16));
+    } else if (fields[2] <= 8 && available >= (count + 1) / 2) {
+        // Entries of 8 bits may be packed two to a word, the first in the low byte.
+        for (size_t index = 0; index < count; index += 1) {
+            values[index] = (words[index / 2] >> (index % 2 == 0 ? 0 : 8)) & 0xFF;
+        }
+    } else {
+        values.clear();
+        return result;
+    }
+    Uint16 is_signed = 0;
+    dataset.findAndGetUint16(DCM_PixelRepresentation, is_signed);
+    result.values = values.data();
+    result.count = static_cast<uint32_t>(count);
+    result.first = is_signed && fields[1] > 32767 ? static_cast<int32_t>(fields[1] - 65536)
+                                                  : static_cast<int32_t>(fields[1]);
+    result.bits = static_cast<uint32_t>(fields[2]);
+    return result;
+}
+
+/// Whether the bytes 128..<132 are DICM; -1 where the file cannot be opened.
+int has_preamble(const char *path, std::string &beginning) {
+    FILE *file = fopen(path, "rbe");
+    if (file == nullptr) return -1;
+    char bytes[132];
+    const size_t count = fread(bytes, 1, sizeof bytes, file);
+    const int failed = ferror(file) ? errno : 0;
+    fclose(file);
+    if (failed != 0) {
+        errno = failed;
+        return -1;
+    }
+    for (size_t index = 0; index < count && index < 40; index += 1) {
+        const unsigned char byte = static_cast<unsigned char>(bytes[index]);
+        if (byte < 0x20 || byte > 0x7E) break;
+        beginning += bytes[index];
+    }
+    if (count == 0) beginning.clear();
+    return count == sizeof bytes && std::memcmp(bytes + 128, "DICM", 4) == 0 ? 1 : (count == 0 ? -2 : 0);
+}
+
+std::string not_dicom(const std::string &beginning) {
+    std::string text = "it is not a DICOM file";
+    if (beginning.size() >= 4) text += ": it begins with \"" + beginning + "\"";
+    return text;
+}
+
+}  // namespace
+
+int cdicom_prepare(void) {
+    static std::once_flag once;
+    std::call_once(once, [] {
+        OFLog::configure(OFLogger::OFF_LOG_LEVEL);
+        DJDecoderRegistration::registerCodecs();
+        DJLSDecoderRegistration::registerCodecs();
+        DcmRLEDecoderRegistration::registerCodecs();
+        DJEncoderRegistration::registerCodecs(ECC_lossyYCbCr, EUC_never);
+        DJLSEncoderRegistration::registerCodecs(0, 0, 0, 0, OFTrue, 0, OFTrue, EJLSUC_never);
+        DcmRLEEncoderRegistration::registerCodecs();
+    });
+    return dcmDataDict.isDictionaryLoaded() ? 1 : 0;
+}
+
+cdicom_status cdicom_open(const char *path, cdicom_file **file, char *message, size_t message_capacity) {
+    *file = nullptr;
+    return guarded(message, message_capacity, [&]() -> cdicom_status {
+        std::string beginning;
+        const int preamble = has_preamble(path, beginning);
+        if (preamble == -1) {
+            say(message, message_capacity, std::strerror(errno));
+            return CDICOM_CANNOT_OPEN;
+        }
+        if (preamble == -2) {
+            say(message, message_capacity, "it is empty");
+            return CDICOM_NOT_DICOM;
+        }
+        std::unique_ptr<cdicom_file> opened(new cdicom_file);
+        // Old files have no preamble; DCMTK then guesses, and what it finds must look like an image.
+        const OFCondition loaded = opened->format.loadFile(
+            path, EXS_Unknown, EGL_noChange, DCM_MaxReadLength, preamble == 1 ? ERM_fileOnly : ERM_autoDetect);
+        DcmDataset *dataset = opened->format.getDataset();
+        if (preamble == 0 && (loaded.bad() || !dataset->tagExists(DCM_SOPClassUID))) {
+            say(message, message_capacity, not_dicom(beginning));
+            return CDICOM_NOT_DICOM;
+        }
+        if (loaded.bad()) {
+            say(message, message_capacity, std::string("it is damaged or cut off (DCMTK: ") + loaded.text() + ")");
+            return CDICOM_DAMAGED;
+        }
+        DcmElement *element = nullptr;
+        if (dataset->findAndGetElement(DCM_PixelData, element).bad() || element == nullptr) {
+            const bool is_directory = dataset->tagExists(DCM_DirectoryRecordSequence);
+            say(message, message_capacity,
+                is_directory ? "it is a DICOM directory, not an image"
+                             : "it has no pixel data; it may be cut off before it");
+            return CDICOM_NO_PIXELS;
+        }
+        const DcmXfer syntax(dataset->getOriginalXfer());
+        if (syntax.isEncapsulated() &&
+            !DcmCodecList::canChangeCoding(dataset->getOriginalXfer(), EXS_LittleEndianExplicit)) {
+            say(message, message_capacity, std::string(syntax.getXferName()) + " (" + syntax.getXferID() + ")");
+            return CDICOM_UNSUPPORTED_SYNTAX;
+        }
+        *file = opened.release();
+        return CDICOM_OK;
+    });
+}
+
+void cdicom_describe(cdicom_file *file, cdicom_header *header) {
+    *header = cdicom_header{};
+    guarded(nullptr, 0, [&]() -> cdicom_status {
+        DcmDataset &dataset = *file->format.getDataset();
+        header->rows = number(dataset, DCM_Rows, 0);
+        header->columns = number(dataset, DCM_Columns, 0);
+        header->samples_per_pixel = number(dataset, DCM_SamplesPerPixel, 1);
+        header->bits_allocated = number(dataset, DCM_BitsAllocated, 0);
+        header->bits_stored = number(dataset, DCM_BitsStored, header->bits_allocated);
+        header->high_bit = number(dataset, DCM_HighBit, header->bits_stored - 1);
+        header->is_signed = number(dataset, DCM_PixelRepresentation, 0) == 1;
+        Sint32 frames = 1;
+        header->frames = dataset.findAndGetSint32(DCM_NumberOfFrames, frames).good() && frames > 0
+            ? static_cast<uint32_t>(frames)
+            : 1;
+        header->has_rescale = dataset.findAndGetFloat64(DCM_RescaleSlope, header->rescale_slope).good() &&
+            dataset.findAndGetFloat64(DCM_RescaleIntercept, header->rescale_intercept).good();
+        header->has_window = dataset.findAndGetFloat64(DCM_WindowCenter, header->window_center).good() &&
+            dataset.findAndGetFloat64(DCM_WindowWidth, header->window_width).good();
+        header->modality_table = table(dataset, DCM_ModalityLUTSequence, file->modality_values);
+        header->voi_table = table(dataset, DCM_VOILUTSequence, file->voi_values);
+        header->is_encapsulated = DcmXfer(dataset.getOriginalXfer()).isEncapsulated();
+        return CDICOM_OK;
+    });
+}
+
+const char *cdicom_text(cdicom_file *file, cdicom_text_field field) {
+    file->text.clear();
+    guarded(nullptr, 0, [&]() -> cdicom_status {
+        DcmDataset &dataset = *file->format.getDataset();
+        const DcmXfer syntax(dataset.getOriginalXfer());
+        switch (field) {
+        case CDICOM_TEXT_TRANSFER_SYNTAX_UID: file->text = syntax.getXferID(); return CDICOM_OK;
+        case CDICOM_TEXT_TRANSFER_SYNTAX_NAME: file->text = syntax.getXferName(); return CDICOM_OK;
+        case CDICOM_TEXT_SOP_INSTANCE_UID: dataset.findAndGetOFString(DCM_SOPInstanceUID, file->text); break;
+        case CDICOM_TEXT_PATIENT_ID: dataset.findAndGetOFString(DCM_PatientID, file->text); break;
+        case CDICOM_TEXT_PATIENT_SEX: dataset.findAndGetOFString(DCM_PatientSex, file->text); break;
+        case CDICOM_TEXT_PATIENT_AGE: dataset.findAndGetOFString(DCM_PatientAge, file->text); break;
+        case CDICOM_TEXT_VIEW_POSITION: dataset.findAndGetOFString(DCM_ViewPosition, file->text); break;
+        case CDICOM_TEXT_PIXEL_SPACING: dataset.findAndGetOFStringArray(DCM_PixelSpacing, file->text); break;
+        case CDICOM_TEXT_IMAGER_PIXEL_SPACING:
+            dataset.findAndGetOFStringArray(DCM_ImagerPixelSpacing, file->text);
+            break;
+        case CDICOM_TEXT_PHOTOMETRIC:
+            dataset.findAndGetOFString(DCM_PhotometricInterpretation, file->text);
+            break;
+        case CDICOM_TEXT_VOI_FUNCTION: dataset.findAndGetOFString(DCM_VOILUTFunction, file->text); break;
+        }
+        return CDICOM_OK;
+    });
+    return file->text.c_str();
+}
+
+cdicom_status cdicom_decode(
+    cdicom_file *file, void *pixels, uint32_t capacity, char *message, size_t message_capacity) {
+    return guarded(message, message_capacity, [&]() -> cdicom_status {
+        DcmDataset *dataset = file->format.getDataset();
+        DcmElement *element = nullptr;
+        if (dataset->findAndGetElement(DCM_PixelData, element).bad() || element == nullptr) {
+            say(message, message_capacity, "it has no pixel data");
+            return CDICOM_NO_PIXELS;
+        }
+        DcmPixelData *data = OFstatic_cast(DcmPixelData *, element);
+        Uint32 fragment = 0;
+        OFString color_model;
+        const OFCondition decoded =
+            data->getUncompressedFrame(dataset, 0, fragment, pixels, capacity, color_model, nullptr);
+        if (decoded.bad()) {
+            say(message, message_capacity,
+                std::string("its pixel data is damaged or cut off (DCMTK: ") + decoded.text() + ")");
+            return CDICOM_DAMAGED;
+        }
+        return CDICOM_OK;
+    });
+}
+
+void cdicom_close(cdicom_file *file) { delete file; }
+
+cdicom_status cdicom_write(
+    const char *path, const cdicom_source *source, char *message, size_t message_capacity) {
+    return guarded(message, message_capacity, [&]() -> cdicom_status {
+        DcmFileFormat format;
+        DcmDataset *dataset = format.getDataset();
+        OFCondition result = dataset->putAndInsertString(DCM_SOPClassUID, UID_SecondaryCaptureImageStorage);
+        const uint32_t bits = source->bits_allocated;
+        if (bits != 8 && bits != 16) {
+            say(message, message_capacity, "pixels have 8 or 16 bits");
+            return CDICOM_MISUSE;
+        }
+        const auto put = [&](const DcmTag &tag, uint32_t value) {
+            if (result.good()) result = dataset->putAndInsertUint16(tag, static_cast<Uint16>(value));
+        };
+        put(DCM_SamplesPerPixel, source->samples_per_pixel);
+        put(DCM_Rows, source->rows);
+        put(DCM_Columns, source->columns);
+        put(DCM_BitsAllocated, bits);
+        put(DCM_BitsStored, source->bits_stored);
+        put(DCM_HighBit, source->bits_stored - 1);
+        put(DCM_PixelRepresentation, source->is_signed ? 1 : 0);
+        if (source->samples_per_pixel > 1) put(DCM_PlanarConfiguration, 0);
+        if (result.good()) {
+            result = dataset->putAndInsertString(DCM_PhotometricInterpretation, source->photometric);
+        }
+        if (result.good() && source->frames > 1) {
+            result = dataset->putAndInsertString(
+                DCM_NumberOfFrames, std::to_string(source->frames).c_str());
+        }
+        DcmPathProcessor processor;
+        for (size_t index = 0; index < source->element_count && result.good(); index += 1) {
+            result = processor.applyPathWithValue(dataset, source->elements[index]);
+        }
+        const size_t values = static_cast<size_t>(source->rows) * source->columns * source->samples_per_pixel *
+            source->frames;
+        if (result.good()) {
+            result = bits == 8
+                ? dataset->putAndInsertUint8Array(
+                      DCM_PixelData, static_cast<const Uint8 *>(source->pixels), values)
+                : dataset->putAndInsertUint16Array(
+                      DCM_PixelData, static_cast<const Uint16 *>(source->pixels), values);
+        }
+        const E_TransferSyntax syntax = DcmXfer(source->transfer_syntax_uid).getXfer();
+        if (result.good() && syntax == EXS_Unknown) {
+            say(message, message_capacity,
+                std::string("DCMTK knows no transfer syntax ") + source->transfer_syntax_uid);
+            return CDICOM_UNSUPPORTED_SYNTAX;
+        }
+        if (result.good()) {
+            const DJ_RPLossy lossy(static_cast<int>(source->jpeg_quality));
+            const DJ_RPLossless lossless;
+            const DJLSRepresentationParameter jpeg_ls(2, OFTrue);
+            const DcmRepresentationParameter *parameter = nullptr;
+            switch (syntax) {
+            case EXS_JPEGProcess1:
+            case EXS_JPEGProcess2_4: parameter = &lossy; break;
+            case EXS_JPEGProcess14:
+            case EXS_JPEGProcess14SV1: parameter = &lossless; break;
+            case EXS_JPEGLSLossless: parameter = &jpeg_ls; break;
+            default: break;
+            }
+            result = dataset->chooseRepresentation(syntax, parameter);
+            if (result.good() && !dataset->canWriteXfer(syntax)) {
+                say(message, message_capacity, std::string("DCMTK cannot write ") + source->transfer_syntax_uid);
+                return CDICOM_UNSUPPORTED_SYNTAX;
+            }
+        }
+        if (result.good()) result = format.saveFile(path, syntax);
+        if (result.bad()) {
+            say(message, message_capacity, result.text());
+            return CDICOM_MISUSE;
+        }
+        return CDICOM_OK;
+    });
+}

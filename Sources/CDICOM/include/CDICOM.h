@@ -1,1 +1,129 @@
+// DCMTK behind C: reads the header and the raw stored pixels of single-frame images, and writes images.
+// What the pixels mean (rescale, window, inversion) is the caller's business. No function lets an exception out.
 #pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum {
+    CDICOM_OK = 0,
+    /// The file could not be opened; errno-like text in the message.
+    CDICOM_CANNOT_OPEN,
+    /// The bytes are not DICOM.
+    CDICOM_NOT_DICOM,
+    /// DICOM, but cut off or inconsistent.
+    CDICOM_DAMAGED,
+    /// DICOM without pixel data.
+    CDICOM_NO_PIXELS,
+    /// A transfer syntax that DCMTK has no decoder for.
+    CDICOM_UNSUPPORTED_SYNTAX,
+    /// The program asked for something impossible.
+    CDICOM_MISUSE,
+} cdicom_status;
+
+/// An open file.
+typedef struct cdicom_file cdicom_file;
+
+/// A look-up table of the header; `values` belongs to the file and is null where there is no table.
+typedef struct {
+    const uint16_t *values;
+    uint32_t count;
+    /// The stored value that the first entry is for.
+    int32_t first;
+    /// The bits of an entry.
+    uint32_t bits;
+} cdicom_table;
+
+typedef struct {
+    uint32_t rows;
+    uint32_t columns;
+    uint32_t samples_per_pixel;
+    uint32_t frames;
+    uint32_t bits_allocated;
+    uint32_t bits_stored;
+    uint32_t high_bit;
+    int32_t is_signed;
+    int32_t has_rescale;
+    double rescale_slope;
+    double rescale_intercept;
+    int32_t has_window;
+    double window_center;
+    double window_width;
+    cdicom_table modality_table;
+    cdicom_table voi_table;
+    /// Whether the pixel data is compressed.
+    int32_t is_encapsulated;
+} cdicom_header;
+
+typedef enum {
+    CDICOM_TEXT_SOP_INSTANCE_UID,
+    CDICOM_TEXT_PATIENT_ID,
+    CDICOM_TEXT_PATIENT_SEX,
+    CDICOM_TEXT_PATIENT_AGE,
+    CDICOM_TEXT_VIEW_POSITION,
+    CDICOM_TEXT_PIXEL_SPACING,
+    CDICOM_TEXT_IMAGER_PIXEL_SPACING,
+    CDICOM_TEXT_PHOTOMETRIC,
+    CDICOM_TEXT_VOI_FUNCTION,
+    CDICOM_TEXT_TRANSFER_SYNTAX_UID,
+    CDICOM_TEXT_TRANSFER_SYNTAX_NAME,
+} cdicom_text_field;
+
+/// Registers the decoders and encoders, once for the process, and turns DCMTK's log off. Any thread.
+/// Returns 0 where DCMTK's data dictionary is missing from this machine.
+int cdicom_prepare(void);
+
+/// Reads a file but for large values. On failure `*file` is null and `message` says why.
+cdicom_status cdicom_open(const char *path, cdicom_file **file, char *message, size_t message_capacity);
+
+/// What the header says; absent numbers are 0, absent frames and samples 1.
+void cdicom_describe(cdicom_file *file, cdicom_header *header);
+
+/// A text of the header, empty where absent. It belongs to the file.
+const char *cdicom_text(cdicom_file *file, cdicom_text_field field);
+
+/// Decodes the first frame into `pixels`: stored values as they are in the file, of 1 or 2 bytes each in this machine's
+/// order. `capacity` is even and at least rows · columns · samples · bytes per value.
+cdicom_status cdicom_decode(
+    cdicom_file *file, void *pixels, uint32_t capacity, char *message, size_t message_capacity);
+
+void cdicom_close(cdicom_file *file);
+
+/// An image to write.
+typedef struct {
+    const void *pixels;
+    uint32_t rows;
+    uint32_t columns;
+    uint32_t samples_per_pixel;
+    /// 8 or 16.
+    uint32_t bits_allocated;
+    uint32_t bits_stored;
+    int32_t is_signed;
+    uint32_t frames;
+    /// MONOCHROME1, MONOCHROME2 or RGB.
+    const char *photometric;
+    const char *transfer_syntax_uid;
+    /// The quality of lossy JPEG, 1 to 100.
+    uint32_t jpeg_quality;
+    /// Further elements, as "PatientID=…" or "VOILUTSequence[0].LUTDescriptor=…": DCMTK's path notation.
+    const char *const *elements;
+    size_t element_count;
+} cdicom_source;
+
+/// Writes a file. The same source gives the same bytes with the same version of DCMTK.
+cdicom_status cdicom_write(const char *path, const cdicom_source *source, char *message, size_t message_capacity);
+
+/// Confines this process to decoding: no core dumps, no file growth, at most `memory_bytes` of address space, no new
+/// privileges; and has the kernel kill it when the thread that started it ends. Returns 0 or an errno.
+int cdicom_confine(uint64_t memory_bytes);
+
+/// Limits the processor time of this process to what it has used so far plus `seconds`. Returns 0 or an errno.
+int cdicom_limit_time(uint32_t seconds);
+
+#ifdef __cplusplus
+}
+#endif

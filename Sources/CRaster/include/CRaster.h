@@ -1,1 +1,47 @@
+// libpng and libjpeg behind functions that return: both report errors with longjmp, which must not cross Swift frames.
 #pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// An 8-bit image, row-major, `channels` bytes a pixel. `pixels` is from malloc; null on failure.
+typedef struct {
+    uint8_t *pixels;
+    uint32_t width;
+    uint32_t height;
+    uint32_t channels;
+    /// Why there is no image.
+    char message[240];
+} craster_image;
+
+/// Encoded bytes from malloc; null on failure.
+typedef struct {
+    uint8_t *bytes;
+    size_t count;
+    char message[240];
+} craster_bytes;
+
+/// Decodes a PNG of any kind to 8-bit grey: palettes are looked up, 16 bits rounded to 8, alpha ignored, colours turned
+/// into luma (299 R + 587 G + 114 B + 500) / 1000. Returns 1, or 0 with a message. More than `max_pixels` are refused.
+int craster_decode_png(const uint8_t *bytes, size_t count, uint64_t max_pixels, craster_image *image);
+
+/// Decodes a JPEG to 8-bit grey; of a colour JPEG the luma. One that is cut off or damaged is refused.
+int craster_decode_jpeg(const uint8_t *bytes, size_t count, uint64_t max_pixels, craster_image *image);
+
+/// Encodes 8-bit grey (1 channel) or RGB (3 channels) as PNG at zlib's `level`.
+int craster_encode_png(
+    const uint8_t *pixels, uint32_t width, uint32_t height, uint32_t channels, int level, craster_bytes *result);
+
+/// Encodes 8-bit grey or RGB as baseline JPEG.
+int craster_encode_jpeg(
+    const uint8_t *pixels, uint32_t width, uint32_t height, uint32_t channels, int quality, craster_bytes *result);
+
+void craster_free(void *memory);
+
+#ifdef __cplusplus
+}
+#endif

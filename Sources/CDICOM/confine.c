@@ -1,0 +1,37 @@
+#include "CDICOM.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+static int set_limit(int which, rlim_t value) {
+    struct rlimit limit;
+    if (getrlimit(which, &limit) != 0) return errno;
+    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < value) value = limit.rlim_max;
+    limit.rlim_cur = value;
+    limit.rlim_max = value;
+    return setrlimit(which, &limit) == 0 ? 0 : errno;
+}
+
+int cdicom_confine(uint64_t memory_bytes) {
+    // prctl is variadic, so Swift cannot call it.
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return errno;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errno;
+    int failure = set_limit(RLIMIT_CORE, 0);
+    if (failure == 0) failure = set_limit(RLIMIT_FSIZE, 0);
+    if (failure == 0) failure = set_limit(RLIMIT_AS, memory_bytes);
+    return failure;
+}
+
+int cdicom_limit_time(uint32_t seconds) {
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) != 0) return errno;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_CPU, &limit) != 0) return errno;
+    // Only the soft limit moves: the hard one could never be raised again.
+    rlim_t value = (rlim_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + seconds + 1;
+    if (limit.rlim_max != RLIM_INFINITY && value > limit.rlim_max) value = limit.rlim_max;
+    limit.rlim_cur = value;
+    return setrlimit(RLIMIT_CPU, &limit) == 0 ? 0 : errno;
+}

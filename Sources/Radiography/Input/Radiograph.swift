@@ -1,0 +1,83 @@
+package import Diagnostics
+
+/// A radiograph as it was read: its grey image at full size, and what its file says about it.
+package struct Radiograph: Sendable, Equatable {
+    package var image: GrayImage
+    package var metadata: RadiographMetadata
+}
+
+/// What a file says about its radiograph.
+///
+/// All but the size is absent from PNG and JPEG.
+package struct RadiographMetadata: Sendable, Equatable, Codable {
+    /// The size of the image in the file, before any padding and scaling.
+    package var rows: Int
+    package var columns: Int
+    package var sopInstanceUID: String?
+    package var patientID: String?
+    /// As DICOM has it: M, F or O.
+    package var sex: String?
+    /// In years; the files' outliers (413) are kept.
+    package var age: Int?
+    /// PA, AP, LL, …
+    package var viewPosition: String?
+    /// Millimetres between the centres of neighbouring rows and columns of the image in the file.
+    package var rowSpacing: Double?
+    package var columnSpacing: Double?
+    /// The UID of the transfer syntax.
+    package var transferSyntax: String?
+
+    package init(rows: Int, columns: Int) {
+        self.rows = rows
+        self.columns = columns
+    }
+
+    /// Reads an age string of DICOM: digits and a unit (Y, M, W, D).
+    ///
+    /// Real files also leave the unit out.
+    static func years(_ text: String) -> Int? {
+        let text = text.filter { $0 != " " }
+        guard let unit = text.last else { return nil }
+        if let years = Int(text) { return years < 0 ? nil : years }
+        guard let number = Int(text.dropLast()), number >= 0 else { return nil }
+        switch unit {
+        case "Y", "y": return number
+        case "M", "m": return number / 12
+        case "W", "w": return number / 52
+        case "D", "d": return number / 365
+        default: return nil
+        }
+    }
+}
+
+/// Why a file gave no radiograph.
+package struct RadiographError: ReportableError, Equatable {
+    /// The groups under which rejected files are listed.
+    package enum Kind: String, Sendable, Codable, CaseIterable {
+        /// The file or folder cannot be opened.
+        case unreadable
+        /// Neither DICOM nor PNG nor JPEG.
+        case notAnImage = "not-an-image"
+        /// An image that is cut off or contradicts itself.
+        case damaged
+        /// An image of a kind that is not taken: colour, several frames, a transfer syntax without decoder.
+        case unsupported
+        /// The decoder crashed on it.
+        case crashed = "decoder-crashed"
+        /// The decoder took too long.
+        case timedOut = "decoder-timed-out"
+    }
+
+    package var kind: Kind
+    package var path: String
+    package var reason: String
+
+    package init(_ kind: Kind, path: String, reason: String) {
+        self.kind = kind
+        self.path = path
+        self.reason = reason
+    }
+
+    package var exitStatus: ExitStatus { kind == .unreadable ? .missingInput : .badInput }
+    package var description: String { "Cannot read \(path): \(reason)." }
+}

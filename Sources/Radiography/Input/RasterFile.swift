@@ -1,0 +1,91 @@
+private import CRaster
+
+/// Decodes and encodes PNG and JPEG through libpng and libjpeg.
+package enum RasterFile {
+    /// The formats that are told by their first bytes.
+    enum Format {
+        case png
+        case jpeg
+
+        init?(beginning: some Collection<UInt8>) {
+            if beginning.starts(with: [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]) {
+                self = .png
+            } else if beginning.starts(with: [0xFF, 0xD8, 0xFF]) {
+                self = .jpeg
+            } else {
+                return nil
+            }
+        }
+    }
+
+    static func decode(_ bytes: [UInt8], as format: Format, path: String) throws(RadiographError) -> GrayImage {
+        var image = craster_image()
+        let limit = UInt64(DICOMFile.maximumPixels)
+        let isDecoded = bytes.withUnsafeBufferPointer { buffer in
+            switch format {
+            case .png: craster_decode_png(buffer.baseAddress, buffer.count, limit, &image)
+            case .jpeg: craster_decode_jpeg(buffer.baseAddress, buffer.count, limit, &image)
+            }
+        }
+        defer { craster_free(image.pixels) }
+        guard isDecoded != 0, let pixels = image.pixels else {
+            let library = format == .png ? "libpng" : "libjpeg"
+            throw RadiographError(
+                .damaged,
+                path: path,
+                reason: "\(library) cannot decode it: \(text(&image.message))"
+            )
+        }
+        let count = Int(image.width) * Int(image.height)
+        return GrayImage(
+            width: Int(image.width),
+            height: Int(image.height),
+            pixels: Array(UnsafeBufferPointer(start: pixels, count: count))
+        )
+    }
+
+    /// A PNG of 8-bit grey (1 channel) or RGB (3 channels) pixels, row-major.
+    ///
+    /// `level` is zlib's, 0 to 9. Nothing but a lack of memory makes this fail; the result is then empty.
+    package static func png(_ pixels: [UInt8], width: Int, height: Int, channels: Int = 1, level: Int = 6) -> [UInt8] {
+        check(pixels, width, height, channels)
+        return encoded { result in
+            craster_encode_png(pixels, UInt32(width), UInt32(height), UInt32(channels), Int32(level), &result)
+        }
+    }
+
+    /// A baseline JPEG of 8-bit grey (1 channel) or RGB (3 channels) pixels, row-major.
+    package static func jpeg(
+        _ pixels: [UInt8],
+        width: Int,
+        height: Int,
+        channels: Int = 1,
+        quality: Int = 90
+    ) -> [UInt8] {
+        check(pixels, width, height, channels)
+        return encoded { result in
+            craster_encode_jpeg(pixels, UInt32(width), UInt32(height), UInt32(channels), Int32(quality), &result)
+        }
+    }
+
+    private static func check(_ pixels: [UInt8], _ width: Int, _ height: Int, _ channels: Int) {
+        precondition(channels == 1 || channels == 3, "\(channels) channels")
+        precondition(
+            width > 0 && height > 0 && width < 1 << 16 && height < 1 << 16
+                && pixels.count == width * height * channels,
+            "\(pixels.count) bytes for \(width)×\(height)×\(channels)"
+        )
+    }
+
+    private static func encoded(_ body: (inout craster_bytes) -> Int32) -> [UInt8] {
+        var result = craster_bytes()
+        guard body(&result) != 0, let bytes = result.bytes else { return [] }
+        defer { craster_free(bytes) }
+        return Array(UnsafeBufferPointer(start: bytes, count: result.count))
+    }
+
+    /// The text of a fixed array of C.
+    private static func text<Tuple>(_ message: inout Tuple) -> String {
+        withUnsafeBytes(of: &message) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+}

@@ -1,0 +1,63 @@
+package import Diagnostics
+
+extension DiceScore {
+    /// Scores a submission over its own images, in its order.
+    ///
+    /// Throws where either file has a wrong row among those images, or an image of the submission has no label.
+    package init(predictions: LabelFile, labels: LabelFile) throws(EvaluationError) {
+        if let defect = predictions.errors.first {
+            throw .badPredictions(defect.description, count: predictions.errors.count)
+        }
+        var missing: [String] = []
+        self.init()
+        for entry in predictions.entries {
+            guard let label = labels[entry.id] else {
+                if let defect = labels.errors.first(where: { $0.id == entry.id }) {
+                    throw .badLabel(defect.description)
+                }
+                missing.append(entry.id)
+                continue
+            }
+            add(ImageCounts(prediction: entry.mask, truth: label.mask))
+        }
+        if let first = missing.first {
+            throw .unlabelled(
+                id: first,
+                count: missing.count,
+                predictions: predictions.path,
+                labels: labels.path
+            )
+        }
+    }
+}
+
+/// Why a submission was not scored.
+package enum EvaluationError: ReportableError, Equatable {
+    case badPredictions(String, count: Int)
+    case badLabel(String)
+    case unlabelled(id: String, count: Int, predictions: String, labels: String)
+    case cannotWriteReport(path: String, reason: String)
+
+    package var exitStatus: ExitStatus {
+        switch self {
+        case .badPredictions, .badLabel, .unlabelled: .badInput
+        case .cannotWriteReport: .temporary
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .badPredictions(let defect, let count):
+            "\(defect)." + (count > 1 ? " \(count - 1) more rows are wrong." : "")
+                + " A submission with wrong rows is not scored; correct them."
+        case .badLabel(let defect):
+            "\(defect). The submission needs this label; correct the row."
+        case .unlabelled(let id, let count, let predictions, let labels):
+            "The image \(id) of \(predictions) has no label in \(labels)"
+                + (count > 1 ? ", and \(count - 1) more have none" : "")
+                + ". Scores are taken over all images of the submission: add the labels or take the rows out."
+        case .cannotWriteReport(let path, let reason):
+            "Cannot write the figures to \(path): \(reason). Name another file, or - for standard output."
+        }
+    }
+}
