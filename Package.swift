@@ -57,9 +57,9 @@ let pure: [Target] = [
     .target(
         name: "KernelSelection", dependencies: ["Diagnostics", "Kernels", "KernelsAVX2", "KernelsAVX512", "CSystem"],
         swiftSettings: strict),
-    .target(name: "Graph", dependencies: ["Numerics", "Kernels", "Reduction"], swiftSettings: strict),
-    .target(name: "Networks", dependencies: ["Numerics", "Graph"], swiftSettings: strict),
-    .target(name: "Optimization", dependencies: ["Numerics", "Kernels"], swiftSettings: strict),
+    .target(name: "Graph", dependencies: ["Diagnostics", "Numerics", "Kernels", "Reduction"], swiftSettings: strict),
+    .target(name: "Networks", dependencies: ["Diagnostics", "Numerics", "Graph"], swiftSettings: strict),
+    .target(name: "Optimization", dependencies: ["Diagnostics", "Numerics", "Kernels"], swiftSettings: strict),
     .target(name: "Sampling", dependencies: ["Numerics"], swiftSettings: strict),
     .target(name: "Coordination", dependencies: ["Reduction", "Numerics"], swiftSettings: strict),
 ]
