@@ -1,5 +1,5 @@
 package import Kernels
-package import Numerics
+import Numerics
 
 extension ParameterLayout {
     // MARK: Checkpoints

@@ -1,5 +1,3 @@
-package import Kernels
-
 /// A graph compiled for one image count and mode: a flat list of instructions over one planned arena.
 ///
 /// Pure data, shared by all compute threads; `Executor` runs it.

@@ -47,7 +47,8 @@ final class Lowering {
         tail = TailLayout(graph)
         let output = graph.shape(of: graph.output)
         tensors.append(ProgramTensor(images: images, shape: output))
-        parameterIndex = Dictionary(uniqueKeysWithValues: graph.parameters.enumerated().map { ($1.name, $0) })
+        let parameterIndex = Dictionary(uniqueKeysWithValues: graph.parameters.enumerated().map { ($1.name, $0) })
+        self.parameterIndex = parameterIndex
         bufferIndex = Dictionary(uniqueKeysWithValues: graph.buffers.enumerated().map { ($1.name, $0) })
         var needs = [Bool](repeating: false, count: graph.shapes.count)
         for node in graph.nodes {
