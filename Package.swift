@@ -14,7 +14,14 @@ let strict: [SwiftSetting] = [
 /// `-Ounchecked` removes the overflow and precondition traps that would keep the inner loops from vectorising;
 /// the doors of the kernels check their arguments once, in the caller.
 func kernelSettings(march: String, define: String) -> [SwiftSetting] {
-    strict + [.define(define), .unsafeFlags(["-Xcc", "-march=\(march)", "-Ounchecked", "-disable-cmo"])]
+    strict + [
+        .define(define),
+        .unsafeFlags([
+            "-Xcc", "-march=\(march)", "-Ounchecked",
+            // A specialised signature is a weak symbol; see the check of the kernels' symbols in .ci.
+            "-Xllvm", "-sil-disable-pass=function-signature-opts",
+        ]),
+    ]
 }
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -36,11 +43,14 @@ let shims: [Target] = [
         linkerSettings: [
             .linkedLibrary("dcmjpeg"), .linkedLibrary("dcmjpls"), .linkedLibrary("dcmimage"),
             .linkedLibrary("dcmimgle"), .linkedLibrary("dcmdata"), .linkedLibrary("ofstd"), .linkedLibrary("oflog"),
-        ]),
+        ]
+    ),
     // libpng and libjpeg behind functions that return error codes: both report errors with longjmp.
     .target(name: "CRaster", linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
     // Linux calls that Swift cannot import: CPUID, memfd, futex, prctl, atomics on shared memory.
     .target(name: "CSystem"),
+    // Inline functions for the kernels, header only.
+    .target(name: "CIntrinsics"),
 ]
 
 let pure: [Target] = [
@@ -49,14 +59,20 @@ let pure: [Target] = [
     .target(name: "Reduction", swiftSettings: strict),
     .target(name: "Kernels", dependencies: ["Numerics"], swiftSettings: strict),
     .target(
-        name: "KernelsAVX2", dependencies: ["Kernels"],
-        swiftSettings: kernelSettings(march: "x86-64-v3", define: "AVX2")),
+        name: "KernelsAVX2",
+        dependencies: ["Kernels", "Numerics", "CIntrinsics"],
+        swiftSettings: kernelSettings(march: "x86-64-v3", define: "AVX2")
+    ),
     .target(
-        name: "KernelsAVX512", dependencies: ["Kernels"],
-        swiftSettings: kernelSettings(march: "x86-64-v4", define: "AVX512")),
+        name: "KernelsAVX512",
+        dependencies: ["Kernels", "Numerics", "CIntrinsics"],
+        swiftSettings: kernelSettings(march: "x86-64-v4", define: "AVX512")
+    ),
     .target(
-        name: "KernelSelection", dependencies: ["Diagnostics", "Kernels", "KernelsAVX2", "KernelsAVX512", "CSystem"],
-        swiftSettings: strict),
+        name: "KernelSelection",
+        dependencies: ["Diagnostics", "Kernels", "KernelsAVX2", "KernelsAVX512", "CSystem"],
+        swiftSettings: strict
+    ),
     .target(name: "Graph", dependencies: ["Diagnostics", "Numerics", "Kernels", "Reduction"], swiftSettings: strict),
     .target(name: "Networks", dependencies: ["Diagnostics", "Numerics", "Graph"], swiftSettings: strict),
     .target(name: "Optimization", dependencies: ["Diagnostics", "Numerics", "Kernels"], swiftSettings: strict),
@@ -66,17 +82,23 @@ let pure: [Target] = [
 
 let libraries: [Target] = [
     .target(
-        name: "Radiography", dependencies: ["Diagnostics", "Numerics", "CDICOM", "CRaster", "CZlib"],
-        swiftSettings: strict),
+        name: "Radiography",
+        dependencies: ["Diagnostics", "Numerics", "CDICOM", "CRaster", "CZlib"],
+        swiftSettings: strict
+    ),
     .target(name: "HDF5IO", dependencies: ["Diagnostics", "CHDF5"], swiftSettings: strict),
     .target(
-        name: "Storage", dependencies: ["Diagnostics", "HDF5IO", "CCrypto", "CXXHash"], swiftSettings: strict),
+        name: "Storage",
+        dependencies: ["Diagnostics", "HDF5IO", "CCrypto", "CXXHash"],
+        swiftSettings: strict
+    ),
     .target(name: "Wire", dependencies: ["Coordination", "Reduction", protobuf], swiftSettings: strict),
     .target(name: "Messaging", dependencies: ["Diagnostics", "CZeroMQ"], swiftSettings: strict),
     .target(
         name: "Collectives",
         dependencies: ["Diagnostics", "Reduction", "Kernels", "Messaging", "CSystem", "CXXHash"],
-        swiftSettings: strict),
+        swiftSettings: strict
+    ),
     .target(name: "Configuration", dependencies: ["Diagnostics", yams], swiftSettings: strict),
     .target(name: "Reporting", dependencies: ["Diagnostics", "Radiography", protobuf], swiftSettings: strict),
     .target(
@@ -86,7 +108,8 @@ let libraries: [Target] = [
             "Sampling", "Radiography", "HDF5IO", "Storage", "Wire", "Messaging", "Collectives", "Coordination",
             "Configuration", "Reporting", "CSystem",
         ],
-        swiftSettings: strict),
+        swiftSettings: strict
+    ),
 ]
 
 let program: [Target] = [
@@ -96,12 +119,14 @@ let program: [Target] = [
             "Diagnostics", "Kernels", "KernelSelection", "Graph", "Networks", "Radiography", "Storage", "Messaging",
             "Collectives", "Configuration", "Reporting", "Training", argumentParser,
         ],
-        swiftSettings: strict)
+        swiftSettings: strict
+    )
 ]
 
 /// Modules that have a test target of their own, `Tests/<Module>Tests`, with what it uses besides the module.
 let testDependencies: [(module: String, extra: [Target.Dependency])] = [
-    ("Numerics", []), ("Reduction", ["Numerics"]), ("Kernels", ["Numerics", "KernelSelection", "HDF5IO"]),
+    ("Numerics", []), ("Reduction", ["Numerics"]),
+    ("Kernels", ["Numerics", "KernelSelection", "HDF5IO", "Diagnostics"]),
     ("Graph", ["Kernels", "KernelSelection", "Numerics", "HDF5IO"]),
     ("Networks", ["Graph", "Kernels", "KernelSelection", "Numerics", "Optimization", "HDF5IO"]),
     ("Optimization", ["Kernels", "KernelSelection", "Numerics", "HDF5IO"]), ("Sampling", ["Numerics"]),
@@ -116,7 +141,10 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
 let tests: [Target] = testDependencies.map { entry in
     let own: [Target.Dependency] = entry.module == "Integration" ? [] : [.init(stringLiteral: entry.module)]
     return .testTarget(
-        name: "\(entry.module)Tests", dependencies: own + entry.extra, swiftSettings: strict)
+        name: "\(entry.module)Tests",
+        dependencies: own + entry.extra,
+        swiftSettings: strict
+    )
 }
 
 let package = Package(

@@ -18,8 +18,13 @@ package struct ConvolutionGeometry: Hashable, Sendable {
     package var dilation: Int
 
     package init(
-        inputChannels: Int, outputChannels: Int, kernelHeight: Int, kernelWidth: Int, stride: Int = 1,
-        padding: Int = 0, dilation: Int = 1
+        inputChannels: Int,
+        outputChannels: Int,
+        kernelHeight: Int,
+        kernelWidth: Int,
+        stride: Int = 1,
+        padding: Int = 0,
+        dilation: Int = 1
     ) {
         self.inputChannels = inputChannels
         self.outputChannels = outputChannels
@@ -72,6 +77,7 @@ package struct ConvolutionGeometry: Hashable, Sendable {
             + input % Self.lanes
     }
 
-    /// Output rows of one run of `KernelTable.convolutionBackwardWeights`: as many as hold at least 128 pixels.
-    package func rowsPerRun(outputWidth: Int) -> Int { max(1, (128 + outputWidth - 1) / max(1, outputWidth)) }
+    /// Output rows of one run of `KernelTable.convolutionBackwardWeights`: as many as hold at least 256 pixels, so
+    /// that a run's inputs stay in the cache while its sums stay in registers.
+    package func rowsPerRun(outputWidth: Int) -> Int { max(1, (256 + outputWidth - 1) / max(1, outputWidth)) }
 }

@@ -8,10 +8,14 @@
 /// pixels of a tensor, counted over (image, row, column) from 0, the last one short. A *block sum* of a quantity over
 /// pixels is: within each pixel block one `Float` accumulator, from 0, pixels ascending; the blocks' sums converted to
 /// `Double` and added in block order. `accumulate` means: the result r is added to what the destination held, d ← d + r.
-/// Denormals are kept everywhere.
+/// Denormals are kept everywhere; NaN in gives NaN out, with a sign and payload that are not specified.
 package struct KernelTable: Sendable {
     /// "reference", "avx2" or "avx512", as logs and benchmarks print it.
     package var name: String
+
+    /// Runs `iterations` rounds of 12 independent fma on 16 lanes (384 · iterations operations) and returns a value
+    /// that depends on all of them: what the limit of one core is measured with.
+    package var fmaRounds: @Sendable (_ iterations: Int) -> Float
 
     // MARK: Convolutions
 
@@ -27,8 +31,9 @@ package struct KernelTable: Sendable {
 
     /// dx ← gradient of the convolution to its input; also the forward pass of a transposed convolution.
     ///
-    /// An element is the fma chain over (ky, kx, output channel) ascending, over the taps that reach it and that lie
-    /// inside dy; then + bias, then relu. Weights in the transposed layout; bias `[inputChannels]` or nil.
+    /// An element is the fma chain over (ky, kx, output channel) ascending from 0, over the taps whose offset is a
+    /// multiple of the stride, with zeros for places outside dy; then + bias, then relu. Weights in the transposed
+    /// layout; bias `[inputChannels]` or nil.
     package var convolutionBackwardInput:
         @Sendable (
             _ dy: TensorView, _ transposedWeights: UnsafePointer<Float>, _ bias: UnsafePointer<Float>?,
@@ -37,9 +42,9 @@ package struct KernelTable: Sendable {
 
     /// dw ← gradient of the convolution to its weights, in the storage layout (lanes past the channels are zero).
     ///
-    /// Output rows, counted over (image, row), are grouped in runs of ⌈128 / output width⌉ rows (a run does not cross
-    /// images). An element is: for each run the fma chain over its output pixels ascending from 0, skipping taps
-    /// outside the image; the runs' sums added in order from 0.
+    /// Output rows, counted over (image, row), are grouped in runs of `geometry.rowsPerRun` rows, the last one short.
+    /// An element is: for each run the fma chain over its output pixels ascending from 0, skipping taps outside the
+    /// image; the runs' sums added in order from 0.
     package var convolutionBackwardWeights:
         @Sendable (
             _ x: TensorView, _ dy: TensorView, _ dw: UnsafeMutablePointer<Float>, _ geometry: ConvolutionGeometry
@@ -274,7 +279,11 @@ package struct SGDStep: Hashable, Sendable {
     package var gradientScale: Float
 
     package init(
-        learningRate: Float, momentum: Float, weightDecay: Float, nesterov: Bool, firstStep: Bool,
+        learningRate: Float,
+        momentum: Float,
+        weightDecay: Float,
+        nesterov: Bool,
+        firstStep: Bool,
         gradientScale: Float
     ) {
         self.learningRate = learningRate
@@ -304,8 +313,15 @@ package struct AdamStep: Hashable, Sendable {
     package var gradientScale: Float
 
     package init(
-        stepSize: Float, oneMinusBeta1: Float, beta2: Float, oneMinusBeta2: Float, epsilon: Float,
-        rootCorrection2: Float, weightDecay: Float, decay: Float, gradientScale: Float
+        stepSize: Float,
+        oneMinusBeta1: Float,
+        beta2: Float,
+        oneMinusBeta2: Float,
+        epsilon: Float,
+        rootCorrection2: Float,
+        weightDecay: Float,
+        decay: Float,
+        gradientScale: Float
     ) {
         self.stepSize = stepSize
         self.oneMinusBeta1 = oneMinusBeta1

@@ -13,7 +13,11 @@ package struct TensorView {
     package var pixelStride: Int
 
     package init(
-        _ base: UnsafeMutablePointer<Float>, images: Int, height: Int, width: Int, channels: Int,
+        _ base: UnsafeMutablePointer<Float>,
+        images: Int,
+        height: Int,
+        width: Int,
+        channels: Int,
         pixelStride: Int? = nil
     ) {
         self.base = base

@@ -1,1 +1,50 @@
-import Kernels
+package import Kernels
+
+/// Puts the kernels of this instruction set into `table`. Running them on a processor without it is an illegal
+/// instruction.
+///
+/// A function, not a constant: a module of kernels must not hold a copy of a type of another module, whose outlined
+/// helpers would be weak symbols with these instructions.
+package func install(into table: inout KernelTable) {
+    table.name = variantName
+    table.fmaRounds = fmaRounds
+    table.convolution = convolution
+    table.convolutionBackwardInput = convolutionBackwardInput
+    table.convolutionBackwardWeights = convolutionBackwardWeights
+    table.transposeWeights = transposeWeights
+    table.channelSums = channelSums
+    table.batchStatistics = batchStatistics
+    table.scaleShift = scaleShift
+    table.batchNormBackwardSums = batchNormBackwardSums
+    table.batchNormBackward = batchNormBackward
+    table.relu = relu
+    table.reluBackward = reluBackward
+    table.sigmoid = sigmoid
+    table.sigmoidBackward = sigmoidBackward
+    table.add = add
+    table.copy = copy
+    table.fill = fill
+    table.dropout = dropout
+    table.maxPool = maxPool
+    table.maxPoolBackward = maxPoolBackward
+    table.globalAveragePool = globalAveragePool
+    table.globalAveragePoolBackward = globalAveragePoolBackward
+    table.upsampleNearest = upsampleNearest
+    table.upsampleNearestBackward = upsampleNearestBackward
+    table.upsampleBilinear = upsampleBilinear
+    table.upsampleBilinearBackward = upsampleBilinearBackward
+    table.lossSums = lossSums
+    table.lossGradient = lossGradient
+    table.addVectors = addVectors
+    table.sumVectors = sumVectors
+    table.sumOfSquares = sumOfSquares
+    table.sgd = sgd
+    table.adam = adam
+    table.movingAverage = movingAverage
+}
+
+#if AVX512
+    let variantName = "avx512"
+#else
+    let variantName = "avx2"
+#endif

@@ -20,7 +20,8 @@ package struct Philox: Sendable, Equatable {
                 UInt32(truncatingIfNeeded: p1 >> 32) ^ c[1] ^ k[0],
                 UInt32(truncatingIfNeeded: p1),
                 UInt32(truncatingIfNeeded: p0 >> 32) ^ c[3] ^ k[1],
-                UInt32(truncatingIfNeeded: p0))
+                UInt32(truncatingIfNeeded: p0)
+            )
             k[0] &+= 0x9E37_79B9
             k[1] &+= 0xBB67_AE85
         }

@@ -26,7 +26,11 @@ package struct ReductionPlan: Hashable, Sendable {
     package var contributions: [Contribution]
 
     package init(
-        step: UInt64, generation: UInt32, tree: SumTree, members: [Worker], contributions: [Contribution]
+        step: UInt64,
+        generation: UInt32,
+        tree: SumTree,
+        members: [Worker],
+        contributions: [Contribution]
     ) {
         self.step = step
         self.generation = generation
@@ -62,7 +66,9 @@ package struct BucketLayout: Hashable, Sendable {
     package init(buckets: [Range<Int>]) {
         precondition(
             zip(buckets, buckets.dropFirst()).allSatisfy { $0.upperBound == $1.lowerBound }
-                && (buckets.first?.lowerBound ?? 0) == 0, "buckets must be adjacent and start at 0")
+                && (buckets.first?.lowerBound ?? 0) == 0,
+            "buckets must be adjacent and start at 0"
+        )
         self.buckets = buckets
     }
 

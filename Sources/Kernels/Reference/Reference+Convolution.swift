@@ -1,7 +1,11 @@
 extension Reference {
     @Sendable static func convolution(
-        x: TensorView, weights: UnsafePointer<Float>, bias: UnsafePointer<Float>?, y: TensorView,
-        geometry g: ConvolutionGeometry, relu: Bool
+        x: TensorView,
+        weights: UnsafePointer<Float>,
+        bias: UnsafePointer<Float>?,
+        y: TensorView,
+        geometry g: ConvolutionGeometry,
+        relu: Bool
     ) {
         for n in 0..<y.images {
             for oy in 0..<y.height {
@@ -29,8 +33,13 @@ extension Reference {
     }
 
     @Sendable static func convolutionBackwardInput(
-        dy: TensorView, transposedWeights: UnsafePointer<Float>, bias: UnsafePointer<Float>?, dx: TensorView,
-        geometry g: ConvolutionGeometry, relu: Bool, accumulate: Bool
+        dy: TensorView,
+        transposedWeights: UnsafePointer<Float>,
+        bias: UnsafePointer<Float>?,
+        dx: TensorView,
+        geometry g: ConvolutionGeometry,
+        relu: Bool,
+        accumulate: Bool
     ) {
         for n in 0..<dx.images {
             for iy in 0..<dx.height {
@@ -41,12 +50,12 @@ extension Reference {
                             for kx in 0..<g.kernelWidth {
                                 let y = iy + g.padding - ky * g.dilation
                                 let x = ix + g.padding - kx * g.dilation
-                                guard y >= 0, x >= 0, y % g.stride == 0, x % g.stride == 0 else { continue }
-                                guard y / g.stride < dy.height, x / g.stride < dy.width else { continue }
-                                let gradient = dy.pixel(n, y / g.stride, x / g.stride)
+                                guard y % g.stride == 0, x % g.stride == 0 else { continue }
+                                let inside = y >= 0 && x >= 0 && y / g.stride < dy.height && x / g.stride < dy.width
                                 for output in 0..<g.outputChannels {
+                                    let value = inside ? dy.pixel(n, y / g.stride, x / g.stride)[output] : 0
                                     let index = g.transposedIndex(output: output, input: input, ky: ky, kx: kx)
-                                    sum.addProduct(gradient[output], transposedWeights[index])
+                                    sum.addProduct(value, transposedWeights[index])
                                 }
                             }
                         }
@@ -60,7 +69,10 @@ extension Reference {
     }
 
     @Sendable static func convolutionBackwardWeights(
-        x: TensorView, dy: TensorView, dw: UnsafeMutablePointer<Float>, geometry g: ConvolutionGeometry
+        x: TensorView,
+        dy: TensorView,
+        dw: UnsafeMutablePointer<Float>,
+        geometry g: ConvolutionGeometry
     ) {
         for index in 0..<g.storageCount { dw[index] = 0 }
         let rows = g.rowsPerRun(outputWidth: dy.width)
@@ -69,20 +81,19 @@ extension Reference {
                 for ky in 0..<g.kernelHeight {
                     for kx in 0..<g.kernelWidth {
                         var total: Float = 0
-                        for n in 0..<dy.images {
-                            for first in stride(from: 0, to: dy.height, by: rows) {
-                                var sum: Float = 0
-                                for oy in first..<min(first + rows, dy.height) {
-                                    let iy = oy * g.stride - g.padding + ky * g.dilation
-                                    guard iy >= 0, iy < x.height else { continue }
-                                    for ox in 0..<dy.width {
-                                        let ix = ox * g.stride - g.padding + kx * g.dilation
-                                        guard ix >= 0, ix < x.width else { continue }
-                                        sum.addProduct(x.pixel(n, iy, ix)[input], dy.pixel(n, oy, ox)[output])
-                                    }
+                        for first in stride(from: 0, to: dy.images * dy.height, by: rows) {
+                            var sum: Float = 0
+                            for row in first..<min(first + rows, dy.images * dy.height) {
+                                let (n, oy) = row.quotientAndRemainder(dividingBy: dy.height)
+                                let iy = oy * g.stride - g.padding + ky * g.dilation
+                                guard iy >= 0, iy < x.height else { continue }
+                                for ox in 0..<dy.width {
+                                    let ix = ox * g.stride - g.padding + kx * g.dilation
+                                    guard ix >= 0, ix < x.width else { continue }
+                                    sum.addProduct(x.pixel(n, iy, ix)[input], dy.pixel(n, oy, ox)[output])
                                 }
-                                total += sum
                             }
+                            total += sum
                         }
                         dw[g.storageIndex(output: output, input: input, ky: ky, kx: kx)] = total
                     }
@@ -92,7 +103,9 @@ extension Reference {
     }
 
     @Sendable static func transposeWeights(
-        weights: UnsafePointer<Float>, transposed: UnsafeMutablePointer<Float>, geometry g: ConvolutionGeometry
+        weights: UnsafePointer<Float>,
+        transposed: UnsafeMutablePointer<Float>,
+        geometry g: ConvolutionGeometry
     ) {
         for index in 0..<g.transposedCount { transposed[index] = 0 }
         for output in 0..<g.outputChannels {

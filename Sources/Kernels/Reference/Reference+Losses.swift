@@ -12,7 +12,10 @@ extension Reference {
     }
 
     @Sendable static func lossSums(
-        logits: TensorView, targets: TensorView, focalGamma: Float, sums: UnsafeMutablePointer<LossSums>
+        logits: TensorView,
+        targets: TensorView,
+        focalGamma: Float,
+        sums: UnsafeMutablePointer<LossSums>
     ) {
         let count = logits.pixelsPerImage
         for n in 0..<logits.images {
@@ -53,7 +56,10 @@ extension Reference {
     }
 
     @Sendable static func lossGradient(
-        logits: TensorView, targets: TensorView, focalGamma: Float, coefficients: UnsafePointer<LossCoefficients>,
+        logits: TensorView,
+        targets: TensorView,
+        focalGamma: Float,
+        coefficients: UnsafePointer<LossCoefficients>,
         dlogits: TensorView
     ) {
         let count = logits.pixelsPerImage

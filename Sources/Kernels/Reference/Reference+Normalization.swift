@@ -18,7 +18,9 @@ extension Reference {
     }
 
     @Sendable static func batchStatistics(
-        x: TensorView, mean: UnsafeMutablePointer<Float>, variance: UnsafeMutablePointer<Float>
+        x: TensorView,
+        mean: UnsafeMutablePointer<Float>,
+        variance: UnsafeMutablePointer<Float>
     ) {
         let count = Double(x.pixels)
         for c in 0..<x.channels {
@@ -39,7 +41,11 @@ extension Reference {
     }
 
     @Sendable static func scaleShift(
-        x: TensorView, scale: UnsafePointer<Float>, shift: UnsafePointer<Float>, residual: TensorView?, y: TensorView,
+        x: TensorView,
+        scale: UnsafePointer<Float>,
+        shift: UnsafePointer<Float>,
+        residual: TensorView?,
+        y: TensorView,
         relu: Bool
     ) {
         for pixel in 0..<x.pixels {
@@ -52,8 +58,13 @@ extension Reference {
     }
 
     @Sendable static func batchNormBackwardSums(
-        x: TensorView, dy: TensorView, y: TensorView?, mean: UnsafePointer<Float>,
-        inverseDeviation: UnsafePointer<Float>, dGamma: UnsafeMutablePointer<Float>, dBeta: UnsafeMutablePointer<Float>
+        x: TensorView,
+        dy: TensorView,
+        y: TensorView?,
+        mean: UnsafePointer<Float>,
+        inverseDeviation: UnsafePointer<Float>,
+        dGamma: UnsafeMutablePointer<Float>,
+        dBeta: UnsafeMutablePointer<Float>
     ) {
         for c in 0..<x.channels {
             func gradient(_ pixel: Int) -> Float {
@@ -64,13 +75,21 @@ extension Reference {
             dGamma[c] = Float(
                 blockSum(pixels: x.pixels) { sum, pixel in
                     sum.addProduct(gradient(pixel), (x.pixel(pixel)[c] - mean[c]) * inverseDeviation[c])
-                })
+                }
+            )
         }
     }
 
     @Sendable static func batchNormBackward(
-        x: TensorView, dy: TensorView, y: TensorView?, a: UnsafePointer<Float>, b: UnsafePointer<Float>,
-        c: UnsafePointer<Float>, dx: TensorView, accumulate: Bool, residualGradient: TensorView?,
+        x: TensorView,
+        dy: TensorView,
+        y: TensorView?,
+        a: UnsafePointer<Float>,
+        b: UnsafePointer<Float>,
+        c: UnsafePointer<Float>,
+        dx: TensorView,
+        accumulate: Bool,
+        residualGradient: TensorView?,
         accumulateResidual: Bool
     ) {
         for pixel in 0..<x.pixels {

@@ -45,10 +45,19 @@ extension Reference {
     }
 
     @Sendable static func dropout(
-        x: TensorView, y: TensorView, keep: Float, threshold: UInt32, key: DropoutKey, accumulate: Bool
+        x: TensorView,
+        y: TensorView,
+        keep: Float,
+        threshold: UInt32,
+        key: DropoutKey,
+        accumulate: Bool
     ) {
         let sequence = RandomSequence(
-            seed: key.seed, purpose: .dropout, epoch: key.step, position: key.position)
+            seed: key.seed,
+            purpose: .dropout,
+            epoch: key.step,
+            position: key.position
+        )
         forEach(x) { pixel, c in
             let word = sequence.word(key.firstWord + pixel * x.channels + c)
             store(word < threshold ? x.pixel(pixel)[c] / keep : 0, at: y.pixel(pixel) + c, accumulate: accumulate)

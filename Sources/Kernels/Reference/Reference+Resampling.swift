@@ -1,6 +1,9 @@
 extension Reference {
     @Sendable static func maxPool(
-        x: TensorView, y: TensorView, taps: UnsafeMutablePointer<UInt8>, window: PoolingWindow
+        x: TensorView,
+        y: TensorView,
+        taps: UnsafeMutablePointer<UInt8>,
+        window: PoolingWindow
     ) {
         for n in 0..<y.images {
             for oy in 0..<y.height {
@@ -31,7 +34,11 @@ extension Reference {
     }
 
     @Sendable static func maxPoolBackward(
-        dy: TensorView, taps: UnsafePointer<UInt8>, dx: TensorView, window: PoolingWindow, accumulate: Bool
+        dy: TensorView,
+        taps: UnsafePointer<UInt8>,
+        dx: TensorView,
+        window: PoolingWindow,
+        accumulate: Bool
     ) {
         for n in 0..<dx.images {
             for iy in 0..<dx.height {
@@ -71,7 +78,10 @@ extension Reference {
         for pixel in 0..<dx.pixels {
             for c in 0..<dx.channels {
                 store(
-                    dy.pixel(pixel / dx.pixelsPerImage)[c] * share, at: dx.pixel(pixel) + c, accumulate: accumulate)
+                    dy.pixel(pixel / dx.pixelsPerImage)[c] * share,
+                    at: dx.pixel(pixel) + c,
+                    accumulate: accumulate
+                )
             }
         }
     }
@@ -126,7 +136,10 @@ extension Reference {
     }
 
     @Sendable static func upsampleBilinearBackward(
-        dy: TensorView, dx: TensorView, alignCorners: Bool, accumulate: Bool
+        dy: TensorView,
+        dx: TensorView,
+        alignCorners: Bool,
+        accumulate: Bool
     ) {
         let rows = BilinearAxis(source: dx.height, target: dy.height, alignCorners: alignCorners)
         let columns = BilinearAxis(source: dx.width, target: dy.width, alignCorners: alignCorners)

@@ -1,10 +1,21 @@
 extension Reference {
+    @Sendable static func fmaRounds(iterations: Int) -> Float {
+        var sums = [Float](repeating: 0.5, count: 192)
+        for _ in 0..<iterations {
+            for i in 0..<192 { sums[i].addProduct(0.5, 0.5) }
+        }
+        return sums.reduce(0, +)
+    }
+
     @Sendable static func addVectors(a: UnsafeMutablePointer<Float>, b: UnsafePointer<Float>, count: Int) {
         for i in 0..<count { a[i] += b[i] }
     }
 
     @Sendable static func sumVectors(
-        a: UnsafePointer<Float>, b: UnsafePointer<Float>, y: UnsafeMutablePointer<Float>, count: Int
+        a: UnsafePointer<Float>,
+        b: UnsafePointer<Float>,
+        y: UnsafeMutablePointer<Float>,
+        count: Int
     ) {
         for i in 0..<count { y[i] = a[i] + b[i] }
     }
@@ -20,8 +31,11 @@ extension Reference {
     }
 
     @Sendable static func sgd(
-        w: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>, momentum: UnsafeMutablePointer<Float>,
-        count: Int, step: SGDStep
+        w: UnsafeMutablePointer<Float>,
+        gradient: UnsafePointer<Float>,
+        momentum: UnsafeMutablePointer<Float>,
+        count: Int,
+        step: SGDStep
     ) {
         for i in 0..<count {
             var g = (gradient[i] * step.gradientScale).addingProduct(step.weightDecay, w[i])
@@ -35,8 +49,12 @@ extension Reference {
     }
 
     @Sendable static func adam(
-        w: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>, m: UnsafeMutablePointer<Float>,
-        v: UnsafeMutablePointer<Float>, count: Int, step: AdamStep
+        w: UnsafeMutablePointer<Float>,
+        gradient: UnsafePointer<Float>,
+        m: UnsafeMutablePointer<Float>,
+        v: UnsafeMutablePointer<Float>,
+        count: Int,
+        step: AdamStep
     ) {
         for i in 0..<count {
             let weight = w[i] * step.decay
@@ -51,7 +69,10 @@ extension Reference {
     }
 
     @Sendable static func movingAverage(
-        average: UnsafeMutablePointer<Float>, w: UnsafePointer<Float>, weight: Float, count: Int
+        average: UnsafeMutablePointer<Float>,
+        w: UnsafePointer<Float>,
+        weight: Float,
+        count: Int
     ) {
         for i in 0..<count { average[i].addProduct(w[i] - average[i], weight) }
     }

@@ -2,6 +2,7 @@ extension KernelTable {
     /// The scalar definition of every kernel: plain loops in the order of the contract. Slow; for tests.
     package static let reference = KernelTable(
         name: "reference",
+        fmaRounds: Reference.fmaRounds,
         convolution: Reference.convolution,
         convolutionBackwardInput: Reference.convolutionBackwardInput,
         convolutionBackwardWeights: Reference.convolutionBackwardWeights,
@@ -34,7 +35,8 @@ extension KernelTable {
         sumOfSquares: Reference.sumOfSquares,
         sgd: Reference.sgd,
         adam: Reference.adam,
-        movingAverage: Reference.movingAverage)
+        movingAverage: Reference.movingAverage
+    )
 }
 
 /// The scalar kernels. Each is named after the entry of `KernelTable` whose contract it states in code.

@@ -1,0 +1,55 @@
+#pragma once
+// Header-only helpers of the kernel modules: inline functions, compiled into each of them for its instruction set.
+
+#include <stdint.h>
+#include <string.h>
+
+#pragma clang assume_nonnull begin
+
+/// Sixteen 32-bit integers: `SIMD16<Int32>` in Swift.
+typedef int32_t pleura_int32x16 __attribute__((ext_vector_type(16)));
+
+/// Sixteen bytes as integers. Swift's own conversion is a generic whose specialisation would be a weak symbol.
+static inline pleura_int32x16 pleura_widen(const uint8_t *bytes) {
+    typedef uint8_t bytes16 __attribute__((ext_vector_type(16)));
+    bytes16 value;
+    memcpy(&value, bytes, sizeof value);
+    return __builtin_convertvector(value, pleura_int32x16);
+}
+
+/// The most channels that a convolution reads from the zeros below.
+#define PLEURA_ZERO_CHANNELS 8192
+
+/// A pixel of zeros: what a tap outside the image reads.
+static inline const float *pleura_zeros(void) {
+    static const float zeros[PLEURA_ZERO_CHANNELS + 16] = {0};
+    return zeros;
+}
+
+// Scratch memory of a convolution, one for each thread: kernels allocate nothing.
+
+/// The most taps of a kernel.
+#define PLEURA_TAPS 256
+/// Source pointers of a block of tiles: 24 KiB.
+#define PLEURA_POINTERS 3072
+/// The most tiles of a block, and output pixels of a tile.
+#define PLEURA_TILES 16
+#define PLEURA_TILE_PIXELS 12
+
+/// Three integers for each tap.
+static inline long *pleura_tap_table(void) {
+    static _Thread_local long taps[3 * PLEURA_TAPS];
+    return taps;
+}
+
+static inline void *pleura_sources(void) {
+    static _Thread_local void *_Nullable sources[PLEURA_POINTERS];
+    return sources;
+}
+
+static inline void *pleura_outputs(void) {
+    static _Thread_local void *_Nullable outputs[PLEURA_TILES * PLEURA_TILE_PIXELS];
+    return outputs;
+}
+
+#pragma clang assume_nonnull end

@@ -1,0 +1,44 @@
+// The vocabulary of the vector kernels. This folder is compiled once per instruction set, through a symlink in each
+// kernel target; AVX512 or AVX2 is defined. Nothing here may use a generic of the standard library that is not inlined:
+// its specialisation would be a weak symbol with this target's instructions, which the linker may give to others.
+
+/// Sixteen channels of a pixel: one 512-bit register, or two of 256 bits.
+typealias Lanes = SIMD16<Float>
+typealias LaneMask = SIMDMask<SIMD16<Int32>>
+
+@inline(__always)
+func load(_ pointer: UnsafePointer<Float>) -> Lanes {
+    UnsafeRawPointer(pointer).loadUnaligned(as: Lanes.self)
+}
+
+@inline(__always)
+func load(_ pointer: UnsafeMutablePointer<Float>) -> Lanes {
+    UnsafeRawPointer(pointer).loadUnaligned(as: Lanes.self)
+}
+
+/// Stores the first `count` lanes (at least 1, at most 16).
+@inline(__always)
+func storeLanes(_ value: Lanes, _ pointer: UnsafeMutablePointer<Float>, _ count: Int = 16) {
+    if count >= 16 {
+        UnsafeMutableRawPointer(pointer).storeBytes(of: value, as: Lanes.self)
+    } else {
+        var lane = 0
+        while lane < count {
+            pointer[lane] = value[lane]
+            lane += 1
+        }
+    }
+}
+
+@inline(__always)
+func fma(_ a: Lanes, _ b: Lanes, _ c: Lanes) -> Lanes { c.addingProduct(a, b) }
+
+/// max(0, v) with NaN kept.
+@inline(__always)
+func clampBelow(_ v: Lanes) -> Lanes { v.replacing(with: 0, where: v .< Lanes(repeating: 0)) }
+
+/// `g` where y > 0, else 0.
+@inline(__always)
+func masked(_ g: Lanes, where y: Lanes) -> Lanes {
+    Lanes(repeating: 0).replacing(with: g, where: y .> Lanes(repeating: 0))
+}
