@@ -127,7 +127,7 @@ let program: [Target] = [
 let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     ("Numerics", []), ("Reduction", ["Numerics"]),
     ("Kernels", ["Numerics", "KernelSelection", "HDF5IO", "Diagnostics"]),
-    ("Graph", ["Kernels", "KernelSelection", "Numerics", "HDF5IO"]),
+    ("Graph", ["Reduction", "Kernels", "KernelSelection", "Numerics", "HDF5IO"]),
     ("Networks", ["Graph", "Kernels", "KernelSelection", "Numerics", "Optimization", "HDF5IO"]),
     ("Optimization", ["Kernels", "KernelSelection", "Numerics", "HDF5IO"]), ("Sampling", ["Numerics"]),
     ("Coordination", ["Reduction", "Numerics"]), ("Radiography", ["Diagnostics", "Numerics"]),

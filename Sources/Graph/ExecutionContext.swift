@@ -33,14 +33,21 @@ final class ExecutionContext {
             let offset = max(0, program.rootOffsets[place.root]) + place.channel
             (views + id).initialize(
                 to: TensorView(
-                    arena + offset, images: tensor.images, height: tensor.shape.height, width: tensor.shape.width,
-                    channels: tensor.shape.channels, pixelStride: root.shape.channels))
+                    arena + offset,
+                    images: tensor.images,
+                    height: tensor.shape.height,
+                    width: tensor.shape.width,
+                    channels: tensor.shape.channels,
+                    pixelStride: root.shape.channels
+                )
+            )
         }
         let layout = program.layout
         offsets = .allocate(capacity: max(1, layout.weightOffsets.count))
         for (index, offset) in layout.weightOffsets.enumerated() {
             (offsets + index).initialize(
-                to: ParameterOffsets(weight: offset, transposed: layout.transposedOffsets[index]))
+                to: ParameterOffsets(weight: offset, transposed: layout.transposedOffsets[index])
+            )
         }
         bufferOffsets = .allocate(capacity: max(1, layout.bufferOffsets.count))
         for (index, offset) in layout.bufferOffsets.enumerated() { (bufferOffsets + index).initialize(to: offset) }

@@ -11,7 +11,9 @@ package struct ModelMemory {
     package var buffers: UnsafePointer<Float>
 
     package init(
-        weights: UnsafePointer<Float>, transposed: UnsafePointer<Float>, buffers: UnsafePointer<Float>
+        weights: UnsafePointer<Float>,
+        transposed: UnsafePointer<Float>,
+        buffers: UnsafePointer<Float>
     ) {
         self.weights = weights
         self.transposed = transposed
@@ -34,14 +36,20 @@ package final class Executor {
 
     /// `arena` has `program.arenaBytes` bytes at a multiple of 64; `buckets` cuts the sums of the program's layout.
     package init(
-        _ program: Program, kernels: KernelTable, arena: UnsafeMutableRawPointer, buckets: BucketLayout? = nil
+        _ program: Program,
+        kernels: KernelTable,
+        arena: UnsafeMutableRawPointer,
+        buckets: BucketLayout? = nil
     ) {
         precondition(UInt(bitPattern: arena) % 64 == 0, "the arena must start at a multiple of 64 bytes")
         let buckets = buckets ?? BucketLayout(buckets: [0..<program.layout.sumCount])
         precondition(buckets.elementCount == program.layout.sumCount, "the buckets are those of another layout")
         self.program = program
         context = ExecutionContext(
-            program, kernels: kernels, arena: arena.assumingMemoryBound(to: Float.self))
+            program,
+            kernels: kernels,
+            arena: arena.assumingMemoryBound(to: Float.self)
+        )
         completedBuckets = Self.completedBuckets(program, buckets)
     }
 
@@ -56,8 +64,13 @@ package final class Executor {
     ///   - dropout: the microbatch's key; its first word is set by each operator.
     ///   - onBucketReady: called in order with each bucket whose elements are final.
     package func runTraining(
-        input: UnsafePointer<Float>, targets: UnsafePointer<Float>, model: ModelMemory, sampleWeight: Double,
-        sums: UnsafeMutablePointer<Float>, dropout: DropoutKey, onBucketReady: (Int) -> Void = { _ in }
+        input: UnsafePointer<Float>,
+        targets: UnsafePointer<Float>,
+        model: ModelMemory,
+        sampleWeight: Double,
+        sums: UnsafeMutablePointer<Float>,
+        dropout: DropoutKey,
+        onBucketReady: (Int) -> Void = { _ in }
     ) {
         precondition(program.mode == .training, "this program was compiled for inference")
         begin(input, model)

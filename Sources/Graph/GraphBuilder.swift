@@ -12,13 +12,18 @@ package struct GraphBuilder {
     /// What inference returns: set by the first loss, or by `finish(output:)`.
     package internal(set) var output: Tensor?
 
+    /// Put before the names of the layers that follow: the same function can build a part twice.
+    package var namePrefix = ""
+
     /// A graph whose input has this shape.
     package init(input shape: FeatureShape) throws(GraphError) {
         if shape.height < 1 || shape.width < 1 || shape.channels < 1 || shape.height > 16_384
             || shape.width > 16_384 || shape.channels > 65_536
         {
             throw GraphError(
-                layer: "input", problem: "the shape \(shape) is outside 1×1×1 … 16384×16384×65536.")
+                layer: "input",
+                problem: "the shape \(shape) is outside 1×1×1 … 16384×16384×65536."
+            )
         }
         shapes.append(shape)
         input = Tensor(index: 0)
@@ -28,8 +33,11 @@ package struct GraphBuilder {
 
     /// Appends an operator. Names must differ: they name parameters.
     mutating func apply(
-        _ operation: any Operator, to inputs: [Tensor], name: String
+        _ operation: any Operator,
+        to inputs: [Tensor],
+        name: String
     ) throws(GraphError) -> Tensor {
+        let name = namePrefix + name
         precondition(inputs.allSatisfy { shapes.indices.contains($0.index) }, "a tensor of another builder")
         if !names.insert(name).inserted {
             throw GraphError(layer: name, problem: "two layers have this name; names must differ.")
@@ -62,6 +70,12 @@ package struct GraphBuilder {
             throw GraphError(layer: "output", problem: "the graph has neither a loss nor an output.")
         }
         return Graph(
-            nodes: nodes, input: input, output: result, shapes: shapes, parameters: parameters, buffers: buffers)
+            nodes: nodes,
+            input: input,
+            output: result,
+            shapes: shapes,
+            parameters: parameters,
+            buffers: buffers
+        )
     }
 }

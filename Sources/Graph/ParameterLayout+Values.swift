@@ -21,7 +21,9 @@ extension ParameterLayout {
     ///
     /// Returns false, and writes nothing, where the count is not the parameter's.
     package func `import`(
-        _ values: [Float], as parameter: ParameterSpec, into vector: UnsafeMutablePointer<Float>
+        _ values: [Float],
+        as parameter: ParameterSpec,
+        into vector: UnsafeMutablePointer<Float>
     ) -> Bool {
         guard values.count == parameter.elementCount else { return false }
         let destination = vector + parameter.offset
@@ -58,7 +60,9 @@ extension ParameterLayout {
     /// sequence (`seed`, initialization, 0, p): exact but for one rounding, so that any implementation of Philox
     /// gives the same bits. `Tests/Fixtures/philox.py` is one.
     package func initialize(
-        seed: UInt64, weights: UnsafeMutablePointer<Float>, buffers: UnsafeMutablePointer<Float>
+        seed: UInt64,
+        weights: UnsafeMutablePointer<Float>,
+        buffers: UnsafeMutablePointer<Float>
     ) {
         weights.update(repeating: 0, count: weightCount)
         for parameter in parameters {
@@ -78,7 +82,11 @@ extension ParameterLayout {
             return [Float](repeating: value, count: count)
         case .uniform(let bound):
             let sequence = RandomSequence(
-                seed: seed, purpose: .initialization, epoch: 0, position: UInt32(parameter.rank))
+                seed: seed,
+                purpose: .initialization,
+                epoch: 0,
+                position: UInt32(parameter.rank)
+            )
             var values: [Float] = []
             values.reserveCapacity(count)
             for block in 0..<(count + 3) / 4 {
@@ -105,7 +113,10 @@ extension ParameterLayout {
     }
 
     private func move(
-        _ running: UnsafeMutablePointer<Float>, _ value: UnsafePointer<Float>, _ count: Int, _ momentum: Double
+        _ running: UnsafeMutablePointer<Float>,
+        _ value: UnsafePointer<Float>,
+        _ count: Int,
+        _ momentum: Double
     ) {
         for c in 0..<count {
             running[c] = Float((1 - momentum) * Double(running[c]) + momentum * Double(value[c]))
@@ -119,8 +130,10 @@ extension ParameterLayout {
 
     /// Transposes weights after an update; the list may be divided among threads.
     package static func transpose(
-        _ transpositions: ArraySlice<WeightTransposition>, weights: UnsafePointer<Float>,
-        transposed: UnsafeMutablePointer<Float>, kernels: KernelTable
+        _ transpositions: ArraySlice<WeightTransposition>,
+        weights: UnsafePointer<Float>,
+        transposed: UnsafeMutablePointer<Float>,
+        kernels: KernelTable
     ) {
         for item in transpositions {
             kernels.transposeWeights(weights + item.offset, transposed + item.transposedOffset, item.geometry)

@@ -112,9 +112,15 @@ package struct ParameterLayout: Sendable {
             positions[index] = specs.count
             specs.append(
                 ParameterSpec(
-                    name: declaration.name, shape: declaration.shape, storage: declaration.storage,
-                    initialization: declaration.initialization, offset: offset, isTrained: isTrained.contains(index),
-                    rank: rank[index]))
+                    name: declaration.name,
+                    shape: declaration.shape,
+                    storage: declaration.storage,
+                    initialization: declaration.initialization,
+                    offset: offset,
+                    isTrained: isTrained.contains(index),
+                    rank: rank[index]
+                )
+            )
             let end = offset + declaration.storage.count
             offset = padded(end)
             if isTrained.contains(index) {
@@ -135,8 +141,12 @@ package struct ParameterLayout: Sendable {
             byName[declaration.name] = bufferOffset
             buffers.append(
                 BufferSpec(
-                    name: declaration.name, count: declaration.count, offset: bufferOffset,
-                    initial: declaration.initial))
+                    name: declaration.name,
+                    count: declaration.count,
+                    offset: bufferOffset,
+                    initial: declaration.initial
+                )
+            )
             bufferOffset += padded(declaration.count)
         }
         self.buffers = buffers
@@ -160,9 +170,14 @@ package struct ParameterLayout: Sendable {
                 let mean = byName["\(layer).running_mean"], let variance = byName["\(layer).running_var"]
             else { return nil }
             return StatisticsSpec(
-                layer: layer, channels: channels[layer] ?? 0, momentum: normalization.momentum,
-                mean: trainedCount + place.mean, variance: trainedCount + place.variance, runningMean: mean,
-                runningVariance: variance)
+                layer: layer,
+                channels: channels[layer] ?? 0,
+                momentum: normalization.momentum,
+                mean: trainedCount + place.mean,
+                variance: trainedCount + place.variance,
+                runningMean: mean,
+                runningVariance: variance
+            )
         }
         var losses = [(name: "loss", offset: trainedCount + tail.total)]
         for name in tail.lossNames {

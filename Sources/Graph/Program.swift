@@ -37,7 +37,11 @@ package struct Program: Sendable {
 
     /// Compiles `graph` for microbatches of `images` images. `layout` is that of the same graph.
     package init(
-        _ graph: Graph, layout: ParameterLayout, images: Int, mode: ProgramMode, options: Options = Options()
+        _ graph: Graph,
+        layout: ParameterLayout,
+        images: Int,
+        mode: ProgramMode,
+        options: Options = Options()
     ) throws(GraphError) {
         guard images >= 1 && images <= 4096 else {
             throw GraphError(layer: "input", problem: "a microbatch has 1 to 4096 images, not \(images).")
@@ -54,7 +58,11 @@ package struct Program: Sendable {
         lowering.run()
         let external: Set<Int> = [graph.input.index, lowering.targets]
         let sharing = SharingPass(
-            lowering.instructions, tensors: lowering.tensors, external: external, enabled: options.sharesMemory)
+            lowering.instructions,
+            tensors: lowering.tensors,
+            external: external,
+            enabled: options.sharesMemory
+        )
         let tensors = lowering.tensors
         let places = tensors.indices.map(sharing.place)
 
@@ -71,8 +79,11 @@ package struct Program: Sendable {
         let roots = uses.keys.filter { !external.contains($0) }.sorted()
         var blocks = roots.map { root in
             ArenaBlock(
-                offset: 0, count: padded(tensors[root].elements), firstUse: uses[root]?.first ?? 0,
-                lastUse: uses[root]?.last ?? 0)
+                offset: 0,
+                count: padded(tensors[root].elements),
+                firstUse: uses[root]?.first ?? 0,
+                lastUse: uses[root]?.last ?? 0
+            )
         }
         let (arena, peak) = plannedOffsets(&blocks)
         var offsets = [Int](repeating: -1, count: tensors.count)
@@ -100,7 +111,9 @@ package struct Program: Sendable {
             else { return nil }
             return WeightTransposition(
                 offset: layout.weightOffsets[instruction.weight],
-                transposedOffset: layout.transposedOffsets[instruction.weight], geometry: instruction.geometry)
+                transposedOffset: layout.transposedOffsets[instruction.weight],
+                geometry: instruction.geometry
+            )
         }
     }
 
@@ -128,7 +141,8 @@ extension Graph {
         let probabilities = Tensor(index: shapes.count)
         copy.shapes.append(shape(of: output))
         copy.nodes.append(
-            Node(name: "probabilities", inputs: [output], output: probabilities, operation: Sigmoid()))
+            Node(name: "probabilities", inputs: [output], output: probabilities, operation: Sigmoid())
+        )
         copy.output = probabilities
         return copy
     }
@@ -144,7 +158,8 @@ extension Graph {
                 throw GraphError(
                     layer: node.name,
                     problem: "batch statistics need more than one value for each channel, found \(images) image of "
-                        + "\(shape); use larger images, more images in a microbatch, or frozen normalisation.")
+                        + "\(shape); use larger images, more images in a microbatch, or frozen normalisation."
+                )
             }
         }
     }

@@ -32,13 +32,20 @@ package struct ModelSummary: Hashable, Sendable, Codable {
         let layout = ParameterLayout(graph)
         let training = try Program(graph, layout: layout, images: images, mode: .training)
         let inference = try Program(
-            graph, layout: layout, images: images, mode: .inference(probabilities: true))
+            graph,
+            layout: layout,
+            images: images,
+            mode: .inference(probabilities: true)
+        )
         self.network = network.name
         layers = graph.nodes.map { node in
             Layer(
-                name: node.name, kind: node.kind, output: graph.shape(of: node.output),
+                name: node.name,
+                kind: node.kind,
+                output: graph.shape(of: node.output),
                 parameters: graph.parameters(of: node).reduce(0) { $0 + $1.shape.reduce(1, *) },
-                multiplyAdds: graph.multiplyAdds(of: node))
+                multiplyAdds: graph.multiplyAdds(of: node)
+            )
         }
         parameters = layout.parameters.reduce(0) { $0 + $1.elementCount }
         multiplyAdds = layers.reduce(0) { $0 + $1.multiplyAdds }

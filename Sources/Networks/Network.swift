@@ -36,7 +36,8 @@ package struct Network: Hashable, Sendable, Codable {
             throw GraphError(layer: "input", problem: "images have 1 or 3 channels, not \(inputChannels).")
         }
         var builder = try GraphBuilder(
-            input: FeatureShape(height: height, width: width, channels: inputChannels))
+            input: FeatureShape(height: height, width: width, channels: inputChannels)
+        )
         let logits: Tensor
         switch architecture {
         case .unetSmall(let network): logits = try network.logits(builder.input, in: &builder)

@@ -15,7 +15,10 @@ package enum ResNetEncoder: String, Hashable, Sendable, Codable, CaseIterable {
 
     /// Appends the encoder; returns its feature maps at strides 2, 4, 8, 16 and 32.
     func features(
-        _ images: Tensor, name: String, statistics: NormalizationStatistics, in builder: inout GraphBuilder
+        _ images: Tensor,
+        name: String,
+        statistics: NormalizationStatistics,
+        in builder: inout GraphBuilder
     ) throws(GraphError) -> [Tensor] {
         var x = try builder.convolution(images, name: "\(name).conv1", outputChannels: 64, kernel: 7, stride: 2)
         x = try builder.batchNormalization(x, name: "\(name).bn1", statistics: statistics)
@@ -25,8 +28,13 @@ package enum ResNetEncoder: String, Hashable, Sendable, Codable, CaseIterable {
         for (layer, count) in blocks.enumerated() {
             for block in 0..<count {
                 x = try basicBlock(
-                    x, name: "\(name).layer\(layer + 1).\(block)", channels: 64 << layer,
-                    stride: block == 0 && layer > 0 ? 2 : 1, statistics: statistics, in: &builder)
+                    x,
+                    name: "\(name).layer\(layer + 1).\(block)",
+                    channels: 64 << layer,
+                    stride: block == 0 && layer > 0 ? 2 : 1,
+                    statistics: statistics,
+                    in: &builder
+                )
             }
             features.append(x)
         }
@@ -34,11 +42,20 @@ package enum ResNetEncoder: String, Hashable, Sendable, Codable, CaseIterable {
     }
 
     private func basicBlock(
-        _ x: Tensor, name: String, channels: Int, stride: Int, statistics: NormalizationStatistics,
+        _ x: Tensor,
+        name: String,
+        channels: Int,
+        stride: Int,
+        statistics: NormalizationStatistics,
         in builder: inout GraphBuilder
     ) throws(GraphError) -> Tensor {
         var y = try builder.convolution(
-            x, name: "\(name).conv1", outputChannels: channels, kernel: 3, stride: stride)
+            x,
+            name: "\(name).conv1",
+            outputChannels: channels,
+            kernel: 3,
+            stride: stride
+        )
         y = try builder.batchNormalization(y, name: "\(name).bn1", statistics: statistics)
         y = try builder.relu(y, name: "\(name).relu1")
         y = try builder.convolution(y, name: "\(name).conv2", outputChannels: channels, kernel: 3)
@@ -46,9 +63,17 @@ package enum ResNetEncoder: String, Hashable, Sendable, Codable, CaseIterable {
         var identity = x
         if stride != 1 || builder.shape(of: x).channels != channels {
             identity = try builder.convolution(
-                x, name: "\(name).downsample.0", outputChannels: channels, kernel: 1, stride: stride)
+                x,
+                name: "\(name).downsample.0",
+                outputChannels: channels,
+                kernel: 1,
+                stride: stride
+            )
             identity = try builder.batchNormalization(
-                identity, name: "\(name).downsample.1", statistics: statistics)
+                identity,
+                name: "\(name).downsample.1",
+                statistics: statistics
+            )
         }
         y = try builder.add(y, identity, name: "\(name).add")
         return try builder.relu(y, name: "\(name).relu2")

@@ -18,8 +18,11 @@ package struct SmallUNet: Hashable, Sendable, Codable {
     package var dropout: Double
 
     package init(
-        baseWidth: Int = 16, depth: Int = 4, upsampling: Upsampling = .nearest,
-        statistics: NormalizationStatistics = .batch, dropout: Double = 0
+        baseWidth: Int = 16,
+        depth: Int = 4,
+        upsampling: Upsampling = .nearest,
+        statistics: NormalizationStatistics = .batch,
+        dropout: Double = 0
     ) {
         self.baseWidth = baseWidth
         self.depth = depth
@@ -34,14 +37,16 @@ package struct SmallUNet: Hashable, Sendable, Codable {
             throw GraphError(
                 layer: "input",
                 problem: "unet-small takes a depth of 1 to 7 and a base width of 1 to 512, found \(depth) and "
-                    + "\(baseWidth).")
+                    + "\(baseWidth)."
+            )
         }
         let shape = builder.shape(of: images)
         if shape.height % (1 << depth) != 0 || shape.width % (1 << depth) != 0 {
             throw GraphError(
                 layer: "input",
                 problem: "unet-small of depth \(depth) needs height and width in multiples of \(1 << depth), found "
-                    + "\(shape).")
+                    + "\(shape)."
+            )
         }
         var skips: [Tensor] = []
         var x = images
@@ -62,26 +67,47 @@ package struct SmallUNet: Hashable, Sendable, Codable {
                 x = try builder.upsampleNearest(x, name: "\(name).upsample")
             case .bilinear:
                 x = try builder.upsampleBilinear(
-                    x, name: "\(name).upsample", height: size.height, width: size.width)
+                    x,
+                    name: "\(name).upsample",
+                    height: size.height,
+                    width: size.width
+                )
             case .transposed:
                 x = try builder.transposedConvolution(
-                    x, name: "\(name).upsample", outputChannels: baseWidth << level)
+                    x,
+                    name: "\(name).upsample",
+                    outputChannels: baseWidth << level
+                )
             }
             x = try builder.concatenate([x, skip], name: "\(name).concatenate")
             x = try pair(x, name: name, channels: baseWidth << level, in: &builder)
         }
         return try builder.convolution(
-            x, name: "head", outputChannels: 1, kernel: 1, bias: true, gain: UNet.headGain)
+            x,
+            name: "head",
+            outputChannels: 1,
+            kernel: 1,
+            bias: true,
+            gain: UNet.headGain
+        )
     }
 
     private func pair(
-        _ x: Tensor, name: String, channels: Int, in builder: inout GraphBuilder
+        _ x: Tensor,
+        name: String,
+        channels: Int,
+        in builder: inout GraphBuilder
     ) throws(GraphError) -> Tensor {
         var x = x
         for half in 1...2 {
             x = try builder.convolutionBlock(
-                x, convolution: "\(name).conv\(half)", normalization: "\(name).bn\(half)",
-                activation: "\(name).relu\(half)", channels: channels, statistics: statistics)
+                x,
+                convolution: "\(name).conv\(half)",
+                normalization: "\(name).bn\(half)",
+                activation: "\(name).relu\(half)",
+                channels: channels,
+                statistics: statistics
+            )
         }
         return x
     }

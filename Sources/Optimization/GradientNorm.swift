@@ -18,7 +18,10 @@ package enum GradientNorm {
 
     /// Σ g² of one block.
     package static func sumOfSquares(
-        _ gradient: UnsafePointer<Float>, count: Int, block: Int, kernels: KernelTable
+        _ gradient: UnsafePointer<Float>,
+        count: Int,
+        block: Int,
+        kernels: KernelTable
     ) -> Double {
         let range = range(of: block, count: count)
         return kernels.sumOfSquares(gradient + range.lowerBound, range.count)
@@ -34,7 +37,8 @@ package enum GradientNorm {
         norm(
             of: (0..<blockCount(of: count)).lazy.map {
                 sumOfSquares(gradient, count: count, block: $0, kernels: kernels)
-            })
+            }
+        )
     }
 
     /// The factor on the gradient, by PyTorch's formula: `maximum` / (norm + 10⁻⁶), at most 1; 1 without a maximum.

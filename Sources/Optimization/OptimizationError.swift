@@ -17,7 +17,10 @@ package struct OptimizationError: ReportableError, Equatable {
 
 /// Throws unless `value` satisfies `holds` (NaN satisfies nothing).
 func require(
-    _ setting: String, _ value: Double, _ expectation: String, _ holds: (Double) -> Bool
+    _ setting: String,
+    _ value: Double,
+    _ expectation: String,
+    _ holds: (Double) -> Bool
 ) throws(OptimizationError) {
     if !value.isFinite || !holds(value) {
         throw OptimizationError(setting: setting, problem: "expected \(expectation), found \(value).")

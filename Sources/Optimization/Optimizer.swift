@@ -29,7 +29,9 @@ package enum Optimizer: Hashable, Sendable, Codable {
             try require("optimizer.weight_decay", weightDecay, "a number ≥ 0") { $0 >= 0 }
             if nesterov && momentum == 0 {
                 throw OptimizationError(
-                    setting: "optimizer.nesterov", problem: "Nesterov's momentum needs a momentum above 0.")
+                    setting: "optimizer.nesterov",
+                    problem: "Nesterov's momentum needs a momentum above 0."
+                )
             }
         case .adam(let beta1, let beta2, let epsilon, let weightDecay),
             .adamW(let beta1, let beta2, let epsilon, let weightDecay):
@@ -49,29 +51,64 @@ package enum Optimizer: Hashable, Sendable, Codable {
         case .sgd(let momentum, let nesterov, let weightDecay):
             return .sgd(
                 SGDStep(
-                    learningRate: Float(learningRate), momentum: Float(momentum), weightDecay: Float(weightDecay),
-                    nesterov: nesterov, firstStep: number == 1, gradientScale: gradientScale))
+                    learningRate: Float(learningRate),
+                    momentum: Float(momentum),
+                    weightDecay: Float(weightDecay),
+                    nesterov: nesterov,
+                    firstStep: number == 1,
+                    gradientScale: gradientScale
+                )
+            )
         case .adam(let beta1, let beta2, let epsilon, let weightDecay):
             return .adam(
                 Self.adamStep(
-                    number, learningRate, beta1, beta2, epsilon, weightDecay: weightDecay, decay: 1, gradientScale))
+                    number,
+                    learningRate,
+                    beta1,
+                    beta2,
+                    epsilon,
+                    weightDecay: weightDecay,
+                    decay: 1,
+                    gradientScale
+                )
+            )
         case .adamW(let beta1, let beta2, let epsilon, let weightDecay):
             return .adam(
                 Self.adamStep(
-                    number, learningRate, beta1, beta2, epsilon, weightDecay: 0,
-                    decay: 1 - learningRate * weightDecay, gradientScale))
+                    number,
+                    learningRate,
+                    beta1,
+                    beta2,
+                    epsilon,
+                    weightDecay: 0,
+                    decay: 1 - learningRate * weightDecay,
+                    gradientScale
+                )
+            )
         }
     }
 
     private static func adamStep(
-        _ number: Int, _ learningRate: Double, _ beta1: Double, _ beta2: Double, _ epsilon: Double,
-        weightDecay: Double, decay: Double, _ gradientScale: Float
+        _ number: Int,
+        _ learningRate: Double,
+        _ beta1: Double,
+        _ beta2: Double,
+        _ epsilon: Double,
+        weightDecay: Double,
+        decay: Double,
+        _ gradientScale: Float
     ) -> AdamStep {
         AdamStep(
-            stepSize: Float(learningRate / (1 - Mathematics.pow(beta1, number))), oneMinusBeta1: Float(1 - beta1),
-            beta2: Float(beta2), oneMinusBeta2: Float(1 - beta2), epsilon: Float(epsilon),
+            stepSize: Float(learningRate / (1 - Mathematics.pow(beta1, number))),
+            oneMinusBeta1: Float(1 - beta1),
+            beta2: Float(beta2),
+            oneMinusBeta2: Float(1 - beta2),
+            epsilon: Float(epsilon),
             rootCorrection2: Float((1 - Mathematics.pow(beta2, number)).squareRoot()),
-            weightDecay: Float(weightDecay), decay: Float(decay), gradientScale: gradientScale)
+            weightDecay: Float(weightDecay),
+            decay: Float(decay),
+            gradientScale: gradientScale
+        )
     }
 }
 
@@ -98,8 +135,12 @@ package enum OptimizerStep: Hashable, Sendable {
     /// Elementwise: threads may share the vector by ranges, and no division into ranges changes the bits. `slots` are
     /// the optimizer's, in its order; `undecayed` are ascending ranges of parameters without weight decay.
     package func apply(
-        to weights: UnsafeMutablePointer<Float>, gradients: UnsafePointer<Float>,
-        slots: [UnsafeMutablePointer<Float>], range: Range<Int>, undecayed: [Range<Int>] = [], kernels: KernelTable
+        to weights: UnsafeMutablePointer<Float>,
+        gradients: UnsafePointer<Float>,
+        slots: [UnsafeMutablePointer<Float>],
+        range: Range<Int>,
+        undecayed: [Range<Int>] = [],
+        kernels: KernelTable
     ) {
         var position = range.lowerBound
         for excluded in undecayed where excluded.upperBound > position && excluded.lowerBound < range.upperBound {
@@ -112,8 +153,11 @@ package enum OptimizerStep: Hashable, Sendable {
     }
 
     private func update(
-        _ weights: UnsafeMutablePointer<Float>, _ gradients: UnsafePointer<Float>,
-        _ slots: [UnsafeMutablePointer<Float>], _ range: Range<Int>, _ kernels: KernelTable
+        _ weights: UnsafeMutablePointer<Float>,
+        _ gradients: UnsafePointer<Float>,
+        _ slots: [UnsafeMutablePointer<Float>],
+        _ range: Range<Int>,
+        _ kernels: KernelTable
     ) {
         if range.isEmpty { return }
         let first = range.lowerBound

@@ -25,8 +25,11 @@ package struct WeightAverage: Hashable, Sendable, Codable {
 
     /// Moves the elements `range` of `average` towards `values`; elementwise, so threads may share the vector.
     package static func update(
-        _ average: UnsafeMutablePointer<Float>, towards values: UnsafePointer<Float>, weight: Float,
-        range: Range<Int>, kernels: KernelTable
+        _ average: UnsafeMutablePointer<Float>,
+        towards values: UnsafePointer<Float>,
+        weight: Float,
+        range: Range<Int>,
+        kernels: KernelTable
     ) {
         if range.isEmpty { return }
         kernels.movingAverage(average + range.lowerBound, values + range.lowerBound, weight, range.count)

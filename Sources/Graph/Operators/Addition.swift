@@ -16,7 +16,12 @@ struct Addition: Operator {
     func forward(_ node: Node, in lowering: Lowering) {
         lowering.emit(
             AdditionForward(
-                a: node.inputs[0].index, b: node.inputs[1].index, y: node.output.index, relu: relu))
+                a: node.inputs[0].index,
+                b: node.inputs[1].index,
+                y: node.output.index,
+                relu: relu
+            )
+        )
     }
 
     func backward(_ node: Node, in lowering: Lowering) {

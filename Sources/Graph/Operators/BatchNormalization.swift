@@ -24,7 +24,8 @@ struct BatchNormalization: Operator {
         if !(epsilon > 0) || !(momentum > 0 && momentum <= 1) {
             throw ShapeDefect(
                 "batch normalisation needs a positive epsilon and a momentum in (0, 1], found \(epsilon) and "
-                    + "\(momentum).")
+                    + "\(momentum)."
+            )
         }
         return inputs[0]
     }
@@ -33,14 +34,19 @@ struct BatchNormalization: Operator {
         let count = inputs[0].channels
         func vector(_ name: String, _ value: Float) -> ParameterDeclaration {
             ParameterDeclaration(
-                name: name, shape: [count], storage: .vector(count: count), initialization: .constant(value))
+                name: name,
+                shape: [count],
+                storage: .vector(count: count),
+                initialization: .constant(value)
+            )
         }
         return OperatorState(
             parameters: [vector("weight", 1), vector("bias", 0)],
             buffers: [
                 BufferDeclaration(name: "running_mean", count: count, initial: 0),
                 BufferDeclaration(name: "running_var", count: count, initial: 1),
-            ])
+            ]
+        )
     }
 
     func fusingReLU() -> (any Operator)? {
@@ -66,10 +72,19 @@ struct BatchNormalization: Operator {
         lowering.save([mean, inverseDeviation], for: node)
         lowering.emit(
             BatchNormalizationForward(
-                layer: layer, x: node.inputs[0].index, residual: hasResidual ? node.inputs[1].index : nil,
-                y: node.output.index, mean: mean, inverseDeviation: inverseDeviation, scale: lowering.vector(channels),
-                shift: lowering.vector(channels), relu: relu,
-                tail: usesBatch ? lowering.tail.statistics[node.name] : nil, usesBatch: usesBatch))
+                layer: layer,
+                x: node.inputs[0].index,
+                residual: hasResidual ? node.inputs[1].index : nil,
+                y: node.output.index,
+                mean: mean,
+                inverseDeviation: inverseDeviation,
+                scale: lowering.vector(channels),
+                shift: lowering.vector(channels),
+                relu: relu,
+                tail: usesBatch ? lowering.tail.statistics[node.name] : nil,
+                usesBatch: usesBatch
+            )
+        )
     }
 
     func backward(_ node: Node, in lowering: Lowering) {
@@ -98,18 +113,38 @@ struct BatchNormalization: Operator {
         if let sums {
             lowering.emit(
                 BatchNormalizationSums(
-                    layer: layer, x: x.index, dy: dy, y: mask, mean: saved[0], inverseDeviation: saved[1],
-                    dGamma: sums.gamma, dBeta: sums.beta),
-                completes: [layer.gamma.index, layer.beta.index])
+                    layer: layer,
+                    x: x.index,
+                    dy: dy,
+                    y: mask,
+                    mean: saved[0],
+                    inverseDeviation: saved[1],
+                    dGamma: sums.gamma,
+                    dBeta: sums.beta
+                ),
+                completes: [layer.gamma.index, layer.beta.index]
+            )
         }
         guard let (dx, accumulate) = lowering.contribution(to: x) else { return }
         let other = residualWithX.flatMap { lowering.contribution(to: $0) }
         lowering.emit(
             BatchNormalizationBackward(
-                layer: layer, x: statistics == .batch ? x.index : dy, dy: dy, y: mask, mean: saved[0],
-                inverseDeviation: saved[1], sums: statistics == .batch ? sums : nil, a: lowering.vector(channels),
-                b: lowering.vector(channels), c: lowering.vector(channels), dx: dx, accumulate: accumulate,
-                residualGradient: other?.gradient, accumulateResidual: other?.accumulate ?? false))
+                layer: layer,
+                x: statistics == .batch ? x.index : dy,
+                dy: dy,
+                y: mask,
+                mean: saved[0],
+                inverseDeviation: saved[1],
+                sums: statistics == .batch ? sums : nil,
+                a: lowering.vector(channels),
+                b: lowering.vector(channels),
+                c: lowering.vector(channels),
+                dx: dx,
+                accumulate: accumulate,
+                residualGradient: other?.gradient,
+                accumulateResidual: other?.accumulate ?? false
+            )
+        )
     }
 }
 
@@ -118,11 +153,17 @@ extension GraphBuilder {
     ///
     /// With `statistics` `.running` it stays frozen; its weight and bias are trained unless the graph freezes them.
     package mutating func batchNormalization(
-        _ x: Tensor, name: String, statistics: NormalizationStatistics = .batch, epsilon: Double = 1e-5,
+        _ x: Tensor,
+        name: String,
+        statistics: NormalizationStatistics = .batch,
+        epsilon: Double = 1e-5,
         momentum: Double = 0.1
     ) throws(GraphError) -> Tensor {
         try apply(
-            BatchNormalization(statistics: statistics, epsilon: epsilon, momentum: momentum), to: [x], name: name)
+            BatchNormalization(statistics: statistics, epsilon: epsilon, momentum: momentum),
+            to: [x],
+            name: name
+        )
     }
 }
 
@@ -195,8 +236,11 @@ struct BatchNormalizationForward: Instruction {
 
     /// The microbatch's share of the running statistics: mean and unbiased variance, weighted by n/N.
     private func contribute(
-        _ pixels: Int, mean: UnsafeMutablePointer<Float>, variance: UnsafeMutablePointer<Float>,
-        _ tail: TailLayout.Statistics, _ context: ExecutionContext
+        _ pixels: Int,
+        mean: UnsafeMutablePointer<Float>,
+        variance: UnsafeMutablePointer<Float>,
+        _ tail: TailLayout.Statistics,
+        _ context: ExecutionContext
     ) {
         let unbiased = context.sampleWeight * (Double(pixels) / Double(max(1, pixels - 1)))
         let meanShare = context.tail + tail.mean
@@ -226,8 +270,14 @@ struct BatchNormalizationSums: Instruction {
         let dGamma = context.pointer(dGamma)
         let dBeta = context.pointer(dBeta)
         context.kernels.batchNormBackwardSums(
-            context.view(x), context.view(dy), y.map(context.view), context.pointer(mean),
-            context.pointer(inverseDeviation), dGamma, dBeta)
+            context.view(x),
+            context.view(dy),
+            y.map(context.view),
+            context.pointer(mean),
+            context.pointer(inverseDeviation),
+            dGamma,
+            dBeta
+        )
         if layer.gamma.isTrainable {
             context.gradient(layer.gamma.index).update(from: dGamma, count: layer.channels)
         }
@@ -294,7 +344,16 @@ struct BatchNormalizationBackward: Instruction {
             }
         }
         context.kernels.batchNormBackward(
-            x, context.view(dy), y.map(context.view), a, b, c, context.view(dx), accumulate,
-            residualGradient.map(context.view), accumulateResidual)
+            x,
+            context.view(dy),
+            y.map(context.view),
+            a,
+            b,
+            c,
+            context.view(dx),
+            accumulate,
+            residualGradient.map(context.view),
+            accumulateResidual
+        )
     }
 }

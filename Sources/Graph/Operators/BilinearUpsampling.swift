@@ -18,7 +18,11 @@ struct BilinearUpsampling: Operator {
     func forward(_ node: Node, in lowering: Lowering) {
         lowering.emit(
             BilinearUpsamplingForward(
-                x: node.inputs[0].index, y: node.output.index, alignCorners: alignCorners))
+                x: node.inputs[0].index,
+                y: node.output.index,
+                alignCorners: alignCorners
+            )
+        )
     }
 
     func backward(_ node: Node, in lowering: Lowering) {
@@ -26,17 +30,25 @@ struct BilinearUpsampling: Operator {
             let (dx, accumulate) = lowering.contribution(to: node.inputs[0])
         else { return }
         lowering.emit(
-            BilinearUpsamplingBackward(dy: dy, dx: dx, alignCorners: alignCorners, accumulate: accumulate))
+            BilinearUpsamplingBackward(dy: dy, dx: dx, alignCorners: alignCorners, accumulate: accumulate)
+        )
     }
 }
 
 extension GraphBuilder {
     /// PyTorch's `interpolate(size:mode: "bilinear")`, to any size.
     package mutating func upsampleBilinear(
-        _ x: Tensor, name: String, height: Int, width: Int, alignCorners: Bool = false
+        _ x: Tensor,
+        name: String,
+        height: Int,
+        width: Int,
+        alignCorners: Bool = false
     ) throws(GraphError) -> Tensor {
         try apply(
-            BilinearUpsampling(height: height, width: width, alignCorners: alignCorners), to: [x], name: name)
+            BilinearUpsampling(height: height, width: width, alignCorners: alignCorners),
+            to: [x],
+            name: name
+        )
     }
 }
 

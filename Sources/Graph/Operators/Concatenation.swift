@@ -10,10 +10,14 @@ struct Concatenation: Operator {
             let found = inputs.map(\.description).joined(separator: ", ")
             throw ShapeDefect(
                 "a concatenation needs inputs of one height and width, found \(found); with a U-Net, the image's "
-                    + "height and width must be multiples of its total stride.")
+                    + "height and width must be multiples of its total stride."
+            )
         }
         return FeatureShape(
-            height: first.height, width: first.width, channels: inputs.reduce(0) { $0 + $1.channels })
+            height: first.height,
+            width: first.width,
+            channels: inputs.reduce(0) { $0 + $1.channels }
+        )
     }
 
     func forward(_ node: Node, in lowering: Lowering) {

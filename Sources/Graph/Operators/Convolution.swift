@@ -20,7 +20,8 @@ struct Convolution: Operator {
             throw ShapeDefect(
                 "a convolution needs positive channels, kernel, stride and dilation, found \(geometry.outputChannels) "
                     + "channels, \(geometry.kernelHeight)×\(geometry.kernelWidth), stride \(geometry.stride), "
-                    + "dilation \(geometry.dilation), padding \(geometry.padding).")
+                    + "dilation \(geometry.dilation), padding \(geometry.padding)."
+            )
         }
         if isLinear && x.pixels != 1 {
             throw ShapeDefect("a linear layer needs one pixel, found \(x); pool globally before it.")
@@ -31,7 +32,8 @@ struct Convolution: Operator {
         if min(x.height, x.width) + 2 * geometry.padding < reach || height < 1 || width < 1 {
             throw ShapeDefect(
                 "a \(geometry.kernelHeight)×\(geometry.kernelWidth) kernel with dilation \(geometry.dilation) and "
-                    + "padding \(geometry.padding) does not fit into \(x); use a larger image.")
+                    + "padding \(geometry.padding) does not fit into \(x); use a larger image."
+            )
         }
         return FeatureShape(height: height, width: width, channels: geometry.outputChannels)
     }
@@ -43,14 +45,21 @@ struct Convolution: Operator {
         if case .uniform(let bound) = rule { rule = .uniform(bound: bound * gain) }
         var parameters = [
             ParameterDeclaration(
-                name: "weight", shape: isLinear ? shape : shape + [geometry.kernelHeight, geometry.kernelWidth],
-                storage: .convolution(geometry), initialization: rule)
+                name: "weight",
+                shape: isLinear ? shape : shape + [geometry.kernelHeight, geometry.kernelWidth],
+                storage: .convolution(geometry),
+                initialization: rule
+            )
         ]
         if bias {
             parameters.append(
                 ParameterDeclaration(
-                    name: "bias", shape: [geometry.outputChannels],
-                    storage: .vector(count: geometry.outputChannels), initialization: .constant(0)))
+                    name: "bias",
+                    shape: [geometry.outputChannels],
+                    storage: .vector(count: geometry.outputChannels),
+                    initialization: .constant(0)
+                )
+            )
         }
         return OperatorState(parameters: parameters)
     }
@@ -62,9 +71,15 @@ struct Convolution: Operator {
     func forward(_ node: Node, in lowering: Lowering) {
         lowering.emit(
             ConvolutionForward(
-                x: node.inputs[0].index, y: node.output.index, weight: lowering.parameter(node, "weight").index,
-                bias: bias ? lowering.parameter(node, "bias").index : nil, geometry: geometry, relu: relu),
-            multiplyAdds: work(node, lowering))
+                x: node.inputs[0].index,
+                y: node.output.index,
+                weight: lowering.parameter(node, "weight").index,
+                bias: bias ? lowering.parameter(node, "bias").index : nil,
+                geometry: geometry,
+                relu: relu
+            ),
+            multiplyAdds: work(node, lowering)
+        )
     }
 
     func backward(_ node: Node, in lowering: Lowering) {
@@ -76,14 +91,23 @@ struct Convolution: Operator {
         if weight.isTrainable {
             lowering.emit(
                 ConvolutionWeightGradient(x: x.index, dy: dy, weight: weight.index, geometry: geometry),
-                multiplyAdds: work(node, lowering), completes: [weight.index])
+                multiplyAdds: work(node, lowering),
+                completes: [weight.index]
+            )
         }
         if let (dx, accumulate) = lowering.contribution(to: x) {
             lowering.emit(
                 ConvolutionInputGradient(
-                    dy: dy, dx: dx, weight: weight.index, bias: nil, geometry: geometry, relu: false,
-                    accumulate: accumulate),
-                multiplyAdds: work(node, lowering))
+                    dy: dy,
+                    dx: dx,
+                    weight: weight.index,
+                    bias: nil,
+                    geometry: geometry,
+                    relu: false,
+                    accumulate: accumulate
+                ),
+                multiplyAdds: work(node, lowering)
+            )
         }
     }
 
@@ -113,23 +137,47 @@ extension GraphBuilder {
     /// `padding` nil means half of the kernel, which keeps the size at stride 1 for an odd kernel. `gain` scales the
     /// initialisation.
     package mutating func convolution(
-        _ x: Tensor, name: String, outputChannels: Int, kernel: Int, stride: Int = 1, padding: Int? = nil,
-        dilation: Int = 1, bias: Bool = false, gain: Float = 1
+        _ x: Tensor,
+        name: String,
+        outputChannels: Int,
+        kernel: Int,
+        stride: Int = 1,
+        padding: Int? = nil,
+        dilation: Int = 1,
+        bias: Bool = false,
+        gain: Float = 1
     ) throws(GraphError) -> Tensor {
         let geometry = ConvolutionGeometry(
-            inputChannels: shape(of: x).channels, outputChannels: outputChannels, kernelHeight: kernel,
-            kernelWidth: kernel, stride: stride, padding: padding ?? dilation * (kernel / 2), dilation: dilation)
+            inputChannels: shape(of: x).channels,
+            outputChannels: outputChannels,
+            kernelHeight: kernel,
+            kernelWidth: kernel,
+            stride: stride,
+            padding: padding ?? dilation * (kernel / 2),
+            dilation: dilation
+        )
         return try apply(Convolution(geometry: geometry, bias: bias, gain: gain), to: [x], name: name)
     }
 
     /// y ← x · weights + bias on feature maps of one pixel, as PyTorch's `Linear`: `<name>.weight` `[out, in]`.
     package mutating func linear(
-        _ x: Tensor, name: String, outputChannels: Int, bias: Bool = true, gain: Float = 1
+        _ x: Tensor,
+        name: String,
+        outputChannels: Int,
+        bias: Bool = true,
+        gain: Float = 1
     ) throws(GraphError) -> Tensor {
         let geometry = ConvolutionGeometry(
-            inputChannels: shape(of: x).channels, outputChannels: outputChannels, kernelHeight: 1, kernelWidth: 1)
+            inputChannels: shape(of: x).channels,
+            outputChannels: outputChannels,
+            kernelHeight: 1,
+            kernelWidth: 1
+        )
         return try apply(
-            Convolution(geometry: geometry, bias: bias, isLinear: true, gain: gain), to: [x], name: name)
+            Convolution(geometry: geometry, bias: bias, isLinear: true, gain: gain),
+            to: [x],
+            name: name
+        )
     }
 }
 
@@ -146,7 +194,13 @@ struct ConvolutionForward: Instruction {
 
     func run(_ context: ExecutionContext) {
         context.kernels.convolution(
-            context.view(x), context.weight(weight), bias.map(context.weight), context.view(y), geometry, relu)
+            context.view(x),
+            context.weight(weight),
+            bias.map(context.weight),
+            context.view(y),
+            geometry,
+            relu
+        )
     }
 }
 
@@ -165,8 +219,14 @@ struct ConvolutionInputGradient: Instruction {
 
     func run(_ context: ExecutionContext) {
         context.kernels.convolutionBackwardInput(
-            context.view(dy), context.transposedWeight(weight), bias.map(context.weight), context.view(dx), geometry,
-            relu, accumulate)
+            context.view(dy),
+            context.transposedWeight(weight),
+            bias.map(context.weight),
+            context.view(dx),
+            geometry,
+            relu,
+            accumulate
+        )
     }
 }
 
@@ -181,7 +241,11 @@ struct ConvolutionWeightGradient: Instruction {
 
     func run(_ context: ExecutionContext) {
         context.kernels.convolutionBackwardWeights(
-            context.view(x), context.view(dy), context.gradient(weight), geometry)
+            context.view(x),
+            context.view(dy),
+            context.gradient(weight),
+            geometry
+        )
     }
 }
 

@@ -21,7 +21,12 @@ struct Dropout: Operator {
         }
         let firstWord = lowering.reserveDropoutWords(lowering.images * lowering.graph.shape(of: node.output).elements)
         let instruction = DropoutInstruction(
-            x: x, y: node.output.index, probability: probability, firstWord: firstWord, accumulate: false)
+            x: x,
+            y: node.output.index,
+            probability: probability,
+            firstWord: firstWord,
+            accumulate: false
+        )
         lowering.save([firstWord], for: node)
         lowering.emit(instruction)
     }
@@ -32,15 +37,22 @@ struct Dropout: Operator {
         else { return }
         lowering.emit(
             DropoutInstruction(
-                x: dy, y: dx, probability: probability, firstWord: lowering.saved(for: node)[0],
-                accumulate: accumulate))
+                x: dy,
+                y: dx,
+                probability: probability,
+                firstWord: lowering.saved(for: node)[0],
+                accumulate: accumulate
+            )
+        )
     }
 }
 
 extension GraphBuilder {
     /// Elements of x set to zero with `probability`, the rest divided by 1 - `probability`.
     package mutating func dropout(
-        _ x: Tensor, name: String, probability: Double
+        _ x: Tensor,
+        name: String,
+        probability: Double
     ) throws(GraphError) -> Tensor {
         if probability == 0 { return x }
         return try apply(Dropout(probability: probability), to: [x], name: name)
@@ -63,7 +75,13 @@ struct DropoutInstruction: Instruction {
         var key = context.dropout
         key.firstWord = firstWord
         context.kernels.dropout(
-            context.view(x), context.view(y), Float(keep), UInt32(keep * 0x1p32), key, accumulate)
+            context.view(x),
+            context.view(y),
+            Float(keep),
+            UInt32(keep * 0x1p32),
+            key,
+            accumulate
+        )
     }
 }
 

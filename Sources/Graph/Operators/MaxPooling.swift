@@ -12,17 +12,22 @@ struct MaxPooling: Operator {
         if window.size < 1 || window.stride < 1 || window.padding < 0 || 2 * window.padding > window.size {
             throw ShapeDefect(
                 "max pooling needs a positive size and stride and a padding of at most half the size, found size "
-                    + "\(window.size), stride \(window.stride), padding \(window.padding).")
+                    + "\(window.size), stride \(window.stride), padding \(window.padding)."
+            )
         }
         // The kernels record the tap of the maximum in one byte.
         if window.size > 15 { throw ShapeDefect("max pooling reaches up to 15 pixels, found \(window.size).") }
         if min(x.height, x.width) + 2 * window.padding < window.size {
             throw ShapeDefect(
                 "a pooling window of \(window.size) with padding \(window.padding) does not fit into \(x); use a "
-                    + "larger image.")
+                    + "larger image."
+            )
         }
         return FeatureShape(
-            height: window.outputExtent(x.height), width: window.outputExtent(x.width), channels: x.channels)
+            height: window.outputExtent(x.height),
+            width: window.outputExtent(x.width),
+            channels: x.channels
+        )
     }
 
     func forward(_ node: Node, in lowering: Lowering) {
@@ -30,7 +35,8 @@ struct MaxPooling: Operator {
         let taps = lowering.vector((bytes + 3) / 4)
         lowering.save([taps], for: node)
         lowering.emit(
-            MaxPoolingForward(x: node.inputs[0].index, y: node.output.index, taps: taps, window: window))
+            MaxPoolingForward(x: node.inputs[0].index, y: node.output.index, taps: taps, window: window)
+        )
     }
 
     func backward(_ node: Node, in lowering: Lowering) {
@@ -39,14 +45,24 @@ struct MaxPooling: Operator {
         else { return }
         lowering.emit(
             MaxPoolingBackward(
-                dy: dy, taps: lowering.saved(for: node)[0], dx: dx, window: window, accumulate: accumulate))
+                dy: dy,
+                taps: lowering.saved(for: node)[0],
+                dx: dx,
+                window: window,
+                accumulate: accumulate
+            )
+        )
     }
 }
 
 extension GraphBuilder {
     /// PyTorch's `MaxPool2d` in floor mode; `stride` nil means `size`.
     package mutating func maxPool(
-        _ x: Tensor, name: String, size: Int, stride: Int? = nil, padding: Int = 0
+        _ x: Tensor,
+        name: String,
+        size: Int,
+        stride: Int? = nil,
+        padding: Int = 0
     ) throws(GraphError) -> Tensor {
         let window = PoolingWindow(size: size, stride: stride ?? size, padding: padding)
         return try apply(MaxPooling(window: window), to: [x], name: name)
@@ -80,6 +96,11 @@ struct MaxPoolingBackward: Instruction {
 
     func run(_ context: ExecutionContext) {
         context.kernels.maxPoolBackward(
-            context.view(dy), context.bytes(taps), context.view(dx), window, accumulate)
+            context.view(dy),
+            context.bytes(taps),
+            context.view(dx),
+            window,
+            accumulate
+        )
     }
 }

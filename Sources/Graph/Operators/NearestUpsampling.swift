@@ -9,12 +9,16 @@ struct NearestUpsampling: Operator {
     func outputShape(_ inputs: [FeatureShape]) throws(ShapeDefect) -> FeatureShape {
         if factor < 1 { throw ShapeDefect("nearest upsampling needs a positive factor, found \(factor).") }
         return FeatureShape(
-            height: inputs[0].height * factor, width: inputs[0].width * factor, channels: inputs[0].channels)
+            height: inputs[0].height * factor,
+            width: inputs[0].width * factor,
+            channels: inputs[0].channels
+        )
     }
 
     func forward(_ node: Node, in lowering: Lowering) {
         lowering.emit(
-            NearestUpsamplingForward(x: node.inputs[0].index, y: node.output.index, factor: factor))
+            NearestUpsamplingForward(x: node.inputs[0].index, y: node.output.index, factor: factor)
+        )
     }
 
     func backward(_ node: Node, in lowering: Lowering) {
@@ -28,7 +32,9 @@ struct NearestUpsampling: Operator {
 extension GraphBuilder {
     /// Every pixel repeated `factor` × `factor` times.
     package mutating func upsampleNearest(
-        _ x: Tensor, name: String, factor: Int = 2
+        _ x: Tensor,
+        name: String,
+        factor: Int = 2
     ) throws(GraphError) -> Tensor {
         try apply(NearestUpsampling(factor: factor), to: [x], name: name)
     }

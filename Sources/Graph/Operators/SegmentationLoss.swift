@@ -25,8 +25,13 @@ package struct SegmentationLoss: Hashable, Sendable, Codable {
     package var squaredDenominator: Bool
 
     package init(
-        crossEntropy: Double = 1, dice: Double = 1, focal: Double = 0, focalGamma: Double = 2,
-        diceScope: DiceScope = .image, numeratorSmoothing: Double = 1, denominatorSmoothing: Double = 1,
+        crossEntropy: Double = 1,
+        dice: Double = 1,
+        focal: Double = 0,
+        focalGamma: Double = 2,
+        diceScope: DiceScope = .image,
+        numeratorSmoothing: Double = 1,
+        denominatorSmoothing: Double = 1,
         squaredDenominator: Bool = false
     ) {
         self.crossEntropy = crossEntropy
@@ -83,7 +88,10 @@ package struct SegmentationLoss: Hashable, Sendable, Codable {
 
     /// The coefficients of the gradient of `weight` · loss for each image.
     package func coefficients(
-        _ sums: UnsafePointer<LossSums>, images: Int, pixels: Int, weight: Double,
+        _ sums: UnsafePointer<LossSums>,
+        images: Int,
+        pixels: Int,
+        weight: Double,
         into coefficients: UnsafeMutablePointer<LossCoefficients>
     ) {
         let elements = Double(images) * Double(pixels)
@@ -152,15 +160,26 @@ struct SegmentationLossHead: Operator {
         lowering.save([coefficients], for: node)
         lowering.emit(
             LossValue(
-                loss: loss, logits: logits.index, targets: lowering.targets, sums: sums, coefficients: coefficients,
-                total: lowering.tail.total, parts: tail))
+                loss: loss,
+                logits: logits.index,
+                targets: lowering.targets,
+                sums: sums,
+                coefficients: coefficients,
+                total: lowering.tail.total,
+                parts: tail
+            )
+        )
     }
 
     func backward(_ node: Node, in lowering: Lowering) {
         lowering.contribute(to: node.inputs[0]) { destination in
             LossGradient(
-                gamma: Float(loss.focalGamma), logits: node.inputs[0].index, targets: lowering.targets,
-                coefficients: lowering.saved(for: node)[0], gradient: destination)
+                gamma: Float(loss.focalGamma),
+                logits: node.inputs[0].index,
+                targets: lowering.targets,
+                coefficients: lowering.saved(for: node)[0],
+                gradient: destination
+            )
         }
     }
 }
@@ -170,14 +189,17 @@ extension GraphBuilder {
     ///
     /// `name` names the loss's parts in metrics.
     package mutating func segmentationLoss(
-        _ logits: Tensor, name: String = "loss", _ loss: SegmentationLoss
+        _ logits: Tensor,
+        name: String = "loss",
+        _ loss: SegmentationLoss
     ) throws(GraphError) {
         let output = shape(of: self.output ?? logits)
         if shape(of: logits) != output {
             throw GraphError(
                 layer: name,
                 problem: "a loss compares with masks of \(output), the shape of the first one, found "
-                    + "\(shape(of: logits)).")
+                    + "\(shape(of: logits))."
+            )
         }
         if self.output == nil { self.output = logits }
         _ = try apply(SegmentationLossHead(loss: loss), to: [logits], name: name)
@@ -206,8 +228,12 @@ struct LossValue: Instruction {
         context.kernels.lossSums(logits, context.view(targets), Float(loss.focalGamma), sums)
         let values = loss.values(sums, images: logits.images, pixels: logits.pixelsPerImage)
         loss.coefficients(
-            sums, images: logits.images, pixels: logits.pixelsPerImage, weight: context.sampleWeight,
-            into: coefficients)
+            sums,
+            images: logits.images,
+            pixels: logits.pixelsPerImage,
+            weight: context.sampleWeight,
+            into: coefficients
+        )
         context.totalLoss += values.total
         context.storePair(context.totalLoss * context.sampleWeight, at: total)
         context.storePair(values.crossEntropy * context.sampleWeight, at: parts)
@@ -230,6 +256,11 @@ struct LossGradient: Instruction {
         let coefficients = UnsafeMutableRawPointer(context.pointer(coefficients))
             .assumingMemoryBound(to: LossCoefficients.self)
         context.kernels.lossGradient(
-            context.view(logits), context.view(targets), gamma, coefficients, context.view(gradient))
+            context.view(logits),
+            context.view(targets),
+            gamma,
+            coefficients,
+            context.view(gradient)
+        )
     }
 }

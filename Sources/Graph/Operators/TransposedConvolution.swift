@@ -17,7 +17,8 @@ struct TransposedConvolution: Operator {
             throw ShapeDefect(
                 "a transposed convolution needs positive channels, kernel and stride and an output padding below the "
                     + "stride, found \(geometry.inputChannels) channels, kernel \(geometry.kernelHeight), stride "
-                    + "\(geometry.stride), padding \(geometry.padding), output padding \(outputPadding).")
+                    + "\(geometry.stride), padding \(geometry.padding), output padding \(outputPadding)."
+            )
         }
         func extent(_ size: Int, _ kernel: Int) -> Int {
             (size - 1) * geometry.stride - 2 * geometry.padding + geometry.dilation * (kernel - 1) + outputPadding + 1
@@ -39,13 +40,19 @@ struct TransposedConvolution: Operator {
                 shape: [
                     geometry.outputChannels, geometry.inputChannels, geometry.kernelHeight, geometry.kernelWidth,
                 ],
-                storage: .convolution(geometry), initialization: .kaiming(fanIn: fanIn))
+                storage: .convolution(geometry),
+                initialization: .kaiming(fanIn: fanIn)
+            )
         ]
         if bias {
             parameters.append(
                 ParameterDeclaration(
-                    name: "bias", shape: [geometry.inputChannels], storage: .vector(count: geometry.inputChannels),
-                    initialization: .constant(0)))
+                    name: "bias",
+                    shape: [geometry.inputChannels],
+                    storage: .vector(count: geometry.inputChannels),
+                    initialization: .constant(0)
+                )
+            )
         }
         return OperatorState(parameters: parameters)
     }
@@ -57,10 +64,16 @@ struct TransposedConvolution: Operator {
     func forward(_ node: Node, in lowering: Lowering) {
         lowering.emit(
             ConvolutionInputGradient(
-                dy: node.inputs[0].index, dx: node.output.index, weight: lowering.parameter(node, "weight").index,
-                bias: bias ? lowering.parameter(node, "bias").index : nil, geometry: geometry, relu: relu,
-                accumulate: false),
-            multiplyAdds: work(node, lowering))
+                dy: node.inputs[0].index,
+                dx: node.output.index,
+                weight: lowering.parameter(node, "weight").index,
+                bias: bias ? lowering.parameter(node, "bias").index : nil,
+                geometry: geometry,
+                relu: relu,
+                accumulate: false
+            ),
+            multiplyAdds: work(node, lowering)
+        )
     }
 
     func backward(_ node: Node, in lowering: Lowering) {
@@ -72,11 +85,19 @@ struct TransposedConvolution: Operator {
         if weight.isTrainable {
             lowering.emit(
                 ConvolutionWeightGradient(x: dy, dy: x.index, weight: weight.index, geometry: geometry),
-                multiplyAdds: work(node, lowering), completes: [weight.index])
+                multiplyAdds: work(node, lowering),
+                completes: [weight.index]
+            )
         }
         lowering.contribute(to: x, multiplyAdds: work(node, lowering)) { destination in
             ConvolutionForward(
-                x: dy, y: destination, weight: weight.index, bias: nil, geometry: geometry, relu: false)
+                x: dy,
+                y: destination,
+                weight: weight.index,
+                bias: nil,
+                geometry: geometry,
+                relu: false
+            )
         }
     }
 
@@ -96,13 +117,29 @@ extension GraphBuilder {
     /// PyTorch's `ConvTranspose2d`: parameters `<name>.weight` `[in, out, k, k]`, `<name>.bias`. Kernel 2 and stride 2
     /// double the size.
     package mutating func transposedConvolution(
-        _ x: Tensor, name: String, outputChannels: Int, kernel: Int = 2, stride: Int = 2, padding: Int = 0,
-        outputPadding: Int = 0, dilation: Int = 1, bias: Bool = true
+        _ x: Tensor,
+        name: String,
+        outputChannels: Int,
+        kernel: Int = 2,
+        stride: Int = 2,
+        padding: Int = 0,
+        outputPadding: Int = 0,
+        dilation: Int = 1,
+        bias: Bool = true
     ) throws(GraphError) -> Tensor {
         let geometry = ConvolutionGeometry(
-            inputChannels: outputChannels, outputChannels: shape(of: x).channels, kernelHeight: kernel,
-            kernelWidth: kernel, stride: stride, padding: padding, dilation: dilation)
+            inputChannels: outputChannels,
+            outputChannels: shape(of: x).channels,
+            kernelHeight: kernel,
+            kernelWidth: kernel,
+            stride: stride,
+            padding: padding,
+            dilation: dilation
+        )
         return try apply(
-            TransposedConvolution(geometry: geometry, outputPadding: outputPadding, bias: bias), to: [x], name: name)
+            TransposedConvolution(geometry: geometry, outputPadding: outputPadding, bias: bias),
+            to: [x],
+            name: name
+        )
     }
 }

@@ -82,8 +82,14 @@ final class Lowering {
         completed += trainable
         instructions.append(
             ScheduledInstruction(
-                name: current.name, kind: current.kind, phase: current.phase, flops: 2 * multiplyAdds,
-                completes: trainable, instruction: instruction))
+                name: current.name,
+                kind: current.kind,
+                phase: current.phase,
+                flops: 2 * multiplyAdds,
+                completes: trainable,
+                instruction: instruction
+            )
+        )
     }
 
     /// The declared parameter of `node` with this suffix.
@@ -139,7 +145,9 @@ final class Lowering {
     /// Emits an instruction that overwrites its destination, through a temporary where the gradient of `tensor`
     /// already has a contribution.
     func contribute(
-        to tensor: Tensor, multiplyAdds: Int = 0, _ instruction: (_ destination: Int) -> any Instruction
+        to tensor: Tensor,
+        multiplyAdds: Int = 0,
+        _ instruction: (_ destination: Int) -> any Instruction
     ) {
         guard let (gradient, accumulate) = contribution(to: tensor) else { return }
         let destination = accumulate ? temporary(like: gradient) : gradient
