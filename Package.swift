@@ -73,9 +73,9 @@ let pure: [Target] = [
         dependencies: ["Diagnostics", "Kernels", "KernelsAVX2", "KernelsAVX512", "CSystem"],
         swiftSettings: strict
     ),
-    .target(name: "Graph", dependencies: ["Numerics", "Kernels", "Reduction"], swiftSettings: strict),
-    .target(name: "Networks", dependencies: ["Numerics", "Graph"], swiftSettings: strict),
-    .target(name: "Optimization", dependencies: ["Numerics", "Kernels"], swiftSettings: strict),
+    .target(name: "Graph", dependencies: ["Diagnostics", "Numerics", "Kernels", "Reduction"], swiftSettings: strict),
+    .target(name: "Networks", dependencies: ["Diagnostics", "Numerics", "Graph"], swiftSettings: strict),
+    .target(name: "Optimization", dependencies: ["Diagnostics", "Numerics", "Kernels"], swiftSettings: strict),
     .target(name: "Sampling", dependencies: ["Numerics"], swiftSettings: strict),
     .target(name: "Coordination", dependencies: ["Reduction", "Numerics"], swiftSettings: strict),
 ]
@@ -127,7 +127,7 @@ let program: [Target] = [
 let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     ("Numerics", []), ("Reduction", ["Numerics"]),
     ("Kernels", ["Numerics", "KernelSelection", "HDF5IO", "Diagnostics"]),
-    ("Graph", ["Kernels", "KernelSelection", "Numerics", "HDF5IO"]),
+    ("Graph", ["Reduction", "Kernels", "KernelSelection", "Numerics", "HDF5IO"]),
     ("Networks", ["Graph", "Kernels", "KernelSelection", "Numerics", "Optimization", "HDF5IO"]),
     ("Optimization", ["Kernels", "KernelSelection", "Numerics", "HDF5IO"]), ("Sampling", ["Numerics"]),
     ("Coordination", ["Reduction", "Numerics"]), ("Radiography", ["Diagnostics", "Numerics"]),

@@ -1,1 +1,136 @@
+import Foundation
+import Graph
+import KernelSelection
+import Kernels
+import Networks
+import Numerics
 import Testing
+
+@Suite struct NetworksTests {
+    private let loss = SegmentationLoss()
+
+    @Test(arguments: ResNetEncoder.allCases)
+    func `parameters have torchvision's names and shapes`(_ encoder: ResNetEncoder) throws {
+        let data = try Data(contentsOf: URL(filePath: fixture("parameters_\(encoder.rawValue).json")))
+        let expected = try JSONDecoder().decode([String: [Int]].self, from: data)
+        let graph = try Network(.unet(UNet(encoder: encoder)), height: 64, width: 64).graph(loss: loss)
+        let layout = ParameterLayout(graph)
+        let found = Dictionary(uniqueKeysWithValues: layout.parameters.map { ($0.name, $0.shape) })
+        #expect(found == expected)
+        #expect(layout.parameters.allSatisfy { $0.isTrained })
+        let buffers = Set(layout.buffers.map(\.name))
+        for name in expected.keys where name.contains("bn1.weight") || name.hasSuffix(".1.weight") {
+            if expected[name]?.count == 1 {
+                #expect(buffers.contains(name.replacingOccurrences(of: ".weight", with: ".running_var")))
+            }
+        }
+    }
+
+    @Test func `unet with resnet34 has 7,85 billion multiply-adds at 256²`() throws {
+        let network = Network(.unet(UNet(encoder: .resnet34)), height: 256, width: 256, inputChannels: 3)
+        let summary = try ModelSummary(network, loss: loss, images: 2)
+        #expect(abs(Double(summary.multiplyAdds) / 1e9 - 7.85) < 0.01)
+        // segmentation_models_pytorch's Unet("resnet34") has 24,436,369 parameters.
+        #expect(summary.parameters == 24_436_369)
+        // Forward, weights and input, but for the input of the first layer.
+        let first = summary.layers[0].multiplyAdds
+        #expect(summary.trainingFlops == 2 * 2 * (3 * summary.multiplyAdds - first))
+        #expect(summary.text.contains("encoder.layer3.5.conv2"))
+        #expect(summary.text.contains("24436369"))
+        #expect(summary.trainingArenaBytes < summary.trainingPeakBytes * 11 / 10)
+        let encoded = try JSONEncoder().encode(summary)
+        let decoded = try JSONDecoder().decode(ModelSummary.self, from: encoded)
+        #expect(decoded == summary)
+    }
+
+    @Test func `initial weights are the numpy implementation's`() throws {
+        // Printed by Tests/Fixtures/philox.py.
+        #expect(Philox(key: 0).block(at: .zero) == SIMD4(1_713_891_541, 3_781_805_453, 3_159_862_348, 2_600_524_760))
+        let graph = try Network(.unetSmall(SmallUNet(baseWidth: 8, depth: 1)), height: 8, width: 8, inputChannels: 3)
+            .graph(loss: loss)
+        var parameter = try #require(
+            ParameterLayout(graph).parameters.first { $0.name == "encoder.0.conv1.weight" }
+        )
+        #expect(parameter.shape == [8, 3, 3, 3])
+        parameter.rank = 7
+        let values = ParameterLayout.initialValues(of: parameter, seed: 42)
+        let expected: [UInt32] = [
+            1_049_635_057, 3_202_230_229, 3_181_393_217, 3_196_268_220, 3_194_876_222, 1_045_652_809, 1_041_167_304,
+            3_188_154_608,
+        ]
+        #expect(values.prefix(8).map { $0.bitPattern } == expected)
+        #expect(values.last?.bitPattern == 1_053_827_254)
+    }
+
+    @Test func `sizes that do not fit are refused`() {
+        #expect(throws: GraphError.self) {
+            try Network(.unet(UNet()), height: 100, width: 96).graph(loss: loss)
+        }
+        #expect(throws: GraphError.self) {
+            try Network(.unetSmall(SmallUNet(depth: 4)), height: 24, width: 32).graph(loss: loss)
+        }
+        #expect(throws: GraphError.self) {
+            try Network(.unet(UNet()), height: 64, width: 64, inputChannels: 2).graph(loss: loss)
+        }
+    }
+
+    @Test func `networks survive coding`() throws {
+        for architecture in [
+            Network.Architecture.unet(UNet(encoder: .resnet18, statistics: .running)),
+            .unetSmall(SmallUNet(baseWidth: 8, depth: 3, upsampling: .transposed, dropout: 0.1)),
+        ] {
+            let network = Network(architecture, height: 64, width: 32)
+            let data = try JSONEncoder().encode(network)
+            let decoded = try JSONDecoder().decode(Network.self, from: data)
+            #expect(decoded == network)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(5)), arguments: SmallUNet.Upsampling.allCases)
+    func `unet-small learns squares in sixty steps`(_ upsampling: SmallUNet.Upsampling) throws {
+        let network = Network(
+            .unetSmall(SmallUNet(baseWidth: 8, depth: 3, upsampling: upsampling)),
+            height: 32,
+            width: 32
+        )
+        let rig = try Rig(network, loss: loss, images: 8, seed: 3)
+        var losses: [Double] = []
+        for step in 0..<60 {
+            let random = RandomSequence(seed: 4, purpose: .simulation, epoch: UInt32(step))
+            for n in 0..<8 {
+                let top = random.integer(2 * n, below: 20)
+                let left = random.integer(2 * n + 1, below: 20)
+                for pixel in 0..<1024 {
+                    let inside = (top..<top + 10).contains(pixel / 32) && (left..<left + 10).contains(pixel % 32)
+                    rig.masks.base[n * 1024 + pixel] = inside ? 1 : 0
+                    rig.images.base[n * 1024 + pixel] =
+                        random.uniform(100 + n * 1024 + pixel) * 0.6 + (inside ? 0.4 : 0)
+                }
+            }
+            losses.append(rig.train(learningRate: 1e-2))
+        }
+        #expect(losses[0] > 1)
+        #expect(losses.suffix(5).allSatisfy { $0 < 0.35 }, "\(losses.suffix(5))")
+    }
+
+    @Test func `freed memory is never read in unet with resnet18`() throws {
+        let network = Network(.unet(UNet(encoder: .resnet18)), height: 64, width: 64)
+        let rig = try Rig(network, loss: loss, images: 2, seed: 5)
+        for index in 0..<rig.images.count {
+            rig.images.base[index] = RandomSequence(seed: 6, purpose: .simulation).uniform(index)
+            rig.masks.base[index] = index % 7 == 0 ? 1 : 0
+        }
+        rig.computeSums()
+        let expected = rig.sums.values
+        let base = rig.arena.base
+        let blocks = rig.program.blocks
+        rig.executor.observer = { index in
+            for block in blocks where block.lastUse == index {
+                (base + block.offset).update(repeating: .nan, count: block.count)
+            }
+        }
+        rig.computeSums()
+        #expect(rig.sums.values == expected)
+        #expect(expected.allSatisfy { $0.isFinite })
+    }
+}

@@ -1,0 +1,100 @@
+import Kernels
+
+/// What instructions see of a run: tensors by number, parameters by number, the step's numbers.
+///
+/// Lives as long as its `Executor` and on its thread.
+final class ExecutionContext {
+    let kernels: KernelTable
+    private let views: UnsafeMutablePointer<TensorView>
+    private let tensorCount: Int
+    private let offsets: UnsafeMutablePointer<ParameterOffsets>
+    private let bufferOffsets: UnsafeMutablePointer<Int>
+    private let tailOffset: Int
+    /// Set before each run.
+    var memory: ModelMemory
+    var sums: UnsafeMutablePointer<Float>
+    var sampleWeight = 1.0
+    var dropout = DropoutKey(seed: 0, step: 0, position: 0, firstWord: 0)
+    /// The microbatch's loss so far, over the losses of the graph.
+    var totalLoss = 0.0
+
+    private struct ParameterOffsets {
+        var weight: Int
+        var transposed: Int
+    }
+
+    init(_ program: Program, kernels: KernelTable, arena: UnsafeMutablePointer<Float>) {
+        self.kernels = kernels
+        tensorCount = program.tensors.count
+        views = .allocate(capacity: tensorCount)
+        for (id, tensor) in program.tensors.enumerated() {
+            let place = program.places[id]
+            let root = program.tensors[place.root]
+            let offset = max(0, program.rootOffsets[place.root]) + place.channel
+            (views + id).initialize(
+                to: TensorView(
+                    arena + offset,
+                    images: tensor.images,
+                    height: tensor.shape.height,
+                    width: tensor.shape.width,
+                    channels: tensor.shape.channels,
+                    pixelStride: root.shape.channels
+                )
+            )
+        }
+        let layout = program.layout
+        offsets = .allocate(capacity: max(1, layout.weightOffsets.count))
+        for (index, offset) in layout.weightOffsets.enumerated() {
+            (offsets + index).initialize(
+                to: ParameterOffsets(weight: offset, transposed: layout.transposedOffsets[index])
+            )
+        }
+        bufferOffsets = .allocate(capacity: max(1, layout.bufferOffsets.count))
+        for (index, offset) in layout.bufferOffsets.enumerated() { (bufferOffsets + index).initialize(to: offset) }
+        tailOffset = layout.trainedCount
+        memory = ModelMemory(weights: arena, transposed: arena, buffers: arena)
+        sums = arena
+    }
+
+    deinit {
+        views.deallocate()
+        offsets.deallocate()
+        bufferOffsets.deallocate()
+    }
+
+    func view(_ tensor: Int) -> TensorView { views[tensor] }
+    func setBase(of tensor: Int, to base: UnsafePointer<Float>) {
+        views[tensor].base = UnsafeMutablePointer(mutating: base)
+    }
+    func pointer(_ vector: Int) -> UnsafeMutablePointer<Float> { views[vector].base }
+    func bytes(_ vector: Int) -> UnsafeMutablePointer<UInt8> {
+        UnsafeMutableRawPointer(views[vector].base).assumingMemoryBound(to: UInt8.self)
+    }
+
+    func weight(_ parameter: Int) -> UnsafePointer<Float> { memory.weights + offsets[parameter].weight }
+    func transposedWeight(_ parameter: Int) -> UnsafePointer<Float> {
+        memory.transposed + offsets[parameter].transposed
+    }
+    func gradient(_ parameter: Int) -> UnsafeMutablePointer<Float> { sums + offsets[parameter].weight }
+    func buffer(_ index: Int) -> UnsafePointer<Float> { memory.buffers + bufferOffsets[index] }
+
+    /// The start of the tail of the step's sums.
+    var tail: UnsafeMutablePointer<Float> { sums + tailOffset }
+
+    /// Writes a `Double` as the sum of two `Float`s to the tail.
+    func storePair(_ value: Double, at offset: Int) {
+        let high = Float(value)
+        tail[offset] = high
+        tail[offset + 1] = high.isFinite ? Float(value - Double(high)) : 0
+    }
+}
+
+extension TensorView {
+    /// The view of `count` channels from `first`.
+    func channels(from first: Int, count: Int) -> TensorView {
+        var view = self
+        view.base += first
+        view.channels = count
+        return view
+    }
+}

@@ -1,0 +1,106 @@
+import Kernels
+
+/// Maximum over square windows, floor mode; padding takes no part.
+struct MaxPooling: Operator {
+    static let kind = "max pooling"
+
+    var window: PoolingWindow
+
+    func outputShape(_ inputs: [FeatureShape]) throws(ShapeDefect) -> FeatureShape {
+        let x = inputs[0]
+        // PyTorch's bound on the padding; it also keeps every window on at least one pixel.
+        if window.size < 1 || window.stride < 1 || window.padding < 0 || 2 * window.padding > window.size {
+            throw ShapeDefect(
+                "max pooling needs a positive size and stride and a padding of at most half the size, found size "
+                    + "\(window.size), stride \(window.stride), padding \(window.padding)."
+            )
+        }
+        // The kernels record the tap of the maximum in one byte.
+        if window.size > 15 { throw ShapeDefect("max pooling reaches up to 15 pixels, found \(window.size).") }
+        if min(x.height, x.width) + 2 * window.padding < window.size {
+            throw ShapeDefect(
+                "a pooling window of \(window.size) with padding \(window.padding) does not fit into \(x); use a "
+                    + "larger image."
+            )
+        }
+        return FeatureShape(
+            height: window.outputExtent(x.height),
+            width: window.outputExtent(x.width),
+            channels: x.channels
+        )
+    }
+
+    func forward(_ node: Node, in lowering: Lowering) {
+        let bytes = lowering.images * lowering.graph.shape(of: node.output).elements
+        let taps = lowering.vector((bytes + 3) / 4)
+        lowering.save([taps], for: node)
+        lowering.emit(
+            MaxPoolingForward(x: node.inputs[0].index, y: node.output.index, taps: taps, window: window)
+        )
+    }
+
+    func backward(_ node: Node, in lowering: Lowering) {
+        guard let dy = lowering.gradient(of: node.output),
+            let (dx, accumulate) = lowering.contribution(to: node.inputs[0])
+        else { return }
+        lowering.emit(
+            MaxPoolingBackward(
+                dy: dy,
+                taps: lowering.saved(for: node)[0],
+                dx: dx,
+                window: window,
+                accumulate: accumulate
+            )
+        )
+    }
+}
+
+extension GraphBuilder {
+    /// PyTorch's `MaxPool2d` in floor mode; `stride` nil means `size`.
+    package mutating func maxPool(
+        _ x: Tensor,
+        name: String,
+        size: Int,
+        stride: Int? = nil,
+        padding: Int = 0
+    ) throws(GraphError) -> Tensor {
+        let window = PoolingWindow(size: size, stride: stride ?? size, padding: padding)
+        return try apply(MaxPooling(window: window), to: [x], name: name)
+    }
+}
+
+struct MaxPoolingForward: Instruction {
+    var x: Int
+    var y: Int
+    /// A byte for each element of y.
+    var taps: Int
+    var window: PoolingWindow
+
+    var reads: [Int] { [x] }
+    var writes: [Int] { [y, taps] }
+
+    func run(_ context: ExecutionContext) {
+        context.kernels.maxPool(context.view(x), context.view(y), context.bytes(taps), window)
+    }
+}
+
+struct MaxPoolingBackward: Instruction {
+    var dy: Int
+    var taps: Int
+    var dx: Int
+    var window: PoolingWindow
+    var accumulate: Bool
+
+    var reads: [Int] { accumulate ? [dy, taps, dx] : [dy, taps] }
+    var writes: [Int] { [dx] }
+
+    func run(_ context: ExecutionContext) {
+        context.kernels.maxPoolBackward(
+            context.view(dy),
+            context.bytes(taps),
+            context.view(dx),
+            window,
+            accumulate
+        )
+    }
+}

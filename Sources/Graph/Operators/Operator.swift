@@ -1,0 +1,52 @@
+/// An operator: everything the graph knows about one kind of layer.
+///
+/// Each conforming type lives in its own file of this folder together with its builder function and its instructions;
+/// `operatorList` names them all. Adding one is one file, one entry there and its test.
+protocol Operator: Sendable {
+    /// The kind as `pleura inspect` and error messages print it.
+    static var kind: String { get }
+
+    /// The output's shape for inputs of these shapes, or what does not fit.
+    func outputShape(_ inputs: [FeatureShape]) throws(ShapeDefect) -> FeatureShape
+
+    /// Parameters and buffers, named relative to the layer.
+    func state(_ inputs: [FeatureShape]) -> OperatorState
+
+    /// Multiply-adds of the forward pass for one image. Operators that only move memory count 0.
+    func multiplyAdds(_ inputs: [FeatureShape], _ output: FeatureShape) -> Int
+
+    /// Emits the forward instructions.
+    func forward(_ node: Node, in lowering: Lowering)
+
+    /// Emits the instructions that turn the gradient of the output into those of the inputs and the parameters.
+    func backward(_ node: Node, in lowering: Lowering)
+
+    /// This operator with a following ReLU made part of it, or nil.
+    func fusingReLU() -> (any Operator)?
+
+    /// This operator with a following addition made part of it, whose other operand becomes its second input, or nil.
+    func fusingResidual() -> (any Operator)?
+}
+
+/// The parameters and buffers of one operator, named relative to its layer.
+struct OperatorState {
+    var parameters: [ParameterDeclaration] = []
+    var buffers: [BufferDeclaration] = []
+}
+
+extension Operator {
+    func state(_ inputs: [FeatureShape]) -> OperatorState { OperatorState() }
+    func multiplyAdds(_ inputs: [FeatureShape], _ output: FeatureShape) -> Int { 0 }
+    func fusingReLU() -> (any Operator)? { nil }
+    func fusingResidual() -> (any Operator)? { nil }
+}
+
+/// All operators, in the order in which `operatorKinds` lists them.
+let operatorList: [any Operator.Type] = [
+    Convolution.self, TransposedConvolution.self, BatchNormalization.self, ReLU.self, Sigmoid.self, Addition.self,
+    Concatenation.self, MaxPooling.self, NearestUpsampling.self, BilinearUpsampling.self, GlobalAveragePooling.self,
+    Dropout.self, SegmentationLossHead.self,
+]
+
+/// The kinds of all operators: tests check that each is covered.
+package let operatorKinds: [String] = operatorList.map { $0.kind }

@@ -1,0 +1,166 @@
+/// A graph compiled for one image count and mode: a flat list of instructions over one planned arena.
+///
+/// Pure data, shared by all compute threads; `Executor` runs it.
+package struct Program: Sendable {
+    package let layout: ParameterLayout
+    package let images: Int
+    package let mode: ProgramMode
+    package let inputShape: FeatureShape
+    package let outputShape: FeatureShape
+    package let instructions: [ScheduledInstruction]
+    /// The pieces of the arena, with the instructions between which each is in use.
+    package let blocks: [ArenaBlock]
+    /// Bytes of the arena that each compute thread provides, slack for the kernels' wide reads included.
+    package let arenaBytes: Int
+    /// The most bytes in use at once: the least that any plan of this order needs.
+    package let peakBytes: Int
+    /// Weights to transpose after every update; offsets are the same for all programs of the layout.
+    package let transpositions: [WeightTransposition]
+    let tensors: [ProgramTensor]
+    let places: [SharingPass.Place]
+    /// Arena offsets of root tensors, in elements; -1 for the rest.
+    let rootOffsets: [Int]
+    let input: Int
+    let targets: Int
+    let output: Int
+
+    /// What compilation may leave out, so that tests can compare.
+    package struct Options: Sendable {
+        package var fuses = true
+        package var sharesMemory = true
+
+        package init(fuses: Bool = true, sharesMemory: Bool = true) {
+            self.fuses = fuses
+            self.sharesMemory = sharesMemory
+        }
+    }
+
+    /// Compiles `graph` for microbatches of `images` images. `layout` is that of the same graph.
+    package init(
+        _ graph: Graph,
+        layout: ParameterLayout,
+        images: Int,
+        mode: ProgramMode,
+        options: Options = Options()
+    ) throws(GraphError) {
+        guard images >= 1 && images <= 4096 else {
+            throw GraphError(layer: "input", problem: "a microbatch has 1 to 4096 images, not \(images).")
+        }
+        var graph = graph
+        if case .inference(let probabilities) = mode {
+            graph = graph.keeping(upTo: graph.output)
+            if probabilities { graph = graph.appendingSigmoid() }
+        } else {
+            try graph.checkBatchStatistics(images: images)
+        }
+        if options.fuses { graph = fused(graph) }
+        let lowering = Lowering(graph, images: images, mode: mode)
+        lowering.run()
+        let external: Set<Int> = [graph.input.index, lowering.targets]
+        let sharing = SharingPass(
+            lowering.instructions,
+            tensors: lowering.tensors,
+            external: external,
+            enabled: options.sharesMemory
+        )
+        let tensors = lowering.tensors
+        let places = tensors.indices.map(sharing.place)
+
+        var uses: [Int: (first: Int, last: Int)] = [:]
+        for (index, scheduled) in sharing.instructions.enumerated() {
+            for id in scheduled.instruction.reads + scheduled.instruction.writes {
+                let root = places[id].root
+                uses[root] = (min(uses[root]?.first ?? index, index), index)
+            }
+        }
+        if mode != .training, let use = uses[places[graph.output.index].root] {
+            uses[places[graph.output.index].root] = (use.first, sharing.instructions.count)
+        }
+        let roots = uses.keys.filter { !external.contains($0) }.sorted()
+        var blocks = roots.map { root in
+            ArenaBlock(
+                offset: 0,
+                count: padded(tensors[root].elements),
+                firstUse: uses[root]?.first ?? 0,
+                lastUse: uses[root]?.last ?? 0
+            )
+        }
+        let (arena, peak) = plannedOffsets(&blocks)
+        var offsets = [Int](repeating: -1, count: tensors.count)
+        for (root, block) in zip(roots, blocks) { offsets[root] = block.offset }
+
+        self.layout = layout
+        self.images = images
+        self.mode = mode
+        inputShape = graph.shape(of: graph.input)
+        outputShape = graph.shape(of: graph.output)
+        instructions = sharing.instructions
+        self.blocks = blocks
+        arenaBytes = arena * 4 + 64
+        peakBytes = peak * 4
+        self.tensors = tensors
+        self.places = places
+        rootOffsets = offsets
+        input = graph.input.index
+        targets = lowering.targets
+        output = graph.output.index
+        var seen: Set<Int> = []
+        transpositions = sharing.instructions.compactMap { scheduled in
+            guard let instruction = scheduled.instruction as? ConvolutionInputGradient,
+                seen.insert(instruction.weight).inserted
+            else { return nil }
+            return WeightTransposition(
+                offset: layout.weightOffsets[instruction.weight],
+                transposedOffset: layout.transposedOffsets[instruction.weight],
+                geometry: instruction.geometry
+            )
+        }
+    }
+
+    /// Floating-point operations of one run: those of the convolutions.
+    package var flops: Int { instructions.reduce(0) { $0 + $1.flops } }
+}
+
+extension Graph {
+    /// The graph without what `tensor` does not depend on.
+    func keeping(upTo tensor: Tensor) -> Graph {
+        var needed: Set<Tensor> = [tensor]
+        var kept: [Node] = []
+        for node in nodes.reversed() where needed.contains(node.output) {
+            needed.formUnion(node.inputs)
+            kept.append(node)
+        }
+        var copy = self
+        copy.nodes = kept.reversed()
+        return copy
+    }
+
+    /// The graph with the sigmoid of its output as output.
+    func appendingSigmoid() -> Graph {
+        var copy = self
+        let probabilities = Tensor(index: shapes.count)
+        copy.shapes.append(shape(of: output))
+        copy.nodes.append(
+            Node(name: "probabilities", inputs: [output], output: probabilities, operation: Sigmoid())
+        )
+        copy.output = probabilities
+        return copy
+    }
+
+    /// Batch normalisation over one value has variance 0 and no gradient: refused, as PyTorch does.
+    func checkBatchStatistics(images: Int) throws(GraphError) {
+        for node in nodes {
+            guard let normalization = node.operation as? BatchNormalization, normalization.statistics == .batch else {
+                continue
+            }
+            let shape = shape(of: node.output)
+            if images * shape.pixels < 2 {
+                throw GraphError(
+                    layer: node.name,
+                    problem: "batch statistics need more than one value for each channel, found \(images) image of "
+                        + "\(shape); use larger images, more images in a microbatch, or frozen normalisation."
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+package import Graph
+
+/// A plain U-Net for demonstrations and tests: `depth` halvings, two convolutions at each scale, no encoder to borrow.
+package struct SmallUNet: Hashable, Sendable, Codable {
+    /// How the decoder doubles the size.
+    package enum Upsampling: String, Hashable, Sendable, Codable, CaseIterable {
+        case nearest
+        case bilinear
+        case transposed
+    }
+
+    /// Channels at full size; they double with each halving.
+    package var baseWidth: Int
+    package var depth: Int
+    package var upsampling: Upsampling
+    package var statistics: NormalizationStatistics
+    /// Probability of dropout at the coarsest scale.
+    package var dropout: Double
+
+    package init(
+        baseWidth: Int = 16,
+        depth: Int = 4,
+        upsampling: Upsampling = .nearest,
+        statistics: NormalizationStatistics = .batch,
+        dropout: Double = 0
+    ) {
+        self.baseWidth = baseWidth
+        self.depth = depth
+        self.upsampling = upsampling
+        self.statistics = statistics
+        self.dropout = dropout
+    }
+
+    /// Appends the network; returns the logits, one channel of the input's size.
+    func logits(_ images: Tensor, in builder: inout GraphBuilder) throws(GraphError) -> Tensor {
+        if !(1...7).contains(depth) || !(1...512).contains(baseWidth) {
+            throw GraphError(
+                layer: "input",
+                problem: "unet-small takes a depth of 1 to 7 and a base width of 1 to 512, found \(depth) and "
+                    + "\(baseWidth)."
+            )
+        }
+        let shape = builder.shape(of: images)
+        if shape.height % (1 << depth) != 0 || shape.width % (1 << depth) != 0 {
+            throw GraphError(
+                layer: "input",
+                problem: "unet-small of depth \(depth) needs height and width in multiples of \(1 << depth), found "
+                    + "\(shape)."
+            )
+        }
+        var skips: [Tensor] = []
+        var x = images
+        for level in 0...depth {
+            x = try pair(x, name: "encoder.\(level)", channels: baseWidth << level, in: &builder)
+            if level < depth {
+                skips.append(x)
+                x = try builder.maxPool(x, name: "encoder.\(level).pool", size: 2)
+            }
+        }
+        x = try builder.dropout(x, name: "encoder.\(depth).dropout", probability: dropout)
+        for level in (0..<depth).reversed() {
+            let name = "decoder.\(level)"
+            let skip = skips[level]
+            let size = builder.shape(of: skip)
+            switch upsampling {
+            case .nearest:
+                x = try builder.upsampleNearest(x, name: "\(name).upsample")
+            case .bilinear:
+                x = try builder.upsampleBilinear(
+                    x,
+                    name: "\(name).upsample",
+                    height: size.height,
+                    width: size.width
+                )
+            case .transposed:
+                x = try builder.transposedConvolution(
+                    x,
+                    name: "\(name).upsample",
+                    outputChannels: baseWidth << level
+                )
+            }
+            x = try builder.concatenate([x, skip], name: "\(name).concatenate")
+            x = try pair(x, name: name, channels: baseWidth << level, in: &builder)
+        }
+        return try builder.convolution(
+            x,
+            name: "head",
+            outputChannels: 1,
+            kernel: 1,
+            bias: true,
+            gain: UNet.headGain
+        )
+    }
+
+    private func pair(
+        _ x: Tensor,
+        name: String,
+        channels: Int,
+        in builder: inout GraphBuilder
+    ) throws(GraphError) -> Tensor {
+        var x = x
+        for half in 1...2 {
+            x = try builder.convolutionBlock(
+                x,
+                convolution: "\(name).conv\(half)",
+                normalization: "\(name).bn\(half)",
+                activation: "\(name).relu\(half)",
+                channels: channels,
+                statistics: statistics
+            )
+        }
+        return x
+    }
+}

@@ -1,0 +1,83 @@
+package import Graph
+
+/// The U-Net of segmentation_models_pytorch with a ResNet encoder: the same layers, names and order of channels.
+package struct UNet: Hashable, Sendable, Codable {
+    package var encoder: ResNetEncoder
+    /// Channels of the decoder's blocks, coarse to fine.
+    package var decoderChannels: [Int]
+    package var statistics: NormalizationStatistics
+
+    package init(
+        encoder: ResNetEncoder = .resnet34,
+        decoderChannels: [Int] = [256, 128, 64, 32, 16],
+        statistics: NormalizationStatistics = .batch
+    ) {
+        self.encoder = encoder
+        self.decoderChannels = decoderChannels
+        self.statistics = statistics
+    }
+
+    /// Appends the network; returns the logits, one channel of the input's size.
+    func logits(_ images: Tensor, in builder: inout GraphBuilder) throws(GraphError) -> Tensor {
+        let shape = builder.shape(of: images)
+        if shape.height % 32 != 0 || shape.width % 32 != 0 {
+            throw GraphError(
+                layer: "input",
+                problem: "a U-Net with a \(encoder.rawValue) encoder needs height and width in multiples of 32, "
+                    + "found \(shape)."
+            )
+        }
+        if decoderChannels.count != 5 || decoderChannels.contains(where: { $0 < 1 }) {
+            throw GraphError(
+                layer: "decoder",
+                problem: "the decoder has 5 blocks, found channels \(decoderChannels)."
+            )
+        }
+        let features = try encoder.features(images, name: "encoder", statistics: statistics, in: &builder)
+        var x = features[4]
+        for (block, channels) in decoderChannels.enumerated() {
+            let name = "decoder.blocks.\(block)"
+            x = try builder.upsampleNearest(x, name: "\(name).upsample")
+            if block < 4 { x = try builder.concatenate([x, features[3 - block]], name: "\(name).concatenate") }
+            for half in ["conv1", "conv2"] {
+                x = try builder.convolutionBlock(
+                    x,
+                    convolution: "\(name).\(half).0",
+                    normalization: "\(name).\(half).1",
+                    activation: "\(name).\(half).2",
+                    channels: channels,
+                    statistics: statistics
+                )
+            }
+        }
+        return try builder.convolution(
+            x,
+            name: "segmentation_head.0",
+            outputChannels: 1,
+            kernel: 3,
+            bias: true,
+            gain: Self.headGain
+        )
+    }
+
+    /// The last layer starts small: logits near 0.
+    static let headGain: Float = 0.125
+}
+
+extension GraphBuilder {
+    /// 3×3 convolution without bias, batch normalisation, ReLU.
+    mutating func convolutionBlock(
+        _ x: Tensor,
+        convolution: String,
+        normalization: String,
+        activation: String,
+        channels: Int,
+        statistics: NormalizationStatistics
+    ) throws(GraphError) -> Tensor {
+        let y = try self.convolution(x, name: convolution, outputChannels: channels, kernel: 3)
+        return try relu(
+            try batchNormalization(y, name: normalization, statistics: statistics),
+            name: activation
+        )
+    }
+}

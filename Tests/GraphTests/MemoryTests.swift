@@ -1,0 +1,140 @@
+import Graph
+import Kernels
+import Testing
+
+/// A U-Net in miniature: skips, residuals, a transposed convolution, a tensor in two concatenations.
+private func miniature(dropout: Bool = true) throws -> Graph {
+    var b = try GraphBuilder(input: FeatureShape(height: 8, width: 12, channels: 1))
+    func block(_ x: Tensor, _ name: String, _ channels: Int) throws -> Tensor {
+        let y = try b.convolution(x, name: "\(name).conv", outputChannels: channels, kernel: 3)
+        return try b.relu(try b.batchNormalization(y, name: "\(name).bn"), name: "\(name).relu")
+    }
+    let top = try block(b.input, "a", 5)
+    var x = try b.maxPool(top, name: "pool", size: 2)
+    let middle = try block(x, "b", 7)
+    let inner = try b.convolution(middle, name: "c.conv", outputChannels: 7, kernel: 3)
+    let sum = try b.add(try b.batchNormalization(inner, name: "c.bn"), middle, name: "c.add")
+    x = try b.relu(sum, name: "c.relu")
+    if dropout { x = try b.dropout(x, name: "dropout", probability: 0.25) }
+    let up = try b.transposedConvolution(x, name: "up", outputChannels: 4)
+    let first = try b.concatenate([up, top], name: "join 1")
+    x = try block(first, "d", 6)
+    let wide = try b.upsampleBilinear(middle, name: "wide", height: 8, width: 12)
+    x = try b.concatenate([x, top, wide], name: "join 2")
+    x = try block(x, "e", 6)
+    let gate = try b.sigmoid(x, name: "gate")
+    let logits = try b.convolution(
+        try b.add(gate, x, name: "f"),
+        name: "head",
+        outputChannels: 1,
+        kernel: 1,
+        bias: true
+    )
+    try b.segmentationLoss(logits, SegmentationLoss())
+    return try b.finish()
+}
+
+@Suite struct MemoryTests {
+    private let input = randomValues(2 * 96, seed: 3)
+    private let targets = randomMask(2 * 96, seed: 4)
+
+    @Test(arguments: [ProgramMode.training, .inference(probabilities: true)])
+    func `blocks in use at once do not overlap`(_ mode: ProgramMode) throws {
+        let rig = try Rig(miniature(), images: 2, mode: mode)
+        let blocks = rig.program.blocks
+        for (index, a) in blocks.enumerated() {
+            #expect(a.offset % 16 == 0 && (a.offset + a.count) * 4 <= rig.program.arenaBytes)
+            for b in blocks[..<index] where a.firstUse <= b.lastUse && b.firstUse <= a.lastUse {
+                #expect(a.offset + a.count <= b.offset || b.offset + b.count <= a.offset)
+            }
+        }
+        #expect(rig.program.peakBytes <= rig.program.arenaBytes)
+        #expect(rig.program.arenaBytes < rig.program.peakBytes * 5 / 4, "the plan wastes memory")
+    }
+
+    @Test func `freed memory is never read`() throws {
+        for kernels in tables {
+            let plain = try Rig(miniature(), images: 2, kernels: kernels, options: .init(sharesMemory: false))
+            plain.train(input, targets)
+            let poisoned = try Rig(miniature(), images: 2, kernels: kernels)
+            poisoned.poisonFreedMemory()
+            poisoned.train(input, targets)
+            #expect(areFinite(poisoned.sums.values))
+            #expect(poisoned.sums.values == plain.sums.values)
+            // A second run in the poisoned arena gives the same.
+            poisoned.train(input, targets)
+            #expect(poisoned.sums.values == plain.sums.values)
+        }
+    }
+
+    @Test func `sharing memory moves less and needs less`() throws {
+        let plain = try Rig(miniature(), images: 2, options: .init(sharesMemory: false))
+        let shared = try Rig(miniature(), images: 2)
+        #expect(shared.program.arenaBytes < plain.program.arenaBytes)
+        let copies = shared.program.instructions.filter { $0.kind == "concatenation" && $0.phase == .forward }
+        // `top` stands in two concatenations: one of them is a copy.
+        #expect(copies.count == 1)
+    }
+
+    @Test func `fusion does not change a bit`() throws {
+        for kernels in tables {
+            let fused = try Rig(miniature(), images: 2, kernels: kernels)
+            let separate = try Rig(
+                miniature(),
+                images: 2,
+                kernels: kernels,
+                layout: fused.layout,
+                options: .init(fuses: false)
+            )
+            #expect(fused.program.instructions.count < separate.program.instructions.count)
+            fused.train(input, targets)
+            separate.train(input, targets)
+            #expect(fused.sums.values == separate.sums.values, "\(kernels.name)")
+        }
+    }
+
+    @Test func `kernel tables give the same bits`() throws {
+        let runs = try tables.map { kernels in
+            let rig = try Rig(miniature(), images: 2, kernels: kernels)
+            rig.train(input, targets)
+            return rig.sums.values
+        }
+        #expect(runs.allSatisfy { $0 == runs[0] })
+    }
+
+    @Test func `inference shares its memory safely`() throws {
+        for kernels in tables {
+            let mode = ProgramMode.inference(probabilities: true)
+            let plain = try Rig(
+                miniature(),
+                images: 2,
+                mode: mode,
+                kernels: kernels,
+                options: .init(sharesMemory: false)
+            )
+            let shared = try Rig(miniature(), images: 2, mode: mode, kernels: kernels)
+            shared.poisonFreedMemory()
+            let output = shared.infer(input)
+            let expected = plain.infer(input)
+            #expect(output == expected)
+            #expect(output.allSatisfy { $0 > 0 && $0 < 1 })
+            #expect(shared.program.arenaBytes < plain.program.arenaBytes)
+        }
+    }
+
+    @Test func `inference needs less memory than training`() throws {
+        let training = try Rig(miniature(), images: 2)
+        let inference = try Rig(miniature(), images: 2, mode: .inference(probabilities: false))
+        #expect(inference.program.arenaBytes * 2 < training.program.arenaBytes)
+    }
+
+    @Test func `a short microbatch uses the same layout`() throws {
+        let graph = try miniature()
+        let layout = ParameterLayout(graph)
+        let whole = try Rig(graph, images: 2, layout: layout)
+        let short = try Rig(graph, images: 1, layout: layout)
+        #expect(whole.program.transpositions == short.program.transpositions)
+        short.train(Array(input[..<96]), Array(targets[..<96]))
+        #expect(areFinite(short.sums.values))
+    }
+}
