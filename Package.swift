@@ -76,8 +76,8 @@ let pure: [Target] = [
     .target(name: "Graph", dependencies: ["Diagnostics", "Numerics", "Kernels", "Reduction"], swiftSettings: strict),
     .target(name: "Networks", dependencies: ["Diagnostics", "Numerics", "Graph"], swiftSettings: strict),
     .target(name: "Optimization", dependencies: ["Diagnostics", "Numerics", "Kernels"], swiftSettings: strict),
-    .target(name: "Sampling", dependencies: ["Numerics"], swiftSettings: strict),
-    .target(name: "Coordination", dependencies: ["Reduction", "Numerics"], swiftSettings: strict),
+    .target(name: "Sampling", dependencies: ["Diagnostics", "Numerics"], swiftSettings: strict),
+    .target(name: "Coordination", dependencies: ["Reduction", "Numerics", "Sampling"], swiftSettings: strict),
 ]
 
 let libraries: [Target] = [
@@ -90,7 +90,12 @@ let libraries: [Target] = [
     .target(
         name: "Storage", dependencies: ["Diagnostics", "HDF5IO", "CCrypto", "CSystem", "CXXHash", "CZlib"],
         swiftSettings: strict),
-    .target(name: "Wire", dependencies: ["Coordination", "Reduction", protobuf], swiftSettings: strict),
+    .target(
+        name: "Wire",
+        dependencies: ["Diagnostics", "Coordination", "Reduction", protobuf],
+        exclude: ["Protos"],
+        swiftSettings: strict
+    ),
     .target(name: "Messaging", dependencies: ["Diagnostics", "CZeroMQ"], swiftSettings: strict),
     .target(
         name: "Collectives",
@@ -129,10 +134,10 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     ("Kernels", ["Numerics", "KernelSelection", "HDF5IO", "Diagnostics"]),
     ("Graph", ["Reduction", "Kernels", "KernelSelection", "Numerics", "HDF5IO"]),
     ("Networks", ["Graph", "Kernels", "KernelSelection", "Numerics", "Optimization", "HDF5IO"]),
-    ("Optimization", ["Kernels", "KernelSelection", "Numerics", "HDF5IO"]), ("Sampling", ["Numerics"]),
-    ("Coordination", ["Reduction", "Numerics"]), ("Radiography", ["Diagnostics", "Numerics"]),
+    ("Optimization", ["Kernels", "KernelSelection", "Numerics", "HDF5IO"]), ("Sampling", ["Diagnostics", "Numerics"]),
+    ("Coordination", ["Reduction", "Numerics", "Sampling"]), ("Radiography", ["Diagnostics", "Numerics"]),
     ("HDF5IO", ["Diagnostics"]), ("Storage", ["Diagnostics", "HDF5IO"]),
-    ("Wire", ["Coordination", "Reduction"]), ("Messaging", ["Diagnostics"]),
+    ("Wire", ["Diagnostics", "Coordination", "Numerics", "Reduction"]), ("Messaging", ["Diagnostics"]),
     ("Collectives", ["Diagnostics", "Reduction", "Messaging", "Kernels", "KernelSelection"]),
     ("Configuration", ["Diagnostics"]), ("Reporting", ["Diagnostics", "Radiography"]),
     ("Integration", ["Diagnostics", "Storage", "HDF5IO"]),

@@ -1,0 +1,197 @@
+import Reduction
+import Sampling
+
+extension CoordinatorMachine {
+    // MARK: Steps
+
+    /// The first attempt at `step` by all members.
+    func assignment(ofStep step: UInt64) -> Assignment {
+        let leafCount = configuration.schedule.location(of: step).batch.microbatchCount
+        let interval = configuration.stateDigestInterval
+        return Assignment(
+            plan: WorkSplit.plan(step: step, generation: 0, leafCount: leafCount, members: membership.members),
+            membership: membership.version, wantsStateDigest: interval > 0 && step % interval == 0)
+    }
+
+    mutating func begin(_ assignment: Assignment) {
+        for position in members.indices { members[position].report = nil }
+        stage = .stepping(StepInFlight(assignment: assignment, missing: members.count, since: now))
+    }
+
+    mutating func receive(_ report: ReducedReport, from position: Int) {
+        guard case .stepping(var step) = stage, report.step >= step.assignment.step,
+            report.step > step.assignment.step || report.generation >= step.assignment.generation,
+            members[position].report == nil
+        else {
+            ignoredMessages += 1
+            return
+        }
+        guard report.step == step.assignment.step, report.generation == step.assignment.generation else {
+            suspect(
+                position,
+                .violation(
+                    "it reported step \(report.step), generation \(report.generation), during step "
+                        + "\(step.assignment.step), generation \(step.assignment.generation)."))
+            return
+        }
+        members[position].enter(.reduced, step: report.step, at: now)
+        // Sums can only stand on the state before the step, so the last commit has been applied.
+        members[position].completedSteps = report.step
+        members[position].report = report
+        step.missing -= 1
+        stage = .stepping(step)
+        if step.missing == 0 { conclude(step) }
+    }
+
+    mutating func applied(_ steps: UInt64, by position: Int) {
+        guard steps <= progress.completedSteps else {
+            suspect(
+                position,
+                .violation("it applied step \(steps), but \(progress.completedSteps) steps are committed."))
+            return
+        }
+        members[position].completedSteps = max(members[position].completedSteps, steps)
+        if case .stepping(let step) = stage, step.assignment.step == steps {
+            if members[position].report == nil { members[position].enter(.computing, step: steps, at: now) }
+        } else {
+            members[position].enter(.waiting, step: steps, at: now)
+        }
+    }
+
+    /// Commits the step, all members having reported, or ends the run.
+    private mutating func conclude(_ step: StepInFlight) {
+        let number = step.assignment.step
+        let reports = members.compactMap { member in member.report.map { (member.number, $0) } }
+        if step.assignment.wantsStateDigest {
+            let digests = reports.compactMap { worker, report in report.stateDigest.map { (worker, $0) } }
+            if digests.count < reports.count,
+                let position = members.firstIndex(where: { $0.report?.stateDigest == nil })
+            {
+                suspect(position, .violation("it reported step \(number) without the digest of its state."))
+                return
+            }
+            if let sentence = disagreement(digests, about: "the state before step \(number)") {
+                end(.diverged, sentence)
+                return
+            }
+        }
+        if let sentence = disagreement(
+            reports.map { ($0.0, $0.1.sumsDigest) }, about: "the sums of step \(number)")
+        {
+            end(.diverged, sentence)
+            return
+        }
+        let location = configuration.schedule.location(of: number)
+        var hyperparameters = policy.hyperparameters(
+            of: number, at: location, schedule: progress.scheduleState)
+        if let (worker, report) = reports.first(where: { $0.1.nonFinite != nil }), let what = report.nonFinite {
+            let sentence = "A sum of step \(number) is not finite (\(names(of: [worker])) reports: \(what))."
+            if configuration.onNonFinite == .stop {
+                end(.diverged, sentence + " Lower the learning rate, or set the run to skip such steps.")
+                return
+            }
+            log(.warning, sentence + " The step leaves the weights alone.")
+            hyperparameters.skipsUpdate = true
+        }
+        commit(step, location: location, hyperparameters: hyperparameters, reports: reports)
+    }
+
+    private mutating func commit(
+        _ step: StepInFlight, location: StepLocation, hyperparameters: StepHyperparameters,
+        reports: [(WorkerNumber, ReducedReport)]
+    ) {
+        progress.completedSteps += 1
+        let isInterrupted = ending != nil || isComplete || isValidationPending
+        let next = isInterrupted ? nil : assignment(ofStep: progress.completedSteps)
+        broadcast(.commit(Commit(step: step.assignment.step, hyperparameters: hyperparameters, next: next)))
+        actions.append(
+            .record(
+                StepRecord(
+                    step: step.assignment.step, location: location, generation: step.assignment.generation,
+                    losses: reports.first?.1.losses ?? [], gradientNorm: reports.first?.1.gradientNorm ?? 0,
+                    hyperparameters: hyperparameters, duration: now - step.since,
+                    workers: reports.map { StepRecord.WorkerTimings(worker: $0.0, timings: $0.1.timings) })))
+        if let next {
+            begin(next)
+            takeCheckpointIfDue(isBest: false)
+        } else {
+            // Checkpoints at this state come after validation, so that they hold what it moves.
+            stage = .settling
+        }
+    }
+
+    // MARK: Validation
+
+    mutating func beginValidation() {
+        let validation = configuration.validation
+        stage = .validating(
+            ValidationInFlight(
+                round: UInt32(truncatingIfNeeded: progress.transition + 1), next: 0, received: 0,
+                counts: [UInt32](
+                    repeating: 0, count: Int(validation.sampleCount) * validation.countsPerSample),
+                since: now))
+        for position in members.indices { members[position].requests = [] }
+        // Two requests each: the second is there when the first is done.
+        for _ in 0..<2 {
+            for position in members.indices { requestValidation(from: position) }
+        }
+    }
+
+    private mutating func requestValidation(from position: Int) {
+        guard case .validating(var validation) = stage,
+            validation.next < configuration.validation.sampleCount
+        else { return }
+        stage = .idle  // The counts must have one owner while they change.
+        let end = min(
+            configuration.validation.sampleCount, validation.next + configuration.validation.samplesPerRequest)
+        let request = ValidationRequest(
+            round: validation.round, completedSteps: progress.completedSteps, samples: validation.next..<end)
+        validation.next = end
+        stage = .validating(validation)
+        members[position].requests.append(request)
+        send(.validate(request), to: members[position].peer)
+    }
+
+    mutating func receive(_ result: ValidationResult, from position: Int) {
+        guard case .validating(var validation) = stage, result.round == validation.round else {
+            ignoredMessages += 1
+            return
+        }
+        let width = configuration.validation.countsPerSample
+        guard let request = members[position].requests.firstIndex(where: { $0.samples == result.samples }),
+            result.counts.count == result.samples.count * width
+        else {
+            suspect(
+                position,
+                .violation("it returned counts for the samples \(result.samples), which it was not asked for."))
+            return
+        }
+        members[position].requests.remove(at: request)
+        members[position].enter(.validating, step: progress.completedSteps, at: now)
+        stage = .idle  // The counts must have one owner while they change.
+        let first = Int(result.samples.lowerBound) * width
+        for (offset, count) in result.counts.enumerated() { validation.counts[first + offset] = count }
+        validation.received += UInt32(result.samples.count)
+        stage = .validating(validation)
+        if validation.received == configuration.validation.sampleCount {
+            conclude(validation)
+        } else {
+            requestValidation(from: position)
+        }
+    }
+
+    private mutating func conclude(_ validation: ValidationInFlight) {
+        let score = policy.score(
+            validation.counts, countsPerSample: configuration.validation.countsPerSample)
+        let isBest = progress.conclude(score, policy: policy, patience: configuration.earlyStopPatience)
+        actions.append(.journal(.transition(progress)))
+        actions.append(
+            .recordValidation(
+                ValidationRecord(
+                    progress: progress, score: score, isBest: isBest, duration: now - validation.since,
+                    counts: validation.counts)))
+        stage = .settling
+        if !isComplete && ending == nil { takeCheckpointIfDue(isBest: isBest) }
+        proceed()
+    }
+}

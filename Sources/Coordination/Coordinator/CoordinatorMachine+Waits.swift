@@ -1,0 +1,173 @@
+/// What the coordinator waits for.
+package struct Wait: Hashable, Sendable {
+    /// Who is waited for, where and in what, without times.
+    package var sentence: String
+    package var since: Instant
+    package var deadline: Instant
+}
+
+extension CoordinatorMachine {
+    /// What the coordinator waits for at present; nil before the start and after the end.
+    package var wait: Wait? {
+        switch stage {
+        case .idle, .ended: return nil
+        case .gathering:
+            let expected = configuration.expectedWorkers
+            if members.count < expected {
+                return Wait(
+                    sentence: "\(expected - members.count) of \(expected) workers to join", since: waitSince,
+                    deadline: waitSince + configuration.timing.joining)
+            }
+            let missing = members.filter { !$0.isReady }
+            return Wait(
+                sentence: "\(names(of: missing.map(\.number))) to load data and state "
+                    + "(\(expected - missing.count) of \(expected) are ready)", since: waitSince,
+                deadline: (missing.map { max(waitSince, $0.lastProgress) }.min() ?? waitSince)
+                    + configuration.timing.preparing)
+        case .stepping, .settling, .validating:
+            let missing = bottleneck
+            guard let first = missing.first else { return nil }
+            let of = "\(members.count - laggards.count) of \(members.count)"
+            return Wait(
+                sentence: "\(names(of: missing.map(\.number))), \(first.phase) at step \(first.phaseStep) "
+                    + "(\(of) are done)",
+                since: waitSince, deadline: missing.map(stallDeadline).min() ?? waitSince)
+        case .saving:
+            let steps = checkpoint?.completedSteps ?? progress.completedSteps
+            return Wait(
+                sentence: "the checkpoint of step \(steps)", since: waitSince,
+                deadline: (checkpoint?.lastProgress ?? waitSince)
+                    + (checkpoint?.isComplete == false ? configuration.timing.streaming : configuration.timing.saving))
+        case .blaming(let blame):
+            return Wait(sentence: "certain evidence of a fault", since: waitSince, deadline: blame.decideBy)
+        case .rescuing(let rescue):
+            return Wait(
+                sentence: "the survivors' state at step \(progress.completedSteps)", since: waitSince,
+                deadline: rescue.until)
+        }
+    }
+
+    /// Members that have not done what the stage waits for.
+    private var laggards: [MemberState] {
+        switch stage {
+        case .stepping: members.filter { $0.report == nil }
+        case .settling: members.filter { $0.completedSteps != progress.completedSteps }
+        case .validating: members.filter { !$0.requests.isEmpty }
+        default: []
+        }
+    }
+
+    /// The laggards that are furthest behind: the others stand still because of these, and are not to blame.
+    private var bottleneck: [MemberState] {
+        let laggards = laggards
+        guard let last = laggards.map({ ($0.phaseStep, $0.phase) }).min(by: <) else { return [] }
+        return laggards.filter { ($0.phaseStep, $0.phase) == last }
+    }
+
+    /// When a member that is waited for counts as standing still.
+    private func stallDeadline(of member: MemberState) -> Instant {
+        max(waitSince, member.lastProgress) + configuration.timing.limit(of: member.phase)
+    }
+
+    private var currentWaitKey: WaitKey? {
+        switch stage {
+        case .idle, .ended: nil
+        case .gathering: members.count < configuration.expectedWorkers ? .joining : .preparing
+        case .stepping(let step):
+            bottleneck.first.map {
+                .step(step.assignment.step, step.assignment.generation, behind: $0.phaseStep, $0.phase)
+            }
+        case .settling: .settling(progress.completedSteps)
+        case .validating(let validation): .validation(validation.round)
+        case .saving: .saving(progress.completedSteps)
+        case .blaming: .blaming
+        case .rescuing: .rescuing
+        }
+    }
+
+    // MARK: Ticks
+
+    /// Gives a sign of life and looks at every deadline. O(members).
+    mutating func tick() {
+        broadcast(.heartbeat)
+        if case .rescuing = stage {} else { checkSilence() }
+        // The stage may have changed with each of these, so each looks for itself.
+        if case .blaming(let blame) = stage, now >= blame.decideBy { decide(blame) }
+        checkCheckpointDeadline()
+        checkWait()
+    }
+
+    private mutating func checkSilence() {
+        let limit = configuration.timing.workerSilence
+        while let position = members.firstIndex(where: {
+            !$0.isLost && now > $0.lastHeard + limit && !isSuspected($0.number)
+        }) {
+            suspect(position, .silent(now - members[position].lastHeard))
+            if case .ended = stage { return }
+        }
+    }
+
+    private func isSuspected(_ worker: WorkerNumber) -> Bool {
+        guard case .blaming(let blame) = stage else { return false }
+        return blame.evidence.contains { fault in
+            guard case .silent = fault.cause else { return false }
+            return fault.worker == worker
+        }
+    }
+
+    private mutating func checkWait() {
+        let key = currentWaitKey
+        if key != waitKey {
+            waitKey = key
+            waitSince = now
+        }
+        guard let wait else { return }
+        if now > wait.deadline {
+            expire(wait)
+        } else if now - wait.since >= configuration.timing.notice && wait.sentence != noticed {
+            noticed = wait.sentence
+            log(
+                .notice,
+                "waiting for \(wait.sentence) for \((now - wait.since).inWords); gives up in "
+                    + (wait.deadline - now).inWords)
+        }
+    }
+
+    private mutating func expire(_ wait: Wait) {
+        let lasted = now - wait.since
+        switch stage {
+        case .gathering where members.count < configuration.expectedWorkers:
+            end(.notStarted, "Waited for \(wait.sentence) for \(lasted.inWords). Start the missing workers.")
+        case .gathering:
+            guard let position = members.firstIndex(where: { !$0.isReady }) else { return }
+            let fault = Fault(
+                worker: members[position].number, hostName: members[position].hello.hostName,
+                processID: members[position].hello.processID, phase: members[position].phase,
+                step: progress.completedSteps, inPhase: now - members[position].phaseSince,
+                cause: .stalled(now - members[position].lastProgress))
+            end(.notStarted, fault.sentence, fault: fault)
+        case .stepping, .settling, .validating:
+            let late = bottleneck.filter { now > stallDeadline(of: $0) }.map(\.number)
+            if let position = members.firstIndex(where: { late.contains($0.number) }) {
+                suspect(position, .stalled(now - max(waitSince, members[position].lastProgress)))
+            }
+        case .idle, .saving, .blaming, .rescuing, .ended:
+            break  // Their deadlines have been looked at before.
+        }
+    }
+
+    /// Sets the timer: a heartbeat interval ahead, or earlier where a deadline is near.
+    mutating func armTimer(renew: Bool) {
+        var next = renew ? nil : timer
+        if next == nil { next = now + configuration.timing.heartbeatInterval }
+        switch stage {
+        case .idle, .ended: return
+        case .blaming(let blame): next = next.map { min($0, blame.decideBy) }
+        case .rescuing(let rescue): next = next.map { min($0, rescue.until) }
+        default: break
+        }
+        guard let next, renew || next != timer else { return }
+        timer = next
+        actions.append(.startTimer(next))
+    }
+}

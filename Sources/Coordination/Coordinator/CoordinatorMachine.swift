@@ -1,0 +1,234 @@
+import Reduction
+import Sampling
+
+/// The coordinator as a pure state machine: events in, actions out; no socket, clock, task, file or log inside.
+///
+/// The shell owns the only copy, delivers one event at a time and runs the returned actions in order. Equal sequences
+/// of events give equal sequences of actions.
+///
+///     gathering ─all ready─► stepping ─commit─► stepping … ─► settling ─► validating ─► stepping …
+///                                │                                │
+///                                ▼ a worker is lost               ▼ all steps done, or drain
+///                            blaming ─► rescuing ─► ended ◄── saving
+///
+/// A step is committed when all members have reported equal digests of its sums; `commit(t)` carries `assign(t + 1)`
+/// unless validation, the end or a drain stands between. A lost worker ends the run: the survivors' state at the last
+/// commit is saved first (`rescuing`), so that the run resumes where it was lost. Every wait has a deadline; it is
+/// found at the ticks, which come at least every heartbeat interval.
+package struct CoordinatorMachine: Sendable {
+    package let configuration: CoordinatorConfiguration
+    let policy: any TrainingPolicy
+
+    /// What the run has reached.
+    package internal(set) var progress: RunProgress
+    /// Messages that were ignored because nobody of that name is part of the run, or because they came too late.
+    package internal(set) var ignoredMessages: UInt64 = 0
+
+    var stage = Stage.idle
+    /// The members in ascending order of their numbers.
+    var members: [MemberState] = []
+    /// Positions in `members`.
+    var positions: [PeerID: Int] = [:]
+    var nextNumber: WorkerNumber = 0
+    var membership = Membership(version: 0, members: [])
+    /// Why workers were turned away, by incarnation.
+    var refusals: [UInt64: Refusal] = [:]
+    var resumeSource: ResumeSource?
+
+    /// Why the run is to end in order, where it is.
+    var ending: Ending?
+    var checkpoint: CheckpointInFlight?
+    /// A checkpoint was due while another was in flight.
+    var owesCheckpoint = false
+    var lastCheckpointAt = Instant(nanoseconds: 0)
+    /// The newest durable state.
+    var saved: SavedState?
+
+    var now = Instant(nanoseconds: .min)
+    var timer: Instant?
+    var waitKey: WaitKey?
+    var waitSince = Instant(nanoseconds: 0)
+    var noticed = ""
+    var actions: [Action] = []
+
+    /// A coordinator that has seen no event; the first is `.start`.
+    package init(configuration: CoordinatorConfiguration, policy: any TrainingPolicy) {
+        self.configuration = configuration
+        self.policy = policy
+        self.progress = .fresh(scheduleState: policy.initialScheduleState)
+    }
+
+    /// Takes one event at moment `time` and returns what to do. After `.end` it returns nothing.
+    package mutating func handle(_ event: Event, at time: Instant) -> [Action] {
+        if case .ended = stage { return [] }
+        // A clock that steps back must not turn deadlines into the far future.
+        now = max(now, time)
+        switch event {
+        case .start(let resume): start(from: resume)
+        case .message(let peer, let message): receive(message, from: peer)
+        case .connectionLost(let peer):
+            if let position = positions[peer] { suspect(position, .connectionLost) }
+        case .processExited(let incarnation, let processID, let cause):
+            processExited(incarnation: incarnation, processID: processID, cause: cause)
+        case .checkpointDurable(let steps): checkpointDurable(steps)
+        case .checkpointFailed(let steps, let reason): checkpointFailed(steps, reason: reason)
+        case .drainRequested(let reason): drain(reason: reason, isRepeatable: true)
+        case .stopRequested(let reason): stop(reason: reason)
+        case .tick: tick()
+        }
+        advance()
+        armTimer(renew: event == .tick)
+        let result = actions
+        actions = []
+        return result
+    }
+
+    // MARK: Course of the run
+
+    private mutating func start(from resume: ResumePoint?) {
+        guard case .idle = stage else { return }
+        stage = .gathering
+        waitSince = now
+        lastCheckpointAt = now
+        if let resume {
+            progress = resume.progress
+            saved = SavedState(completedSteps: progress.completedSteps, transition: progress.transition)
+            resumeSource = ResumeSource(
+                completedSteps: progress.completedSteps, file: resume.file,
+                endpoint: configuration.checkpoints.endpoint)
+        }
+        if isComplete {
+            end(.completed, "The run is already complete: \(progress.completedSteps) steps are done and saved.")
+            return
+        }
+        log(.info, "waiting for \(configuration.expectedWorkers) workers")
+    }
+
+    /// Whether nothing is left to compute.
+    var isComplete: Bool {
+        progress.stoppedEarly
+            || (progress.completedSteps >= configuration.schedule.totalSteps && !isValidationPending)
+    }
+
+    /// Whether a round of validation is due at the present state and has not been run.
+    var isValidationPending: Bool {
+        progress.validatedAt != progress.completedSteps
+            && configuration.validation.isDue(after: progress.completedSteps, of: configuration.schedule)
+    }
+
+    /// Moves on as far as what is known allows.
+    private mutating func advance() {
+        switch stage {
+        case .gathering:
+            if members.count == configuration.expectedWorkers && members.allSatisfy(\.isReady) { begin() }
+        case .settling:
+            if members.allSatisfy({ $0.completedSteps == progress.completedSteps }) { proceed() }
+        case .saving: continueSaving()
+        case .rescuing(let rescue): continueRescue(rescue)
+        case .idle, .stepping, .validating, .blaming, .ended: break
+        }
+    }
+
+    /// Chooses what comes next, all members being at the committed state.
+    mutating func proceed() {
+        if ending != nil || isComplete {
+            stage = .saving
+            continueSaving()
+        } else if isValidationPending {
+            beginValidation()
+        } else {
+            let assignment = assignment(ofStep: progress.completedSteps)
+            broadcast(.assign(assignment))
+            begin(assignment)
+        }
+    }
+
+    private mutating func drain(reason: String, isRepeatable: Bool) {
+        if ending?.isRequested == true {
+            if isRepeatable { stop(reason: "It was asked to stop for the second time: \(reason).") }
+            return
+        }
+        ending = Ending(kind: .drained, reason: reason, isRequested: true)
+        log(.notice, "draining: \(reason)")
+        switch stage {
+        case .idle, .gathering:
+            end(.drained, "The run was asked to end before it began: \(reason).")
+        case .validating:
+            // The round is run again when the run is resumed: nothing of it has counted.
+            broadcast(.drain(reason: reason))
+            stage = .saving
+        case .stepping, .settling, .saving:
+            broadcast(.drain(reason: reason))
+        case .blaming, .rescuing, .ended: break
+        }
+    }
+
+    /// A worker that asks to leave drains the run, which cannot go on without it yet.
+    mutating func leave(_ position: Int, reason: String) {
+        let member = members[position]
+        drain(
+            reason: "worker \(member.number) on host \(member.hello.hostName) asked to leave: \(reason)",
+            isRepeatable: false)
+    }
+
+    private mutating func stop(reason: String) {
+        end(.stopped, "The run was stopped at once: \(reason)")
+    }
+
+    /// Ends the run in order, everything being saved.
+    mutating func endInOrder() {
+        let steps = progress.completedSteps
+        if isComplete {
+            let early = progress.stoppedEarly ? " (validation got no better)" : ""
+            end(.completed, "The run is complete: \(steps) steps are done and saved\(early).")
+        } else {
+            end(.drained, "The run was drained after \(steps) steps: \(ending?.reason ?? "asked to").")
+        }
+    }
+
+    /// Ends the run: tells the workers, then the shell.
+    mutating func end(_ kind: RunOutcome.Kind, _ message: String, fault: Fault? = nil) {
+        if let checkpoint {
+            actions.append(.abandonCheckpoint(completedSteps: checkpoint.completedSteps, reason: message))
+            self.checkpoint = nil
+        }
+        var sentences = message
+        if kind != .completed { sentences += " " + resumeSentence }
+        let outcome = RunOutcome(
+            kind: kind, message: sentences, completedSteps: progress.completedSteps,
+            savedSteps: saved?.completedSteps, fault: fault)
+        actions.append(.journal(.ended(outcome)))
+        broadcast(.finish(Finish(kind: kind, message: sentences)))
+        actions.append(.end(outcome))
+        stage = .ended(outcome)
+    }
+
+    private var resumeSentence: String {
+        let committed = "\(progress.completedSteps) steps are committed"
+        guard let saved else { return "\(committed), none is saved: a new run starts from the beginning." }
+        if saved.completedSteps == progress.completedSteps {
+            return "\(committed) and saved: resume the run to go on from there."
+        }
+        return "\(committed), \(saved.completedSteps) are saved: resume the run to go on from step "
+            + "\(saved.completedSteps), with the same results."
+    }
+
+    // MARK: Small helpers
+
+    func message(_ body: CoordinatorMessage.Body) -> CoordinatorMessage {
+        CoordinatorMessage(fencing: configuration.fencing, body: body)
+    }
+
+    mutating func send(_ body: CoordinatorMessage.Body, to peer: PeerID) {
+        actions.append(.send(peer, message(body)))
+    }
+
+    mutating func broadcast(_ body: CoordinatorMessage.Body) {
+        let peers = members.lazy.filter { !$0.isLost }.map(\.peer)
+        if !peers.isEmpty { actions.append(.broadcast(Array(peers), message(body))) }
+    }
+
+    mutating func log(_ level: LogLevel, _ sentence: String) {
+        actions.append(.log(level, sentence))
+    }
+}

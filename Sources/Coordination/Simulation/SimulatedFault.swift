@@ -1,0 +1,57 @@
+/// Something that goes wrong, or that somebody asks for, in a simulated session.
+package enum SimulatedFault: Hashable, Sendable {
+    /// How the coordinator comes to know that a worker is gone.
+    package enum Notice: Hashable, Sendable, CaseIterable {
+        /// The launcher sees the process end.
+        case processExit
+        /// The connection breaks.
+        case connection
+        /// The connection breaks, and the launcher sees the process end a moment later.
+        case connectionThenExit
+        /// Nothing tells: only its heartbeats stop.
+        case silence
+    }
+
+    /// kill -9 of a worker; peers notice, or not.
+    case crash(worker: Int, Notice, peersNotice: Bool)
+    /// SIGSTOP of a worker, and SIGCONT after the duration.
+    case freeze(worker: Int, Duration)
+    /// A worker finds an error of its own.
+    case failure(worker: Int)
+    /// A worker's state changes under it.
+    case corruptState(worker: Int)
+    /// A worker's sums change under it, in the next step that it reduces.
+    case corruptSums(worker: Int)
+    /// A worker is asked to end by SIGTERM.
+    case leave(worker: Int)
+    /// kill -9 of the coordinator.
+    case coordinatorCrash
+    case drain
+    case stop
+    /// Every checkpoint that is written within the duration fails.
+    case fullDisk(Duration)
+}
+
+/// A fault and its moment, counted from the start of the session.
+package struct TimedFault: Hashable, Sendable {
+    package var at: Duration
+    package var fault: SimulatedFault
+
+    package init(_ fault: SimulatedFault, at: Duration) {
+        self.at = at
+        self.fault = fault
+    }
+}
+
+/// An invariant that did not hold.
+package struct SimulationFailure: Error, CustomStringConvertible {
+    package var seed: UInt64
+    package var invariant: String
+    package var at: Instant
+    /// What happened last, oldest first; only where the session was traced.
+    package var trace: [String]
+
+    package var description: String {
+        (["seed \(seed), at \(at.nanoseconds / 1000) µs: \(invariant)"] + trace).joined(separator: "\n")
+    }
+}

@@ -1,0 +1,156 @@
+import Sampling
+
+extension SimulatedWorld {
+    mutating func handle(_ happening: Happening) throws(SimulationFailure) {
+        switch happening {
+        case .coordinator(let event):
+            try deliver(event)
+        case .coordinatorTimer:
+            if coordinatorTimer == now { try deliver(.tick) }
+        case .worker(let index, let event):
+            try deliver(event, to: index)
+        case .workerTimer(let index):
+            if workers[index].timer == now { try deliver(.tick(progress: 0), to: index) }
+        case .fault(let fault): try inject(fault)
+        case .piece(let number, let index, let weights): try pieceArrived(number: number, index: index, weights)
+        case .diskDone(let number, let fails): try diskDone(number: number, fails: fails)
+        }
+    }
+
+    /// The moment at which a message sent now arrives: links delay at random, but keep their order.
+    mutating func arrival(on link: Int) -> Instant {
+        // Mostly fast, now and then slow: that is what reorders messages of different peers.
+        let delay =
+            random.oneIn(8)
+            ? random.duration(.milliseconds(1) ... .milliseconds(12))
+            : random.duration(.microseconds(30) ... .milliseconds(1))
+        let at = max(now + delay, arrivals[link] ?? now)
+        arrivals[link] = at
+        return at
+    }
+
+    mutating func deliver(_ event: CoordinatorMachine.Event) throws(SimulationFailure) {
+        guard isCoordinatorAlive else { return }
+        for action in coordinator.handle(event, at: now) { try perform(action) }
+    }
+
+    private mutating func perform(_ action: CoordinatorMachine.Action) throws(SimulationFailure) {
+        try require(outcome == nil, "the coordinator acts after the end: \(action)")
+        if session.tracing { note("  coordinator: \(action)") }
+        switch action {
+        case .send(let peer, let message): try send(message, to: peer)
+        case .broadcast(let peers, let message):
+            for peer in peers { try send(message, to: peer) }
+        case .startTimer(let instant):
+            coordinatorTimer = max(now, instant)
+            queue.add(.coordinatorTimer, at: max(now, instant))
+        case .beginCheckpoint(let order):
+            try require(open == nil, "a checkpoint was begun while another was open")
+            try require(
+                order.completedSteps == UInt64(committed.count) || order.completedSteps + 1 == UInt64(committed.count),
+                "a checkpoint of step \(order.completedSteps) after \(committed.count) steps")
+            let reference = run.reference[Int(order.completedSteps)]
+            try require(
+                order.progress == reference.before || order.progress == reference.after,
+                "the progress to be saved is not that of the undisturbed run")
+            openedCheckpoints += 1
+            open = OpenCheckpoint(
+                order: order, number: openedCheckpoints, pieces: order.pieces.map { _ in nil })
+        case .abandonCheckpoint(let steps, _):
+            try require(
+                open == nil || open?.order.completedSteps == steps, "another checkpoint was abandoned than is open")
+            open = nil
+        case .record(let record):
+            try require(
+                record.step == UInt64(committed.count), "step \(record.step) was committed after \(committed.count)")
+            try require(
+                record.location == run.schedule.location(of: record.step), "step \(record.step) has other samples")
+            committed.append(record.step)
+        case .recordValidation(let record):
+            try require(
+                record.progress == run.reference[Int(record.progress.completedSteps)].after,
+                "validation after \(record.progress.completedSteps) steps moved otherwise than in the undisturbed run")
+        case .journal: break
+        case .evict(_, let peer, _):
+            // The shell ends a child's process.
+            kill(Int(peer.rawValue))
+        case .log(let level, let sentence): log.append("\(level): \(sentence)")
+        case .end(let outcome):
+            self.outcome = outcome
+            endedAt = now
+            isCoordinatorAlive = false
+            try checkOutcome(outcome)
+        }
+    }
+
+    private mutating func send(_ message: CoordinatorMessage, to peer: PeerID) throws(SimulationFailure) {
+        let index = Int(peer.rawValue)
+        try require(workers.indices.contains(index), "a message to \(peer), which does not exist")
+        guard workers[index].isAlive else { return }
+        queue.add(.worker(index, .message(message)), at: arrival(on: index))
+    }
+
+    private func checkOutcome(_ outcome: RunOutcome) throws(SimulationFailure) {
+        try require(outcome.completedSteps == UInt64(committed.count), "the outcome counts other steps than committed")
+        switch outcome.kind {
+        case .completed, .drained:
+            if outcome.completedSteps > 0 {
+                try require(
+                    disk.saved[outcome.completedSteps] != nil, "the run ended in order without saving its last step")
+            }
+            if outcome.kind == .completed {
+                try require(outcome.completedSteps == run.lastStep, "the run completed before its last step")
+            }
+        case .workerLost:
+            try require(
+                !culprits.isEmpty, "a worker was lost and none had a fault: \(outcome.message)")
+            if let fault = outcome.fault {
+                try require(
+                    culprits.contains(Int(fault.processID) - 1000),
+                    "worker process \(fault.processID) was blamed: \(outcome.message)")
+                try require(
+                    outcome.message.contains("on host host\(fault.processID - 1000)"),
+                    "the message does not name the host: \(outcome.message)")
+            } else {
+                try require(false, "a lost worker without a fault: \(outcome.message)")
+            }
+        case .notStarted: try require(isDisturbed, "the run did not start: \(outcome.message)")
+        case .stopped: try require(isDisturbed, "the run stopped by itself: \(outcome.message)")
+        case .notSaved:
+            try require(isDisturbed, "the run could not be saved: \(outcome.message)")
+        case .diverged: try require(!culprits.isEmpty, "the run diverged by itself: \(outcome.message)")
+        }
+        if let steps = outcome.savedSteps {
+            try require(disk.saved[steps] != nil, "the outcome names a checkpoint that is not there")
+        }
+    }
+
+    // MARK: Disk
+
+    private mutating func pieceArrived(
+        number: Int, index: Int, _ weights: SymbolicValue
+    ) throws(SimulationFailure) {
+        guard isCoordinatorAlive, open?.number == number else { return }
+        open?.pieces[index] = weights
+        if open?.pieces.allSatisfy({ $0 != nil }) == true {
+            let latency = random.duration(.milliseconds(1) ... .milliseconds(random.oneIn(6) ? 400 : 40))
+            queue.add(
+                .diskDone(session: number, fails: now < fullDiskUntil), at: now + latency)
+        }
+    }
+
+    private mutating func diskDone(number: Int, fails: Bool) throws(SimulationFailure) {
+        guard isCoordinatorAlive, let done = open, done.number == number else { return }
+        open = nil
+        let steps = done.order.completedSteps
+        if fails {
+            try deliver(.checkpointFailed(completedSteps: steps, reason: "no space left on the disk."))
+            return
+        }
+        let weights = run.reference[Int(steps)].weights
+        try require(
+            done.pieces.allSatisfy { $0 == weights }, "the checkpoint of step \(steps) holds other weights")
+        disk.saved[steps] = SimulatedDisk.Saved(progress: done.order.progress, weights: weights)
+        try deliver(.checkpointDurable(completedSteps: steps))
+    }
+}

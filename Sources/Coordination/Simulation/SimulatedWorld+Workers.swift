@@ -1,0 +1,325 @@
+import Reduction
+import Sampling
+
+extension SimulatedWorld {
+    mutating func deliver(_ event: WorkerMachine.Event, to index: Int) throws(SimulationFailure) {
+        guard workers[index].isAlive else { return }
+        if let until = workers[index].frozenUntil {
+            if now < until {
+                queue.add(.worker(index, event), at: until)
+                return
+            }
+            workers[index].frozenUntil = nil
+        }
+        switch event {
+        case .started: workers[index].hasStarted = true
+        case .applied(let steps):
+            let weights = workers[index].weights
+            try require(
+                weights == run.reference[Int(steps)].weights || culprits.contains(index),
+                "worker \(index) has other weights than the undisturbed run after \(steps) steps")
+        case .microbatchComputed(let step, let generation, let leaf):
+            guard let work = workers[index].work, work.assignment.step == step,
+                work.assignment.generation == generation
+            else { return }
+            workers[index].leaves[leaf] = run.gradient(leaf, ofStep: step, weights: workers[index].weights)
+        case .reduced(let report):
+            guard let work = workers[index].work, work.assignment.step == report.step,
+                work.assignment.generation == report.generation
+            else { return }
+            workers[index].work = nil
+        default: break
+        }
+        for action in workers[index].machine.handle(event, at: now) { try perform(action, by: index) }
+        if case .microbatchComputed(let step, let generation, _) = event {
+            try publishIfComplete(step: step, generation: generation, by: index)
+        }
+    }
+
+    private mutating func perform(_ action: WorkerMachine.Action, by index: Int) throws(SimulationFailure) {
+        if session.tracing { note("  worker \(index): \(action)") }
+        switch action {
+        case .send(let message):
+            guard isCoordinatorAlive else { return }
+            queue.add(
+                .coordinator(.message(from: PeerID(UInt64(index)), message)), at: arrival(on: 1000 + index))
+        case .startTimer(let instant):
+            workers[index].timer = max(now, instant)
+            queue.add(.workerTimer(index), at: max(now, instant))
+        case .prepare(let welcome): try prepare(welcome, index)
+        case .beginStep(let work): try begin(work, index)
+        case .abandonStep(let step, let generation):
+            if let work = workers[index].work, work.assignment.step == step,
+                work.assignment.generation == generation
+            {
+                workers[index].work = nil
+            }
+        case .apply(let step, let hyperparameters): try apply(step, hyperparameters, index)
+        case .validate(let request): validate(request, index)
+        case .streamSnapshot(let request): try stream(request, index)
+        case .log: break
+        case .exit(let outcome):
+            workers[index].outcome = outcome
+            workers[index].isAlive = false
+            let status: Int32
+            if case .finished = outcome.kind { status = 0 } else { status = 75 }
+            queue.add(
+                .coordinator(
+                    .processExited(
+                        incarnation: workers[index].machine.configuration.incarnation,
+                        processID: Int32(1000 + index), .exited(status))),
+                at: now + random.duration(.zero ... .milliseconds(5)))
+        }
+    }
+
+    private mutating func prepare(_ welcome: Welcome, _ index: Int) throws(SimulationFailure) {
+        var steps: UInt64 = 0
+        if let resume = welcome.resume {
+            guard let saved = disk.saved[resume.completedSteps] else {
+                try require(false, "worker \(index) was sent to a checkpoint that does not exist")
+                return
+            }
+            steps = resume.completedSteps
+            workers[index].weights = saved.weights
+        } else {
+            workers[index].weights = .initial(seed: run.seed)
+        }
+        queue.add(
+            .worker(
+                index,
+                .prepared(
+                    Ready(
+                        completedSteps: steps, stateDigest: digest(index, steps), datasetDigest: "data",
+                        networkDigest: "network"))),
+            at: now + random.duration(.milliseconds(1) ... .milliseconds(60)))
+    }
+
+    private func digest(_ index: Int, _ steps: UInt64) -> Digest {
+        Digest(high: workers[index].weights.bits, low: steps)
+    }
+
+    private mutating func begin(_ work: StepWork, _ index: Int) throws(SimulationFailure) {
+        let assignment = work.assignment
+        try require(assignment.plan.defect == nil, "a plan is wrong: \(assignment.plan.defect ?? "")")
+        try require(
+            workers[index].machine.completedSteps == assignment.step,
+            "worker \(index) begins step \(assignment.step) at another state")
+        try require(
+            assignment.plan.tree.leafCount == run.schedule.location(of: assignment.step).batch.microbatchCount,
+            "step \(assignment.step) has another number of microbatches")
+        workers[index].work = work
+        workers[index].leaves = [:]
+        workers[index].sum = nil
+        // Each thread runs one microbatch after the other.
+        let threads = Int(session.threads[index])
+        var busy = [Instant](repeating: now, count: threads)
+        for (order, leaf) in work.microbatches.enumerated() {
+            busy[order % threads] = busy[order % threads] + random.duration(.milliseconds(1) ... .milliseconds(6))
+            queue.add(
+                .worker(
+                    index,
+                    .microbatchComputed(step: assignment.step, generation: assignment.generation, index: leaf)),
+                at: busy[order % threads])
+        }
+        if work.microbatches.isEmpty {
+            try publishIfComplete(step: assignment.step, generation: assignment.generation, by: index)
+        }
+    }
+
+    /// Hands the worker's nodes to its peers when its last microbatch is done; sums where they all have.
+    private mutating func publishIfComplete(
+        step: UInt64, generation: UInt32, by index: Int
+    ) throws(SimulationFailure) {
+        guard let work = workers[index].work, work.assignment.step == step,
+            work.assignment.generation == generation, workers[index].leaves.count == work.microbatches.count
+        else { return }
+        let plan = work.assignment.plan
+        let leaves = workers[index].leaves
+        var nodes: [TreeNode: SymbolicValue] = [:]
+        for contribution in plan.contributions where contribution.owner == work.worker {
+            nodes[contribution.node] = .fold(contribution.node, of: plan.tree) { leaves[$0] ?? SymbolicValue(0) }
+        }
+        published[Published(step: step, generation: generation, worker: work.worker)] = nodes
+        if step > 2 {
+            // Long over: keep the world small.
+            for member in plan.members {
+                published[Published(step: step - 3, generation: generation, worker: member)] = nil
+            }
+        }
+        var held: [SymbolicValue] = []
+        for member in plan.members
+        where published[Published(step: step, generation: generation, worker: member)] == nil {
+            return
+        }
+        for contribution in plan.contributions {
+            let key = Published(step: step, generation: generation, worker: contribution.owner)
+            guard let value = published[key]?[contribution.node] else {
+                try require(false, "a peer does not hold node \(contribution.node)")
+                return
+            }
+            held.append(value)
+        }
+        guard let sum = plan.tree.additions(over: plan.contributions.map(\.node), into: plan.tree.root) else {
+            try require(false, "the plan of step \(step) cannot be summed")
+            return
+        }
+        for addition in sum.steps { held[addition.destination] = held[addition.destination] + held[addition.source] }
+        try require(
+            held[sum.result] == run.reference[Int(step)].sum || !culprits.isEmpty,
+            "the sum of step \(step) is not that of the undisturbed run")
+        for other in workers.indices where workers[other].isAlive {
+            guard let attempt = workers[other].work?.assignment, attempt == work.assignment else { continue }
+            finishReduction(work.assignment, sum: held[sum.result], by: other)
+        }
+    }
+
+    private mutating func finishReduction(_ assignment: Assignment, sum: SymbolicValue, by index: Int) {
+        var sum = sum
+        if workers[index].isCorruptingSums {
+            workers[index].isCorruptingSums = false
+            sum.bits ^= 1
+        }
+        workers[index].sum = sum
+        let report = ReducedReport(
+            step: assignment.step, generation: assignment.generation, sumsDigest: Digest(high: sum.bits, low: 0),
+            stateDigest: assignment.wantsStateDigest ? digest(index, assignment.step) : nil, losses: [1],
+            gradientNorm: 1, nonFinite: nil, timings: StepTimings())
+        queue.add(
+            .worker(index, .reduced(report)), at: now + random.duration(.microseconds(100) ... .milliseconds(4)))
+    }
+
+    private mutating func apply(
+        _ step: UInt64, _ hyperparameters: StepHyperparameters, _ index: Int
+    ) throws(SimulationFailure) {
+        try require(
+            step < UInt64(committed.count) || !isCoordinatorAlive || step == UInt64(committed.count),
+            "worker \(index) applies step \(step) before its commit")
+        guard let sum = workers[index].sum else {
+            try require(false, "worker \(index) applies step \(step) without its sums")
+            return
+        }
+        workers[index].weights = workers[index].weights.applying(sum, hyperparameters)
+        queue.add(
+            .worker(index, .applied(completedSteps: step + 1)),
+            at: now + random.duration(.microseconds(200) ... .milliseconds(3)))
+    }
+
+    private mutating func validate(_ request: ValidationRequest, _ index: Int) {
+        let weights = workers[index].weights
+        let result = ValidationResult(
+            round: request.round, samples: request.samples,
+            counts: request.samples.flatMap { weights.counts(ofSample: $0) })
+        queue.add(
+            .worker(index, .validated(result)), at: now + random.duration(.milliseconds(1) ... .milliseconds(8)))
+    }
+
+    private mutating func stream(_ request: CheckpointRequest, _ index: Int) throws(SimulationFailure) {
+        try require(
+            workers[index].machine.completedSteps == request.completedSteps,
+            "worker \(index) streams the state of step \(request.completedSteps) while at another")
+        guard let open, open.order.completedSteps == request.completedSteps else { return }
+        let piece = Int(request.share.part)
+        let at = now + random.duration(.microseconds(500) ... .milliseconds(15))
+        queue.add(.piece(session: open.number, index: piece, workers[index].weights), at: at)
+        queue.add(
+            .worker(
+                index,
+                .snapshotStreamed(
+                    CheckpointPiece(
+                        completedSteps: request.completedSteps, share: request.share, byteCount: 1, failure: nil))),
+            at: at)
+    }
+
+    // MARK: Faults
+
+    /// Ends a process at once: what it has sent arrives, nothing else happens to it.
+    mutating func kill(_ index: Int) {
+        workers[index].isAlive = false
+    }
+
+    mutating func inject(_ fault: SimulatedFault) throws(SimulationFailure) {
+        guard isCoordinatorAlive else { return }
+        isDisturbed = true
+        let timing = session.timing
+        switch fault {
+        case .crash(let index, let notice, let peersNotice):
+            guard workers[index].isAlive else { return }
+            culprits.insert(index)
+            kill(index)
+            noticeCrash(of: index, notice)
+            if peersNotice {
+                for other in workers.indices where workers[other].isAlive {
+                    guard let number = workers[index].machine.number, workers[other].work != nil else { continue }
+                    queue.add(
+                        .worker(other, .failed(message: "the connection broke.", suspect: number)),
+                        at: now + random.duration(.microseconds(100) ... .milliseconds(200)))
+                }
+            }
+        case .freeze(let index, let duration):
+            guard workers[index].isAlive, duration > .zero else { return }
+            workers[index].frozenUntil = now + duration
+            if duration > timing.workerSilence {
+                culprits.insert(index)
+                if case .gathering = coordinator.stage {
+                } else {
+                    limit(timing.workerSilence + timing.blameWindow + timing.rescue)
+                }
+            }
+        case .failure(let index):
+            guard workers[index].isAlive, workers[index].machine.number != nil else { return }
+            culprits.insert(index)
+            try deliver(.failed(message: "the disk is gone.", suspect: nil), to: index)
+            if case .gathering = coordinator.stage {} else { limit(timing.rescue + .milliseconds(100)) }
+        case .corruptState(let index):
+            guard workers[index].isAlive else { return }
+            culprits.insert(index)
+            workers[index].weights.bits ^= 1
+        case .corruptSums(let index):
+            guard workers[index].isAlive else { return }
+            culprits.insert(index)
+            workers[index].isCorruptingSums = true
+        case .leave(let index):
+            culprits.insert(index)  // A worker that leaves before it is part of the run ends it.
+            try deliver(.leaveRequested(reason: "SIGTERM"), to: index)
+        case .coordinatorCrash:
+            isCoordinatorAlive = false
+            endedAt = now
+            open = nil
+            for index in workers.indices where random.oneIn(2) {
+                queue.add(.worker(index, .connectionLost), at: now + random.duration(.zero ... .milliseconds(50)))
+            }
+        case .drain: try deliver(.drainRequested(reason: "Ctrl-C"))
+        case .stop: try deliver(.stopRequested(reason: "Ctrl-C twice"))
+        case .fullDisk(let duration): fullDiskUntil = now + duration
+        }
+    }
+
+    private mutating func noticeCrash(of index: Int, _ notice: SimulatedFault.Notice) {
+        let timing = session.timing
+        let exit = CoordinatorMachine.Event.processExited(
+            incarnation: workers[index].machine.configuration.incarnation, processID: Int32(1000 + index), .signal(9))
+        let soon = now + random.duration(.microseconds(200) ... .milliseconds(100))
+        let lost = CoordinatorMachine.Event.connectionLost(PeerID(UInt64(index)))
+        var bound = Duration.seconds(2)
+        switch notice {
+        case .processExit: queue.add(.coordinator(exit), at: soon)
+        case .connection: queue.add(.coordinator(lost), at: soon)
+        case .connectionThenExit:
+            queue.add(.coordinator(lost), at: soon)
+            queue.add(.coordinator(exit), at: soon + random.duration(.zero ... .milliseconds(200)))
+        case .silence:
+            bound = timing.workerSilence + timing.blameWindow + timing.rescue + timing.heartbeatInterval * 2
+        }
+        switch coordinator.stage {
+        case .idle, .gathering:
+            // Before the run begins another worker may come; the wait for it has its own deadline.
+            if notice == .processExit { limit(.milliseconds(200)) }
+        default: limit(bound)
+        }
+    }
+
+    private mutating func limit(_ duration: Duration) {
+        let by = now + duration + session.timing.heartbeatInterval
+        if mustEndBy == nil { mustEndBy = by }
+    }
+}

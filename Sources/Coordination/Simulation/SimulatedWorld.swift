@@ -1,0 +1,224 @@
+import Numerics
+import Reduction
+import Sampling
+
+/// A coordinator and its workers in one session, from its start until nothing of it is left.
+///
+/// The machines are the real ones; network, disk, clock, processes and arithmetic are simulated. After every event the
+/// invariants are checked; the first that does not hold is thrown.
+package struct SimulatedWorld: Sendable {
+    /// One session: who takes part and what goes wrong.
+    package struct Session: Sendable {
+        package var seed: UInt64
+        /// Compute threads of each worker.
+        package var threads: [UInt32]
+        package var checkpoints: CheckpointPolicy
+        package var faults: [TimedFault]
+        package var fencing: UInt64
+        package var timing = CoordinatorTiming()
+        package var tracing = false
+
+        package init(
+            seed: UInt64, threads: [UInt32], checkpoints: CheckpointPolicy, faults: [TimedFault] = [],
+            fencing: UInt64 = 1
+        ) {
+            self.seed = seed
+            self.threads = threads
+            self.checkpoints = checkpoints
+            self.faults = faults
+            self.fencing = fencing
+        }
+    }
+
+    /// What a session came to.
+    package struct Result: Sendable {
+        /// Nil where the coordinator was killed.
+        package var outcome: RunOutcome?
+        package var endedAt: Instant
+        package var workers: [WorkerOutcome?]
+        package var events: Int
+        package var log: [String]
+        package var committed: [UInt64]
+    }
+
+    enum Happening: Sendable {
+        case coordinator(CoordinatorMachine.Event)
+        case coordinatorTimer
+        case worker(Int, WorkerMachine.Event)
+        case workerTimer(Int)
+        case fault(SimulatedFault)
+        case piece(session: Int, index: Int, SymbolicValue)
+        case diskDone(session: Int, fails: Bool)
+    }
+
+    struct OpenCheckpoint: Sendable {
+        var order: CheckpointOrder
+        var number: Int
+        var pieces: [SymbolicValue?]
+    }
+
+    struct Published: Hashable, Sendable {
+        var step: UInt64
+        var generation: UInt32
+        var worker: WorkerNumber
+    }
+
+    let run: SimulatedRun
+    let session: Session
+    var disk: SimulatedDisk
+    var random: SimulatedRandom
+    var queue = SimulatedQueue<Happening>()
+    var now = Instant(nanoseconds: 0)
+
+    var coordinator: CoordinatorMachine
+    var isCoordinatorAlive = true
+    var coordinatorTimer: Instant?
+    var outcome: RunOutcome?
+    var endedAt: Instant?
+    var workers: [SimulatedWorker]
+    /// The node values that workers have handed to their peers.
+    var published: [Published: [TreeNode: SymbolicValue]] = [:]
+    var open: OpenCheckpoint?
+    var openedCheckpoints = 0
+    var fullDiskUntil = Instant(nanoseconds: 0)
+    var committed: [UInt64] = []
+    /// The moments of the last message on each link, so that a link keeps its order.
+    var arrivals: [Int: Instant] = [:]
+    var events = 0
+    var log: [String] = []
+    var trace: [String] = []
+    /// The first fault that must end the session, and by when at the latest.
+    var mustEndBy: Instant?
+    var culprits: Set<Int> = []
+    var isDisturbed = false
+
+    package init(run: SimulatedRun, session: Session, disk: SimulatedDisk) {
+        self.run = run
+        self.session = session
+        self.disk = disk
+        random = SimulatedRandom(seed: session.seed, stream: UInt32(truncatingIfNeeded: session.fencing))
+        var configuration = CoordinatorConfiguration(
+            job: "simulation", fencing: session.fencing, protocolVersion: 1, programVersion: "1",
+            numericsProfile: "fp32", datasetDigest: "data", networkDigest: "network",
+            resolvedConfiguration: "", expectedWorkers: session.threads.count, schedule: run.schedule,
+            validation: run.validation, checkpoints: session.checkpoints, earlyStopPatience: run.patience)
+        configuration.timing = session.timing
+        coordinator = CoordinatorMachine(configuration: configuration, policy: SimulatedPolicy())
+        workers = session.threads.enumerated().map { index, threads in
+            SimulatedWorker(
+                machine: WorkerMachine(
+                    configuration: WorkerConfiguration(
+                        protocolVersion: 1, programVersion: "1", hostName: "host\(index)",
+                        hostIdentity: "boot\(index)", processID: Int32(1000 + index), threads: threads,
+                        numericsProfiles: ["fp32"], job: nil, incarnation: session.fencing << 32 | UInt64(index),
+                        endpoints: ["inproc://\(index)"], datasetDigest: nil, coordinator: "inproc://coordinator")))
+        }
+    }
+
+    /// Plays the session to its end.
+    ///
+    /// - Returns: what it came to, and the disk as it leaves it.
+    /// - Throws: `SimulationFailure` at the first invariant that does not hold.
+    package mutating func play() throws(SimulationFailure) -> (Result, SimulatedDisk) {
+        let resume = disk.newest.map { ResumePoint(progress: $0.progress, file: "step-\($0.progress.completedSteps)") }
+        committed = Array(0..<(resume?.progress.completedSteps ?? 0))
+        queue.add(.coordinator(.start(resume: resume)), at: now)
+        for index in workers.indices {
+            let delay = random.duration(.zero ... .milliseconds(20))
+            queue.add(.worker(index, .started), at: now + delay)
+        }
+        for fault in session.faults { queue.add(.fault(fault.fault), at: now + fault.at) }
+        while let (at, happening) = queue.takeFirst() {
+            now = at
+            events += 1
+            if session.tracing { note("\(happening)") }
+            try handle(happening)
+            try check()
+            if !isCoordinatorAlive && workers.allSatisfy({ !$0.isAlive }) { break }
+        }
+        try require(!isCoordinatorAlive, "events ran out while the coordinator was waiting: no wait without a deadline")
+        for (index, worker) in workers.enumerated() where worker.isAlive {
+            try require(false, "events ran out while worker \(index) was waiting in \(worker.machine.phase)")
+        }
+        return (
+            Result(
+                outcome: outcome, endedAt: endedAt ?? now, workers: workers.map(\.outcome), events: events, log: log,
+                committed: committed), disk
+        )
+    }
+
+    func require(_ holds: Bool, _ invariant: @autoclosure () -> String) throws(SimulationFailure) {
+        if !holds {
+            throw SimulationFailure(
+                seed: session.seed, invariant: invariant(), at: now, trace: Array(trace.suffix(60)))
+        }
+    }
+
+    mutating func note(_ line: String) {
+        trace.append("\(now.nanoseconds / 1000) µs \(line)")
+        if trace.count > 400 { trace.removeFirst(200) }
+    }
+
+    // MARK: Invariants
+
+    /// What must hold after every event.
+    private func check() throws(SimulationFailure) {
+        if isCoordinatorAlive {
+            if case .idle = coordinator.stage {} else {
+                guard let timer = coordinatorTimer else {
+                    try require(false, "the coordinator waits without a timer")
+                    return
+                }
+                try require(
+                    timer <= now + session.timing.heartbeatInterval, "the coordinator's timer is too far ahead")
+                guard let wait = coordinator.wait else {
+                    try require(false, "the coordinator waits for nothing, in \(coordinator.stage)")
+                    return
+                }
+                try require(
+                    wait.deadline <= now + .seconds(200) && wait.deadline + .seconds(2) >= now,
+                    "the coordinator waits until \(wait.deadline) for \(wait.sentence)")
+            }
+            if let mustEndBy {
+                try require(now <= mustEndBy, "the run should have ended by \(mustEndBy): \(session.faults)")
+            }
+        }
+        for (index, worker) in workers.enumerated() where worker.isAlive && worker.hasStarted {
+            try require(worker.timer != nil, "worker \(index) waits without a timer")
+        }
+    }
+}
+
+/// What has been written to disk in all sessions of a run.
+package struct SimulatedDisk: Sendable {
+    /// A checkpoint.
+    package struct Saved: Hashable, Sendable {
+        package var progress: RunProgress
+        package var weights: SymbolicValue
+    }
+
+    package var saved: [UInt64: Saved] = [:]
+
+    package init() {}
+
+    /// The checkpoint with the most steps.
+    package var newest: Saved? { saved.values.max { $0.progress.completedSteps < $1.progress.completedSteps } }
+}
+
+/// A worker process in a simulated world.
+struct SimulatedWorker: Sendable {
+    var machine: WorkerMachine
+    var isAlive = true
+    var hasStarted = false
+    var frozenUntil: Instant?
+    var timer: Instant?
+    var outcome: WorkerOutcome?
+    var weights = SymbolicValue(0)
+    /// The attempt that is computed, its leaves so far, and the sums of the last one reduced.
+    var work: StepWork?
+    var leaves: [Int: SymbolicValue] = [:]
+    var sum: SymbolicValue?
+    var isCorruptingSums = false
+
+    init(machine: WorkerMachine) { self.machine = machine }
+}

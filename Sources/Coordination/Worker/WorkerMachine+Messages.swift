@@ -1,0 +1,175 @@
+import Reduction
+
+extension WorkerMachine {
+    mutating func receive(_ message: CoordinatorMessage) {
+        guard message.fencing >= fencing else {
+            ignoredMessages += 1
+            return
+        }
+        fencing = message.fencing
+        lastHeard = now
+        if let since = coordinatorGoneSince {
+            log(.notice, "the coordinator is back after \((now - since).inWords)")
+            coordinatorGoneSince = nil
+        }
+        switch message.body {
+        case .welcome(let welcome): receive(welcome)
+        case .refuse(let reason): exit(.refused, "The coordinator refused this worker. \(reason)")
+        case .membership(let membership):
+            if membership.version > self.membership?.version ?? 0 { self.membership = membership }
+        case .assign(let assignment): receive(assignment)
+        case .commit(let commit): receive(commit)
+        case .abandon(let step, let generation, let reason): abandon(step, generation: generation, reason: reason)
+        case .validate(let request): receive(request)
+        case .checkpoint(let request): receive(request)
+        case .drain(let reason): log(.notice, "the run is draining: \(reason)")
+        case .heartbeat: break
+        case .finish(let finish): exit(.finished(finish.kind), finish.message)
+        }
+    }
+
+    private mutating func receive(_ welcome: Welcome) {
+        guard number == nil else {
+            ignoredMessages += 1
+            return
+        }
+        number = welcome.worker
+        timing = welcome.timing
+        enter(.preparing, step: welcome.resume?.completedSteps ?? 0)
+        actions.append(.prepare(welcome))
+    }
+
+    private mutating func receive(_ assignment: Assignment) {
+        guard number != nil, phase != .halted else {
+            ignoredMessages += 1
+            return
+        }
+        if let applying, assignment.step == applying + 1 {
+            next = assignment
+            return
+        }
+        guard assignment.step == completedSteps, applying == nil else {
+            if assignment.step > completedSteps {
+                failed(
+                    "The coordinator assigned step \(assignment.step), but this worker stands at step "
+                        + "\(completedSteps).", suspect: nil)
+            } else {
+                ignoredMessages += 1
+            }
+            return
+        }
+        let current = work?.assignment ?? reported
+        if let current, current.step == assignment.step {
+            guard assignment.generation > current.generation else {
+                ignoredMessages += 1
+                return
+            }
+            if work != nil { actions.append(.abandonStep(step: current.step, generation: current.generation)) }
+        }
+        begin(assignment)
+    }
+
+    private mutating func receive(_ commit: Commit) {
+        guard number != nil, commit.step >= completedSteps, commit.step != applying else {
+            ignoredMessages += 1
+            return
+        }
+        guard applying == nil, let reported, reported.step == commit.step else {
+            failed("The coordinator committed step \(commit.step), whose sums this worker does not hold.", suspect: nil)
+            return
+        }
+        applying = commit.step
+        self.reported = nil
+        next = exitBy == nil ? commit.next : nil
+        enter(.applying, step: commit.step)
+        actions.append(.apply(step: commit.step, commit.hyperparameters))
+    }
+
+    private mutating func abandon(_ step: UInt64, generation: UInt32, reason: String) {
+        if let next, next.step == step, next.generation <= generation { self.next = nil }
+        guard let work, work.assignment.step == step, work.assignment.generation <= generation else { return }
+        self.work = nil
+        enter(.waiting, step: completedSteps)
+        log(.warning, "gave up step \(step): \(reason)")
+        actions.append(.abandonStep(step: step, generation: work.assignment.generation))
+    }
+
+    private mutating func receive(_ request: ValidationRequest) {
+        guard number != nil, phase != .halted else {
+            ignoredMessages += 1
+            return
+        }
+        guard request.completedSteps == completedSteps, applying == nil, work == nil else {
+            failed(
+                "The coordinator asked for validation at step \(request.completedSteps), but this worker stands at "
+                    + "step \(completedSteps).", suspect: nil)
+            return
+        }
+        pendingValidations += 1
+        enter(.validating, step: completedSteps)
+        actions.append(.validate(request))
+    }
+
+    private mutating func receive(_ request: CheckpointRequest) {
+        // A halted worker still hands its state over: that is what it halts for.
+        guard number != nil, phase > .preparing else {
+            ignoredMessages += 1
+            return
+        }
+        if let applying, request.completedSteps == applying + 1 {
+            requests.append(request)
+        } else {
+            stream(request)
+        }
+    }
+
+    // MARK: Ticks
+
+    mutating func coordinatorGone(since: Instant) {
+        guard number != nil, coordinatorGoneSince == nil else { return }
+        coordinatorGoneSince = since
+        log(
+            .warning,
+            "the coordinator at \(configuration.coordinator) is gone; this worker waits "
+                + "\(timing.gracePeriod.inWords) for it, then exits")
+    }
+
+    mutating func tick(_ count: UInt64) {
+        progress &+= count &- lastCount
+        lastCount = count
+        if let exitBy, now >= exitBy.instant {
+            exit(exitBy.outcome.kind, exitBy.outcome.message)
+            return
+        }
+        guard number != nil else {
+            if now - startedAt >= configuration.joining {
+                exit(
+                    .coordinatorLost,
+                    "No coordinator answered at \(configuration.coordinator) for \((now - startedAt).inWords). Check "
+                        + "that it runs and can be reached, then start this worker again.")
+            } else {
+                sayHello()
+            }
+            return
+        }
+        send(
+            .heartbeat(
+                Heartbeat(phase: phase, step: phaseStep, progress: progress, inPhase: now - phaseSince)))
+        if now - lastHeard > timing.coordinatorSilence { coordinatorGone(since: lastHeard) }
+        if let since = coordinatorGoneSince, now - since >= timing.gracePeriod {
+            exit(
+                .coordinatorLost,
+                "The coordinator at \(configuration.coordinator) has been gone for \((now - since).inWords), longer "
+                    + "than the grace period. This worker was \(phase) at step \(phaseStep); resume the run.")
+        }
+    }
+
+    mutating func armTimer(renew: Bool) {
+        var next = renew ? nil : timer
+        if next == nil { next = now + timing.heartbeatInterval }
+        if let exitBy { next = next.map { min($0, exitBy.instant) } }
+        guard let next, renew || next != timer else { return }
+        timer = next
+        actions.append(.startTimer(next))
+    }
+}

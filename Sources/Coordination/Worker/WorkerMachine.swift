@@ -1,0 +1,261 @@
+import Reduction
+
+/// The protocol side of a worker as a pure state machine: events in, actions out.
+///
+/// The shell owns the only copy, delivers one event at a time and runs the returned actions in order. What takes time
+/// (preparing, computing, applying, validating, streaming) the shell does elsewhere and reports by an event.
+///
+///     joining ─welcome─► preparing ─► waiting ─assign─► working ─commit─► applying ─► working …
+///
+/// The machine obeys the highest fencing incarnation it has seen. It applies a step only on its commit, and begins the
+/// next one only at the state that it stands on. After a failure that is not its own it keeps its state and halts,
+/// because the coordinator may want to save it. Every wait has a deadline; it is found at the ticks.
+package struct WorkerMachine: Sendable {
+    package let configuration: WorkerConfiguration
+
+    /// The number the coordinator gave, once it has.
+    package internal(set) var number: WorkerNumber?
+    /// Steps that are applied to the state.
+    package internal(set) var completedSteps: UInt64 = 0
+    /// What the worker is doing, and in which step.
+    package internal(set) var phase = WorkerPhase.joining
+    package internal(set) var phaseStep: UInt64 = 0
+    /// Messages that were ignored: of a lower incarnation, or too late.
+    package internal(set) var ignoredMessages: UInt64 = 0
+
+    var fencing: UInt64 = 0
+    var timing: WorkerTiming
+    var membership: Membership?
+    /// The attempt that is computed or reduced at present.
+    var work: StepWork?
+    /// Microbatches of `work` that are not computed.
+    var uncomputed: Set<Int> = []
+    /// The attempt whose sums have been reported and wait for their commit.
+    var reported: Assignment?
+    /// What waits until the running apply is done.
+    var next: Assignment?
+    var requests: [CheckpointRequest] = []
+    /// The commit that is being applied.
+    var applying: UInt64?
+    var pendingValidations = 0
+    var isLeaving = false
+
+    var now = Instant(nanoseconds: .min)
+    var startedAt = Instant(nanoseconds: 0)
+    var phaseSince = Instant(nanoseconds: 0)
+    var lastHeard = Instant(nanoseconds: 0)
+    var coordinatorGoneSince: Instant?
+    /// Until when a worker that has failed waits for the coordinator's last word.
+    var exitBy: (instant: Instant, outcome: WorkerOutcome)?
+    var progress: UInt64 = 0
+    /// The shell's count at the last tick.
+    var lastCount: UInt64 = 0
+    var timer: Instant?
+    var actions: [Action] = []
+    var isOver = false
+
+    /// A worker that has seen no event; the first is `.started`.
+    package init(configuration: WorkerConfiguration) {
+        self.configuration = configuration
+        // Until the welcome says otherwise.
+        timing = WorkerTiming(
+            heartbeatInterval: configuration.helloInterval, coordinatorSilence: configuration.joining,
+            gracePeriod: .zero)
+    }
+
+    /// Takes one event at moment `time` and returns what to do. After `.exit` it returns nothing.
+    package mutating func handle(_ event: Event, at time: Instant) -> [Action] {
+        if isOver { return [] }
+        now = max(now, time)
+        var isTick = false
+        switch event {
+        case .started: start()
+        case .message(let message): receive(message)
+        case .prepared(let ready): prepared(ready)
+        case .microbatchComputed(let step, let generation, let index):
+            computed(index, step: step, generation: generation)
+        case .reduced(let report): reduced(report)
+        case .applied(let steps): applied(steps)
+        case .validated(let result): validated(result)
+        case .snapshotStreamed(let piece):
+            progress &+= 1
+            send(.checkpointPiece(piece))
+        case .failed(let message, let suspect): failed(message, suspect: suspect)
+        case .leaveRequested(let reason): leave(reason: reason)
+        case .connectionLost: coordinatorGone(since: now)
+        case .tick(let count):
+            isTick = true
+            tick(count)
+        }
+        if isOver {
+            timer = nil
+        } else {
+            armTimer(renew: isTick)
+        }
+        let result = actions
+        actions = []
+        return result
+    }
+
+    // MARK: Joining
+
+    private mutating func start() {
+        guard phase == .joining, timer == nil else { return }
+        startedAt = now
+        phaseSince = now
+        lastHeard = now
+        sayHello()
+    }
+
+    mutating func sayHello() {
+        send(
+            .hello(
+                Hello(
+                    protocolVersion: configuration.protocolVersion, programVersion: configuration.programVersion,
+                    hostName: configuration.hostName, hostIdentity: configuration.hostIdentity,
+                    processID: configuration.processID, threads: configuration.threads,
+                    numericsProfiles: configuration.numericsProfiles, job: configuration.job,
+                    endpoints: configuration.endpoints, datasetDigest: configuration.datasetDigest,
+                    seat: number.map { Seat(worker: $0, fencing: fencing, completedSteps: completedSteps) })))
+    }
+
+    private mutating func prepared(_ ready: Ready) {
+        guard phase == .preparing else { return }
+        completedSteps = ready.completedSteps
+        enter(.waiting, step: completedSteps)
+        send(.ready(ready))
+    }
+
+    // MARK: Steps
+
+    private mutating func computed(_ index: Int, step: UInt64, generation: UInt32) {
+        guard let work, work.assignment.step == step, work.assignment.generation == generation else { return }
+        progress &+= 1
+        uncomputed.remove(index)
+        if uncomputed.isEmpty { enter(.reducing, step: step) }
+    }
+
+    private mutating func reduced(_ report: ReducedReport) {
+        guard let work, work.assignment.step == report.step, work.assignment.generation == report.generation else {
+            return
+        }
+        self.work = nil
+        reported = work.assignment
+        progress &+= 1
+        enter(.reduced, step: report.step)
+        send(.reduced(report))
+    }
+
+    private mutating func applied(_ steps: UInt64) {
+        guard let step = applying, steps == step + 1 else { return }
+        applying = nil
+        completedSteps = steps
+        progress &+= 1
+        enter(exitBy == nil ? .waiting : .halted, step: steps)
+        send(.applied(completedSteps: steps))
+        // Snapshots first: they must be taken before anything changes the state again.
+        let due = requests.filter { $0.completedSteps <= steps }
+        requests.removeAll { $0.completedSteps <= steps }
+        for request in due { stream(request) }
+        if let next = self.next {
+            self.next = nil
+            begin(next)
+        }
+    }
+
+    private mutating func validated(_ result: ValidationResult) {
+        progress &+= 1
+        pendingValidations = max(0, pendingValidations - 1)
+        send(.validated(result))
+        if pendingValidations == 0 && phase == .validating { enter(.waiting, step: completedSteps) }
+    }
+
+    /// Hands a checkpoint share over, or says that its state is gone.
+    mutating func stream(_ request: CheckpointRequest) {
+        if request.completedSteps == completedSteps && applying == nil {
+            actions.append(.streamSnapshot(request))
+        } else {
+            send(
+                .checkpointPiece(
+                    CheckpointPiece(
+                        completedSteps: request.completedSteps, share: request.share, byteCount: 0,
+                        failure: "its state stands at step \(completedSteps).")))
+        }
+    }
+
+    mutating func begin(_ assignment: Assignment) {
+        guard let number, let membership, membership.version == assignment.membership else {
+            failed(
+                "Step \(assignment.step) names membership \(assignment.membership), which this worker does not have.",
+                suspect: nil)
+            return
+        }
+        if let defect = assignment.plan.defect {
+            failed("The plan of step \(assignment.step) is wrong: \(defect).", suspect: nil)
+            return
+        }
+        if !assignment.plan.members.contains(number) {
+            failed("The plan of step \(assignment.step) leaves this worker out.", suspect: nil)
+            return
+        }
+        let work = StepWork(
+            assignment: assignment, membership: membership, worker: number,
+            microbatches: assignment.microbatches(of: number))
+        self.work = work
+        reported = nil
+        uncomputed = Set(work.microbatches)
+        enter(uncomputed.isEmpty ? .reducing : .computing, step: assignment.step)
+        actions.append(.beginStep(work))
+    }
+
+    // MARK: Failures and ends
+
+    mutating func failed(_ message: String, suspect: WorkerNumber?) {
+        guard number != nil else {
+            exit(.failed, message)
+            return
+        }
+        guard exitBy == nil else { return }
+        send(.failure(FailureReport(step: phaseStep, phase: phase, message: message, suspect: suspect)))
+        work = nil
+        next = nil
+        let isOwn = suspect == nil || suspect == number
+        enter(.halted, step: phaseStep)
+        // With a fault of its own the worker waits briefly for the coordinator's word; with a peer's fault it keeps
+        // its state for as long as a coordinator may need, and still applies what it has reported.
+        exitBy = (
+            now + (isOwn ? min(.seconds(1), timing.gracePeriod) : timing.gracePeriod),
+            WorkerOutcome(kind: .failed, message: message)
+        )
+    }
+
+    private mutating func leave(reason: String) {
+        if isLeaving || number == nil {
+            exit(.left, "The worker was asked to end: \(reason).")
+        } else {
+            isLeaving = true
+            send(.leaving(reason: reason))
+        }
+    }
+
+    mutating func exit(_ kind: WorkerOutcome.Kind, _ message: String) {
+        guard !isOver else { return }
+        isOver = true
+        actions.append(.exit(WorkerOutcome(kind: kind, message: message)))
+    }
+
+    // MARK: Small helpers
+
+    mutating func send(_ body: WorkerMessage.Body) {
+        actions.append(.send(WorkerMessage(incarnation: configuration.incarnation, body: body)))
+    }
+
+    mutating func log(_ level: LogLevel, _ sentence: String) { actions.append(.log(level, sentence)) }
+
+    mutating func enter(_ phase: WorkerPhase, step: UInt64) {
+        if self.phase == phase && phaseStep == step { return }
+        self.phase = phase
+        phaseStep = step
+        phaseSince = now
+    }
+}

@@ -1,0 +1,26 @@
+import Coordination
+import Testing
+
+/// Whole runs with random faults; a failing seed is played again with a trace in the message.
+@Suite struct SimulationTests {
+    @Test(.timeLimit(.minutes(2)), arguments: 0..<8)
+    func everySeedEndsWithTheSameWeights(part: Int) throws {
+        var kinds: [RunOutcome.Kind?: Int] = [:]
+        var sessions = 0
+        for seed in stride(from: part, to: 2000, by: 8) {
+            let summary = try Simulation.play(seed: UInt64(seed))
+            sessions += summary.sessions
+            for kind in summary.outcomes { kinds[kind, default: 0] += 1 }
+        }
+        // The seeds must reach every end that a fault can bring about, or they show nothing.
+        for kind in [RunOutcome.Kind.completed, .drained, .stopped, .workerLost, .diverged] {
+            #expect((kinds[kind] ?? 0) > 0, "no session ended \(kind)")
+        }
+        #expect((kinds[nil] ?? 0) > 0, "no coordinator was killed")
+        #expect(sessions > 250)
+    }
+
+    @Test func aSeedReplaysExactly() throws {
+        #expect(try Simulation.play(seed: 77) == Simulation.play(seed: 77))
+    }
+}

@@ -1,0 +1,32 @@
+import Sampling
+import Testing
+
+@Suite struct RunScheduleTests {
+    @Test(arguments: [[10], [10, 10], [9, 17, 1, 8], [1, 1, 1]])
+    func everyStepHasItsPlace(counts: [Int]) {
+        let schedule = RunSchedule(epochSampleCounts: counts, microbatches: 2, microbatchSize: 2)
+        var expected: [(Int, Int)] = []
+        for (epoch, shape) in schedule.epochs.enumerated() {
+            for step in 0..<shape.stepCount { expected.append((epoch, step)) }
+        }
+        #expect(schedule.totalSteps == UInt64(expected.count))
+        for (step, place) in expected.enumerated() {
+            let location = schedule.location(of: UInt64(step))
+            #expect(location.epoch == place.0 && location.stepInEpoch == place.1)
+            #expect(location.batch == schedule.epochs[place.0].batch(place.1))
+            #expect(schedule.cursor(after: UInt64(step)) == place)
+            let ends = place.1 + 1 == schedule.epochs[place.0].stepCount
+            #expect(schedule.epochEnding(after: UInt64(step) + 1) == (ends ? place.0 : nil))
+        }
+        #expect(schedule.epochEnding(after: 0) == nil)
+        #expect(schedule.cursor(after: schedule.totalSteps) == (counts.count, 0))
+    }
+
+    @Test func aLimitEndsTheRun() {
+        let schedule = RunSchedule(epochSampleCounts: [40, 40], microbatches: 2, microbatchSize: 2, maximumSteps: 13)
+        #expect(schedule.totalSteps == 13)
+        #expect(schedule.location(of: 12).epoch == 1)
+        #expect(schedule.cursor(after: 13) == (1, 3))
+        #expect(schedule.epochEnding(after: 13) == nil)
+    }
+}
