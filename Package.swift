@@ -72,7 +72,7 @@ let libraries: [Target] = [
     .target(
         name: "Storage", dependencies: ["Diagnostics", "HDF5IO", "CCrypto", "CXXHash"], swiftSettings: strict),
     .target(name: "Wire", dependencies: ["Coordination", "Reduction", protobuf], swiftSettings: strict),
-    .target(name: "Messaging", dependencies: ["Diagnostics", "CZeroMQ"], swiftSettings: strict),
+    .target(name: "Messaging", dependencies: ["Diagnostics", "CZeroMQ", "CSystem"], swiftSettings: strict),
     .target(
         name: "Collectives",
         dependencies: ["Diagnostics", "Reduction", "Kernels", "Messaging", "CSystem", "CXXHash"],
@@ -94,7 +94,7 @@ let program: [Target] = [
         name: "pleura",
         dependencies: [
             "Diagnostics", "Kernels", "KernelSelection", "Graph", "Networks", "Radiography", "Storage", "Messaging",
-            "Collectives", "Configuration", "Reporting", "Training", argumentParser,
+            "Collectives", "Configuration", "Reporting", "Training", "CSystem", argumentParser,
         ],
         swiftSettings: strict)
 ]
