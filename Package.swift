@@ -96,7 +96,7 @@ let libraries: [Target] = [
         exclude: ["Protos"],
         swiftSettings: strict
     ),
-    .target(name: "Messaging", dependencies: ["Diagnostics", "CZeroMQ"], swiftSettings: strict),
+    .target(name: "Messaging", dependencies: ["Diagnostics", "CZeroMQ", "CSystem"], swiftSettings: strict),
     .target(
         name: "Collectives",
         dependencies: ["Diagnostics", "Reduction", "Kernels", "Messaging", "CSystem", "CXXHash"],
@@ -122,7 +122,7 @@ let program: [Target] = [
         name: "pleura",
         dependencies: [
             "Diagnostics", "Kernels", "KernelSelection", "Graph", "Networks", "Radiography", "Storage", "Messaging",
-            "Collectives", "Configuration", "Reporting", "Training", argumentParser,
+            "Collectives", "Configuration", "Reporting", "Training", "CSystem", argumentParser,
         ],
         swiftSettings: strict
     )

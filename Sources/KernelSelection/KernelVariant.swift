@@ -14,8 +14,8 @@ package enum KernelVariant: String, Sendable, CaseIterable {
     package var isSupported: Bool {
         switch self {
         case .reference: true
-        case .avx2: pleura_cpu_has_x86_64_v3()
-        case .avx512: pleura_cpu_has_x86_64_v4()
+        case .avx2: system_has_x86_64_v3()
+        case .avx512: system_has_x86_64_v4()
         }
     }
 

@@ -10,7 +10,7 @@ struct Pleura: ParsableCommand {
         abstract: "Trains pneumothorax segmenters on chest radiographs across many worker processes.",
         subcommands: [
             SynthesizeCommand.self, LaunchCommand.self, ResumeCommand.self, WorkerCommand.self, EvaluateCommand.self,
-            VerifyCommand.self, Bench.self,
+            VerifyCommand.self, BenchCommand.self,
         ]
     )
 
@@ -26,12 +26,4 @@ struct Pleura: ParsableCommand {
             exit(withError: error)
         }
     }
-}
-
-/// `pleura bench`: the benchmarks.
-struct Bench: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        abstract: "Measures this machine and this program.",
-        subcommands: [BenchKernelsCommand.self]
-    )
 }

@@ -1,6 +1,92 @@
 #pragma once
-// Linux calls that Swift cannot import, each with its reason.
-#include "CPUFeatures.h"
+// Linux calls that Swift cannot import, each with its reason. Functions return what the call returns: -1 and errno.
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// MARK: Atomics. The standard library's `Atomic` owns its word; these work on words in memory shared between processes.
+
+static inline uint64_t system_load_acquire(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
+
+static inline void system_store_release(uint64_t *word, uint64_t value) {
+    __atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+
+static inline uint32_t system_load_acquire_32(const uint32_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
+
+static inline uint32_t system_add_32(uint32_t *word, uint32_t value) {
+    return __atomic_add_fetch(word, value, __ATOMIC_ACQ_REL);
+}
+
+// MARK: Futex. A variadic system call.
+
+// Sleeps while `*word` is `expected`, for `nanoseconds` at most. Returns 0 when woken, -1 with errno EAGAIN (the word
+// had changed), ETIMEDOUT or EINTR. `shared`: whether wakers live in other processes.
+int system_futex_wait(const uint32_t *word, uint32_t expected, int64_t nanoseconds, bool shared);
+
+// Wakes every thread that sleeps on `word`; returns their number.
+int system_futex_wake(const uint32_t *word, bool shared);
+
+// MARK: Shared memory without a name. memfd_create stands behind _GNU_SOURCE, fcntl is variadic.
+
+// An empty file in memory that can be sealed; close-on-exec.
+int system_memory_file(const char *name);
+
+// Forbids for ever: changing the size of `descriptor`, writing to it except through mappings that exist by now, and
+// changing this.
+int system_seal_single_writer(int descriptor);
+
+// Whether `descriptor` is sealed as above.
+bool system_is_sealed_single_writer(int descriptor);
+
+// Asks for huge pages for a mapping; false where the kernel has none.
+bool system_advise_huge(void *address, size_t length);
+
+// Faults the pages of a mapping in, for writing or reading: 0, or -1 with ENOMEM, EFAULT (no memory left: touching the
+// pages would have been a SIGBUS) or EINVAL (kernel before 5.14).
+int system_populate(void *address, size_t length, bool for_writing);
+
+// A pipe, close-on-exec and non-blocking: ends[0] is read, ends[1] written. Swift's Glibc lacks pipe2.
+int system_pipe(int ends[2]);
+
+// MARK: Processes
+
+// A descriptor that becomes readable when the process ends. glibc before 2.36 lacks the wrapper.
+int system_process_descriptor(pid_t process);
+
+// Asks the kernel to send `signal` to this process when the THREAD that started it ends (prctl is variadic). Returns
+// false where that thread had already ended: the parent is not `expected_parent` any more.
+bool system_die_with_parent(int signal, pid_t expected_parent);
+
+// An eventfd, close-on-exec and non-blocking: Swift's Glibc lacks its header.
+int system_wake_up_descriptor(void);
+
+// Names the calling thread, 15 bytes at most, for debuggers and `top -H`.
+void system_name_thread(const char *name);
+
+// MARK: Processor. CPUID and XGETBV are instructions; each answer includes that the operating system saves the
+// registers.
+
+// x86-64-v3: AVX2, FMA, BMI1, BMI2, F16C, LZCNT, MOVBE.
+bool system_has_x86_64_v3(void);
+// x86-64-v4: v3 and AVX-512 F, BW, CD, DQ, VL.
+bool system_has_x86_64_v4(void);
+// AVX-512 BF16: VDPBF16PS.
+bool system_has_avx512_bf16(void);
+// The processor's name as it gives it, at most 48 bytes and a zero; empty where it gives none.
+void system_processor_name(char name[49]);
+
+// MARK: Disk
 
 // Takes disk space for the first `bytes` bytes of a file without changing its size. Returns 0, or -1 with errno.
 int system_reserve(int descriptor, long long bytes);
+
+#ifdef __cplusplus
+}
+#endif

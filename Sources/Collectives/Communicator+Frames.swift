@@ -1,0 +1,226 @@
+import CXXHash
+import Messaging
+import Reduction
+
+// Frames go to whoever asks for them: a worker that does not read a peer's memory in place says `ready` for a plan, and
+// the peer then sends what belongs to that plan as it becomes final. The receiver has memory for all of it, so nothing
+// else holds the sender back than ZeroMQ's high-water marks, and frames of no plan are never sent.
+extension Communicator {
+    // MARK: Sending
+
+    /// Says `ready` to all whose frames are needed, once this worker's own reading of earlier sums is over: the frames'
+    /// sums are written over them.
+    func openIfReady(_ round: Round) throws(AllreduceError) {
+        if round.isOpen { return }
+        if round.gather == nil, let held, held.step < round.plan.step, released <= held.step { return }
+        round.isOpen = true
+        for case let peer? in round.peers where peer.region == nil {
+            try openLink(to: peer)
+            peer.link?.enqueue(header(.ready, to: peer, round.plan.step, round.plan.generation))
+        }
+    }
+
+    private func openLink(to peer: Peer) throws(AllreduceError) {
+        guard peer.link == nil else { return }
+        guard let plane else {
+            throw .unreachable(worker: peer.address.worker, reason: "this worker was told not to use ZeroMQ")
+        }
+        do throws(MessagingError) {
+            guard let identity = PeerIdentity("\(own.worker)-\(String(own.incarnation, radix: 16))") else { return }
+            peer.link = try FrameLink(to: peer.address, identity: identity, context: plane.context, owner: region)
+        } catch { throw .messaging(error) }
+    }
+
+    /// Queues what is final for the peers that take frames; returns whether that was anything.
+    func queueFrames(_ round: Round) -> Bool {
+        var didWork = false
+        for (member, peer) in round.peers.enumerated() {
+            guard let peer, peer.isReady(for: round.plan), let link = peer.link else { continue }
+            for bucket in round.isReduced.indices {
+                for (index, contribution) in round.contributions.enumerated()
+                where contribution.owner == round.position {
+                    let sent = (member * round.contributions.count + index) * round.isReduced.count + bucket
+                    if round.sentNodes[sent] { continue }
+                    guard let slot = slot(of: contribution, bucket) else { continue }
+                    round.sentNodes[sent] = true
+                    didWork = true
+                    queue(
+                        round.slice(bucket, member), of: UnsafePointer(region.nodeBuffer(slot: slot)), to: link,
+                        header(.node, to: peer, round.plan.step, round.plan.generation), bucket, contribution.node)
+                }
+                let sent = member * round.isReduced.count + bucket
+                if round.isReduced[bucket] && !round.sentSums[sent] {
+                    round.sentSums[sent] = true
+                    didWork = true
+                    var header = header(.sum, to: peer, round.plan.step, round.plan.generation)
+                    header.hash = round.hashes[round.sliceIndex(bucket, round.position)] ?? 0
+                    queue(
+                        round.slice(bucket, round.position), of: UnsafePointer(region.sums), to: link, header, bucket,
+                        nil)
+                }
+            }
+        }
+        return didWork
+    }
+
+    private func slot(of contribution: Round.Contribution, _ bucket: Int) -> Int? {
+        (0..<region.layout.nodeCapacity).first {
+            region.load(at: region.layout.nodeStampOffset(slot: $0, bucket: bucket)) == contribution.stamp
+        }
+    }
+
+    private func queue(
+        _ range: Range<Int>, of vector: UnsafePointer<Float>, to link: FrameLink, _ header: FrameHeader,
+        _ bucket: Int, _ node: TreeNode?
+    ) {
+        var header = header
+        header.bucket = UInt32(bucket)
+        if let node { header.node = node }
+        var offset = range.lowerBound
+        // A slice without elements is one frame without payload: its hash still counts.
+        repeat {
+            let count = min(FrameLink.frameElements, range.upperBound - offset)
+            header.elementOffset = UInt64(offset)
+            header.elementCount = UInt32(count)
+            let payload = UnsafeRawBufferPointer(start: vector + offset, count: count * 4)
+            if header.kind == .node { header.hash = XXH3_64bits(payload.baseAddress, payload.count) }
+            link.enqueue(header, payload)
+            offset += count
+        } while offset < range.upperBound
+    }
+
+    /// Tells the peers that cannot read it in this worker's region.
+    func tellReleased(_ step: UInt64) {
+        for case let peer? in round?.peers ?? [] {
+            peer.link?.enqueue(header(.released, to: peer, step, 0))
+        }
+    }
+
+    func sendFrames() throws(MessagingError) -> Bool {
+        var sent = 0
+        for case let peer? in round?.peers ?? [] {
+            guard let link = peer.link, !link.isIdle else { continue }
+            sent += try link.flush()
+        }
+        round?.timings.sentBytes += sent
+        return sent > 0
+    }
+
+    private func header(
+        _ kind: FrameHeader.Kind, to peer: Peer, _ step: UInt64, _ generation: UInt32
+    ) -> FrameHeader {
+        FrameHeader(kind: kind, job: job, from: own, to: peer.address, step: step, generation: generation)
+    }
+
+    // MARK: Receiving
+
+    /// Takes what has come in, a bounded number of frames; returns whether that was anything.
+    func receiveFrames() throws(MessagingError) -> Bool {
+        guard let plane else { return false }
+        for received in 0..<64 {
+            guard let frames = try plane.router.receive(maximumFrames: 3) else { return received > 0 }
+            // The first frame is libzmq's name for the connection.
+            guard frames.count >= 2, let header = FrameHeader(frames[1].bytes) else {
+                plane.strangeFrames += 1
+                continue
+            }
+            if !take(header, frames.count == 3 ? frames[2] : nil) { plane.strangeFrames += 1 }
+        }
+        return true
+    }
+
+    /// Uses a frame; false where nobody who follows a plan would have sent it.
+    private func take(_ header: FrameHeader, _ payload: Message?) -> Bool {
+        guard header.job == job, header.receiver == own.worker, header.receiverIncarnation == own.incarnation else {
+            return false
+        }
+        guard let round,
+            let member = round.plan.members.firstIndex(of: header.sender), let peer = round.peers[member],
+            peer.address.incarnation == header.senderIncarnation
+        else {
+            // A stranger, one that the plan does not name any more, or one that a later plan will name.
+            if header.kind == .ready && earlyReady.count < 4096 { earlyReady[header.sender] = header }
+            plane?.lateFrames += 1
+            return true
+        }
+        switch header.kind {
+        case .ready:
+            guard payload == nil else { return false }
+            takeReady(header, from: peer)
+            return true
+        case .released:
+            guard payload == nil, header.step < UInt64(UInt32.max) else { return false }
+            peer.releasedByFrame = max(peer.releasedByFrame, header.step + 1)
+            return true
+        case .node, .sum:
+            guard header.step == round.plan.step, header.generation == round.plan.generation, peer.region == nil
+            else {
+                plane?.lateFrames += 1
+                return true
+            }
+            guard round.isReduced.indices.contains(Int(header.bucket)),
+                (payload?.count ?? 0) == Int(header.elementCount) * 4
+            else { return false }
+            round.timings.receivedBytes += payload?.count ?? 0
+            return header.kind == .node
+                ? takeNode(header, payload, round, member) : takeSum(header, payload, round, member, peer)
+        }
+    }
+
+    func takeReady(_ header: FrameHeader, from peer: Peer) {
+        guard header.senderIncarnation == peer.address.incarnation else { return }
+        // Where no socket can be had, this worker answers nobody, and the plan's deadline names it.
+        if (try? openLink(to: peer)) != nil { peer.ready = (header.step, header.generation) }
+    }
+
+    private func takeNode(_ header: FrameHeader, _ payload: Message?, _ round: Round, _ member: Int) -> Bool {
+        let bucket = Int(header.bucket)
+        let slice = round.slice(bucket, round.position)
+        guard
+            let index = round.contributions.firstIndex(where: { $0.node == header.node && $0.owner == member }),
+            !round.isReduced[bucket]
+        else { return false }
+        let place = round.contributionIndex(bucket, index)
+        let expected = min(FrameLink.frameElements, slice.count - round.received[place].elements)
+        guard round.slots[place] == -1, Int(header.elementCount) == expected,
+            header.elementOffset == UInt64(slice.lowerBound + round.received[place].elements)
+        else { return false }
+        if let payload, expected > 0 {
+            // A gradient that changed on the way would be the same wrong sum everywhere: drop it and let time tell.
+            guard XXH3_64bits(payload.bytes.baseAddress, payload.count) == header.hash else { return false }
+            round.received[place].frames.append(FramePayload(payload, count: expected))
+        }
+        round.received[place].elements += expected
+        if round.received[place].elements == slice.count { round.slots[place] = Round.received }
+        return true
+    }
+
+    private func takeSum(
+        _ header: FrameHeader, _ payload: Message?, _ round: Round, _ member: Int, _ peer: Peer
+    ) -> Bool {
+        let bucket = Int(header.bucket)
+        let slice = round.slice(bucket, member)
+        let place = round.sliceIndex(bucket, member)
+        let expected = min(FrameLink.frameElements, slice.count - round.sumElements[place])
+        guard round.hashes[place] == nil, Int(header.elementCount) == expected,
+            header.elementOffset == UInt64(slice.lowerBound + round.sumElements[place])
+        else { return false }
+        if round.sumElements[place] == 0 { XXH3_64bits_reset(peer.hashState) }
+        if let payload, let source = payload.bytes.baseAddress, expected > 0 {
+            let target = (round.gather ?? region.sums) + slice.lowerBound + round.sumElements[place]
+            UnsafeMutableRawPointer(target).copyMemory(from: source, byteCount: expected * 4)
+            XXH3_64bits_update(peer.hashState, source, expected * 4)
+        }
+        round.sumElements[place] += expected
+        if round.sumElements[place] == slice.count {
+            guard XXH3_64bits_digest(peer.hashState) == header.hash else {
+                // Torn or damaged: the slice stays missing, and the wait for it names this worker.
+                round.sumElements[place] = 0
+                return false
+            }
+            round.hashes[place] = header.hash
+            round.missingSlices -= 1
+        }
+        return true
+    }
+}

@@ -1,0 +1,30 @@
+import Messaging
+
+/// The listening end of a worker's frames, and the context of all its sockets. Made by `Allreduce.init`, then owned by
+/// the communication thread.
+final class NetworkPlane: @unchecked Sendable {
+    // Handed over by starting the thread; used by it alone from then on, except `endpoint`, which does not change.
+    let context: MessagingContext
+    let router: Socket
+    let monitor: ConnectionMonitor
+    let endpoint: String
+
+    /// Frames that nobody who follows the plan would have sent.
+    var strangeFrames = 0
+    /// Frames of plans that are over.
+    var lateFrames = 0
+
+    init(listen: String, advertisedHost: String?, ioThreads: Int) throws(MessagingError) {
+        context = try MessagingContext(ioThreads: ioThreads)
+        router = try Socket(.router, in: context, options: FrameLink.options)
+        monitor = try ConnectionMonitor(router)
+        let bound = try router.bind(listen)
+        if let advertisedHost, let port = bound.lastIndex(of: ":"), bound.hasPrefix("tcp://") {
+            endpoint = "tcp://\(advertisedHost)\(bound[port...])"
+        } else {
+            endpoint = bound
+        }
+    }
+
+    func adopt() { router.adopt() }
+}

@@ -1,0 +1,168 @@
+import CSystem
+import CXXHash
+import Glibc
+import Messaging
+import Reduction
+
+/// Another member as this worker sees it.
+final class Peer: @unchecked Sendable {
+    // `address`, `region`, `doorbell` and `processDescriptor` never change. Everything under "Communication thread" is
+    // touched by that thread alone.
+    let address: PeerAddress
+    /// Its memory, where it is read in place; nil where its frames come over ZeroMQ.
+    let region: PeerRegion?
+    /// Its pipe, to wake it; -1 where it is not read in place.
+    let doorbell: Int32
+    /// Readable when its process has ended; -1 where that cannot be watched.
+    let processDescriptor: Int32
+
+    // MARK: Communication thread
+
+    /// Why it counts as lost.
+    var loss: String?
+    var link: FrameLink?
+    /// The plan whose frames it can take.
+    var ready: (step: UInt64, generation: UInt32)?
+    /// 1 + the last step that it said, by a frame, to have applied.
+    var releasedByFrame: UInt64 = 0
+    /// The hash of the sum frames of the slice that it is sending.
+    let hashState: OpaquePointer?
+
+    /// Opens what the transport asks for; throws `.unreachable` where that cannot be had.
+    init(
+        _ address: PeerAddress, own: PeerAddress, transport: TransportChoice, layout: RegionLayout, job: UInt64
+    ) throws(AllreduceError) {
+        self.address = address
+        let isLocal = address.host == own.host && address.region >= 0 && address.doorbell >= 0 && address.process > 0
+        var region: PeerRegion?
+        var doorbell: Int32 = -1
+        var processDescriptor: Int32 = -1
+        switch transport {
+        case .sharedMemory where !isLocal:
+            throw .unreachable(
+                worker: address.worker,
+                reason: "it does not share this host (\(own.host)); use --transport auto or zeromq")
+        case .sharedMemory, .auto:
+            guard isLocal else { break }
+            // The process first: were its number given to another meanwhile, the region's header would tell.
+            if address.process != own.process { processDescriptor = system_process_descriptor(address.process) }
+            do throws(AllreduceError) {
+                let opened = try PeerRegion(address, layout: layout, job: job)
+                doorbell = try Doorbell.open(of: address)
+                region = opened
+            } catch {
+                // Containers may share a host's identity and still forbid this; frames do the same work.
+                if transport == .sharedMemory || address.endpoint == nil || own.endpoint == nil {
+                    if processDescriptor >= 0 { close(processDescriptor) }
+                    throw error
+                }
+            }
+        case .zeromq: break
+        }
+        if region == nil, address.endpoint == nil {
+            throw .unreachable(worker: address.worker, reason: "it gives no endpoint for frames")
+        }
+        self.region = region
+        self.doorbell = doorbell
+        self.processDescriptor = processDescriptor
+        hashState = XXH3_createState()
+    }
+
+    deinit {
+        if doorbell >= 0 { close(doorbell) }
+        if processDescriptor >= 0 { close(processDescriptor) }
+        XXH3_freeState(hashState)
+    }
+
+    /// Whether it reads no sums of `step` any more: it said so, or it is gone.
+    func hasReleased(_ step: UInt64) -> Bool {
+        if loss != nil || releasedByFrame > step { return true }
+        guard let region else { return false }
+        return region.load(at: region.layout.offset(of: .released)) > step
+    }
+
+    func isReady(for plan: ReductionPlan) -> Bool {
+        ready.map { $0 == (plan.step, plan.generation) } ?? false
+    }
+}
+
+/// The frames on their way to one peer, over a DEALER socket of the communication thread.
+final class FrameLink {
+    /// Elements of a full frame; 1 MiB, so that one slow frame does not hold up the others for long.
+    static let frameElements = 1 << 18
+    static let maximumFrameBytes = frameElements * 4
+
+    private struct Frame {
+        var header: FrameHeader
+        var payload: UnsafeRawBufferPointer?
+    }
+
+    let socket: Socket
+    let monitor: ConnectionMonitor
+    private let owner: SharedRegion
+    private var queue: [Frame] = []
+    private var sent = 0
+
+    init(to address: PeerAddress, identity: PeerIdentity, context: MessagingContext, owner: SharedRegion)
+        throws(MessagingError)
+    {
+        guard let endpoint = address.endpoint else { throw .endpoint("", problem: "the peer gives none") }
+        var options = Self.options
+        options.identity = identity
+        socket = try Socket(.dealer, in: context, options: options)
+        monitor = try ConnectionMonitor(socket)
+        self.owner = owner
+        try socket.connect(endpoint)
+    }
+
+    /// Options of both ends: 16 frames of 1 MiB a peer and direction are under way at most.
+    static var options: SocketOptions {
+        var options = SocketOptions()
+        options.sendHighWater = 32
+        options.receiveHighWater = 32
+        options.maximumFrameBytes = Int64(maximumFrameBytes)
+        // Everything that matters was confirmed by the peer's own messages.
+        options.lingerMilliseconds = 0
+        options.reconnectMaximumMilliseconds = 500
+        return options
+    }
+
+    var isIdle: Bool { sent == queue.count }
+
+    func enqueue(_ header: FrameHeader, _ payload: UnsafeRawBufferPointer? = nil) {
+        queue.append(Frame(header: header, payload: payload))
+    }
+
+    /// Forgets frames of earlier plans that were not sent.
+    func clear() {
+        queue = []
+        sent = 0
+    }
+
+    /// Sends what the socket takes; returns the bytes of payload.
+    func flush() throws(MessagingError) -> Int {
+        var bytes = 0
+        while sent < queue.count {
+            let frame = queue[sent]
+            var frames = [try Self.head(frame.header)]
+            if let payload = frame.payload { frames.append(try Message(borrowing: payload, owner: owner)) }
+            guard try socket.send(frames) == .sent else { break }
+            bytes += frame.payload?.count ?? 0
+            sent += 1
+        }
+        if sent == queue.count { clear() }
+        return bytes
+    }
+
+    private static func head(_ header: FrameHeader) throws(MessagingError) -> Message {
+        let result: Result<Message, MessagingError> = withUnsafeTemporaryAllocation(
+            byteCount: FrameHeader.byteCount, alignment: 8
+        ) { bytes in
+            header.encode(into: bytes)
+            do throws(MessagingError) {
+                return .success(try Message(copying: UnsafeRawBufferPointer(bytes)))
+            } catch { return .failure(error) }
+        }
+        return try result.get()
+    }
+}

@@ -1,0 +1,57 @@
+import CZeroMQ
+package import Diagnostics
+import Glibc
+
+/// Why a message could not be sent or a socket not be made.
+package enum MessagingError: ReportableError, Hashable {
+    /// A call of libzmq or Linux failed for `subject`, which is an endpoint or an option.
+    case call(String, subject: String, code: Int32)
+    /// The endpoint cannot be used as it is written.
+    case endpoint(String, problem: String)
+    /// A message is larger than the transport takes.
+    case tooLarge(bytes: Int, limit: Int)
+    /// So many bytes wait for a peer already that no more are taken.
+    case queueFull(peer: String, queuedBytes: Int, limit: Int)
+    /// The transport was closed before.
+    case closed
+
+    package var description: String {
+        switch self {
+        case .call(let function, let subject, let code):
+            let reason = String(cString: zmq_strerror(code))
+            switch code {
+            case EADDRINUSE:
+                return "Cannot listen on \(subject): \(reason). Choose another port, or `*` for any free one."
+            case EADDRNOTAVAIL, ENODEV:
+                return "Cannot use \(subject): this machine has no such address (\(reason)). Name one of its own."
+            default:
+                return "\(function) failed for \(subject): \(reason)."
+            }
+        case .endpoint(let endpoint, let problem):
+            return "The endpoint `\(endpoint)` cannot be used: \(problem)."
+        case .tooLarge(let bytes, let limit):
+            return "A message of \(bytes) bytes exceeds this transport's limit of \(limit) bytes."
+        case .queueFull(let peer, let queuedBytes, let limit):
+            return """
+                \(queuedBytes) bytes wait for \(peer) already, of \(limit) allowed: it does not read, or its connection \
+                is down.
+                """
+        case .closed:
+            return "The transport is closed; nothing can be sent through it any more."
+        }
+    }
+
+    package var exitStatus: ExitStatus {
+        switch self {
+        case .call(_, _, let code): [EADDRINUSE, ECONNREFUSED, EMFILE, ENOMEM].contains(code) ? .temporary : .usage
+        case .endpoint: .usage
+        case .tooLarge: .internal
+        case .queueFull, .closed: .temporary
+        }
+    }
+}
+
+extension MessagingError {
+    /// What an error number of Linux or libzmq means, in words.
+    package static func reason(_ code: Int32) -> String { String(cString: zmq_strerror(code)) }
+}

@@ -1,0 +1,151 @@
+import CZeroMQ
+import Glibc
+
+/// One libzmq context: its I/O threads. Shared by any number of threads; sockets keep it alive.
+package final class MessagingContext: @unchecked Sendable {
+    // A context is thread safe ("a ØMQ context is thread safe and may be shared among as many application threads as
+    // necessary", zmq_ctx_new(3)) and the pointer never changes.
+    let raw: UnsafeMutableRawPointer
+
+    package init(ioThreads: Int = 1) throws(MessagingError) {
+        guard let raw = zmq_ctx_new() else { throw .call("zmq_ctx_new", subject: "a context", code: zmq_errno()) }
+        zmq_ctx_set(raw, ZMQ_IO_THREADS, Int32(clamping: ioThreads))
+        self.raw = raw
+    }
+
+    // Every socket holds its context, so none is open here: this waits for what lingers, which every socket bounds.
+    deinit {
+        while zmq_ctx_term(raw) != 0 && zmq_errno() == EINTR {}
+    }
+}
+
+/// A socket of libzmq, used by one thread only.
+///
+/// "Do not use or close sockets except in the thread that created them" (zguide); a socket may move to another thread
+/// with a full fence, which starting that thread is: `adopt()` says so. Use off the owner traps.
+package final class Socket {
+    package enum Kind: Sendable {
+        case router, dealer
+        fileprivate var raw: Int32 { self == .router ? ZMQ_ROUTER : ZMQ_DEALER }
+    }
+
+    /// What became of a message that was to be sent.
+    package enum SendOutcome: Hashable, Sendable {
+        case sent
+        /// The peer's queue is full, or no connection is made yet: try again later.
+        case full
+        /// No peer of that name is connected.
+        case unreachable
+    }
+
+    let context: MessagingContext
+    let raw: UnsafeMutableRawPointer
+    private var owner: pthread_t
+
+    package init(_ kind: Kind, in context: MessagingContext, options: SocketOptions) throws(MessagingError) {
+        guard let raw = zmq_socket(context.raw, kind.raw) else {
+            throw .call("zmq_socket", subject: "a \(kind) socket", code: zmq_errno())
+        }
+        self.context = context
+        self.raw = raw
+        owner = pthread_self()
+        try options.apply(to: self, kind: kind)
+    }
+
+    deinit { zmq_close(raw) }
+
+    /// Makes the calling thread the owner. The former one must not touch the socket any more.
+    package func adopt() { owner = pthread_self() }
+
+    func checkOwner() {
+        precondition(pthread_equal(owner, pthread_self()) != 0, "a ZeroMQ socket was used off its owner thread")
+    }
+
+    // MARK: Endpoints
+
+    /// Listens on `endpoint` (`tcp://HOST:PORT`, `*` for any free port or every address; `ipc://PATH`) and returns the
+    /// endpoint with the port it got.
+    package func bind(_ endpoint: String) throws(MessagingError) -> String {
+        checkOwner()
+        try Self.check(endpoint)
+        guard zmq_bind(raw, endpoint) == 0 else {
+            throw .call("zmq_bind", subject: endpoint, code: zmq_errno())
+        }
+        var buffer = [CChar](repeating: 0, count: 512)
+        var length = buffer.count
+        guard zmq_getsockopt(raw, ZMQ_LAST_ENDPOINT, &buffer, &length) == 0 else {
+            throw .call("zmq_getsockopt", subject: endpoint, code: zmq_errno())
+        }
+        return String(decoding: buffer.prefix(max(0, length - 1)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    /// Connects in the background, and again whenever the connection breaks.
+    package func connect(_ endpoint: String) throws(MessagingError) {
+        checkOwner()
+        try Self.check(endpoint)
+        guard zmq_connect(raw, endpoint) == 0 else {
+            throw .call("zmq_connect", subject: endpoint, code: zmq_errno())
+        }
+    }
+
+    /// libzmq's own answer to a wrong endpoint is "invalid argument".
+    static func check(_ endpoint: String) throws(MessagingError) {
+        if endpoint.hasPrefix("ipc://") {
+            // sockaddr_un holds 108 bytes with the zero.
+            guard (7...6 + 107).contains(endpoint.utf8.count) else {
+                throw .endpoint(endpoint, problem: "a socket's path has 1 to 107 bytes; use a shorter folder")
+            }
+        } else if endpoint.hasPrefix("tcp://") {
+            let address = endpoint.dropFirst(6)
+            let port = address.lastIndex(of: ":").map { address[address.index(after: $0)...] }
+            guard let port, port == "*" || UInt16(port) != nil, address.utf8.count > port.utf8.count + 1 else {
+                throw .endpoint(endpoint, problem: "it is written tcp://HOST:PORT with a port of 0 to 65535 or `*`")
+            }
+        } else if !endpoint.hasPrefix("inproc://") {
+            throw .endpoint(endpoint, problem: "it must begin with tcp:// or ipc://")
+        }
+    }
+
+    // MARK: Messages
+
+    /// Sends the frames as one message, all or none, without waiting. On `.sent` the frames' bytes are libzmq's.
+    package func send(_ frames: [Message]) throws(MessagingError) -> SendOutcome {
+        checkOwner()
+        for (index, frame) in frames.enumerated() {
+            var status: Int32
+            repeat {
+                status = frame.send(to: raw, more: index < frames.count - 1)
+            } while status < 0 && zmq_errno() == EINTR
+            if status >= 0 { continue }
+            switch zmq_errno() {
+            // Only the first frame of a message is ever refused: libzmq admits whole messages.
+            case EAGAIN where index == 0: return .full
+            case EHOSTUNREACH where index == 0: return .unreachable
+            case let code: throw .call("zmq_msg_send", subject: "a message of \(frames.count) frames", code: code)
+            }
+        }
+        return .sent
+    }
+
+    /// The next message's frames, or nil where none has arrived.
+    ///
+    /// A message of more than `maximumFrames` frames is read to its end and returned as an empty array.
+    package func receive(maximumFrames: Int) throws(MessagingError) -> [Message]? {
+        checkOwner()
+        var frames: [Message] = []
+        var tooMany = false
+        while true {
+            let frame = Message()
+            if frame.receive(from: raw) < 0 {
+                switch zmq_errno() {
+                case EINTR: continue
+                case EAGAIN: return nil
+                case let code: throw .call("zmq_msg_recv", subject: "a message", code: code)
+                }
+            }
+            let more = frame.hasMore
+            if frames.count < maximumFrames { frames.append(frame) } else { tooMany = true }
+            if !more { return tooMany ? [] : frames }
+        }
+    }
+}

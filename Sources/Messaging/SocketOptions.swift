@@ -1,0 +1,99 @@
+import CZeroMQ
+
+/// Keys of CURVE, libzmq's encryption: Curve25519 in Z85 text of 40 characters.
+package enum CurveKeys: Hashable, Sendable {
+    /// A listening socket: its secret key. Who may connect is decided by a ZAP handler.
+    case server(secretKey: String)
+    /// A connecting socket: the server's public key, which is pinned, and the socket's own pair.
+    case client(serverKey: String, publicKey: String, secretKey: String)
+
+    /// Whether this libzmq was built with CURVE.
+    package static var isAvailable: Bool { zmq_has("curve") == 1 }
+
+    /// A new pair from the system's random source.
+    package static func generatePair() throws(MessagingError) -> (publicKey: String, secretKey: String) {
+        var publicKey = [CChar](repeating: 0, count: 41)
+        var secretKey = publicKey
+        guard zmq_curve_keypair(&publicKey, &secretKey) == 0 else {
+            throw .call("zmq_curve_keypair", subject: "a new pair of keys", code: zmq_errno())
+        }
+        func text(_ key: [CChar]) -> String { String(decoding: key.prefix(40).map(UInt8.init), as: UTF8.self) }
+        return (text(publicKey), text(secretKey))
+    }
+}
+
+/// The options of a socket; the defaults bound everything that libzmq leaves unbounded.
+package struct SocketOptions: Sendable {
+    /// The name under which a ROUTER knows this socket.
+    package var identity: PeerIdentity?
+    /// Messages, not bytes, that wait for one peer.
+    package var sendHighWater: Int32 = 1000
+    /// Messages from one peer that wait to be received.
+    package var receiveHighWater: Int32 = 1000
+    /// A larger frame ends its connection before memory is taken for it.
+    package var maximumFrameBytes: Int64 = 64 << 20
+    /// How long closing waits for messages to go out.
+    package var lingerMilliseconds: Int32 = 500
+    /// The kernel's buffers, in bytes; -1 leaves them to the kernel's tuning.
+    package var kernelBufferBytes: Int32 = -1
+    package var reconnectMilliseconds: Int32 = 50
+    package var reconnectMaximumMilliseconds: Int32 = 2000
+    package var curve: CurveKeys?
+
+    package init() {}
+
+    func apply(to socket: Socket, kind: Socket.Kind) throws(MessagingError) {
+        if let identity { try set(socket, ZMQ_ROUTING_ID, "ZMQ_ROUTING_ID", identity.text) }
+        try set(socket, ZMQ_SNDHWM, "ZMQ_SNDHWM", sendHighWater)
+        try set(socket, ZMQ_RCVHWM, "ZMQ_RCVHWM", receiveHighWater)
+        try set(socket, ZMQ_MAXMSGSIZE, "ZMQ_MAXMSGSIZE", maximumFrameBytes)
+        try set(socket, ZMQ_LINGER, "ZMQ_LINGER", lingerMilliseconds)
+        if kernelBufferBytes >= 0 {
+            try set(socket, ZMQ_SNDBUF, "ZMQ_SNDBUF", kernelBufferBytes)
+            try set(socket, ZMQ_RCVBUF, "ZMQ_RCVBUF", kernelBufferBytes)
+        }
+        // A host that vanishes without a word: the kernel's own limits are many minutes.
+        try set(socket, ZMQ_TCP_KEEPALIVE, "ZMQ_TCP_KEEPALIVE", 1 as Int32)
+        try set(socket, ZMQ_TCP_KEEPALIVE_IDLE, "ZMQ_TCP_KEEPALIVE_IDLE", 10 as Int32)
+        try set(socket, ZMQ_TCP_KEEPALIVE_INTVL, "ZMQ_TCP_KEEPALIVE_INTVL", 5 as Int32)
+        try set(socket, ZMQ_TCP_KEEPALIVE_CNT, "ZMQ_TCP_KEEPALIVE_CNT", 3 as Int32)
+        try set(socket, ZMQ_TCP_MAXRT, "ZMQ_TCP_MAXRT", 20_000 as Int32)
+        try set(socket, ZMQ_HANDSHAKE_IVL, "ZMQ_HANDSHAKE_IVL", 5_000 as Int32)
+        switch kind {
+        case .router:
+            // Without these an unknown or full peer loses messages silently, and a name that comes back is refused.
+            try set(socket, ZMQ_ROUTER_MANDATORY, "ZMQ_ROUTER_MANDATORY", 1 as Int32)
+            try set(socket, ZMQ_ROUTER_HANDOVER, "ZMQ_ROUTER_HANDOVER", 1 as Int32)
+        case .dealer:
+            // Without this, messages are queued for connections that were never made, and lost with them.
+            try set(socket, ZMQ_IMMEDIATE, "ZMQ_IMMEDIATE", 1 as Int32)
+            try set(socket, ZMQ_RECONNECT_IVL, "ZMQ_RECONNECT_IVL", reconnectMilliseconds)
+            try set(socket, ZMQ_RECONNECT_IVL_MAX, "ZMQ_RECONNECT_IVL_MAX", reconnectMaximumMilliseconds)
+        }
+        switch curve {
+        case nil: break
+        case .server(let secretKey):
+            try set(socket, ZMQ_CURVE_SERVER, "ZMQ_CURVE_SERVER", 1 as Int32)
+            try set(socket, ZMQ_CURVE_SECRETKEY, "ZMQ_CURVE_SECRETKEY", secretKey)
+        case .client(let serverKey, let publicKey, let secretKey):
+            try set(socket, ZMQ_CURVE_SERVERKEY, "ZMQ_CURVE_SERVERKEY", serverKey)
+            try set(socket, ZMQ_CURVE_PUBLICKEY, "ZMQ_CURVE_PUBLICKEY", publicKey)
+            try set(socket, ZMQ_CURVE_SECRETKEY, "ZMQ_CURVE_SECRETKEY", secretKey)
+        }
+    }
+
+    private func set<Value: FixedWidthInteger>(
+        _ socket: Socket, _ option: Int32, _ name: String, _ value: Value
+    ) throws(MessagingError) {
+        var value = value
+        guard zmq_setsockopt(socket.raw, option, &value, MemoryLayout<Value>.size) == 0 else {
+            throw .call("zmq_setsockopt", subject: name, code: zmq_errno())
+        }
+    }
+
+    private func set(_ socket: Socket, _ option: Int32, _ name: String, _ value: String) throws(MessagingError) {
+        guard zmq_setsockopt(socket.raw, option, value, value.utf8.count) == 0 else {
+            throw .call("zmq_setsockopt", subject: name, code: zmq_errno())
+        }
+    }
+}

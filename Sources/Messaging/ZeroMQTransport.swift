@@ -1,0 +1,285 @@
+import CZeroMQ
+import Synchronization
+
+/// A coordinator's ZeroMQ transport: a ROUTER socket on a thread of its own.
+package final class ZeroMQServer: ServerTransport {
+    package let endpoints: [String]
+    private let loop: SocketLoop
+
+    /// Listens on every endpoint of `bind`; `handler` is called on the transport's thread from now on.
+    package init(
+        bind: [String], limits: TransportLimits = TransportLimits(), curve: CurveKeys? = nil,
+        handler: @escaping TransportHandler
+    ) throws(MessagingError) {
+        var options = SocketOptions()
+        options.curve = curve
+        options.maximumFrameBytes = Int64(limits.maximumMessageBytes)
+        let socket = try Socket(.router, in: MessagingContext(), options: options)
+        var endpoints: [String] = []
+        for endpoint in bind { endpoints.append(try socket.bind(endpoint)) }
+        self.endpoints = endpoints
+        loop = try SocketLoop(socket, isServer: true, limits: limits, handler: handler)
+    }
+
+    package func send(_ message: [UInt8], to peer: PeerIdentity) throws(MessagingError) {
+        try loop.send(message, to: peer)
+    }
+
+    package func close() { loop.close() }
+
+    deinit { loop.close(waiting: false) }
+}
+
+/// A worker's ZeroMQ transport: a DEALER socket on a thread of its own.
+package final class ZeroMQClient: ClientTransport {
+    package let identity: PeerIdentity
+    private let loop: SocketLoop
+
+    /// Connects to `endpoint` in the background, and again whenever the connection breaks.
+    package init(
+        connect endpoint: String, identity: PeerIdentity, limits: TransportLimits = TransportLimits(),
+        curve: CurveKeys? = nil, handler: @escaping TransportHandler
+    ) throws(MessagingError) {
+        var options = SocketOptions()
+        options.identity = identity
+        options.curve = curve
+        options.maximumFrameBytes = Int64(limits.maximumMessageBytes)
+        let socket = try Socket(.dealer, in: MessagingContext(), options: options)
+        self.identity = identity
+        // The monitor must watch before the connection is made: the loop connects.
+        loop = try SocketLoop(socket, isServer: false, limits: limits, connect: endpoint, handler: handler)
+    }
+
+    package func send(_ message: [UInt8]) throws(MessagingError) { try loop.send(message, to: serverIdentity) }
+
+    package func close() { loop.close() }
+
+    deinit { loop.close(waiting: false) }
+}
+
+/// The thread that owns a transport's socket. Other threads hand it messages through a queue and a wake-up descriptor.
+private final class SocketLoop: Sendable {
+    private struct Queue {
+        var outgoing: [(peer: PeerIdentity, message: [UInt8])] = []
+        /// Bytes given to `send` that libzmq has not taken yet.
+        var queuedBytes: [PeerIdentity: Int] = [:]
+        var isClosing = false
+        var thread: OwnedThread?
+    }
+
+    private let queue = Mutex(Queue())
+    private let wakeUp: WakeUp
+    private let limits: TransportLimits
+
+    init(
+        _ socket: Socket, isServer: Bool, limits: TransportLimits, connect endpoint: String? = nil,
+        handler: @escaping TransportHandler
+    ) throws(MessagingError) {
+        self.limits = limits
+        wakeUp = try WakeUp()
+        let monitor = try ConnectionMonitor(socket)
+        if let endpoint { try socket.connect(endpoint) }
+        let handOver = HandOver(socket: socket, monitor: monitor)
+        let thread = try OwnedThread(name: isServer ? "pleura-router" : "pleura-dealer") { [self] in
+            handOver.socket.adopt()
+            var owner = SocketOwner(
+                socket: handOver.socket, monitor: handOver.monitor, isServer: isServer, handler: handler)
+            owner.run(self)
+        }
+        queue.withLock { $0.thread = thread }
+    }
+
+    /// Takes the socket to the thread that is being started, which is its only owner from then on.
+    private final class HandOver: @unchecked Sendable {
+        // Written before the thread starts, which is a full fence, and read by that thread alone.
+        let socket: Socket
+        let monitor: ConnectionMonitor
+        init(socket: Socket, monitor: ConnectionMonitor) {
+            self.socket = socket
+            self.monitor = monitor
+        }
+    }
+
+    func send(_ message: [UInt8], to peer: PeerIdentity) throws(MessagingError) {
+        let limits = limits
+        if message.count > limits.maximumMessageBytes {
+            throw .tooLarge(bytes: message.count, limit: limits.maximumMessageBytes)
+        }
+        let refusal: MessagingError? = queue.withLock { queue in
+            if queue.isClosing { return .closed }
+            let queued = queue.queuedBytes[peer, default: 0]
+            if queued + message.count > limits.maximumQueuedBytes {
+                return .queueFull(peer: peer.text, queuedBytes: queued, limit: limits.maximumQueuedBytes)
+            }
+            queue.queuedBytes[peer] = queued + message.count
+            queue.outgoing.append((peer, message))
+            return nil
+        }
+        if let refusal { throw refusal }
+        wakeUp.signal()
+    }
+
+    /// `waiting`: whether to return only when the thread has ended. A deinit must not: the handler may wait for a lock
+    /// that its caller holds.
+    func close(waiting: Bool = true) {
+        let thread = queue.withLock { queue in
+            queue.isClosing = true
+            defer { queue.thread = nil }
+            return queue.thread
+        }
+        wakeUp.signal()
+        // The handler may close its own transport: the thread then ends when the handler returns.
+        guard let thread else { return }
+        if waiting && !thread.isCurrent { thread.join() } else { thread.detach() }
+    }
+
+    // MARK: For the owner thread
+
+    var wakeUpDescriptor: Int32 { wakeUp.descriptor }
+
+    func takeOutgoing() -> (messages: [(peer: PeerIdentity, message: [UInt8])], isClosing: Bool) {
+        wakeUp.clear()
+        return queue.withLock { queue in
+            defer { queue.outgoing = [] }
+            return (queue.outgoing, queue.isClosing)
+        }
+    }
+
+    func finished(_ bytes: Int, for peer: PeerIdentity) {
+        queue.withLock { queue in
+            let left = queue.queuedBytes[peer, default: 0] - bytes
+            queue.queuedBytes[peer] = left > 0 ? left : nil
+        }
+    }
+}
+
+/// The owner thread's side of a `SocketLoop`.
+private struct SocketOwner {
+    let socket: Socket
+    let monitor: ConnectionMonitor
+    let isServer: Bool
+    let handler: TransportHandler
+
+    private var pending: [PeerIdentity: [[UInt8]]] = [:]
+    /// Which peer last spoke through which connection.
+    private var peers: [Int32: PeerIdentity] = [:]
+    private var dropped = 0
+
+    init(socket: Socket, monitor: ConnectionMonitor, isServer: Bool, handler: @escaping TransportHandler) {
+        self.socket = socket
+        self.monitor = monitor
+        self.isServer = isServer
+        self.handler = handler
+    }
+
+    mutating func run(_ loop: SocketLoop) {
+        var poller = Poller()
+        _ = poller.add(socket)
+        _ = poller.add(monitor)
+        _ = poller.add(descriptor: loop.wakeUpDescriptor)
+        let clock = ContinuousClock()
+        var closingSince: ContinuousClock.Instant?
+        do {
+            while true {
+                // A full peer is tried again soon: POLLOUT of a ROUTER says that any peer has room, not which.
+                try poller.wait(milliseconds: pending.isEmpty && closingSince == nil ? -1 : 2)
+                let (outgoing, isClosing) = loop.takeOutgoing()
+                for (peer, message) in outgoing { pending[peer, default: []].append(message) }
+                try flush(loop)
+                if isClosing {
+                    let since = closingSince ?? clock.now
+                    closingSince = since
+                    if pending.isEmpty || clock.now - since > .milliseconds(500) { return }
+                    continue
+                }
+                try receive()
+                handleConnections()
+            }
+        } catch {
+            handler(.lost(serverIdentity, reason: "the transport itself failed: \(error)"))
+        }
+    }
+
+    private mutating func flush(_ loop: SocketLoop) throws(MessagingError) {
+        for (peer, messages) in pending {
+            var sent = 0
+            sending: for message in messages {
+                let frames = try frames(of: message, to: peer)
+                switch try socket.send(frames) {
+                case .sent:
+                    sent += 1
+                    loop.finished(message.count, for: peer)
+                case .full: break sending
+                case .unreachable:
+                    loop.finished(messages[sent...].reduce(0) { $0 + $1.count }, for: peer)
+                    sent = messages.count
+                    handler(.lost(peer, reason: "it is not connected"))
+                    break sending
+                }
+            }
+            pending[peer] = sent == messages.count ? nil : Array(messages[sent...])
+        }
+    }
+
+    private func frames(of message: [UInt8], to peer: PeerIdentity) throws(MessagingError) -> [Message] {
+        var frames: [Message] = []
+        if isServer { frames.append(try Self.frame(Array(peer.text.utf8))) }
+        frames.append(try Self.frame(message))
+        return frames
+    }
+
+    private static func frame(_ bytes: [UInt8]) throws(MessagingError) -> Message {
+        // `withUnsafeBytes` of Array does not carry typed errors.
+        let result: Result<Message, MessagingError> = bytes.withUnsafeBytes { bytes in
+            do throws(MessagingError) { return .success(try Message(copying: bytes)) } catch { return .failure(error) }
+        }
+        return try result.get()
+    }
+
+    private mutating func receive() throws(MessagingError) {
+        let expected = isServer ? 2 : 1
+        // A bounded number, so that a flood does not keep this thread from sending.
+        for _ in 0..<256 {
+            guard let frames = try socket.receive(maximumFrames: expected) else { return }
+            guard frames.count == expected, let payload = frames.last else {
+                drop("a message of another number of frames than \(expected)")
+                continue
+            }
+            guard isServer else {
+                handler(.received(from: serverIdentity, [UInt8](payload.bytes)))
+                continue
+            }
+            guard let identity = PeerIdentity(bytes: frames[0].bytes) else {
+                drop("a message from a peer without a valid name")
+                continue
+            }
+            if let connection = payload.connection, peers[connection] != identity {
+                // A descriptor is used again only after its former connection's end was told: hear that first.
+                handleConnections()
+                peers[connection] = identity
+            }
+            handler(.received(from: identity, [UInt8](payload.bytes)))
+        }
+    }
+
+    private mutating func drop(_ reason: String) {
+        dropped += 1
+        handler(.dropped(count: dropped, reason: reason))
+    }
+
+    private mutating func handleConnections() {
+        while let event = monitor.next() {
+            switch event {
+            case .ready: if !isServer { handler(.connected) }
+            case .disconnected(let connection):
+                if !isServer {
+                    handler(.lost(serverIdentity, reason: "the connection broke"))
+                } else if let peer = peers.removeValue(forKey: connection), !peers.values.contains(peer) {
+                    handler(.lost(peer, reason: "the connection broke"))
+                }
+            case .refused(let reason):
+                if isServer { drop(reason) } else { handler(.lost(serverIdentity, reason: reason)) }
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+import ArgumentParser
+import CSystem
+import Collectives
+import Diagnostics
+import Foundation
+import Messaging
+
+/// `pleura bench allreduce`: times the all-reduce between real worker processes.
+struct BenchAllreduceCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "allreduce",
+        abstract: "Times the sum of gradients between worker processes and verifies every element.",
+        discussion: """
+            Bus bandwidth is that of nccl-tests: bytes / time · 2(N-1)/N. The figures are for sums that every worker \
+            has in private memory, as Gloo leaves them; `in_place` gives those of sums read where they were added, as \
+            training does.
+            """)
+
+    @Option(help: "Worker processes.")
+    var workers = 2
+
+    @Option(help: "Sizes of the vector, separated by commas; K, M and G are powers of 1024.")
+    var bytes = "1M,4M,25M,98M"
+
+    @Option(help: "shared-memory, zeromq or auto.")
+    var transport = TransportChoice.sharedMemory
+
+    @Option(help: "Samples of each size.")
+    var iterations = 20
+
+    @Option(help: "Samples before those, which are verified and not timed.")
+    var warmUps = 3
+
+    @Option(help: "Size of a bucket; K, M and G are powers of 1024.")
+    var bucketBytes = "4M"
+
+    @Option(help: "Where to write the report as JSON; `-` for standard output.")
+    var json: String?
+
+    func validate() throws {
+        guard (1...64).contains(workers) else { throw ValidationError("--workers must be 1 to 64, not \(workers).") }
+        guard iterations > 0, warmUps >= 0 else {
+            throw ValidationError("--iterations must be at least 1 and --warm-ups at least 0.")
+        }
+        _ = try options()
+    }
+
+    func run() async throws {
+        let benchmark = AllreduceBenchmark(
+            try options(), executable: URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath(),
+            arguments: ["bench", "allreduce-member", "--parent", "\(getpid())"])
+        // The members die with the thread that starts them, so it is one that waits for them all.
+        let report = try await withCheckedThrowingContinuation {
+            (continuation: CheckedContinuation<AllreduceBenchmark.Report, any Error>) in
+            do {
+                let thread = try OwnedThread(name: "pleura-bench") {
+                    continuation.resume(
+                        with: Result {
+                            try benchmark.run { FileHandle.standardError.write(Data("\($0)\n".utf8)) }
+                        })
+                }
+                thread.detach()
+            } catch { continuation.resume(throwing: error) }
+        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        let text = try encoder.encode(report) + Data("\n".utf8)
+        switch json {
+        case "-": FileHandle.standardOutput.write(text)
+        case let path?:
+            try text.write(to: URL(fileURLWithPath: path))
+            print(Self.table(report))
+        case nil: print(Self.table(report))
+        }
+    }
+
+    private func options() throws -> AllreduceBenchmark.Options {
+        let sizes = try bytes.split(separator: ",").map { try Self.byteCount(String($0), option: "--bytes") }
+        if sizes.isEmpty { throw ValidationError("--bytes names no size.") }
+        return AllreduceBenchmark.Options(
+            workers: workers, byteCounts: sizes, transport: transport, iterations: iterations, warmUps: warmUps,
+            bucketBytes: try Self.byteCount(bucketBytes, option: "--bucket-bytes"))
+    }
+
+    /// `98M` as a number of bytes: a multiple of 4, up to 16 GiB.
+    static func byteCount(_ text: String, option: String) throws -> Int {
+        let units: [Character: Int] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30]
+        let unit = text.last.flatMap { units[Character($0.uppercased())] }
+        let digits = unit == nil ? Substring(text) : text.dropLast()
+        guard let number = Int(digits), (1...1 << 34).contains(number), number * (unit ?? 1) <= 1 << 34,
+            number * (unit ?? 1) % 4 == 0
+        else {
+            throw ValidationError("\(option): `\(text)` is not a size of 4 bytes to 16G in multiples of 4, as in 98M.")
+        }
+        return number * (unit ?? 1)
+    }
+
+    private static func table(_ report: AllreduceBenchmark.Report) -> String {
+        func column(_ value: Double, _ format: String) -> String { String(format: format, value) }
+        var lines = [
+            "\(report.workers) workers, \(report.transport), \(report.iterations) samples, all sums verified",
+            "       bytes   median ms      min ms      p99 ms   busbw GB/s   in place ms",
+        ]
+        for row in report.rows {
+            lines.append(
+                column(Double(row.bytes), "%12.0f") + column(row.median_s * 1e3, "%12.3f")
+                    + column(row.min_s * 1e3, "%12.3f") + column(row.p99_s * 1e3, "%12.3f")
+                    + column(row.busbw_gb_s, "%13.2f") + column(row.in_place.median_s * 1e3, "%14.3f"))
+        }
+        return lines.joined(separator: "\n")
+    }
+}
+
+extension TransportChoice: ExpressibleByArgument {}
+
+/// One member of the benchmark: started by `bench allreduce` and by tests, not by users.
+struct BenchAllreduceMemberCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "allreduce-member", abstract: "Takes part in an all-reduce as standard input says.",
+        shouldDisplay: false)
+
+    @Option(help: "The process with which this one ends.")
+    var parent: Int32
+
+    func run() throws {
+        guard system_die_with_parent(SIGKILL, parent) else { throw ExitCode(ExitStatus.temporary.rawValue) }
+        try AllreduceMember.run()
+    }
+}

@@ -1,0 +1,9 @@
+import ArgumentParser
+
+/// `pleura bench`: measurements that anybody can repeat.
+struct BenchCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bench",
+        abstract: "Measures parts of the program on this machine.",
+        subcommands: [BenchKernelsCommand.self, BenchAllreduceCommand.self, BenchAllreduceMemberCommand.self])
+}
