@@ -66,7 +66,7 @@ let pure: [Target] = [
 
 let libraries: [Target] = [
     .target(
-        name: "Radiography", dependencies: ["Diagnostics", "Numerics", "CDICOM", "CRaster", "CZlib"],
+        name: "Radiography", dependencies: ["Diagnostics", "Numerics", "Storage", "CDICOM", "CRaster", "CZlib"],
         swiftSettings: strict),
     .target(name: "HDF5IO", dependencies: ["Diagnostics", "CHDF5"], swiftSettings: strict),
     .target(
@@ -105,7 +105,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     ("Graph", ["Kernels", "KernelSelection", "Numerics", "HDF5IO"]),
     ("Networks", ["Graph", "Kernels", "KernelSelection", "Numerics", "Optimization", "HDF5IO"]),
     ("Optimization", ["Kernels", "KernelSelection", "Numerics", "HDF5IO"]), ("Sampling", ["Numerics"]),
-    ("Coordination", ["Reduction", "Numerics"]), ("Radiography", ["Diagnostics", "Numerics"]),
+    ("Coordination", ["Reduction", "Numerics"]), ("Radiography", ["Diagnostics", "Numerics", "Storage"]),
     ("HDF5IO", ["Diagnostics"]), ("Storage", ["Diagnostics", "HDF5IO"]),
     ("Wire", ["Coordination", "Reduction"]), ("Messaging", ["Diagnostics"]),
     ("Collectives", ["Diagnostics", "Reduction", "Messaging", "Kernels", "KernelSelection"]),

@@ -9,18 +9,7 @@ enum DICOMFile {
     ///
     /// It may be anything: call this in a process that may die.
     static func read(_ path: String) throws(RadiographError) -> Radiograph {
-        guard cdicom_prepare() != 0 else {
-            throw RadiographError(
-                .unsupported,
-                path: path,
-                reason:
-                    "DCMTK's data dictionary is missing; install the package libdcmtk17 (or libdcmtk-dev), or point "
-                    + "DCMDICTPATH to dicom.dic"
-            )
-        }
-        var opened: OpaquePointer?
-        let (status, message) = withMessage { cdicom_open(path, &opened, $0, $1) }
-        guard status == CDICOM_OK, let file = opened else { throw failure(status, path: path, message: message) }
+        let file = try open(path)
         defer { cdicom_close(file) }
         var header = cdicom_header()
         cdicom_describe(file, &header)
@@ -28,6 +17,29 @@ enum DICOMFile {
         let pixels = try grayPixels(file, header: header, transform: transform, path: path)
         let image = GrayImage(width: Int(header.columns), height: Int(header.rows), pixels: pixels)
         return Radiograph(image: image, metadata: metadata(file, header: header))
+    }
+
+    /// Reads and checks the header alone.
+    static func probe(_ path: String) throws(RadiographError) -> RadiographMetadata {
+        let file = try open(path)
+        defer { cdicom_close(file) }
+        var header = cdicom_header()
+        cdicom_describe(file, &header)
+        _ = try checkedTransform(header, file: file, path: path)
+        return metadata(file, header: header)
+    }
+
+    private static func open(_ path: String) throws(RadiographError) -> OpaquePointer {
+        guard cdicom_prepare() != 0 else {
+            throw RadiographError(
+                .unsupported, path: path,
+                reason: "DCMTK's data dictionary is missing; install the package libdcmtk17 (or libdcmtk-dev), or point "
+                    + "DCMDICTPATH to dicom.dic")
+        }
+        var opened: OpaquePointer?
+        let (status, message) = withMessage { cdicom_open(path, &opened, $0, $1) }
+        guard status == CDICOM_OK, let file = opened else { throw failure(status, path: path, message: message) }
+        return file
     }
 
     // MARK: - Header
