@@ -1,0 +1,151 @@
+internal import Glibc
+internal import Synchronization
+
+/// Names and directories: thin calls of the operating system with errors that name the path.
+package enum FileSystem {
+    /// Whether something stands at a path.
+    package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+    /// Whether a directory stands at a path.
+    package static func isDirectory(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    /// The size of the file at a path.
+    package static func size(of path: String) throws(FileError) -> Int {
+        var status = stat()
+        guard stat(path, &status) == 0 else { throw FileError("read the size of", path: path, code: errno) }
+        return Int(status.st_size)
+    }
+
+    /// The names in a directory except "." and "..", in order of their bytes.
+    package static func names(in directory: String) throws(FileError) -> [String] {
+        guard let stream = opendir(directory) else { throw FileError("list", path: directory, code: errno) }
+        defer { closedir(stream) }
+        var names: [String] = []
+        errno = 0
+        while let entry = readdir(stream) {
+            // `d_name` is a tuple of 256 bytes; the name inside ends with a zero.
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+            errno = 0
+        }
+        guard errno == 0 else { throw FileError("list", path: directory, code: errno) }
+        return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    }
+
+    /// Creates a directory and those above it; one that exists is fine.
+    package static func createDirectory(_ path: String) throws(FileError) {
+        if isDirectory(path) { return }
+        let parent = parent(of: path)
+        if parent != path, !isDirectory(parent) { try createDirectory(parent) }
+        guard mkdir(path, 0o755) == 0 || (errno == EEXIST && isDirectory(path)) else {
+            throw FileError("create the directory", path: path, code: errno)
+        }
+    }
+
+    /// Removes a file; one that does not exist is fine.
+    package static func remove(_ path: String) throws(FileError) {
+        guard unlink(path) == 0 || errno == ENOENT else { throw FileError("remove", path: path, code: errno) }
+    }
+
+    /// Gives a file another name on the same file system; what stood there is replaced at once.
+    package static func rename(_ path: String, to target: String) throws(FileError) {
+        guard Glibc.rename(path, target) == 0 else { throw FileError("rename", path: path, code: errno) }
+    }
+
+    /// Waits until the names in a directory are on the disk; without it a renamed file may lose its name in a crash.
+    package static func syncDirectory(_ directory: String) throws(FileError) {
+        let file = try OpenFile(directory, .read)
+        // Some network file systems cannot sync a directory and say EINVAL; their renames are synchronous.
+        do { try file.sync() } catch  where error.code == EINVAL {}
+    }
+
+    /// The bytes that a process without privileges can still write to the file system of `directory`.
+    package static func availableBytes(at directory: String) throws(FileError) -> Int {
+        var status = statvfs()
+        guard statvfs(directory, &status) == 0 else {
+            throw FileError("read the free space of", path: directory, code: errno)
+        }
+        let bytes = UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize))
+        return bytes.overflow ? .max : Int(clamping: bytes.partialValue)
+    }
+
+    /// Throws if the file system of `directory` has not `bytes` bytes left.
+    package static func requireSpace(_ bytes: Int, at directory: String) throws {
+        let available = try availableBytes(at: directory)
+        if available < bytes {
+            throw InsufficientSpace(directory: directory, neededBytes: bytes, availableBytes: available)
+        }
+    }
+
+    /// The directory that holds a path.
+    package static func parent(of path: String) -> String {
+        let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+        guard let slash = trimmed.lastIndex(of: "/") else { return "." }
+        return slash == trimmed.startIndex ? "/" : String(trimmed[..<slash])
+    }
+
+    /// The last component of a path.
+    package static func name(of path: String) -> String {
+        path.split(separator: "/").last.map(String.init) ?? path
+    }
+
+    // MARK: Temporary names
+
+    private static let temporaryNumbers = Atomic(0)
+
+    /// A fresh hidden path beside `path`, to be renamed to it when complete.
+    package static func temporaryPath(for path: String) -> String {
+        let number = temporaryNumbers.add(1, ordering: .relaxed).newValue
+        return "\(parent(of: path))/.\(name(of: path)).\(getpid())-\(number).tmp"
+    }
+
+    /// Removes what writers that died have left in a directory: hidden files with `prefix` that end in `.tmp`.
+    ///
+    /// Only for the directory's one owner, before it writes: a live writer's file would go too. Returns the names.
+    @discardableResult
+    package static func removeTemporaries(in directory: String, prefix: String) throws(FileError) -> [String] {
+        let names = try names(in: directory).filter { $0.hasPrefix("." + prefix) && $0.hasSuffix(".tmp") }
+        for name in names { try remove("\(directory)/\(name)") }
+        return names
+    }
+
+    /// Makes a complete temporary file the one at `path`: fsync, rename, fsync of the directory.
+    package static func publish(_ temporary: String, as path: String) throws(FileError) {
+        try OpenFile(temporary, .read).sync()
+        try rename(temporary, to: path)
+        try syncDirectory(parent(of: path))
+    }
+}
+
+/// Small files that are either the old or the new one, never a part, whatever dies when.
+package enum AtomicFile {
+    /// Replaces the file at `path` by `bytes`, durably.
+    ///
+    /// On an error the old file stands and nothing is left behind.
+    package static func write(_ bytes: [UInt8], to path: String) throws(FileError) {
+        let temporary = FileSystem.temporaryPath(for: path)
+        do throws(FileError) {
+            let file = try OpenFile(temporary, .create)
+            var failure: FileError?
+            bytes.withUnsafeBytes { buffer in
+                do throws(FileError) { try file.write(buffer, at: 0) } catch { failure = error }
+            }
+            if let failure { throw failure }
+            try FileSystem.publish(temporary, as: path)
+        } catch {
+            // The first error is the one to tell; the file may not even exist.
+            try? FileSystem.remove(temporary)
+            throw error
+        }
+    }
+
+    /// Replaces the file at `path` by text in UTF-8, durably.
+    package static func write(_ text: String, to path: String) throws(FileError) {
+        try write(Array(text.utf8), to: path)
+    }
+}

@@ -1,0 +1,128 @@
+internal import Glibc
+
+/// A file descriptor with one owner.
+///
+/// Its operations take positions, so threads share it without a lock.
+package final class OpenFile: Sendable {
+    package let path: String
+    package let descriptor: Int32
+
+    /// How a file is opened.
+    package enum Mode: Sendable {
+        case read
+        /// For reading and writing; it must exist.
+        case update
+        /// For reading and writing; it must not exist yet.
+        case create
+        /// For appending; created if it does not exist.
+        case append
+    }
+
+    package init(_ path: String, _ mode: Mode) throws(FileError) {
+        let flags =
+            switch mode {
+            case .read: O_RDONLY
+            case .update: O_RDWR
+            case .create: O_RDWR | O_CREAT | O_EXCL
+            case .append: O_RDWR | O_CREAT | O_APPEND
+            }
+        var descriptor: Int32
+        repeat { descriptor = Glibc.open(path, flags | O_CLOEXEC, 0o644) } while descriptor < 0 && errno == EINTR
+        guard descriptor >= 0 else { throw FileError("open", path: path, code: errno) }
+        self.path = path
+        self.descriptor = descriptor
+    }
+
+    deinit { Glibc.close(descriptor) }
+
+    /// The file's size in bytes.
+    package func size() throws(FileError) -> Int {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw FileError("read the size of", path: path, code: errno) }
+        return Int(status.st_size)
+    }
+
+    /// Reads until the buffer is full or the file ends; returns the bytes read.
+    package func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(FileError) -> Int {
+        var done = 0
+        while done < buffer.count, let base = buffer.baseAddress {
+            let count = pread(descriptor, base + done, buffer.count - done, off_t(offset + done))
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw FileError("read", path: path, code: errno)
+            }
+            if count == 0 { break }
+            done += count
+        }
+        return done
+    }
+
+    /// Writes all bytes at a position.
+    package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FileError) {
+        var done = 0
+        while done < bytes.count, let base = bytes.baseAddress {
+            let count = pwrite(descriptor, base + done, bytes.count - done, off_t(offset + done))
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw FileError("write", path: path, code: errno)
+            }
+            done += count
+        }
+    }
+
+    /// Writes all bytes at the end of a file opened with `.append`.
+    package func append(_ bytes: UnsafeRawBufferPointer) throws(FileError) {
+        var done = 0
+        while done < bytes.count, let base = bytes.baseAddress {
+            let count = Glibc.write(descriptor, base + done, bytes.count - done)
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw FileError("append to", path: path, code: errno)
+            }
+            done += count
+        }
+    }
+
+    /// Cuts the file, or extends it with zeros.
+    package func truncate(to bytes: Int) throws(FileError) {
+        guard ftruncate(descriptor, off_t(bytes)) == 0 else {
+            throw FileError("change the size of", path: path, code: errno)
+        }
+    }
+
+    /// Takes disk space for the first `bytes` bytes and extends the file to them if it is shorter.
+    ///
+    /// A full disk shows here and not in the middle of a write.
+    package func reserve(bytes: Int) throws(FileError) {
+        var code: Int32
+        repeat { code = posix_fallocate(descriptor, 0, off_t(bytes)) } while code == EINTR
+        // File systems that can neither reserve nor emulate it (EINVAL, EOPNOTSUPP) are let pass.
+        if code != 0, code != EOPNOTSUPP, code != EINVAL {
+            throw FileError("reserve space for", path: path, code: code)
+        }
+    }
+
+    /// Waits until the file's bytes are on the disk.
+    package func sync() throws(FileError) {
+        while fsync(descriptor) != 0 {
+            if errno != EINTR { throw FileError("write to the disk", path: path, code: errno) }
+        }
+    }
+
+    /// Reads the whole file, if it has at most `limit` bytes; the error is "file too large" if it has more.
+    package func readAll(limit: Int) throws(FileError) -> [UInt8] {
+        let size = try size()
+        guard size <= limit else { throw FileError("read", path: path, code: EFBIG) }
+        var bytes = [UInt8](repeating: 0, count: size)
+        var failure: FileError?
+        let count = bytes.withUnsafeMutableBytes { buffer -> Int in
+            do throws(FileError) { return try read(at: 0, into: buffer) } catch {
+                failure = error
+                return 0
+            }
+        }
+        if let failure { throw failure }
+        bytes.removeLast(size - count)
+        return bytes
+    }
+}
