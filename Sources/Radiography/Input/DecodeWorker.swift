@@ -193,8 +193,6 @@ package final class DecodeWorker {
         posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
         // Decoders write about hostile files there; why a file is refused comes in the reply.
         posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
-        // The parent's open shards are none of the child's business.
-        posix_spawn_file_actions_addclosefrom_np(&actions, 3)
         var environment = ProcessInfo.processInfo.environment
         environment["SWIFT_BACKTRACE"] = "enable=no"
         let arguments = ([launch.executable] + launch.arguments).map { strdup($0) } + [nil]

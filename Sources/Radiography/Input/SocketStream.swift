@@ -20,7 +20,7 @@ struct SocketStream {
             // No SIGPIPE: a dead child is an error value, not the parent's end.
             let count = Glibc.send(
                 descriptor, bytes.baseAddress.map { $0 + sent }, bytes.count - sent,
-                Int32(MSG_NOSIGNAL.rawValue) | (deadline == nil ? 0 : Int32(MSG_DONTWAIT.rawValue)))
+                Int32(MSG_NOSIGNAL) | (deadline == nil ? 0 : Int32(MSG_DONTWAIT)))
             if count < 0 {
                 if errno == EINTR || errno == EAGAIN { continue }
                 throw errno == EPIPE || errno == ECONNRESET ? .closed : .system(errno: errno)
