@@ -32,9 +32,12 @@ enum DICOMFile {
     private static func open(_ path: String) throws(RadiographError) -> OpaquePointer {
         guard cdicom_prepare() != 0 else {
             throw RadiographError(
-                .unsupported, path: path,
-                reason: "DCMTK's data dictionary is missing; install the package libdcmtk17 (or libdcmtk-dev), or point "
-                    + "DCMDICTPATH to dicom.dic")
+                .unsupported,
+                path: path,
+                reason:
+                    "DCMTK's data dictionary is missing; install the package libdcmtk17 (or libdcmtk-dev), or point "
+                    + "DCMDICTPATH to dicom.dic"
+            )
         }
         var opened: OpaquePointer?
         let (status, message) = withMessage { cdicom_open(path, &opened, $0, $1) }

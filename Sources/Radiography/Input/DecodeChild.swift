@@ -62,7 +62,9 @@ package enum DecodeChild {
         let reply = text ?? Data()
         try stream.send(
             DecodeMessage.number(status.rawValue) + DecodeMessage.number(reply.count)
-                + DecodeMessage.number(pixels.count) + Array(reply), within: nil)
+                + DecodeMessage.number(pixels.count) + Array(reply),
+            within: nil
+        )
         try stream.send(pixels, within: nil)
     }
 }

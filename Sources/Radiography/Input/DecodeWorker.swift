@@ -70,10 +70,14 @@ package final class DecodeWorker {
         precondition(size > 0 && size <= 1 << 15, "an image of \(size)×\(size) pixels")
         let (report, pixels) = try report(of: path, size: size)
         return SquaredRadiograph(
-            image: GrayImage(width: size, height: size, pixels: pixels), metadata: report.metadata)
+            image: GrayImage(width: size, height: size, pixels: pixels),
+            metadata: report.metadata
+        )
     }
 
-    /// Ends the process. It keeps no state, so it is killed.
+    /// Ends the process.
+    ///
+    /// It keeps no state, so it is killed.
     package func stop() {
         guard let child else { return }
         close(child.stream.descriptor)
@@ -140,12 +144,17 @@ package final class DecodeWorker {
         self.child = nil
         if failure == .timedOut {
             return RadiographError(
-                .timedOut, path: path, reason: "decoding took more than \(Int(launch.secondsPerFile.rounded(.up))) s")
+                .timedOut,
+                path: path,
+                reason: "decoding took more than \(Int(launch.secondsPerFile.rounded(.up))) s"
+            )
         }
         if status & 0x7F == SIGXCPU {
             return RadiographError(
-                .timedOut, path: path,
-                reason: "decoding took more than \(DecodeChild.processorSeconds) s of processor time")
+                .timedOut,
+                path: path,
+                reason: "decoding took more than \(DecodeChild.processorSeconds) s of processor time"
+            )
         }
         return RadiographError(.crashed, path: path, reason: "the decoder \(Self.cause(of: status))")
     }

@@ -1,6 +1,8 @@
 private import Glibc
 
-/// Whole messages over a stream socket, with a deadline. One thread at a time.
+/// Whole messages over a stream socket, with a deadline.
+///
+/// One thread at a time.
 struct SocketStream {
     let descriptor: Int32
 
@@ -11,7 +13,9 @@ struct SocketStream {
         case system(errno: Int32)
     }
 
-    /// Sends all bytes. A peer that does not read for `seconds` is a time-out.
+    /// Sends all bytes.
+    ///
+    /// A peer that does not read for `seconds` is a time-out.
     func send(_ bytes: UnsafeRawBufferPointer, within seconds: Double?) throws(Failure) {
         let deadline = seconds.map { Self.now() + $0 }
         var sent = 0
@@ -19,8 +23,11 @@ struct SocketStream {
             try wait(for: Int16(POLLOUT), until: deadline)
             // No SIGPIPE: a dead child is an error value, not the parent's end.
             let count = Glibc.send(
-                descriptor, bytes.baseAddress.map { $0 + sent }, bytes.count - sent,
-                Int32(MSG_NOSIGNAL) | (deadline == nil ? 0 : Int32(MSG_DONTWAIT)))
+                descriptor,
+                bytes.baseAddress.map { $0 + sent },
+                bytes.count - sent,
+                Int32(MSG_NOSIGNAL) | (deadline == nil ? 0 : Int32(MSG_DONTWAIT))
+            )
             if count < 0 {
                 if errno == EINTR || errno == EAGAIN { continue }
                 throw errno == EPIPE || errno == ECONNRESET ? .closed : .system(errno: errno)
