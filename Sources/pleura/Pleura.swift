@@ -6,6 +6,6 @@ struct Pleura: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pleura",
         abstract: "Trains pneumothorax segmenters on chest radiographs across many worker processes.",
-        subcommands: []
+        subcommands: [ShardCommand.self, DecodeWorkerCommand.self]
     )
 }

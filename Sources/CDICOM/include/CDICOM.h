@@ -91,6 +91,10 @@ const char *cdicom_text(cdicom_file *file, cdicom_text_field field);
 cdicom_status cdicom_decode(
     cdicom_file *file, void *pixels, uint32_t capacity, char *message, size_t message_capacity);
 
+/// The compressed bytes of a single-frame file, its fragments joined; they belong to the file. Fails where the pixel
+/// data is not compressed.
+cdicom_status cdicom_fragments(cdicom_file *file, const uint8_t **bytes, size_t *count);
+
 void cdicom_close(cdicom_file *file);
 
 /// An image to write.
