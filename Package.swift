@@ -83,7 +83,7 @@ let pure: [Target] = [
 let libraries: [Target] = [
     .target(
         name: "Radiography",
-        dependencies: ["Diagnostics", "Numerics", "CDICOM", "CRaster", "CZlib"],
+        dependencies: ["Diagnostics", "Numerics", "Storage", "CDICOM", "CRaster", "CZlib"],
         swiftSettings: strict
     ),
     .target(name: "HDF5IO", dependencies: ["Diagnostics", "CHDF5"], swiftSettings: strict),
@@ -135,7 +135,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     ("Graph", ["Reduction", "Kernels", "KernelSelection", "Numerics", "HDF5IO"]),
     ("Networks", ["Graph", "Kernels", "KernelSelection", "Numerics", "Optimization", "HDF5IO"]),
     ("Optimization", ["Kernels", "KernelSelection", "Numerics", "HDF5IO"]), ("Sampling", ["Diagnostics", "Numerics"]),
-    ("Coordination", ["Reduction", "Numerics", "Sampling"]), ("Radiography", ["Diagnostics", "Numerics"]),
+    ("Coordination", ["Reduction", "Numerics", "Sampling"]), ("Radiography", ["Diagnostics", "Numerics", "Storage"]),
     ("HDF5IO", ["Diagnostics"]), ("Storage", ["Diagnostics", "HDF5IO"]),
     ("Wire", ["Diagnostics", "Coordination", "Numerics", "Reduction"]), ("Messaging", ["Diagnostics"]),
     ("Collectives", ["Diagnostics", "Reduction", "Messaging", "Kernels", "KernelSelection"]),

@@ -19,6 +19,8 @@
 #include <dcmtk/dcmdata/dcdeftag.h>
 #include <dcmtk/dcmdata/dcpath.h>
 #include <dcmtk/dcmdata/dcpixel.h>
+#include <dcmtk/dcmdata/dcpixseq.h>
+#include <dcmtk/dcmdata/dcpxitem.h>
 #include <dcmtk/dcmdata/dcrledrg.h>
 #include <dcmtk/dcmdata/dcrleerg.h>
 #include <dcmtk/dcmdata/dcuid.h>
@@ -35,6 +37,7 @@ struct cdicom_file {
     DcmFileFormat format;
     std::vector<uint16_t> modality_values;
     std::vector<uint16_t> voi_values;
+    std::vector<uint8_t> fragments;
     OFString text;
 };
 
@@ -276,6 +279,37 @@ cdicom_status cdicom_decode(
                 std::string("its pixel data is damaged or cut off (DCMTK: ") + decoded.text() + ")");
             return CDICOM_DAMAGED;
         }
+        return CDICOM_OK;
+    });
+}
+
+cdicom_status cdicom_fragments(cdicom_file *file, const uint8_t **bytes, size_t *count) {
+    *bytes = nullptr;
+    *count = 0;
+    return guarded(nullptr, 0, [&]() -> cdicom_status {
+        DcmDataset *dataset = file->format.getDataset();
+        DcmElement *element = nullptr;
+        if (dataset->findAndGetElement(DCM_PixelData, element).bad() || element == nullptr) return CDICOM_NO_PIXELS;
+        DcmPixelSequence *sequence = nullptr;
+        if (OFstatic_cast(DcmPixelData *, element)
+                ->getEncapsulatedRepresentation(dataset->getOriginalXfer(), nullptr, sequence)
+                .bad() ||
+            sequence == nullptr) {
+            return CDICOM_MISUSE;
+        }
+        file->fragments.clear();
+        // Item 0 is the offset table.
+        for (unsigned long index = 1; index < sequence->card(); index += 1) {
+            DcmPixelItem *item = nullptr;
+            Uint8 *data = nullptr;
+            if (sequence->getItem(item, index).bad() || item == nullptr || item->getUint8Array(data).bad() ||
+                data == nullptr) {
+                return CDICOM_DAMAGED;
+            }
+            file->fragments.insert(file->fragments.end(), data, data + item->getLength());
+        }
+        *bytes = file->fragments.data();
+        *count = file->fragments.size();
         return CDICOM_OK;
     });
 }

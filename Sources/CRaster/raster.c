@@ -79,6 +79,7 @@ int craster_decode_png(const uint8_t *bytes, size_t count, uint64_t max_pixels, 
     png_set_scale_16(png);
     png_set_strip_alpha(png);
     png_set_interlace_handling(png);
+    image->source_channels = png_get_channels(png, info);
     png_read_update_info(png, info);
     const uint32_t channels = png_get_channels(png, info);
     const size_t stride = png_get_rowbytes(png, info);
@@ -252,6 +253,8 @@ int craster_decode_jpeg(const uint8_t *bytes, size_t count, uint64_t max_pixels,
     }
     if (codec.buffered_image) jpeg_finish_output(&codec);
     jpeg_finish_decompress(&codec);
+    image->is_damaged = state.is_damaged;
+    image->source_channels = (uint32_t)codec.num_components;
     if (state.is_damaged) longjmp(state.escape, 1);
     jpeg_destroy_decompress(&codec);
     if (channels == 3) {

@@ -4,21 +4,26 @@ import Foundation
 
 /// The command line: parses, calls the library, prints.
 @main
-struct Pleura: ParsableCommand {
+struct Pleura: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pleura",
         abstract: "Trains pneumothorax segmenters on chest radiographs across many worker processes.",
         subcommands: [
-            SynthesizeCommand.self, LaunchCommand.self, ResumeCommand.self, WorkerCommand.self, EvaluateCommand.self,
-            VerifyCommand.self, BenchCommand.self,
+            SynthesizeCommand.self, ShardCommand.self, LaunchCommand.self, ResumeCommand.self, WorkerCommand.self,
+            EvaluateCommand.self, VerifyCommand.self, BenchCommand.self, DecodeWorkerCommand.self,
         ]
     )
 
     /// Runs the command; an error that users may read ends the program with its text and its exit status.
-    static func main() {
+    static func main() async {
         do {
             var command = try parseAsRoot()
-            try command.run()
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                // On the main thread, which may block: Swift's cooperative pool has threads of its own.
+                try command.run()
+            }
         } catch let error as any ReportableError {
             FileHandle.standardError.write(Data("pleura: \(error.description)\n".utf8))
             Foundation.exit(error.exitStatus.rawValue)

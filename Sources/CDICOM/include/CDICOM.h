@@ -91,6 +91,10 @@ const char *cdicom_text(cdicom_file *file, cdicom_text_field field);
 cdicom_status cdicom_decode(
     cdicom_file *file, void *pixels, uint32_t capacity, char *message, size_t message_capacity);
 
+/// The compressed bytes of a single-frame file, its fragments joined; they belong to the file. Fails where the pixel
+/// data is not compressed.
+cdicom_status cdicom_fragments(cdicom_file *file, const uint8_t **bytes, size_t *count);
+
 void cdicom_close(cdicom_file *file);
 
 /// An image to write.
@@ -117,8 +121,8 @@ typedef struct {
 /// Writes a file. The same source gives the same bytes with the same version of DCMTK.
 cdicom_status cdicom_write(const char *path, const cdicom_source *source, char *message, size_t message_capacity);
 
-/// Confines this process to decoding: no core dumps, no file growth, at most `memory_bytes` of address space, no new
-/// privileges; and has the kernel kill it when the thread that started it ends. Returns 0 or an errno.
+/// Confines this process to decoding: no descriptors but 0, 1 and 2, no core dumps, no file growth, at most
+/// `memory_bytes` of address space, no new privileges; and has the kernel kill it when the thread that started it ends. Returns 0 or an errno.
 int cdicom_confine(uint64_t memory_bytes);
 
 /// Limits the processor time of this process to what it has used so far plus `seconds`. Returns 0 or an errno.

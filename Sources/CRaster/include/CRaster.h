@@ -14,6 +14,10 @@ typedef struct {
     uint32_t width;
     uint32_t height;
     uint32_t channels;
+    /// The channels of the file, before anything was turned into grey.
+    uint32_t source_channels;
+    /// Whether a JPEG could be decoded in part, or with values that are wrong.
+    int32_t is_damaged;
     /// Why there is no image.
     char message[240];
 } craster_image;

@@ -3,7 +3,7 @@ package import Diagnostics
 private import Glibc
 
 /// Why a file could not be read.
-package enum FileError: ReportableError, Equatable {
+package enum InputFileError: ReportableError, Equatable {
     case system(path: String, call: String, errno: Int32)
     case isDirectory(path: String)
     case tooLarge(path: String, limit: Int)
@@ -16,16 +16,21 @@ package enum FileError: ReportableError, Equatable {
         }
     }
 
+    /// Why, without the path.
+    var reason: String {
+        switch self {
+        case .system(_, _, let code): String(cString: strerror(code))
+        case .isDirectory: "it is a folder, and a file is needed"
+        case .tooLarge(_, let limit): "it holds more than \(limit >> 20) MiB, which no file of this kind needs"
+        case .damagedGzip(_, let reason): "\(reason). The gzip file is damaged or cut off; copy it again"
+        }
+    }
+
     package var description: String {
         switch self {
-        case .system(let path, let call, let code):
-            "Cannot \(call) \(path): \(String(cString: strerror(code)))."
-        case .isDirectory(let path):
-            "Cannot read \(path): it is a folder, and a file is needed."
-        case .tooLarge(let path, let limit):
-            "Cannot read \(path): it holds more than \(limit >> 20) MiB, which no file of this kind needs."
-        case .damagedGzip(let path, let reason):
-            "Cannot unpack \(path): \(reason). The gzip file is damaged or cut off; copy it again."
+        case .system(let path, let call, _): "Cannot \(call) \(path): \(reason)."
+        case .isDirectory(let path), .tooLarge(let path, _): "Cannot read \(path): \(reason)."
+        case .damagedGzip(let path, _): "Cannot unpack \(path): \(reason)."
         }
     }
 }
@@ -38,7 +43,7 @@ package enum FileContents {
     /// The bytes of a file of at most `limit` bytes.
     ///
     /// Blocks on the disk.
-    package static func read(_ path: String, limit: Int) throws(FileError) -> [UInt8] {
+    package static func read(_ path: String, limit: Int) throws(InputFileError) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw .system(path: path, call: "open", errno: errno) }
         defer { close(descriptor) }
@@ -69,14 +74,14 @@ package enum FileContents {
     }
 
     /// The bytes of a text file, unpacked where it is gzip (told by its first bytes, not by its name).
-    package static func readMaybeCompressed(_ path: String) throws(FileError) -> [UInt8] {
+    package static func readMaybeCompressed(_ path: String) throws(InputFileError) -> [UInt8] {
         let bytes = try read(path, limit: textLimit)
         guard bytes.starts(with: [0x1F, 0x8B]) else { return bytes }
         return try inflate(bytes, path: path)
     }
 
     /// Unpacks gzip members one after another, as `gzip -d` does.
-    private static func inflate(_ packed: [UInt8], path: String) throws(FileError) -> [UInt8] {
+    private static func inflate(_ packed: [UInt8], path: String) throws(InputFileError) -> [UInt8] {
         var stream = z_stream()
         // 15 bits of window, + 16 for the gzip wrapper.
         guard inflateInit2_(&stream, 15 + 16, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else {

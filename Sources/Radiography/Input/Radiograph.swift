@@ -19,7 +19,7 @@ package struct RadiographMetadata: Sendable, Equatable, Codable {
     package var sex: String?
     /// In years; the files' outliers (413) are kept.
     package var age: Int?
-    /// PA, AP, LL, …
+    /// DICOM's code: PA, AP, LL.
     package var viewPosition: String?
     /// Millimetres between the centres of neighbouring rows and columns of the image in the file.
     package var rowSpacing: Double?

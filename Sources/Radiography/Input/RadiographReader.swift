@@ -1,4 +1,5 @@
 private import Glibc
+private import Storage
 
 /// Reads a radiograph from a file of any format that is taken.
 package enum RadiographReader {
@@ -10,19 +11,36 @@ package enum RadiographReader {
     /// Blocks.
     ///
     /// A hostile file can bring this process down through a defect of a decoder: where files come from others, use
-    /// `DecodePool`.
+    /// `DecodeWorker`.
     package static func read(_ path: String) throws(RadiographError) -> Radiograph {
         guard let format = RasterFile.Format(beginning: try beginning(of: path)) else {
             return try DICOMFile.read(path)
         }
-        let bytes: [UInt8]
-        do {
-            bytes = try FileContents.read(path, limit: fileLimit)
-        } catch {
-            throw RadiographError(.unreadable, path: path, reason: error.description)
-        }
-        let image = try RasterFile.decode(bytes, as: format, path: path)
+        let image = try RasterFile.decode(try contents(of: path), as: format, path: path)
         return Radiograph(image: image, metadata: RadiographMetadata(rows: image.height, columns: image.width))
+    }
+
+    /// Reads what a file says about its radiograph, and hashes its bytes; damage in the pixels is not noticed.
+    ///
+    /// Of PNG and JPEG nothing but the hash is known: they have 0 rows and columns here.
+    package static func probe(_ path: String) throws(RadiographError) -> FileReport {
+        let isRaster = RasterFile.Format(beginning: try beginning(of: path)) != nil
+        let metadata = isRaster ? RadiographMetadata(rows: 0, columns: 0) : try DICOMFile.probe(path)
+        let hash = try contents(of: path).withUnsafeBytes { XXH3.hash128($0) }
+        return FileReport(metadata: metadata, contentHash: hexadecimal(hash.high) + hexadecimal(hash.low))
+    }
+
+    private static func hexadecimal(_ word: UInt64) -> String {
+        let digits = String(word, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+
+    private static func contents(of path: String) throws(RadiographError) -> [UInt8] {
+        do {
+            return try FileContents.read(path, limit: fileLimit)
+        } catch {
+            throw RadiographError(.unreadable, path: path, reason: error.reason)
+        }
     }
 
     private static func beginning(of path: String) throws(RadiographError) -> [UInt8] {

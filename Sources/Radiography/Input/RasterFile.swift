@@ -44,6 +44,27 @@ package enum RasterFile {
         )
     }
 
+    /// What became of a grey JPEG stream.
+    enum JPEGOutcome {
+        case decoded([UInt8])
+        /// Some values are missing or wrong.
+        case damaged(String)
+        /// Not a grey image of the expected size, or of a kind that libjpeg does not know.
+        case other
+    }
+
+    /// Decodes a grey JPEG stream that should have the given size.
+    static func decodeGrayJPEG(_ bytes: UnsafeBufferPointer<UInt8>, width: Int, height: Int) -> JPEGOutcome {
+        var image = craster_image()
+        let isDecoded = craster_decode_jpeg(bytes.baseAddress, bytes.count, UInt64(width * height), &image)
+        defer { craster_free(image.pixels) }
+        if image.is_damaged != 0 { return .damaged(text(&image.message)) }
+        guard isDecoded != 0, let pixels = image.pixels, image.source_channels == 1,
+            Int(image.width) == width, Int(image.height) == height
+        else { return .other }
+        return .decoded(Array(UnsafeBufferPointer(start: pixels, count: width * height)))
+    }
+
     /// A PNG of 8-bit grey (1 channel) or RGB (3 channels) pixels, row-major.
     ///
     /// `level` is zlib's, 0 to 9. Nothing but a lack of memory makes this fail; the result is then empty.

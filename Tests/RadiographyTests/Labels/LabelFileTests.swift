@@ -96,10 +96,10 @@ struct LabelFileTests {
         #expect(try LabelFile.read(doubled).rowCount == 4 + 1)
         for count in [12, packed.count - 9, packed.count - 1] {
             let cut = try folder.write(packed.prefix(count), to: "cut-\(count).csv.gz")
-            #expect(throws: FileError.self) { try LabelFile.read(cut) }
+            #expect(throws: InputFileError.self) { try LabelFile.read(cut) }
         }
-        #expect(throws: FileError.self) { try LabelFile.read(folder.path + "/absent.csv") }
-        #expect(throws: FileError.isDirectory(path: folder.path)) { try LabelFile.read(folder.path) }
+        #expect(throws: InputFileError.self) { try LabelFile.read(folder.path + "/absent.csv") }
+        #expect(throws: InputFileError.isDirectory(path: folder.path)) { try LabelFile.read(folder.path) }
     }
 
     private static let packed = "H4sIAAAAAAAAA/PMTUxP9UzRcc1Lzk9JTQnIrEjNKeZK1NE15ErSMVQw4gIAVakq3CEAAAA="

@@ -1,0 +1,232 @@
+package import Diagnostics
+private import Foundation
+
+/// How to start a decoding process.
+package struct DecodeLaunch: Sendable {
+    /// The program that runs `DecodeChild`, and its arguments.
+    package var executable: String
+    package var arguments: [String]
+    /// How long one file may take by the clock before its process is killed.
+    package var secondsPerFile: Double
+
+    package init(
+        executable: String = DecodeLaunch.thisProgram,
+        arguments: [String] = ["decode-worker"],
+        secondsPerFile: Double = 60
+    ) {
+        self.executable = executable
+        self.arguments = arguments
+        self.secondsPerFile = secondsPerFile
+    }
+
+    /// The path of the running program.
+    package static var thisProgram: String {
+        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
+    }
+}
+
+/// A decoding process could not be started: a defect of the set-up, not of a file.
+package struct DecodeLaunchError: ReportableError, Equatable {
+    package var executable: String
+    package var reason: String
+
+    package var exitStatus: ExitStatus { .internal }
+    package var description: String { "Cannot start a decoding process from \(executable): \(reason)." }
+}
+
+/// A radiograph as a decoding process delivers it: the image padded to a square and scaled.
+package struct SquaredRadiograph: Sendable, Equatable {
+    package var image: GrayImage
+    package var metadata: RadiographMetadata
+}
+
+/// One long-lived decoding process and the conversation with it.
+///
+/// Everything happens on the thread that calls; use a worker from one thread, and keep that thread alive as long as
+/// the worker: the kernel kills the process when the thread that started it ends. A crash or a time-out is an error of
+/// the file, and the next file gets a new process.
+package final class DecodeWorker {
+    private let launch: DecodeLaunch
+    private var child: Child?
+
+    private struct Child {
+        var process: pid_t
+        var stream: SocketStream
+    }
+
+    package init(_ launch: DecodeLaunch) {
+        self.launch = launch
+    }
+
+    deinit { stop() }
+
+    /// Reads the header of a file, and hashes its bytes.
+    package func probe(_ path: String) throws -> FileReport {
+        try report(of: path, size: 0).report
+    }
+
+    /// Reads a file and delivers its image at `size` × `size`.
+    package func read(_ path: String, size: Int) throws -> SquaredRadiograph {
+        precondition(size > 0 && size <= 1 << 15, "an image of \(size)×\(size) pixels")
+        let (report, pixels) = try report(of: path, size: size)
+        return SquaredRadiograph(
+            image: GrayImage(width: size, height: size, pixels: pixels),
+            metadata: report.metadata
+        )
+    }
+
+    /// Ends the process.
+    ///
+    /// It keeps no state, so it is killed.
+    package func stop() {
+        guard let child else { return }
+        close(child.stream.descriptor)
+        kill(child.process, SIGKILL)
+        _ = reap(child.process)
+        self.child = nil
+    }
+
+    // MARK: - Requests
+
+    private func report(of path: String, size: Int) throws -> (report: FileReport, pixels: [UInt8]) {
+        guard path.utf8.count <= DecodeMessage.textLimit, !path.utf8.contains(0) else {
+            throw RadiographError(.unreadable, path: path, reason: "its path is too long or holds a zero byte")
+        }
+        do {
+            return try ask(path, size: size)
+        } catch let error as RadiographError where error.kind == .crashed {
+            // Somebody else may have killed it: what a file does, it does twice.
+            return try ask(path, size: size)
+        }
+    }
+
+    private func ask(_ path: String, size: Int) throws -> (report: FileReport, pixels: [UInt8]) {
+        let child = try startedChild()
+        let stream = child.stream
+        let limit = launch.secondsPerFile
+        do {
+            try stream.send(DecodeMessage.Request(size: size, path: path).encoded(), within: limit)
+            let header = try stream.receive(DecodeMessage.replyHeader, within: limit)
+            let length = DecodeMessage.number(header, at: 4)
+            let count = DecodeMessage.number(header, at: 8)
+            let status = DecodeMessage.Status(rawValue: DecodeMessage.number(header, at: 0))
+            guard let status, length <= DecodeMessage.textLimit, count == (status == .read ? size * size : 0) else {
+                throw babble(path)
+            }
+            let text = Data(try stream.receive(length, within: limit))
+            let pixels = try stream.receive(count, within: limit)
+            switch status {
+            case .read:
+                guard let report = try? JSONDecoder().decode(FileReport.self, from: text) else { throw babble(path) }
+                return (report, pixels)
+            case .refused:
+                guard let refusal = try? JSONDecoder().decode(DecodeMessage.Refusal.self, from: text) else {
+                    throw babble(path)
+                }
+                throw RadiographError(refusal.kind, path: path, reason: refusal.reason)
+            }
+        } catch let failure as SocketStream.Failure {
+            throw end(child, after: failure, path: path)
+        }
+    }
+
+    /// The child answered out of turn: its memory may be corrupt, so it ends.
+    private func babble(_ path: String) -> RadiographError {
+        stop()
+        return RadiographError(.crashed, path: path, reason: "the decoder gave a malformed answer")
+    }
+
+    /// Ends a child that failed, and says why the file is refused.
+    private func end(_ child: Child, after failure: SocketStream.Failure, path: String) -> RadiographError {
+        close(child.stream.descriptor)
+        if failure != .closed { kill(child.process, SIGKILL) }
+        let status = reap(child.process)
+        self.child = nil
+        if failure == .timedOut {
+            return RadiographError(
+                .timedOut,
+                path: path,
+                reason: "decoding took more than \(Int(launch.secondsPerFile.rounded(.up))) s"
+            )
+        }
+        if status & 0x7F == SIGXCPU {
+            return RadiographError(
+                .timedOut,
+                path: path,
+                reason: "decoding took more than \(DecodeChild.processorSeconds) s of processor time"
+            )
+        }
+        return RadiographError(.crashed, path: path, reason: "the decoder \(Self.cause(of: status))")
+    }
+
+    // MARK: - Processes
+
+    private func startedChild() throws(DecodeLaunchError) -> Child {
+        if let child { return child }
+        var sockets: [Int32] = [-1, -1]
+        guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0, &sockets) == 0 else {
+            throw launchError("no socket: \(String(cString: strerror(errno)))")
+        }
+        defer { close(sockets[1]) }
+        let stream = SocketStream(descriptor: sockets[0])
+        let process: pid_t
+        do {
+            process = try spawn(standardInput: sockets[1])
+        } catch {
+            close(sockets[0])
+            throw error
+        }
+        do throws(SocketStream.Failure) {
+            // A child that cannot even start closes its end, once ours is closed: see `defer`.
+            close(sockets[1])
+            sockets[1] = -1
+            guard try stream.receive(DecodeMessage.greeting.count, within: 60) == DecodeMessage.greeting else {
+                throw .closed
+            }
+        } catch {
+            close(sockets[0])
+            if error != .closed { kill(process, SIGKILL) }
+            let status = reap(process)
+            throw launchError(error == .timedOut ? "it said nothing for 60 s" : "it \(Self.cause(of: status))")
+        }
+        let started = Child(process: process, stream: stream)
+        child = started
+        return started
+    }
+
+    private func spawn(standardInput: Int32) throws(DecodeLaunchError) -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_adddup2(&actions, standardInput, 0)
+        posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
+        // Decoders write about hostile files there; why a file is refused comes in the reply.
+        posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+        var environment = ProcessInfo.processInfo.environment
+        environment["SWIFT_BACKTRACE"] = "enable=no"
+        let arguments = ([launch.executable] + launch.arguments).map { strdup($0) } + [nil]
+        let variables = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
+        defer { (arguments + variables).forEach { free($0) } }
+        var process: pid_t = 0
+        let code = posix_spawn(&process, launch.executable, &actions, nil, arguments, variables)
+        guard code == 0 else { throw launchError(String(cString: strerror(code))) }
+        return process
+    }
+
+    private func launchError(_ reason: String) -> DecodeLaunchError {
+        DecodeLaunchError(executable: launch.executable, reason: reason)
+    }
+
+    /// Waits for a process that is ending, and returns its wait status.
+    private func reap(_ process: pid_t) -> Int32 {
+        var status: Int32 = 0
+        while waitpid(process, &status, 0) < 0 && errno == EINTR {}
+        return status
+    }
+
+    private static func cause(of status: Int32) -> String {
+        let signal = status & 0x7F
+        guard signal != 0 else { return "ended with exit status \(status >> 8 & 0xFF)" }
+        return "was ended by signal \(signal) (\(String(cString: strsignal(signal))))"
+    }
+}

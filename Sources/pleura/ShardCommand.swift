@@ -1,0 +1,211 @@
+import ArgumentParser
+import Diagnostics
+import Foundation
+import Radiography
+import Storage
+
+/// `pleura shard`: radiographs and labels in, HDF5 shards out.
+struct ShardCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "shard",
+        abstract: "Makes HDF5 shards from a folder of radiographs and their labels.",
+        discussion: """
+            Reads .dcm, .png and .jpg files, nested or flat, pads them to squares, scales them, and writes them with \
+            their masks and folds. Files that cannot be read are listed in OUTPUT/rejected.csv, and the exit status \
+            is then 65. A run that was interrupted goes on when the same command is given again.
+            """
+    )
+
+    @Option(name: .customLong("dicom"), help: "The folder with the radiographs.", completion: .directory)
+    var input: String
+
+    @Option(help: "The label file: rows of ImageId,EncodedPixels, .csv or .csv.gz.", completion: .file())
+    var labels: String?
+
+    @Flag(help: "Make a set without labels, for prediction.")
+    var unlabelled = false
+
+    @Option(help: "Width and height of the stored images and masks, in pixels.")
+    var size: Int
+
+    @Option(help: "The folder for the shards; created if need be.", completion: .directory)
+    var output: String
+
+    @Option(help: "The number of folds, or 0 for none (default: 5, or as many as there are patients).")
+    var folds: Int?
+
+    @Option(help: "Rows of image id,patient; goes before the files' own PatientID.", completion: .file())
+    var patients: String?
+
+    @Option(help: "The number of radiographs in a shard.")
+    var shardSize = 512
+
+    @Option(help: "Compress images and masks at this level of zlib, 1 to 9 (default: uncompressed).")
+    var deflate: Int?
+
+    @Option(help: "The number of decoding processes (default: one a core).")
+    var jobs: Int?
+
+    @Option(help: "Decides between equals when patients are dealt to folds.")
+    var seed: UInt64 = 0
+
+    @Flag(help: "Stop at the first file or row that must be rejected.")
+    var strict = false
+
+    @Flag(help: "Replace a finished data set of other radiographs or options in OUTPUT.")
+    var replace = false
+
+    @Option(help: "Also write the summary as JSON to this file; - for standard output.", completion: .file())
+    var json: String?
+
+    func validate() throws {
+        if (labels == nil) != unlabelled {
+            throw ValidationError("Give either --labels FILE or --unlabelled.")
+        }
+        func check(_ value: Int?, _ range: ClosedRange<Int>, _ name: String) throws {
+            guard let value, !range.contains(value) else { return }
+            throw ValidationError("\(name) must be \(range.lowerBound) to \(range.upperBound); found \(value).")
+        }
+        try check(size, 8...8192, "--size")
+        try check(folds, 0...1000, "--folds")
+        try check(shardSize, 1...1_000_000, "--shard-size")
+        try check(deflate, 1...9, "--deflate")
+        try check(jobs, 1...1024, "--jobs")
+    }
+
+    func run() async throws {
+        let jobs = jobs ?? ProcessInfo.processInfo.activeProcessorCount
+        var options = ShardingOptions(input: input, labels: labels, output: output, size: size, jobs: jobs)
+        options.folds = folds
+        options.patients = patients
+        options.shardSize = shardSize
+        options.deflate = deflate
+        options.seed = seed
+        options.isStrict = strict
+        options.replaces = replace
+        let settled = options
+        let summary = try await reportingErrors("shard", advice: Self.advice) {
+            let display = ShardingDisplay(output: settled.output)
+            defer { display.end() }
+            return try Sharding.run(settled, report: display.show)
+        }
+        let text = summary.text(output: output, jobs: jobs)
+        if json == "-" { printError(text) } else { print(text) }
+        if let json { try writeJSON(summary, to: json) }
+        if summary.hasUnreadableFiles { throw ExitCode(ExitStatus.badInput.rawValue) }
+    }
+
+    /// What to do after a failure that may pass.
+    private static func advice(_ error: any ReportableError) -> String? {
+        error.exitStatus == .temporary
+            ? "Finished shards are kept: the same command goes on from them." : nil
+    }
+
+    private func writeJSON(_ summary: ShardingSummary, to path: String) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        let text = String(decoding: try encoder.encode(summary.figures(output: output)), as: UTF8.self) + "\n"
+        if path == "-" {
+            print(text, terminator: "")
+            return
+        }
+        do {
+            try AtomicFile.write(text, to: path)
+        } catch {
+            printError("pleura shard: \(error)")
+            throw ExitCode(error.exitStatus.rawValue)
+        }
+    }
+}
+
+// MARK: - Summary
+
+extension ShardingSummary {
+    /// The figures of `--json`.
+    fileprivate struct Figures: Encodable {
+        var output: String
+        var images: Int
+        var positives: Int
+        var shards: Int
+        var keptShards: Int
+        var folds: [Int]
+        var rejected: [String: Int]
+        var warnings: [String: Int]
+        var ignoredFiles: Int
+        var bytes: Int
+        var decodedImages: Int
+        var seconds: Double
+        var imagesPerSecond: Double
+        var datasetDigest: String
+    }
+
+    fileprivate func figures(output: String) -> Figures {
+        Figures(
+            output: output,
+            images: manifest.samples,
+            positives: manifest.positives,
+            shards: manifest.shards.count,
+            keptShards: keptShards,
+            folds: foldSizes,
+            rejected: Self.counts(rejected),
+            warnings: Self.counts(warnings),
+            ignoredFiles: ignoredFiles,
+            bytes: bytes,
+            decodedImages: decodedImages,
+            seconds: seconds,
+            imagesPerSecond: imagesPerSecond,
+            datasetDigest: manifest.datasetDigest.description
+        )
+    }
+
+    private var bytes: Int { manifest.shards.reduce(0) { $0 + $1.bytes } }
+
+    /// The number of samples in each fold.
+    private var foldSizes: [Int] {
+        var sizes = [Int](repeating: 0, count: manifest.foldCount)
+        for fold in manifest.folds.joined() { sizes[fold] += 1 }
+        return sizes
+    }
+
+    private static func counts(_ items: [RejectedItem]) -> [String: Int] {
+        Dictionary(items.map { ($0.kind.name, 1) }, uniquingKeysWith: +)
+    }
+
+    private static func list(_ items: [RejectedItem], in file: String) -> String {
+        guard !items.isEmpty else { return "none" }
+        let kinds = counts(items).sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
+        return "\(items.count) (\(kinds.joined(separator: ", "))); see \(file)"
+    }
+
+    /// The summary for people.
+    fileprivate func text(output: String, jobs: Int) -> String {
+        let size = manifest.schema.size
+        let shards = manifest.shards.count
+        var lines = [
+            "\(manifest.samples) radiographs of \(size)×\(size) in \(shards) shard\(shards == 1 ? "" : "s"), "
+                + "\((bytes + 500_000) / 1_000_000) MB: \(output)"
+        ]
+        let isLabelled = manifest.schema.extraMetadata.isEmpty
+        lines.append(
+            isLabelled
+                ? "  positives  \(manifest.positives), negatives \(manifest.samples - manifest.positives)"
+                : "  labels     none: for prediction"
+        )
+        if manifest.foldCount > 0 {
+            let sizes = foldSizes.map(String.init).joined(separator: ", ")
+            lines.append("  folds      \(manifest.foldCount), of \(sizes)")
+        }
+        lines.append("  rejected   " + Self.list(rejected, in: "\(output)/\(Sharding.rejectedFile)"))
+        lines.append("  warnings   " + Self.list(warnings, in: "\(output)/\(Sharding.warningsFile)"))
+        if ignoredFiles > 0 { lines.append("  ignored    \(ignoredFiles) files with names of no image") }
+        if keptShards > 0 { lines.append("  kept       \(keptShards) finished shards of an earlier run, verified") }
+        let rate = String(format: "%.1f images/s", imagesPerSecond)
+        lines.append(
+            "  speed      \(rate): \(decodedImages) decoded in \(String(format: "%.1f", seconds)) s "
+                + "with \(jobs) process\(jobs == 1 ? "" : "es")"
+        )
+        lines.append("  digest     \(manifest.datasetDigest)")
+        return lines.joined(separator: "\n")
+    }
+}
