@@ -12,6 +12,8 @@ extension CoordinatorMachine {
         case beginCheckpoint(CheckpointOrder)
         /// Throw away the checkpoint of these steps; no event is owed for it any more.
         case abandonCheckpoint(completedSteps: UInt64, reason: String)
+        /// Delete a durable checkpoint: its state turned out to be wrong.
+        case discardCheckpoint(completedSteps: UInt64, reason: String)
         /// A step has been committed.
         case record(StepRecord)
         /// A round of validation has been concluded.

@@ -28,7 +28,7 @@ extension CoordinatorMachine {
                     members[position].joined, now - max(.zero, heartbeat.inPhase))
             }
         case .reduced(let report): receive(report, from: position)
-        case .applied(let steps): applied(steps, by: position)
+        case .applied(let steps, let digest): applied(steps, digest, by: position)
         case .validated(let result): receive(result, from: position)
         case .checkpointPiece(let piece): receive(piece, from: position)
         case .failure(let report): receive(report, from: position)

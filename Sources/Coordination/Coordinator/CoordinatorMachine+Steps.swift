@@ -5,12 +5,15 @@ extension CoordinatorMachine {
     // MARK: Steps
 
     /// The first attempt at `step` by all members.
-    func assignment(ofStep step: UInt64) -> Assignment {
+    ///
+    /// - Parameter isSaving: whether a checkpoint of the state before `step` is being taken, so that this state is
+    ///   compared in any case.
+    func assignment(ofStep step: UInt64, isSaving: Bool) -> Assignment {
         let leafCount = configuration.schedule.location(of: step).batch.microbatchCount
         let interval = configuration.stateDigestInterval
         return Assignment(
             plan: WorkSplit.plan(step: step, generation: 0, leafCount: leafCount, members: membership.members),
-            membership: membership.version, wantsStateDigest: interval > 0 && step % interval == 0)
+            membership: membership.version, wantsStateDigest: interval > 0 && (isSaving || step % interval == 0))
     }
 
     mutating func begin(_ assignment: Assignment) {
@@ -43,7 +46,7 @@ extension CoordinatorMachine {
         if step.missing == 0 { conclude(step) }
     }
 
-    mutating func applied(_ steps: UInt64, by position: Int) {
+    mutating func applied(_ steps: UInt64, _ digest: Digest?, by position: Int) {
         guard steps <= progress.completedSteps else {
             suspect(
                 position,
@@ -51,6 +54,7 @@ extension CoordinatorMachine {
             return
         }
         members[position].completedSteps = max(members[position].completedSteps, steps)
+        members[position].stateDigest = digest
         if case .stepping(let step) = stage, step.assignment.step == steps {
             if members[position].report == nil { members[position].enter(.computing, step: steps, at: now) }
         } else {
@@ -71,6 +75,7 @@ extension CoordinatorMachine {
                 return
             }
             if let sentence = disagreement(digests, about: "the state before step \(number)") {
+                discardDivergedCheckpoint()
                 end(.diverged, sentence)
                 return
             }
@@ -102,8 +107,14 @@ extension CoordinatorMachine {
     ) {
         progress.completedSteps += 1
         let isInterrupted = ending != nil || isComplete || isValidationPending
-        let next = isInterrupted ? nil : assignment(ofStep: progress.completedSteps)
-        broadcast(.commit(Commit(step: step.assignment.step, hyperparameters: hyperparameters, next: next)))
+        let isSaving = !isInterrupted && isCheckpointDue(isBest: false)
+        let next = isInterrupted ? nil : assignment(ofStep: progress.completedSteps, isSaving: isSaving)
+        let wantsStateDigest = isInterrupted && configuration.stateDigestInterval > 0
+        broadcast(
+            .commit(
+                Commit(
+                    step: step.assignment.step, hyperparameters: hyperparameters, wantsStateDigest: wantsStateDigest,
+                    next: next)))
         actions.append(
             .record(
                 StepRecord(
@@ -113,9 +124,10 @@ extension CoordinatorMachine {
                     workers: reports.map { StepRecord.WorkerTimings(worker: $0.0, timings: $0.1.timings) })))
         if let next {
             begin(next)
-            takeCheckpointIfDue(isBest: false)
+            if isSaving { takeCheckpoint(isBest: false) }
         } else {
             // Checkpoints at this state come after validation, so that they hold what it moves.
+            for position in members.indices { members[position].stateDigest = nil }
             stage = .settling
         }
     }
@@ -190,8 +202,8 @@ extension CoordinatorMachine {
                 ValidationRecord(
                     progress: progress, score: score, isBest: isBest, duration: now - validation.since,
                     counts: validation.counts)))
-        stage = .settling
-        if !isComplete && ending == nil { takeCheckpointIfDue(isBest: isBest) }
+        let isSaving = !isComplete && ending == nil && isCheckpointDue(isBest: isBest)
+        if isSaving { takeCheckpoint(isBest: isBest) }
         proceed()
     }
 }

@@ -43,6 +43,9 @@ package struct CoordinatorMachine: Sendable {
     var lastCheckpointAt = Instant(nanoseconds: 0)
     /// The newest durable state.
     var saved: SavedState?
+    /// The one before: what is left where the newest turns out to hold a diverged state.
+    var savedBefore: SavedState?
+    var resumedFrom: SavedState?
 
     var now = Instant(nanoseconds: .min)
     var timer: Instant?
@@ -93,6 +96,7 @@ package struct CoordinatorMachine: Sendable {
         if let resume {
             progress = resume.progress
             saved = SavedState(completedSteps: progress.completedSteps, transition: progress.transition)
+            resumedFrom = saved
             resumeSource = ResumeSource(
                 completedSteps: progress.completedSteps, file: resume.file,
                 endpoint: configuration.checkpoints.endpoint)
@@ -122,7 +126,7 @@ package struct CoordinatorMachine: Sendable {
         case .gathering:
             if members.count == configuration.expectedWorkers && members.allSatisfy(\.isReady) { begin() }
         case .settling:
-            if members.allSatisfy({ $0.completedSteps == progress.completedSteps }) { proceed() }
+            if members.allSatisfy({ $0.completedSteps == progress.completedSteps }) { settle() }
         case .saving: continueSaving()
         case .rescuing(let rescue): continueRescue(rescue)
         case .idle, .stepping, .validating, .blaming, .ended: break
@@ -137,10 +141,29 @@ package struct CoordinatorMachine: Sendable {
         } else if isValidationPending {
             beginValidation()
         } else {
-            let assignment = assignment(ofStep: progress.completedSteps)
+            let isSaving = checkpoint?.completedSteps == progress.completedSteps || isSaved
+            let assignment = assignment(ofStep: progress.completedSteps, isSaving: isSaving)
             broadcast(.assign(assignment))
             begin(assignment)
         }
+    }
+
+    /// Compares the members' states after a commit that nothing follows at once, then goes on.
+    private mutating func settle() {
+        if configuration.stateDigestInterval > 0 {
+            let digests = members.compactMap { member in member.stateDigest.map { (member.number, $0) } }
+            if digests.count < members.count, let position = members.firstIndex(where: { $0.stateDigest == nil }) {
+                suspect(
+                    position,
+                    .violation("it applied step \(progress.completedSteps - 1) without the digest of its state."))
+                return
+            }
+            if let sentence = disagreement(digests, about: "the state at step \(progress.completedSteps)") {
+                end(.diverged, sentence)
+                return
+            }
+        }
+        proceed()
     }
 
     private mutating func drain(reason: String, isRepeatable: Bool) {

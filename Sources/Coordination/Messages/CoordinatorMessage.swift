@@ -112,12 +112,17 @@ package struct Assignment: Hashable, Sendable {
 package struct Commit: Hashable, Sendable {
     package var step: UInt64
     package var hyperparameters: StepHyperparameters
+    /// Whether the workers report the digest of their state with `applied`.
+    package var wantsStateDigest: Bool
     /// The next step, where nothing stands between: workers begin it as soon as they have applied this one.
     package var next: Assignment?
 
-    package init(step: UInt64, hyperparameters: StepHyperparameters, next: Assignment?) {
+    package init(
+        step: UInt64, hyperparameters: StepHyperparameters, wantsStateDigest: Bool, next: Assignment?
+    ) {
         self.step = step
         self.hyperparameters = hyperparameters
+        self.wantsStateDigest = wantsStateDigest
         self.next = next
     }
 }

@@ -15,7 +15,8 @@ package struct WorkerMessage: Hashable, Sendable {
         case ready(Ready)
         case heartbeat(Heartbeat)
         case reduced(ReducedReport)
-        case applied(completedSteps: UInt64)
+        /// The digest is that of the state now, where the commit asked for it.
+        case applied(completedSteps: UInt64, stateDigest: Digest?)
         case validated(ValidationResult)
         case checkpointPiece(CheckpointPiece)
         case failure(FailureReport)

@@ -13,7 +13,7 @@ extension SimulatedWorld {
         }
         switch event {
         case .started: workers[index].hasStarted = true
-        case .applied(let steps):
+        case .applied(let steps, _):
             let weights = workers[index].weights
             try require(
                 weights == run.reference[Int(steps)].weights || culprits.contains(index),
@@ -54,7 +54,8 @@ extension SimulatedWorld {
             {
                 workers[index].work = nil
             }
-        case .apply(let step, let hyperparameters): try apply(step, hyperparameters, index)
+        case .apply(let step, let hyperparameters, let wantsDigest):
+            try apply(step, hyperparameters, wantsDigest: wantsDigest, index)
         case .validate(let request): validate(request, index)
         case .streamSnapshot(let request): try stream(request, index)
         case .log: break
@@ -189,7 +190,7 @@ extension SimulatedWorld {
     }
 
     private mutating func apply(
-        _ step: UInt64, _ hyperparameters: StepHyperparameters, _ index: Int
+        _ step: UInt64, _ hyperparameters: StepHyperparameters, wantsDigest: Bool, _ index: Int
     ) throws(SimulationFailure) {
         try require(
             step < UInt64(committed.count) || !isCoordinatorAlive || step == UInt64(committed.count),
@@ -200,7 +201,9 @@ extension SimulatedWorld {
         }
         workers[index].weights = workers[index].weights.applying(sum, hyperparameters)
         queue.add(
-            .worker(index, .applied(completedSteps: step + 1)),
+            .worker(
+                index,
+                .applied(completedSteps: step + 1, stateDigest: wantsDigest ? digest(index, step + 1) : nil)),
             at: now + random.duration(.microseconds(200) ... .milliseconds(3)))
     }
 
@@ -257,7 +260,7 @@ extension SimulatedWorld {
             }
         case .freeze(let index, let duration):
             guard workers[index].isAlive, duration > .zero else { return }
-            workers[index].frozenUntil = now + duration
+            workers[index].frozenUntil = max(now + duration, workers[index].frozenUntil ?? now)
             if duration > timing.workerSilence {
                 culprits.insert(index)
                 if case .gathering = coordinator.stage {
@@ -266,16 +269,21 @@ extension SimulatedWorld {
                 }
             }
         case .failure(let index):
-            guard workers[index].isAlive, workers[index].machine.number != nil else { return }
+            guard workers[index].isAlive, workers[index].machine.number != nil, workers[index].frozenUntil == nil
+            else { return }
             culprits.insert(index)
             try deliver(.failed(message: "the disk is gone.", suspect: nil), to: index)
             if case .gathering = coordinator.stage {} else { limit(timing.rescue + .milliseconds(100)) }
         case .corruptState(let index):
-            guard workers[index].isAlive else { return }
+            // A worker alone, or one that is on its way to its end, has nobody to compare with.
+            guard workers.count > 1, workers[index].isAlive, case .stepping(let step) = coordinator.stage,
+                step.assignment.step + 1 < run.lastStep, step.assignment.step == workers[index].work?.assignment.step
+            else { return }
+            isCorrupted = true
             culprits.insert(index)
             workers[index].weights.bits ^= 1
         case .corruptSums(let index):
-            guard workers[index].isAlive else { return }
+            guard workers.count > 1, workers[index].isAlive else { return }
             culprits.insert(index)
             workers[index].isCorruptingSums = true
         case .leave(let index):

@@ -90,6 +90,8 @@ package struct SimulatedWorld: Sendable {
     /// The first fault that must end the session, and by when at the latest.
     var mustEndBy: Instant?
     var culprits: Set<Int> = []
+    /// Whether a worker's state has been changed under it: what is saved is then right only in the end.
+    var isCorrupted = false
     var isDisturbed = false
 
     package init(run: SimulatedRun, session: Session, disk: SimulatedDisk) {
@@ -136,6 +138,13 @@ package struct SimulatedWorld: Sendable {
             try check()
             if !isCoordinatorAlive && workers.allSatisfy({ !$0.isAlive }) { break }
         }
+        for (steps, saved) in disk.saved {
+            let reference = run.reference[Int(steps)]
+            try require(
+                saved.weights == reference.weights
+                    && (saved.progress == reference.before || saved.progress == reference.after),
+                "the checkpoint of step \(steps) is not that of the undisturbed run")
+        }
         try require(!isCoordinatorAlive, "events ran out while the coordinator was waiting: no wait without a deadline")
         for (index, worker) in workers.enumerated() where worker.isAlive {
             try require(false, "events ran out while worker \(index) was waiting in \(worker.machine.phase)")
@@ -155,7 +164,7 @@ package struct SimulatedWorld: Sendable {
     }
 
     mutating func note(_ line: String) {
-        trace.append("\(now.nanoseconds / 1000) µs \(line)")
+        trace.append("\(now.nanoseconds / 1000) µs \(line.prefix(200))")
         if trace.count > 400 { trace.removeFirst(200) }
     }
 

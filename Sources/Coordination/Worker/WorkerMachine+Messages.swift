@@ -82,7 +82,8 @@ extension WorkerMachine {
         self.reported = nil
         next = exitBy == nil ? commit.next : nil
         enter(.applying, step: commit.step)
-        actions.append(.apply(step: commit.step, commit.hyperparameters))
+        actions.append(
+            .apply(step: commit.step, commit.hyperparameters, wantsStateDigest: commit.wantsStateDigest))
     }
 
     private mutating func abandon(_ step: UInt64, generation: UInt32, reason: String) {

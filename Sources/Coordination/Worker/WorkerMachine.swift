@@ -75,7 +75,7 @@ package struct WorkerMachine: Sendable {
         case .microbatchComputed(let step, let generation, let index):
             computed(index, step: step, generation: generation)
         case .reduced(let report): reduced(report)
-        case .applied(let steps): applied(steps)
+        case .applied(let steps, let digest): applied(steps, digest)
         case .validated(let result): validated(result)
         case .snapshotStreamed(let piece):
             progress &+= 1
@@ -146,13 +146,13 @@ package struct WorkerMachine: Sendable {
         send(.reduced(report))
     }
 
-    private mutating func applied(_ steps: UInt64) {
+    private mutating func applied(_ steps: UInt64, _ digest: Digest?) {
         guard let step = applying, steps == step + 1 else { return }
         applying = nil
         completedSteps = steps
         progress &+= 1
         enter(exitBy == nil ? .waiting : .halted, step: steps)
-        send(.applied(completedSteps: steps))
+        send(.applied(completedSteps: steps, stateDigest: digest))
         // Snapshots first: they must be taken before anything changes the state again.
         let due = requests.filter { $0.completedSteps <= steps }
         requests.removeAll { $0.completedSteps <= steps }
