@@ -21,14 +21,16 @@ extension Pleura_Wire_FromCoordinator {
                         $0.step = step
                         $0.generation = generation
                         $0.reason = WireLimits.cut(reason)
-                    })
+                    }
+                )
             case .validate(let request): .validate(Pleura_Wire_Validate(request))
             case .checkpoint(let request):
                 .checkpoint(
                     .with {
                         $0.completedSteps = request.completedSteps
                         $0.share = Pleura_Wire_Share(request.share)
-                    })
+                    }
+                )
             case .drain(let reason): .drain(.with { $0.reason = WireLimits.cut(reason) })
             case .heartbeat: .pulse(Pleura_Wire_Pulse())
             case .finish(let finish):
@@ -36,7 +38,8 @@ extension Pleura_Wire_FromCoordinator {
                     .with {
                         $0.kind = UInt32(finish.kind.rawValue)
                         $0.message = WireLimits.cut(finish.message)
-                    })
+                    }
+                )
             }
     }
 
@@ -53,13 +56,16 @@ extension Pleura_Wire_FromCoordinator {
                 .abandon(
                     step: try WireLimits.steps(abandon.step, "abandon.step"),
                     generation: try WireLimits.generation(abandon.generation, "abandon.generation"),
-                    reason: try WireLimits.sentence(abandon.reason, "abandon.reason"))
+                    reason: try WireLimits.sentence(abandon.reason, "abandon.reason")
+                )
             case .validate(let request): .validate(try request.value())
             case .checkpoint(let request):
                 .checkpoint(
                     CheckpointRequest(
                         completedSteps: try WireLimits.steps(request.completedSteps, "checkpoint.completed_steps"),
-                        share: try request.share.value()))
+                        share: try request.share.value()
+                    )
+                )
             case .drain(let drain): .drain(reason: try WireLimits.sentence(drain.reason, "drain.reason"))
             case .pulse: .heartbeat
             case .finish(let finish): .finish(try finish.value())
@@ -90,18 +96,29 @@ extension Pleura_Wire_Welcome {
 
     func value() throws(WireError) -> Welcome {
         Welcome(
-            job: try WireLimits.name(job, "welcome.job"), worker: worker,
+            job: try WireLimits.name(job, "welcome.job"),
+            worker: worker,
             configuration: try WireLimits.text(
-                configuration, "welcome.configuration", limit: WireLimits.configurationBytes, allowsLines: true),
+                configuration,
+                "welcome.configuration",
+                limit: WireLimits.configurationBytes,
+                allowsLines: true
+            ),
             datasetDigest: try WireLimits.name(datasetDigest, "welcome.dataset_digest"),
             numericsProfile: try WireLimits.name(numericsProfile, "welcome.numerics_profile"),
             resume: hasResume ? try resume.value() : nil,
             timing: WorkerTiming(
                 heartbeatInterval: try WireLimits.interval(
-                    heartbeatIntervalNanoseconds, "welcome.heartbeat_interval"),
+                    heartbeatIntervalNanoseconds,
+                    "welcome.heartbeat_interval"
+                ),
                 coordinatorSilence: try WireLimits.interval(
-                    coordinatorSilenceNanoseconds, "welcome.coordinator_silence"),
-                gracePeriod: try WireLimits.duration(gracePeriodNanoseconds, "welcome.grace_period")))
+                    coordinatorSilenceNanoseconds,
+                    "welcome.coordinator_silence"
+                ),
+                gracePeriod: try WireLimits.duration(gracePeriodNanoseconds, "welcome.grace_period")
+            )
+        )
     }
 }
 
@@ -110,7 +127,8 @@ extension Pleura_Wire_Resume {
         ResumeSource(
             completedSteps: try WireLimits.steps(completedSteps, "resume.completed_steps"),
             file: try WireLimits.fileName(file, "resume.file"),
-            endpoint: try WireLimits.name(endpoint, "resume.endpoint"))
+            endpoint: try WireLimits.name(endpoint, "resume.endpoint")
+        )
     }
 }
 
@@ -147,11 +165,16 @@ extension Pleura_Wire_Members {
 extension Pleura_Wire_MemberInfo {
     func value() throws(WireError) -> Member {
         Member(
-            worker: worker, hostName: try WireLimits.name(hostName, "members.host_name"),
+            worker: worker,
+            hostName: try WireLimits.name(hostName, "members.host_name"),
             hostIdentity: try WireLimits.name(hostIdentity, "members.host_identity"),
             threads: try WireLimits.check(
-                threads, "members.threads", threads > 0 && threads <= WireLimits.threads),
-            endpoints: try WireLimits.names(endpoints, "members.endpoints"))
+                threads,
+                "members.threads",
+                threads > 0 && threads <= WireLimits.threads
+            ),
+            endpoints: try WireLimits.names(endpoints, "members.endpoints")
+        )
     }
 }
 
@@ -179,7 +202,8 @@ extension Pleura_Wire_Assign {
         {
             throw .badField(
                 "assign.nodes",
-                found: "lists of \(nodeLevels.count), \(nodeIndices.count) and \(nodeOwners.count)")
+                found: "lists of \(nodeLevels.count), \(nodeIndices.count) and \(nodeOwners.count)"
+            )
         }
         let tree = SumTree(leafCount: Int(leafCount))
         var contributions: [ReductionPlan.Contribution] = []
@@ -192,12 +216,18 @@ extension Pleura_Wire_Assign {
             }
             contributions.append(
                 ReductionPlan.Contribution(
-                    node: TreeNode(level: Int(level), index: Int(index)), owner: nodeOwners[position]))
+                    node: TreeNode(level: Int(level), index: Int(index)),
+                    owner: nodeOwners[position]
+                )
+            )
         }
         let plan = ReductionPlan(
             step: try WireLimits.steps(step, "assign.step"),
-            generation: try WireLimits.generation(generation, "assign.generation"), tree: tree, members: members,
-            contributions: contributions)
+            generation: try WireLimits.generation(generation, "assign.generation"),
+            tree: tree,
+            members: members,
+            contributions: contributions
+        )
         if let defect = plan.defect { throw .badField("assign", found: "a plan with a defect: \(defect)") }
         return Assignment(plan: plan, membership: membership, wantsStateDigest: wantsStateDigest)
     }
@@ -221,9 +251,13 @@ extension Pleura_Wire_Commit {
         return Coordination.Commit(
             step: step,
             hyperparameters: try WireLimits.required(
-                hyperparameters, "commit.hyperparameters", isPresent: hasHyperparameters
+                hyperparameters,
+                "commit.hyperparameters",
+                isPresent: hasHyperparameters
             ).value,
-            wantsStateDigest: wantsStateDigest, next: following)
+            wantsStateDigest: wantsStateDigest,
+            next: following
+        )
     }
 }
 
@@ -242,10 +276,14 @@ extension Pleura_Wire_Hyperparameters {
     /// Any bits are a number; what they do to the weights the digests and the check for finite sums show.
     var value: StepHyperparameters {
         StepHyperparameters(
-            learningRate: Float(bitPattern: learningRateBits), stepSize: Float(bitPattern: stepSizeBits),
-            rootCorrection2: Float(bitPattern: rootCorrection2Bits), decay: Float(bitPattern: decayBits),
-            clipNorm: Float(bitPattern: clipNormBits), averageWeight: Float(bitPattern: averageWeightBits),
-            skipsUpdate: skipsUpdate)
+            learningRate: Float(bitPattern: learningRateBits),
+            stepSize: Float(bitPattern: stepSizeBits),
+            rootCorrection2: Float(bitPattern: rootCorrection2Bits),
+            decay: Float(bitPattern: decayBits),
+            clipNorm: Float(bitPattern: clipNormBits),
+            averageWeight: Float(bitPattern: averageWeightBits),
+            skipsUpdate: skipsUpdate
+        )
     }
 }
 
@@ -260,8 +298,10 @@ extension Pleura_Wire_Validate {
 
     func value() throws(WireError) -> ValidationRequest {
         ValidationRequest(
-            round: round, completedSteps: try WireLimits.steps(completedSteps, "validate.completed_steps"),
-            samples: try sampleRange(firstSample, endSample, "validate"))
+            round: round,
+            completedSteps: try WireLimits.steps(completedSteps, "validate.completed_steps"),
+            samples: try sampleRange(firstSample, endSample, "validate")
+        )
     }
 }
 

@@ -32,7 +32,8 @@ extension Pleura_Wire_FromWorker {
             case .applied(let applied):
                 .applied(
                     completedSteps: try WireLimits.steps(applied.completedSteps, "applied.completed_steps"),
-                    stateDigest: applied.hasStateDigest ? applied.stateDigest.value : nil)
+                    stateDigest: applied.hasStateDigest ? applied.stateDigest.value : nil
+                )
             case .validated(let result): .validated(try result.value())
             case .piece(let piece): .checkpointPiece(try piece.value())
             case .failure(let report): .failure(try report.value())
@@ -86,15 +87,18 @@ extension Pleura_Wire_Hello {
             job: try WireLimits.name(job, "hello.job", isPresent: hasJob),
             endpoints: try WireLimits.names(endpoints, "hello.endpoints"),
             datasetDigest: try WireLimits.name(datasetDigest, "hello.dataset_digest", isPresent: hasDatasetDigest),
-            seat: hasSeat ? try seat.value() : nil)
+            seat: hasSeat ? try seat.value() : nil
+        )
     }
 }
 
 extension Pleura_Wire_SeatHeld {
     func value() throws(WireError) -> Seat {
         Seat(
-            worker: worker, fencing: fencing,
-            completedSteps: try WireLimits.steps(completedSteps, "hello.seat.completed_steps"))
+            worker: worker,
+            fencing: fencing,
+            completedSteps: try WireLimits.steps(completedSteps, "hello.seat.completed_steps")
+        )
     }
 }
 
@@ -111,10 +115,13 @@ extension Pleura_Wire_Ready {
         Ready(
             completedSteps: try WireLimits.steps(completedSteps, "ready.completed_steps"),
             stateDigest: try WireLimits.required(
-                stateDigest, "ready.state_digest", isPresent: hasStateDigest
+                stateDigest,
+                "ready.state_digest",
+                isPresent: hasStateDigest
             ).value,
             datasetDigest: try WireLimits.name(datasetDigest, "ready.dataset_digest"),
-            networkDigest: try WireLimits.name(networkDigest, "ready.network_digest"))
+            networkDigest: try WireLimits.name(networkDigest, "ready.network_digest")
+        )
     }
 }
 
@@ -130,8 +137,10 @@ extension Pleura_Wire_Heartbeat {
     func value() throws(WireError) -> Heartbeat {
         Heartbeat(
             phase: try WireLimits.phase(phase, "heartbeat.phase"),
-            step: try WireLimits.steps(step, "heartbeat.step"), progress: progress,
-            inPhase: try WireLimits.duration(inPhaseNanoseconds, "heartbeat.in_phase_nanoseconds"))
+            step: try WireLimits.steps(step, "heartbeat.step"),
+            progress: progress,
+            inPhase: try WireLimits.duration(inPhaseNanoseconds, "heartbeat.in_phase_nanoseconds")
+        )
     }
 }
 
@@ -153,13 +162,16 @@ extension Pleura_Wire_Reduced {
             step: try WireLimits.steps(step, "reduced.step"),
             generation: try WireLimits.generation(generation, "reduced.generation"),
             sumsDigest: try WireLimits.required(
-                sumsDigest, "reduced.sums_digest", isPresent: hasSumsDigest
+                sumsDigest,
+                "reduced.sums_digest",
+                isPresent: hasSumsDigest
             ).value,
             stateDigest: hasStateDigest ? stateDigest.value : nil,
             losses: try WireLimits.check(losses, "reduced.losses", losses.count <= WireLimits.losses),
             gradientNorm: gradientNorm,
             nonFinite: try WireLimits.sentence(nonFinite, "reduced.non_finite", isPresent: hasNonFinite),
-            timings: try timings.value())
+            timings: try timings.value()
+        )
     }
 }
 
@@ -182,10 +194,14 @@ extension Pleura_Wire_Timings {
             compute: try WireLimits.duration(computeNanoseconds, "timings.compute"),
             communication: try WireLimits.duration(communicationNanoseconds, "timings.communication"),
             hiddenCommunication: try WireLimits.duration(
-                hiddenCommunicationNanoseconds, "timings.hidden_communication"),
+                hiddenCommunicationNanoseconds,
+                "timings.hidden_communication"
+            ),
             wait: try WireLimits.duration(waitNanoseconds, "timings.wait"),
             samples: try WireLimits.check(samples, "timings.samples", samples <= WireLimits.samples),
-            operations: operations, residentBytes: residentBytes)
+            operations: operations,
+            residentBytes: residentBytes
+        )
     }
 }
 
@@ -208,8 +224,10 @@ extension Pleura_Wire_Validated {
 
     func value() throws(WireError) -> ValidationResult {
         ValidationResult(
-            round: round, samples: try sampleRange(firstSample, endSample, "validated"),
-            counts: try WireLimits.check(counts, "validated.counts", counts.count <= WireLimits.counts))
+            round: round,
+            samples: try sampleRange(firstSample, endSample, "validated"),
+            counts: try WireLimits.check(counts, "validated.counts", counts.count <= WireLimits.counts)
+        )
     }
 }
 
@@ -225,8 +243,10 @@ extension Pleura_Wire_Piece {
     func value() throws(WireError) -> CheckpointPiece {
         CheckpointPiece(
             completedSteps: try WireLimits.steps(completedSteps, "piece.completed_steps"),
-            share: try share.value(), byteCount: byteCount,
-            failure: try WireLimits.sentence(failure, "piece.failure", isPresent: hasFailure))
+            share: try share.value(),
+            byteCount: byteCount,
+            failure: try WireLimits.sentence(failure, "piece.failure", isPresent: hasFailure)
+        )
     }
 }
 
@@ -256,8 +276,11 @@ extension Pleura_Wire_Failure {
 
     func value() throws(WireError) -> FailureReport {
         FailureReport(
-            step: try WireLimits.steps(step, "failure.step"), phase: try WireLimits.phase(phase, "failure.phase"),
-            message: try WireLimits.sentence(message, "failure.message"), suspect: hasSuspect ? suspect : nil)
+            step: try WireLimits.steps(step, "failure.step"),
+            phase: try WireLimits.phase(phase, "failure.phase"),
+            message: try WireLimits.sentence(message, "failure.message"),
+            suspect: hasSuspect ? suspect : nil
+        )
     }
 }
 

@@ -72,7 +72,10 @@ enum WireLimits {
     }
 
     static func text(
-        _ value: String, _ field: String, limit: Int, allowsLines: Bool
+        _ value: String,
+        _ field: String,
+        limit: Int,
+        allowsLines: Bool
     ) throws(WireError) -> String {
         if value.utf8.count > limit { throw .badField(field, found: "\(value.utf8.count) bytes long") }
         if !value.unicodeScalars.allSatisfy({ isPlain($0, allowsLines: allowsLines) }) {
@@ -115,7 +118,9 @@ enum WireLimits {
         return String(result)
     }
 
-    /// Whether the character may stand in text that a terminal will show. Lines and tabs may in sentences.
+    /// Whether the character may stand in text that a terminal will show.
+    ///
+    /// Lines and tabs may in sentences.
     private static func isPlain(_ scalar: Unicode.Scalar, allowsLines: Bool) -> Bool {
         if scalar == "\n" || scalar == "\t" { return allowsLines }
         return scalar.value >= 0x20 && !(0x7F...0x9F).contains(scalar.value)

@@ -50,7 +50,9 @@ package enum WireProtocol {
     }
 
     private static func message<M: Message>(
-        _: M.Type, in bytes: [UInt8], limit: Int
+        _: M.Type,
+        in bytes: [UInt8],
+        limit: Int
     ) throws(WireError) -> M {
         if bytes.count > limit { throw .tooLong(bytes: bytes.count, limit: limit) }
         var options = BinaryDecodingOptions()

@@ -58,7 +58,9 @@ import Wire
         case 4:
             // The largest varint in place of what stood there.
             bytes.replaceSubrange(
-                position..<(position + 1), with: [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01])
+                position..<(position + 1),
+                with: [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01]
+            )
         default:
             let other = Self.samples[random.below(Self.samples.count)]
             bytes.replaceSubrange(position..., with: other.suffix(random.below(other.count + 1)))
@@ -76,7 +78,9 @@ import Wire
         }
     }
 
-    /// The costliest message per byte: a list of empty members. It must be refused, in bounded time and memory.
+    /// The costliest message per byte: a list of empty members.
+    ///
+    /// It must be refused, in bounded time and memory.
     @Test(.timeLimit(.minutes(1))) func listsOfNothing() {
         let count = WireProtocol.maximumCoordinatorMessageBytes - 16
         // Field 4 of FromCoordinator (members), its length, then field 2 of Members (an empty member) over and over.

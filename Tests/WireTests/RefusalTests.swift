@@ -8,16 +8,20 @@ import Wire
     private func expectBad(_ field: String, _ body: WorkerMessage.Body, location: SourceLocation = #_sourceLocation) {
         expectBad(field, location) {
             _ = try WireProtocol.decodeWorkerMessage(
-                WireProtocol.encode(WorkerMessage(incarnation: 1, body: body)))
+                WireProtocol.encode(WorkerMessage(incarnation: 1, body: body))
+            )
         }
     }
 
     private func expectBad(
-        _ field: String, _ body: CoordinatorMessage.Body, location: SourceLocation = #_sourceLocation
+        _ field: String,
+        _ body: CoordinatorMessage.Body,
+        location: SourceLocation = #_sourceLocation
     ) {
         expectBad(field, location) {
             _ = try WireProtocol.decodeCoordinatorMessage(
-                WireProtocol.encode(CoordinatorMessage(fencing: 1, body: body)))
+                WireProtocol.encode(CoordinatorMessage(fencing: 1, body: body))
+            )
         }
     }
 
@@ -37,9 +41,12 @@ import Wire
         expectBad("abandon.generation", .abandon(step: 0, generation: .max, reason: ""))
         expectBad(
             "share",
-            .checkpoint(CheckpointRequest(completedSteps: 1, share: CheckpointShare(part: 3, parts: 3))))
+            .checkpoint(CheckpointRequest(completedSteps: 1, share: CheckpointShare(part: 3, parts: 3)))
+        )
         expectBad(
-            "share", .checkpoint(CheckpointRequest(completedSteps: 1, share: CheckpointShare(part: 0, parts: 0))))
+            "share",
+            .checkpoint(CheckpointRequest(completedSteps: 1, share: CheckpointShare(part: 0, parts: 0)))
+        )
         expectBad("validate", .validate(ValidationRequest(round: 1, completedSteps: 1, samples: 5..<5)))
         expectBad("validate", .validate(ValidationRequest(round: 1, completedSteps: 1, samples: 5..<UInt32.max)))
         var hello = SampleMessages.hello
@@ -72,9 +79,16 @@ import Wire
             "resume.file",
             .welcome(
                 Welcome(
-                    job: "j", worker: 0, configuration: "", datasetDigest: "", numericsProfile: "fp32",
+                    job: "j",
+                    worker: 0,
+                    configuration: "",
+                    datasetDigest: "",
+                    numericsProfile: "fp32",
                     resume: ResumeSource(completedSteps: 1, file: file, endpoint: ""),
-                    timing: CoordinatorTiming().forWorkers)))
+                    timing: CoordinatorTiming().forWorkers
+                )
+            )
+        )
     }
 
     @Test func intervalsThatWouldSpinAreRefused() {
@@ -82,9 +96,20 @@ import Wire
             "welcome.heartbeat_interval",
             .welcome(
                 Welcome(
-                    job: "j", worker: 0, configuration: "", datasetDigest: "", numericsProfile: "fp32", resume: nil,
+                    job: "j",
+                    worker: 0,
+                    configuration: "",
+                    datasetDigest: "",
+                    numericsProfile: "fp32",
+                    resume: nil,
                     timing: WorkerTiming(
-                        heartbeatInterval: .zero, coordinatorSilence: .seconds(1), gracePeriod: .seconds(1)))))
+                        heartbeatInterval: .zero,
+                        coordinatorSilence: .seconds(1),
+                        gracePeriod: .seconds(1)
+                    )
+                )
+            )
+        )
     }
 
     @Test func plansWithDefectsAreRefused() {
@@ -104,8 +129,13 @@ import Wire
             "commit.next",
             .commit(
                 Commit(
-                    step: 3, hyperparameters: SampleMessages.hyperparameters, wantsStateDigest: false,
-                    next: SampleMessages.assignment(step: 5))))
+                    step: 3,
+                    hyperparameters: SampleMessages.hyperparameters,
+                    wantsStateDigest: false,
+                    next: SampleMessages.assignment(step: 5)
+                )
+            )
+        )
     }
 
     @Test func emptyAndTooLongMessages() {

@@ -27,7 +27,9 @@ import Wire
         var values = SampleMessages.hyperparameters
         values.learningRate = Float(bitPattern: 0x7FC0_1234)
         let message = CoordinatorMessage(
-            fencing: 1, body: .commit(Commit(step: 1, hyperparameters: values, wantsStateDigest: false, next: nil)))
+            fencing: 1,
+            body: .commit(Commit(step: 1, hyperparameters: values, wantsStateDigest: false, next: nil))
+        )
         let back = try WireProtocol.decodeCoordinatorMessage(WireProtocol.encode(message))
         guard case .commit(let commit) = back.body else {
             Issue.record("a commit came back as \(back.body)")
@@ -54,15 +56,20 @@ import Wire
     @Test func largeRunsFit() throws {
         let members = (0..<4096).map {
             Member(
-                worker: WorkerNumber($0), hostName: "node-\($0).cluster.example.org",
-                hostIdentity: "3b1f5a0e-0000-0000-0000-000000000000/4026531840", threads: 128,
-                endpoints: ["tcp://10.10.10.10:40000"])
+                worker: WorkerNumber($0),
+                hostName: "node-\($0).cluster.example.org",
+                hostIdentity: "3b1f5a0e-0000-0000-0000-000000000000/4026531840",
+                threads: 128,
+                endpoints: ["tcp://10.10.10.10:40000"]
+            )
         }
         let membership = CoordinatorMessage(fencing: 1, body: .membership(Membership(version: 1, members: members)))
         #expect(try WireProtocol.encode(membership).count < WireProtocol.maximumCoordinatorMessageBytes)
         let plan = WorkSplit.plan(step: 1, generation: 0, leafCount: 65536, members: members)
         let assign = CoordinatorMessage(
-            fencing: 1, body: .assign(Assignment(plan: plan, membership: 1, wantsStateDigest: false)))
+            fencing: 1,
+            body: .assign(Assignment(plan: plan, membership: 1, wantsStateDigest: false))
+        )
         let bytes = try WireProtocol.encode(assign)
         #expect(try WireProtocol.decodeCoordinatorMessage(bytes) == assign)
     }

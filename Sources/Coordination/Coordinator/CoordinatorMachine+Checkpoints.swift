@@ -29,23 +29,34 @@ extension CoordinatorMachine {
         let streaming = members.filter { !$0.isLost }.prefix(configuration.checkpoints.streams)
         let pieces = streaming.enumerated().map { index, member in
             CheckpointOrder.Piece(
-                worker: member.number, peer: member.peer,
-                share: CheckpointShare(part: UInt32(index), parts: UInt32(streaming.count)))
+                worker: member.number,
+                peer: member.peer,
+                share: CheckpointShare(part: UInt32(index), parts: UInt32(streaming.count))
+            )
         }
         let cursor = configuration.schedule.cursor(after: progress.completedSteps)
         let order = CheckpointOrder(
-            progress: progress, epoch: cursor.epoch, stepInEpoch: cursor.stepInEpoch, pieces: pieces, reason: reason,
+            progress: progress,
+            epoch: cursor.epoch,
+            stepInEpoch: cursor.stepInEpoch,
+            pieces: pieces,
+            reason: reason,
             isBest: progress.validatedAt == progress.completedSteps
-                && progress.best?.transition == progress.transition)
+                && progress.best?.transition == progress.transition
+        )
         checkpoint = CheckpointInFlight(
-            order: order, isStreamed: pieces.map { _ in false }, lastProgress: now)
+            order: order,
+            isStreamed: pieces.map { _ in false },
+            lastProgress: now
+        )
         owesCheckpoint = false
         lastCheckpointAt = now
         actions.append(.beginCheckpoint(order))
         for piece in pieces {
             send(
                 .checkpoint(CheckpointRequest(completedSteps: order.completedSteps, share: piece.share)),
-                to: piece.peer)
+                to: piece.peer
+            )
         }
     }
 
@@ -89,7 +100,10 @@ extension CoordinatorMachine {
         guard let saved, saved.completedSteps == progress.completedSteps, saved != resumedFrom else { return }
         actions.append(
             .discardCheckpoint(
-                completedSteps: saved.completedSteps, reason: "the workers disagree about this state."))
+                completedSteps: saved.completedSteps,
+                reason: "the workers disagree about this state."
+            )
+        )
         self.saved = savedBefore
     }
 

@@ -13,7 +13,9 @@ extension CoordinatorMachine {
         let interval = configuration.stateDigestInterval
         return Assignment(
             plan: WorkSplit.plan(step: step, generation: 0, leafCount: leafCount, members: membership.members),
-            membership: membership.version, wantsStateDigest: interval > 0 && (isSaving || step % interval == 0))
+            membership: membership.version,
+            wantsStateDigest: interval > 0 && (isSaving || step % interval == 0)
+        )
     }
 
     mutating func begin(_ assignment: Assignment) {
@@ -34,7 +36,9 @@ extension CoordinatorMachine {
                 position,
                 .violation(
                     "it reported step \(report.step), generation \(report.generation), during step "
-                        + "\(step.assignment.step), generation \(step.assignment.generation)."))
+                        + "\(step.assignment.step), generation \(step.assignment.generation)."
+                )
+            )
             return
         }
         members[position].enter(.reduced, step: report.step, at: now)
@@ -50,7 +54,8 @@ extension CoordinatorMachine {
         guard steps <= progress.completedSteps else {
             suspect(
                 position,
-                .violation("it applied step \(steps), but \(progress.completedSteps) steps are committed."))
+                .violation("it applied step \(steps), but \(progress.completedSteps) steps are committed.")
+            )
             return
         }
         members[position].completedSteps = max(members[position].completedSteps, steps)
@@ -81,14 +86,18 @@ extension CoordinatorMachine {
             }
         }
         if let sentence = disagreement(
-            reports.map { ($0.0, $0.1.sumsDigest) }, about: "the sums of step \(number)")
-        {
+            reports.map { ($0.0, $0.1.sumsDigest) },
+            about: "the sums of step \(number)"
+        ) {
             end(.diverged, sentence)
             return
         }
         let location = configuration.schedule.location(of: number)
         var hyperparameters = policy.hyperparameters(
-            of: number, at: location, schedule: progress.scheduleState)
+            of: number,
+            at: location,
+            schedule: progress.scheduleState
+        )
         if let (worker, report) = reports.first(where: { $0.1.nonFinite != nil }), let what = report.nonFinite {
             let sentence = "A sum of step \(number) is not finite (\(names(of: [worker])) reports: \(what))."
             if configuration.onNonFinite == .stop {
@@ -102,7 +111,9 @@ extension CoordinatorMachine {
     }
 
     private mutating func commit(
-        _ step: StepInFlight, location: StepLocation, hyperparameters: StepHyperparameters,
+        _ step: StepInFlight,
+        location: StepLocation,
+        hyperparameters: StepHyperparameters,
         reports: [(WorkerNumber, ReducedReport)]
     ) {
         progress.completedSteps += 1
@@ -113,15 +124,27 @@ extension CoordinatorMachine {
         broadcast(
             .commit(
                 Commit(
-                    step: step.assignment.step, hyperparameters: hyperparameters, wantsStateDigest: wantsStateDigest,
-                    next: next)))
+                    step: step.assignment.step,
+                    hyperparameters: hyperparameters,
+                    wantsStateDigest: wantsStateDigest,
+                    next: next
+                )
+            )
+        )
         actions.append(
             .record(
                 StepRecord(
-                    step: step.assignment.step, location: location, generation: step.assignment.generation,
-                    losses: reports.first?.1.losses ?? [], gradientNorm: reports.first?.1.gradientNorm ?? 0,
-                    hyperparameters: hyperparameters, duration: now - step.since,
-                    workers: reports.map { StepRecord.WorkerTimings(worker: $0.0, timings: $0.1.timings) })))
+                    step: step.assignment.step,
+                    location: location,
+                    generation: step.assignment.generation,
+                    losses: reports.first?.1.losses ?? [],
+                    gradientNorm: reports.first?.1.gradientNorm ?? 0,
+                    hyperparameters: hyperparameters,
+                    duration: now - step.since,
+                    workers: reports.map { StepRecord.WorkerTimings(worker: $0.0, timings: $0.1.timings) }
+                )
+            )
+        )
         if let next {
             begin(next)
             if isSaving { takeCheckpoint(isBest: false) }
@@ -138,10 +161,16 @@ extension CoordinatorMachine {
         let validation = configuration.validation
         stage = .validating(
             ValidationInFlight(
-                round: UInt32(truncatingIfNeeded: progress.transition + 1), next: 0, received: 0,
+                round: UInt32(truncatingIfNeeded: progress.transition + 1),
+                next: 0,
+                received: 0,
                 counts: [UInt32](
-                    repeating: 0, count: Int(validation.sampleCount) * validation.countsPerSample),
-                since: now))
+                    repeating: 0,
+                    count: Int(validation.sampleCount) * validation.countsPerSample
+                ),
+                since: now
+            )
+        )
         for position in members.indices { members[position].requests = [] }
         // Two requests each: the second is there when the first is done.
         for _ in 0..<2 {
@@ -155,9 +184,14 @@ extension CoordinatorMachine {
         else { return }
         stage = .idle  // The counts must have one owner while they change.
         let end = min(
-            configuration.validation.sampleCount, validation.next + configuration.validation.samplesPerRequest)
+            configuration.validation.sampleCount,
+            validation.next + configuration.validation.samplesPerRequest
+        )
         let request = ValidationRequest(
-            round: validation.round, completedSteps: progress.completedSteps, samples: validation.next..<end)
+            round: validation.round,
+            completedSteps: progress.completedSteps,
+            samples: validation.next..<end
+        )
         validation.next = end
         stage = .validating(validation)
         members[position].requests.append(request)
@@ -175,7 +209,8 @@ extension CoordinatorMachine {
         else {
             suspect(
                 position,
-                .violation("it returned counts for the samples \(result.samples), which it was not asked for."))
+                .violation("it returned counts for the samples \(result.samples), which it was not asked for.")
+            )
             return
         }
         members[position].requests.remove(at: request)
@@ -194,14 +229,22 @@ extension CoordinatorMachine {
 
     private mutating func conclude(_ validation: ValidationInFlight) {
         let score = policy.score(
-            validation.counts, countsPerSample: configuration.validation.countsPerSample)
+            validation.counts,
+            countsPerSample: configuration.validation.countsPerSample
+        )
         let isBest = progress.conclude(score, policy: policy, patience: configuration.earlyStopPatience)
         actions.append(.journal(.transition(progress)))
         actions.append(
             .recordValidation(
                 ValidationRecord(
-                    progress: progress, score: score, isBest: isBest, duration: now - validation.since,
-                    counts: validation.counts)))
+                    progress: progress,
+                    score: score,
+                    isBest: isBest,
+                    duration: now - validation.since,
+                    counts: validation.counts
+                )
+            )
+        )
         let isSaving = !isComplete && ending == nil && isCheckpointDue(isBest: isBest)
         if isSaving { takeCheckpoint(isBest: isBest) }
         proceed()

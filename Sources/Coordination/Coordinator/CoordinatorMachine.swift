@@ -61,7 +61,9 @@ package struct CoordinatorMachine: Sendable {
         self.progress = .fresh(scheduleState: policy.initialScheduleState)
     }
 
-    /// Takes one event at moment `time` and returns what to do. After `.end` it returns nothing.
+    /// Takes one event at moment `time` and returns what to do.
+    ///
+    /// After `.end` it returns nothing.
     package mutating func handle(_ event: Event, at time: Instant) -> [Action] {
         if case .ended = stage { return [] }
         // A clock that steps back must not turn deadlines into the far future.
@@ -98,8 +100,10 @@ package struct CoordinatorMachine: Sendable {
             saved = SavedState(completedSteps: progress.completedSteps, transition: progress.transition)
             resumedFrom = saved
             resumeSource = ResumeSource(
-                completedSteps: progress.completedSteps, file: resume.file,
-                endpoint: configuration.checkpoints.endpoint)
+                completedSteps: progress.completedSteps,
+                file: resume.file,
+                endpoint: configuration.checkpoints.endpoint
+            )
         }
         if isComplete {
             end(.completed, "The run is already complete: \(progress.completedSteps) steps are done and saved.")
@@ -155,7 +159,8 @@ package struct CoordinatorMachine: Sendable {
             if digests.count < members.count, let position = members.firstIndex(where: { $0.stateDigest == nil }) {
                 suspect(
                     position,
-                    .violation("it applied step \(progress.completedSteps - 1) without the digest of its state."))
+                    .violation("it applied step \(progress.completedSteps - 1) without the digest of its state.")
+                )
                 return
             }
             if let sentence = disagreement(digests, about: "the state at step \(progress.completedSteps)") {
@@ -191,7 +196,8 @@ package struct CoordinatorMachine: Sendable {
         let member = members[position]
         drain(
             reason: "worker \(member.number) on host \(member.hello.hostName) asked to leave: \(reason)",
-            isRepeatable: false)
+            isRepeatable: false
+        )
     }
 
     private mutating func stop(reason: String) {
@@ -218,8 +224,12 @@ package struct CoordinatorMachine: Sendable {
         var sentences = message
         if kind != .completed { sentences += " " + resumeSentence }
         let outcome = RunOutcome(
-            kind: kind, message: sentences, completedSteps: progress.completedSteps,
-            savedSteps: saved?.completedSteps, fault: fault)
+            kind: kind,
+            message: sentences,
+            completedSteps: progress.completedSteps,
+            savedSteps: saved?.completedSteps,
+            fault: fault
+        )
         actions.append(.journal(.ended(outcome)))
         broadcast(.finish(Finish(kind: kind, message: sentences)))
         actions.append(.end(outcome))

@@ -40,8 +40,13 @@ package struct Welcome: Hashable, Sendable {
     package var timing: WorkerTiming
 
     package init(
-        job: String, worker: WorkerNumber, configuration: String, datasetDigest: String, numericsProfile: String,
-        resume: ResumeSource?, timing: WorkerTiming
+        job: String,
+        worker: WorkerNumber,
+        configuration: String,
+        datasetDigest: String,
+        numericsProfile: String,
+        resume: ResumeSource?,
+        timing: WorkerTiming
     ) {
         self.job = job
         self.worker = worker
@@ -118,7 +123,10 @@ package struct Commit: Hashable, Sendable {
     package var next: Assignment?
 
     package init(
-        step: UInt64, hyperparameters: StepHyperparameters, wantsStateDigest: Bool, next: Assignment?
+        step: UInt64,
+        hyperparameters: StepHyperparameters,
+        wantsStateDigest: Bool,
+        next: Assignment?
     ) {
         self.step = step
         self.hyperparameters = hyperparameters
@@ -146,8 +154,13 @@ package struct StepHyperparameters: Hashable, Sendable {
     package var skipsUpdate: Bool
 
     package init(
-        learningRate: Float, stepSize: Float? = nil, rootCorrection2: Float = 1, decay: Float = 1,
-        clipNorm: Float = .infinity, averageWeight: Float = 0, skipsUpdate: Bool = false
+        learningRate: Float,
+        stepSize: Float? = nil,
+        rootCorrection2: Float = 1,
+        decay: Float = 1,
+        clipNorm: Float = .infinity,
+        averageWeight: Float = 0,
+        skipsUpdate: Bool = false
     ) {
         self.learningRate = learningRate
         self.stepSize = stepSize ?? learningRate

@@ -1,5 +1,7 @@
 extension WorkerMachine {
-    /// What happens to the worker. The shell delivers events one after the other, each with its moment.
+    /// What happens to the worker.
+    ///
+    /// The shell delivers events one after the other, each with its moment.
     package enum Event: Hashable, Sendable {
         /// The first event: the sockets are open.
         case started
