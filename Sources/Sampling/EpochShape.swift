@@ -18,7 +18,8 @@ package struct EpochShape: Hashable, Sendable {
     package init(sampleCount: Int, microbatches: Int, microbatchSize: Int) {
         precondition(
             sampleCount > 0 && microbatches > 0 && microbatchSize > 0,
-            "an epoch of \(sampleCount) samples in \(microbatches) × \(microbatchSize) has no steps")
+            "an epoch of \(sampleCount) samples in \(microbatches) × \(microbatchSize) has no steps"
+        )
         self.sampleCount = sampleCount
         self.microbatches = microbatches
         self.microbatchSize = microbatchSize
@@ -35,7 +36,9 @@ package struct EpochShape: Hashable, Sendable {
         precondition(index >= 0 && index < stepCount, "batch \(index) of an epoch with \(stepCount)")
         let first = index * batchSize
         return BatchShape(
-            positions: first..<min(first + batchSize, sampleCount), microbatchSize: microbatchSize)
+            positions: first..<min(first + batchSize, sampleCount),
+            microbatchSize: microbatchSize
+        )
     }
 }
 

@@ -23,7 +23,9 @@ package struct FoldSelection: Hashable, Sendable {
         self.training = folds.indices.filter { trainingFolds.contains(folds[$0]) }
         self.validation = folds.indices.filter { validating.contains(folds[$0]) }
         if self.training.isEmpty {
-            throw .emptySelection("validation takes all of the folds \(present.map(String.init).joined(separator: ", "))")
+            throw .emptySelection(
+                "validation takes all of the folds \(present.map(String.init).joined(separator: ", "))"
+            )
         }
     }
 }

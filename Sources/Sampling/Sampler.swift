@@ -18,7 +18,10 @@ package struct Sampler: Sendable {
     ///
     /// - Throws: `SamplingError` where the policy cannot be served from these samples.
     package init(
-        policy: SamplingPolicy, seed: UInt64, samples: [Int], isPositive: [Bool]
+        policy: SamplingPolicy,
+        seed: UInt64,
+        samples: [Int],
+        isPositive: [Bool]
     ) throws(SamplingError) {
         precondition(samples.allSatisfy(isPositive.indices.contains), "a training sample is not in the data set")
         self.policy = policy
@@ -33,12 +36,16 @@ package struct Sampler: Sendable {
         if let defect = share.defect { throw .badShare(defect) }
         if positives.isEmpty { throw .noPositives(samples: samples.count) }
         let drawn = max(
-            share.negatives(for: positives.count, in: 0), share.negatives(for: positives.count, in: share.epochs))
+            share.negatives(for: positives.count, in: 0),
+            share.negatives(for: positives.count, in: share.epochs)
+        )
         if drawn > 0 && negatives.isEmpty { throw .noNegatives(samples: samples.count) }
         if positives.count + drawn > Int(Int32.max) { throw .tooManySamples(positives.count + drawn) }
     }
 
-    /// The number of samples of `epoch`, without drawing them. O(1).
+    /// The number of samples of `epoch`, without drawing them.
+    ///
+    /// O(1).
     package func sampleCount(of epoch: Int) -> Int {
         switch policy {
         case .all: samples.count
@@ -46,7 +53,9 @@ package struct Sampler: Sendable {
         }
     }
 
-    /// The samples of `epoch` in their order: entry p is the sample at position p. O(n).
+    /// The samples of `epoch` in their order: entry p is the sample at position p.
+    ///
+    /// O(n).
     ///
     ///     all        [samples]                     n         shuffled
     ///     positives  [positives] + [negatives]     n₊ + k    k drawn with replacement, then shuffled together
@@ -75,13 +84,20 @@ package struct Sampler: Sendable {
         return order
     }
 
-    /// The plan of `epoch`: its samples in order, cut into global batches. O(n).
+    /// The plan of `epoch`: its samples in order, cut into global batches.
+    ///
+    /// O(n).
     package func plan(of epoch: Int, microbatches: Int, microbatchSize: Int) -> EpochPlan {
         let samples = order(of: epoch)
         return EpochPlan(
-            epoch: epoch, samples: samples,
+            epoch: epoch,
+            samples: samples,
             shape: EpochShape(
-                sampleCount: samples.count, microbatches: microbatches, microbatchSize: microbatchSize))
+                sampleCount: samples.count,
+                microbatches: microbatches,
+                microbatchSize: microbatchSize
+            )
+        )
     }
 }
 
@@ -97,8 +113,11 @@ package struct EpochPlan: Hashable, Sendable {
         let batch = shape.batch(step)
         let positions = batch.positions(ofMicrobatch: index)
         return Microbatch(
-            index: index, positions: positions, samples: samples[positions],
-            weight: batch.weight(ofMicrobatch: index))
+            index: index,
+            positions: positions,
+            samples: samples[positions],
+            weight: batch.weight(ofMicrobatch: index)
+        )
     }
 
     /// The microbatches of global batch `step` of this epoch, in leaf order of its sum.

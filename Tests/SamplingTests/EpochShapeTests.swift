@@ -6,7 +6,10 @@ import Testing
     func everyPositionIsInOneMicrobatch(sampleCount: Int, microbatches: Int) {
         for microbatchSize in 1...5 {
             let shape = EpochShape(
-                sampleCount: sampleCount, microbatches: microbatches, microbatchSize: microbatchSize)
+                sampleCount: sampleCount,
+                microbatches: microbatches,
+                microbatchSize: microbatchSize
+            )
             var next = 0
             for step in 0..<shape.stepCount {
                 let batch = shape.batch(step)
@@ -19,7 +22,8 @@ import Testing
                     let isLast = step == shape.stepCount - 1 && index == batch.microbatchCount - 1
                     if !isLast { #expect(positions.count == microbatchSize) }
                     #expect(
-                        batch.weight(ofMicrobatch: index) == Float(Double(positions.count) / Double(batch.sampleCount)))
+                        batch.weight(ofMicrobatch: index) == Float(Double(positions.count) / Double(batch.sampleCount))
+                    )
                     weights += Double(positions.count) / Double(batch.sampleCount)
                     next = positions.upperBound
                 }

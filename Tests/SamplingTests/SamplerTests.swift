@@ -4,7 +4,9 @@ import Testing
 @Suite struct SamplerTests {
     /// A data set of `count` samples in which every third is positive.
     private func sampler(
-        _ policy: SamplingPolicy, count: Int = 60, seed: UInt64 = 7
+        _ policy: SamplingPolicy,
+        count: Int = 60,
+        seed: UInt64 = 7
     ) throws -> (sampler: Sampler, isPositive: [Bool]) {
         let isPositive = (0..<count).map { $0 % 3 == 0 }
         return (
@@ -48,7 +50,11 @@ import Testing
     @Test func negativesAreDrawnWithReplacement() throws {
         let isPositive = [true, true, true, true, false, false]
         let sampler = try Sampler(
-            policy: .positives(.constant(0.2)), seed: 1, samples: Array(0..<6), isPositive: isPositive)
+            policy: .positives(.constant(0.2)),
+            seed: 1,
+            samples: Array(0..<6),
+            isPositive: isPositive
+        )
         // 4 · 0.8 / 0.2 is 15.999… or 16 in `Double`; either way more draws than there are negatives.
         let negatives = sampler.order(of: 0).filter { !isPositive[$0] }
         #expect(negatives.count >= 15)
@@ -110,7 +116,11 @@ import Testing
         }
         #expect(throws: SamplingError.noPositives(samples: 2)) {
             try Sampler(
-                policy: .positives(.constant(0.5)), seed: 1, samples: [0, 1], isPositive: [false, false])
+                policy: .positives(.constant(0.5)),
+                seed: 1,
+                samples: [0, 1],
+                isPositive: [false, false]
+            )
         }
         #expect(throws: SamplingError.noNegatives(samples: 2)) {
             try Sampler(policy: .positives(.constant(0.5)), seed: 1, samples: [0, 1], isPositive: [true, true])
@@ -118,7 +128,11 @@ import Testing
         for share in [0, -1, 1.5, Double.nan, 1e-9] {
             #expect(throws: SamplingError.self) {
                 try Sampler(
-                    policy: .positives(.constant(share)), seed: 1, samples: [0, 1], isPositive: [true, false])
+                    policy: .positives(.constant(share)),
+                    seed: 1,
+                    samples: [0, 1],
+                    isPositive: [true, false]
+                )
             }
         }
     }

@@ -12,6 +12,8 @@ extension CoordinatorMachine {
         case beginCheckpoint(CheckpointOrder)
         /// Throw away the checkpoint of these steps; no event is owed for it any more.
         case abandonCheckpoint(completedSteps: UInt64, reason: String)
+        /// Delete a durable checkpoint: its state turned out to be wrong.
+        case discardCheckpoint(completedSteps: UInt64, reason: String)
         /// A step has been committed.
         case record(StepRecord)
         /// A round of validation has been concluded.
@@ -50,7 +52,12 @@ package struct CheckpointOrder: Hashable, Sendable {
     package var isBest: Bool
 
     package init(
-        progress: RunProgress, epoch: Int, stepInEpoch: Int, pieces: [Piece], reason: Reason, isBest: Bool
+        progress: RunProgress,
+        epoch: Int,
+        stepInEpoch: Int,
+        pieces: [Piece],
+        reason: Reason,
+        isBest: Bool
     ) {
         self.progress = progress
         self.epoch = epoch
@@ -90,8 +97,14 @@ package struct StepRecord: Hashable, Sendable {
     package var workers: [WorkerTimings]
 
     package init(
-        step: UInt64, location: StepLocation, generation: UInt32, losses: [Float], gradientNorm: Double,
-        hyperparameters: StepHyperparameters, duration: Duration, workers: [WorkerTimings]
+        step: UInt64,
+        location: StepLocation,
+        generation: UInt32,
+        losses: [Float],
+        gradientNorm: Double,
+        hyperparameters: StepHyperparameters,
+        duration: Duration,
+        workers: [WorkerTimings]
     ) {
         self.step = step
         self.location = location
@@ -125,7 +138,11 @@ package struct ValidationRecord: Hashable, Sendable {
     package var counts: [UInt32]
 
     package init(
-        progress: RunProgress, score: ValidationScore, isBest: Bool, duration: Duration, counts: [UInt32]
+        progress: RunProgress,
+        score: ValidationScore,
+        isBest: Bool,
+        duration: Duration,
+        counts: [UInt32]
     ) {
         self.progress = progress
         self.score = score
@@ -135,9 +152,12 @@ package struct ValidationRecord: Hashable, Sendable {
     }
 }
 
-/// A line of the journal: what a restarted coordinator must know. Steps are not journalled.
+/// A line of the journal: what a restarted coordinator must know.
+///
+/// Steps are not journalled.
 package enum JournalEntry: Hashable, Sendable {
     /// A coordinator has taken over.
+    ///
     case began(fencing: UInt64, completedSteps: UInt64)
     case membership(Membership)
     /// Validation, schedule, best and early stopping have moved together, as transition number

@@ -26,10 +26,21 @@ package struct CoordinatorConfiguration: Sendable {
     package var timing: CoordinatorTiming
 
     package init(
-        job: String, fencing: UInt64, protocolVersion: UInt32, programVersion: String, numericsProfile: String,
-        datasetDigest: String, networkDigest: String, resolvedConfiguration: String, expectedWorkers: Int,
-        schedule: RunSchedule, validation: ValidationSchedule, checkpoints: CheckpointPolicy,
-        earlyStopPatience: UInt32? = nil, onNonFinite: NonFinitePolicy = .stop, stateDigestInterval: UInt64 = 1,
+        job: String,
+        fencing: UInt64,
+        protocolVersion: UInt32,
+        programVersion: String,
+        numericsProfile: String,
+        datasetDigest: String,
+        networkDigest: String,
+        resolvedConfiguration: String,
+        expectedWorkers: Int,
+        schedule: RunSchedule,
+        validation: ValidationSchedule,
+        checkpoints: CheckpointPolicy,
+        earlyStopPatience: UInt32? = nil,
+        onNonFinite: NonFinitePolicy = .stop,
+        stateDigestInterval: UInt64 = 1,
         timing: CoordinatorTiming = CoordinatorTiming()
     ) {
         precondition(expectedWorkers > 0, "a run needs a worker")
@@ -80,7 +91,10 @@ package struct ValidationSchedule: Hashable, Sendable {
     package var samplesPerRequest: UInt32
 
     package init(
-        interval: Interval, sampleCount: UInt32, countsPerSample: Int = 3, samplesPerRequest: UInt32 = 8
+        interval: Interval,
+        sampleCount: UInt32,
+        countsPerSample: Int = 3,
+        samplesPerRequest: UInt32 = 8
     ) {
         precondition(countsPerSample > 0 && samplesPerRequest > 0, "validation without counts or samples")
         self.interval = interval
@@ -105,9 +119,12 @@ package struct ValidationSchedule: Hashable, Sendable {
     }
 }
 
-/// When checkpoints are taken. The run always ends with one, where it ends in order.
+/// When checkpoints are taken.
+///
+/// The run always ends with one, where it ends in order.
 package struct CheckpointPolicy: Hashable, Sendable {
     /// After every so many steps; nil does not count steps.
+    ///
     package var everySteps: UInt64?
     /// As soon as so much time has passed since the last; nil does not watch the time.
     package var every: Duration?
@@ -119,7 +136,11 @@ package struct CheckpointPolicy: Hashable, Sendable {
     package var endpoint: String
 
     package init(
-        everySteps: UInt64? = nil, every: Duration? = nil, onBest: Bool = false, streams: Int = 4, endpoint: String = ""
+        everySteps: UInt64? = nil,
+        every: Duration? = nil,
+        onBest: Bool = false,
+        streams: Int = 4,
+        endpoint: String = ""
     ) {
         precondition(streams > 0, "a checkpoint needs a stream")
         self.everySteps = everySteps
@@ -176,6 +197,9 @@ package struct CoordinatorTiming: Hashable, Sendable {
     /// What workers are told of it.
     package var forWorkers: WorkerTiming {
         WorkerTiming(
-            heartbeatInterval: heartbeatInterval, coordinatorSilence: coordinatorSilence, gracePeriod: gracePeriod)
+            heartbeatInterval: heartbeatInterval,
+            coordinatorSilence: coordinatorSilence,
+            gracePeriod: gracePeriod
+        )
     }
 }

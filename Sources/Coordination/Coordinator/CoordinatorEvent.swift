@@ -1,5 +1,7 @@
 extension CoordinatorMachine {
-    /// What happens to the coordinator. The shell delivers events one after the other, each with its moment.
+    /// What happens to the coordinator.
+    ///
+    /// The shell delivers events one after the other, each with its moment.
     package enum Event: Hashable, Sendable {
         /// The first event: a fresh run, or one that goes on from a checkpoint.
         case start(resume: ResumePoint?)

@@ -6,17 +6,21 @@ extension CoordinatorMachine {
         saved == SavedState(completedSteps: progress.completedSteps, transition: progress.transition)
     }
 
-    /// Begins a checkpoint of the present state where one is due and none is in flight.
-    mutating func takeCheckpointIfDue(isBest: Bool) {
+    /// Whether a checkpoint of the present state is due.
+    func isCheckpointDue(isBest: Bool) -> Bool {
         let policy = configuration.checkpoints
         var isDue = owesCheckpoint || (isBest && policy.onBest)
         if let steps = policy.everySteps { isDue = isDue || progress.completedSteps % max(1, steps) == 0 }
         if let interval = policy.every { isDue = isDue || now - lastCheckpointAt >= interval }
-        guard isDue, !isSaved else { return }
+        return isDue && !isSaved
+    }
+
+    /// Begins a checkpoint that is due, or remembers it where another is in flight.
+    mutating func takeCheckpoint(isBest: Bool) {
         if checkpoint != nil {
             owesCheckpoint = true
         } else {
-            beginCheckpoint(isBest && policy.onBest ? .best : .interval)
+            beginCheckpoint(isBest && configuration.checkpoints.onBest ? .best : .interval)
         }
     }
 
@@ -25,23 +29,34 @@ extension CoordinatorMachine {
         let streaming = members.filter { !$0.isLost }.prefix(configuration.checkpoints.streams)
         let pieces = streaming.enumerated().map { index, member in
             CheckpointOrder.Piece(
-                worker: member.number, peer: member.peer,
-                share: CheckpointShare(part: UInt32(index), parts: UInt32(streaming.count)))
+                worker: member.number,
+                peer: member.peer,
+                share: CheckpointShare(part: UInt32(index), parts: UInt32(streaming.count))
+            )
         }
         let cursor = configuration.schedule.cursor(after: progress.completedSteps)
         let order = CheckpointOrder(
-            progress: progress, epoch: cursor.epoch, stepInEpoch: cursor.stepInEpoch, pieces: pieces, reason: reason,
+            progress: progress,
+            epoch: cursor.epoch,
+            stepInEpoch: cursor.stepInEpoch,
+            pieces: pieces,
+            reason: reason,
             isBest: progress.validatedAt == progress.completedSteps
-                && progress.best?.transition == progress.transition)
+                && progress.best?.transition == progress.transition
+        )
         checkpoint = CheckpointInFlight(
-            order: order, isStreamed: pieces.map { _ in false }, lastProgress: now)
+            order: order,
+            isStreamed: pieces.map { _ in false },
+            lastProgress: now
+        )
         owesCheckpoint = false
         lastCheckpointAt = now
         actions.append(.beginCheckpoint(order))
         for piece in pieces {
             send(
                 .checkpoint(CheckpointRequest(completedSteps: order.completedSteps, share: piece.share)),
-                to: piece.peer)
+                to: piece.peer
+            )
         }
     }
 
@@ -72,9 +87,24 @@ extension CoordinatorMachine {
         }
         checkpoint = nil
         let transition = current.order.progress.transition
+        if saved?.completedSteps != steps { savedBefore = saved }
         saved = SavedState(completedSteps: steps, transition: transition)
         actions.append(.journal(.checkpoint(completedSteps: steps, transition: transition)))
         log(.info, "saved step \(steps)")
+    }
+
+    /// Throws away the checkpoint of the present state, about which the members disagree.
+    ///
+    /// A checkpoint is taken while the next step is computed; that step's reports are what verifies it.
+    mutating func discardDivergedCheckpoint() {
+        guard let saved, saved.completedSteps == progress.completedSteps, saved != resumedFrom else { return }
+        actions.append(
+            .discardCheckpoint(
+                completedSteps: saved.completedSteps,
+                reason: "the workers disagree about this state."
+            )
+        )
+        self.saved = savedBefore
     }
 
     mutating func checkpointFailed(_ steps: UInt64, reason: String) {

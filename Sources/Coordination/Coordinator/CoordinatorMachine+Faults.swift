@@ -16,7 +16,8 @@ extension CoordinatorMachine {
         let refusal = refusals[incarnation].map { " It had been refused: \($0.reason)" } ?? ""
         end(
             .notStarted,
-            "A worker process (process \(processID)) \(cause) before the run began.\(refusal)")
+            "A worker process (process \(processID)) \(cause) before the run began.\(refusal)"
+        )
     }
 
     mutating func receive(_ report: FailureReport, from position: Int) {
@@ -34,8 +35,14 @@ extension CoordinatorMachine {
     private func fault(of position: Int, _ cause: Fault.Cause) -> Fault {
         let member = members[position]
         return Fault(
-            worker: member.number, hostName: member.hello.hostName, processID: member.hello.processID,
-            phase: member.phase, step: member.phaseStep, inPhase: now - member.phaseSince, cause: cause)
+            worker: member.number,
+            hostName: member.hello.hostName,
+            processID: member.hello.processID,
+            phase: member.phase,
+            step: member.phaseStep,
+            inPhase: now - member.phaseSince,
+            cause: cause
+        )
     }
 
     /// Takes evidence against a member: certain evidence decides at once, other evidence waits a moment for better.
@@ -53,7 +60,11 @@ extension CoordinatorMachine {
             if case .stepping(let step) = stage {
                 broadcast(
                     .abandon(
-                        step: step.assignment.step, generation: step.assignment.generation, reason: fault.sentence))
+                        step: step.assignment.step,
+                        generation: step.assignment.generation,
+                        reason: fault.sentence
+                    )
+                )
             }
             blame(Blame(evidence: [fault], decideBy: now + configuration.timing.blameWindow))
         case .blaming(var blame):
@@ -82,7 +93,8 @@ extension CoordinatorMachine {
         ).subtracting([culprit.worker]).sorted()
         if !others.isEmpty { sentence += " Lost with it: \(names(of: others))." }
         stage = .rescuing(
-            Rescue(fault: culprit, sentence: sentence, until: now + configuration.timing.rescue))
+            Rescue(fault: culprit, sentence: sentence, until: now + configuration.timing.rescue)
+        )
         for (position, member) in members.enumerated() where !member.isLost {
             if member.number == culprit.worker {
                 lose(position, culprit)
@@ -120,7 +132,8 @@ extension CoordinatorMachine {
             // An older checkpoint that only the disk still works on is let finish: it may be all there will be.
             guard isWaiting || (isOld && !current.isComplete) else { return }
             actions.append(
-                .abandonCheckpoint(completedSteps: current.completedSteps, reason: rescue.sentence))
+                .abandonCheckpoint(completedSteps: current.completedSteps, reason: rescue.sentence)
+            )
             checkpoint = nil
         }
         if members.contains(where: { !$0.isLost }) {

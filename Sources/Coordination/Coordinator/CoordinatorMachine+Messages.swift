@@ -25,10 +25,12 @@ extension CoordinatorMachine {
                 members[position].enter(heartbeat.phase, step: heartbeat.step, at: now)
                 // The worker knows better since when; held within what this coordinator has seen of it.
                 members[position].phaseSince = max(
-                    members[position].joined, now - max(.zero, heartbeat.inPhase))
+                    members[position].joined,
+                    now - max(.zero, heartbeat.inPhase)
+                )
             }
         case .reduced(let report): receive(report, from: position)
-        case .applied(let steps): applied(steps, by: position)
+        case .applied(let steps, let digest): applied(steps, digest, by: position)
         case .validated(let result): receive(result, from: position)
         case .checkpointPiece(let piece): receive(piece, from: position)
         case .failure(let report): receive(report, from: position)
@@ -59,7 +61,12 @@ extension CoordinatorMachine {
             return
         }
         let member = MemberState(
-            number: nextNumber, peer: peer, incarnation: incarnation, hello: hello, now: now)
+            number: nextNumber,
+            peer: peer,
+            incarnation: incarnation,
+            hello: hello,
+            now: now
+        )
         nextNumber += 1
         positions[peer] = members.count
         members.append(member)
@@ -67,14 +74,20 @@ extension CoordinatorMachine {
         log(
             .info,
             "worker \(member.number) joined from host \(hello.hostName) (process \(hello.processID), "
-                + "\(hello.threads) threads): \(members.count) of \(configuration.expectedWorkers)")
+                + "\(hello.threads) threads): \(members.count) of \(configuration.expectedWorkers)"
+        )
     }
 
     private func welcome(for number: WorkerNumber) -> Welcome {
         Welcome(
-            job: configuration.job, worker: number, configuration: configuration.resolvedConfiguration,
-            datasetDigest: configuration.datasetDigest, numericsProfile: configuration.numericsProfile,
-            resume: resumeSource, timing: configuration.timing.forWorkers)
+            job: configuration.job,
+            worker: number,
+            configuration: configuration.resolvedConfiguration,
+            datasetDigest: configuration.datasetDigest,
+            numericsProfile: configuration.numericsProfile,
+            resume: resumeSource,
+            timing: configuration.timing.forWorkers
+        )
     }
 
     private func refusal(of hello: Hello, from peer: PeerID) -> Refusal? {
@@ -82,12 +95,14 @@ extension CoordinatorMachine {
         if hello.protocolVersion != configuration.protocolVersion {
             return because(
                 "The coordinator speaks protocol version \(configuration.protocolVersion), the worker "
-                    + "\(hello.protocolVersion); install the same program on both.")
+                    + "\(hello.protocolVersion); install the same program on both."
+            )
         }
         if hello.programVersion != configuration.programVersion {
             return because(
                 "The coordinator is program version \(configuration.programVersion), the worker "
-                    + "\(hello.programVersion); equal results need equal programs.")
+                    + "\(hello.programVersion); equal results need equal programs."
+            )
         }
         if let job = hello.job, job != configuration.job {
             return because("The worker serves job \(job), this coordinator runs job \(configuration.job).")
@@ -95,24 +110,28 @@ extension CoordinatorMachine {
         if !hello.numericsProfiles.contains(configuration.numericsProfile) {
             return because(
                 "The job's numerics profile is \(configuration.numericsProfile), the worker's machine honours "
-                    + "\(hello.numericsProfiles.joined(separator: ", ")).")
+                    + "\(hello.numericsProfiles.joined(separator: ", "))."
+            )
         }
         if let digest = hello.datasetDigest, digest != configuration.datasetDigest {
             return because(
                 "The job's data set has digest \(configuration.datasetDigest), the worker's \(digest); point it to "
-                    + "the same shards.")
+                    + "the same shards."
+            )
         }
         if hello.threads == 0 { return because("A worker needs at least one compute thread.") }
         if let seat = hello.seat {
             return because(
                 "Worker \(seat.worker) belongs to an earlier coordinator of the job (incarnation \(seat.fencing)); "
-                    + "this run goes on from its checkpoint with new workers.")
+                    + "this run goes on from its checkpoint with new workers."
+            )
         }
         if positions[peer] != nil { return because("Another worker has joined over the same connection.") }
         guard case .gathering = stage, members.count < configuration.expectedWorkers else {
             return Refusal(
                 reason: "The run has its \(configuration.expectedWorkers) workers; start it with more to use this one.",
-                isSurplus: true)
+                isSurplus: true
+            )
         }
         return nil
     }
@@ -123,7 +142,8 @@ extension CoordinatorMachine {
         send(.refuse(reason: refusal.reason), to: peer)
         log(
             .warning,
-            "refused a worker on host \(hello.hostName) (process \(hello.processID)): \(refusal.reason)")
+            "refused a worker on host \(hello.hostName) (process \(hello.processID)): \(refusal.reason)"
+        )
     }
 
     private mutating func receive(_ ready: Ready, from position: Int) {
@@ -146,8 +166,11 @@ extension CoordinatorMachine {
         if let reason {
             let member = members[position]
             refuse(
-                member.peer, incarnation: member.incarnation, hello: member.hello,
-                Refusal(reason: reason, isSurplus: false))
+                member.peer,
+                incarnation: member.incarnation,
+                hello: member.hello,
+                Refusal(reason: reason, isSurplus: false)
+            )
             actions.append(.evict(member.number, member.peer, reason: reason))
             remove(position)
             return
@@ -168,14 +191,16 @@ extension CoordinatorMachine {
         }
         membership = Membership(version: membership.version + 1, members: members.map(\.member))
         actions.append(
-            .journal(.began(fencing: configuration.fencing, completedSteps: progress.completedSteps)))
+            .journal(.began(fencing: configuration.fencing, completedSteps: progress.completedSteps))
+        )
         actions.append(.journal(.membership(membership)))
         broadcast(.membership(membership))
         let threads = members.reduce(0) { $0 + Int($1.hello.threads) }
         log(
             .notice,
             "started at step \(progress.completedSteps) of \(configuration.schedule.totalSteps) with "
-                + "\(members.count) workers, \(threads) threads")
+                + "\(members.count) workers, \(threads) threads"
+        )
         proceed()
     }
 
@@ -204,7 +229,7 @@ extension CoordinatorMachine {
             + ". Check these machines' memory and programs."
     }
 
-    /// `worker 2 on host b`, `worker 2 on host b and worker 3 on host c`, …
+    /// The workers by number and host, joined by "and".
     func names(of workers: [WorkerNumber]) -> String {
         workers.map { number in
             let host = members.first { $0.number == number }?.hello.hostName ?? "unknown"

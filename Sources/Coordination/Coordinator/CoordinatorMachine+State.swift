@@ -133,8 +133,12 @@ extension CoordinatorMachine {
 
         var member: Member {
             Member(
-                worker: number, hostName: hello.hostName, hostIdentity: hello.hostIdentity, threads: hello.threads,
-                endpoints: hello.endpoints)
+                worker: number,
+                hostName: hello.hostName,
+                hostIdentity: hello.hostIdentity,
+                threads: hello.threads,
+                endpoints: hello.endpoints
+            )
         }
     }
 

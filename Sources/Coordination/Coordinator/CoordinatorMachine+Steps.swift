@@ -5,12 +5,17 @@ extension CoordinatorMachine {
     // MARK: Steps
 
     /// The first attempt at `step` by all members.
-    func assignment(ofStep step: UInt64) -> Assignment {
+    ///
+    /// - Parameter isSaving: whether a checkpoint of the state before `step` is being taken, so that this state is
+    ///   compared in any case.
+    func assignment(ofStep step: UInt64, isSaving: Bool) -> Assignment {
         let leafCount = configuration.schedule.location(of: step).batch.microbatchCount
         let interval = configuration.stateDigestInterval
         return Assignment(
             plan: WorkSplit.plan(step: step, generation: 0, leafCount: leafCount, members: membership.members),
-            membership: membership.version, wantsStateDigest: interval > 0 && step % interval == 0)
+            membership: membership.version,
+            wantsStateDigest: interval > 0 && (isSaving || step % interval == 0)
+        )
     }
 
     mutating func begin(_ assignment: Assignment) {
@@ -31,7 +36,9 @@ extension CoordinatorMachine {
                 position,
                 .violation(
                     "it reported step \(report.step), generation \(report.generation), during step "
-                        + "\(step.assignment.step), generation \(step.assignment.generation)."))
+                        + "\(step.assignment.step), generation \(step.assignment.generation)."
+                )
+            )
             return
         }
         members[position].enter(.reduced, step: report.step, at: now)
@@ -43,14 +50,16 @@ extension CoordinatorMachine {
         if step.missing == 0 { conclude(step) }
     }
 
-    mutating func applied(_ steps: UInt64, by position: Int) {
+    mutating func applied(_ steps: UInt64, _ digest: Digest?, by position: Int) {
         guard steps <= progress.completedSteps else {
             suspect(
                 position,
-                .violation("it applied step \(steps), but \(progress.completedSteps) steps are committed."))
+                .violation("it applied step \(steps), but \(progress.completedSteps) steps are committed.")
+            )
             return
         }
         members[position].completedSteps = max(members[position].completedSteps, steps)
+        members[position].stateDigest = digest
         if case .stepping(let step) = stage, step.assignment.step == steps {
             if members[position].report == nil { members[position].enter(.computing, step: steps, at: now) }
         } else {
@@ -71,19 +80,24 @@ extension CoordinatorMachine {
                 return
             }
             if let sentence = disagreement(digests, about: "the state before step \(number)") {
+                discardDivergedCheckpoint()
                 end(.diverged, sentence)
                 return
             }
         }
         if let sentence = disagreement(
-            reports.map { ($0.0, $0.1.sumsDigest) }, about: "the sums of step \(number)")
-        {
+            reports.map { ($0.0, $0.1.sumsDigest) },
+            about: "the sums of step \(number)"
+        ) {
             end(.diverged, sentence)
             return
         }
         let location = configuration.schedule.location(of: number)
         var hyperparameters = policy.hyperparameters(
-            of: number, at: location, schedule: progress.scheduleState)
+            of: number,
+            at: location,
+            schedule: progress.scheduleState
+        )
         if let (worker, report) = reports.first(where: { $0.1.nonFinite != nil }), let what = report.nonFinite {
             let sentence = "A sum of step \(number) is not finite (\(names(of: [worker])) reports: \(what))."
             if configuration.onNonFinite == .stop {
@@ -97,25 +111,46 @@ extension CoordinatorMachine {
     }
 
     private mutating func commit(
-        _ step: StepInFlight, location: StepLocation, hyperparameters: StepHyperparameters,
+        _ step: StepInFlight,
+        location: StepLocation,
+        hyperparameters: StepHyperparameters,
         reports: [(WorkerNumber, ReducedReport)]
     ) {
         progress.completedSteps += 1
         let isInterrupted = ending != nil || isComplete || isValidationPending
-        let next = isInterrupted ? nil : assignment(ofStep: progress.completedSteps)
-        broadcast(.commit(Commit(step: step.assignment.step, hyperparameters: hyperparameters, next: next)))
+        let isSaving = !isInterrupted && isCheckpointDue(isBest: false)
+        let next = isInterrupted ? nil : assignment(ofStep: progress.completedSteps, isSaving: isSaving)
+        let wantsStateDigest = isInterrupted && configuration.stateDigestInterval > 0
+        broadcast(
+            .commit(
+                Commit(
+                    step: step.assignment.step,
+                    hyperparameters: hyperparameters,
+                    wantsStateDigest: wantsStateDigest,
+                    next: next
+                )
+            )
+        )
         actions.append(
             .record(
                 StepRecord(
-                    step: step.assignment.step, location: location, generation: step.assignment.generation,
-                    losses: reports.first?.1.losses ?? [], gradientNorm: reports.first?.1.gradientNorm ?? 0,
-                    hyperparameters: hyperparameters, duration: now - step.since,
-                    workers: reports.map { StepRecord.WorkerTimings(worker: $0.0, timings: $0.1.timings) })))
+                    step: step.assignment.step,
+                    location: location,
+                    generation: step.assignment.generation,
+                    losses: reports.first?.1.losses ?? [],
+                    gradientNorm: reports.first?.1.gradientNorm ?? 0,
+                    hyperparameters: hyperparameters,
+                    duration: now - step.since,
+                    workers: reports.map { StepRecord.WorkerTimings(worker: $0.0, timings: $0.1.timings) }
+                )
+            )
+        )
         if let next {
             begin(next)
-            takeCheckpointIfDue(isBest: false)
+            if isSaving { takeCheckpoint(isBest: false) }
         } else {
             // Checkpoints at this state come after validation, so that they hold what it moves.
+            for position in members.indices { members[position].stateDigest = nil }
             stage = .settling
         }
     }
@@ -126,10 +161,16 @@ extension CoordinatorMachine {
         let validation = configuration.validation
         stage = .validating(
             ValidationInFlight(
-                round: UInt32(truncatingIfNeeded: progress.transition + 1), next: 0, received: 0,
+                round: UInt32(truncatingIfNeeded: progress.transition + 1),
+                next: 0,
+                received: 0,
                 counts: [UInt32](
-                    repeating: 0, count: Int(validation.sampleCount) * validation.countsPerSample),
-                since: now))
+                    repeating: 0,
+                    count: Int(validation.sampleCount) * validation.countsPerSample
+                ),
+                since: now
+            )
+        )
         for position in members.indices { members[position].requests = [] }
         // Two requests each: the second is there when the first is done.
         for _ in 0..<2 {
@@ -143,9 +184,14 @@ extension CoordinatorMachine {
         else { return }
         stage = .idle  // The counts must have one owner while they change.
         let end = min(
-            configuration.validation.sampleCount, validation.next + configuration.validation.samplesPerRequest)
+            configuration.validation.sampleCount,
+            validation.next + configuration.validation.samplesPerRequest
+        )
         let request = ValidationRequest(
-            round: validation.round, completedSteps: progress.completedSteps, samples: validation.next..<end)
+            round: validation.round,
+            completedSteps: progress.completedSteps,
+            samples: validation.next..<end
+        )
         validation.next = end
         stage = .validating(validation)
         members[position].requests.append(request)
@@ -163,7 +209,8 @@ extension CoordinatorMachine {
         else {
             suspect(
                 position,
-                .violation("it returned counts for the samples \(result.samples), which it was not asked for."))
+                .violation("it returned counts for the samples \(result.samples), which it was not asked for.")
+            )
             return
         }
         members[position].requests.remove(at: request)
@@ -182,16 +229,24 @@ extension CoordinatorMachine {
 
     private mutating func conclude(_ validation: ValidationInFlight) {
         let score = policy.score(
-            validation.counts, countsPerSample: configuration.validation.countsPerSample)
+            validation.counts,
+            countsPerSample: configuration.validation.countsPerSample
+        )
         let isBest = progress.conclude(score, policy: policy, patience: configuration.earlyStopPatience)
         actions.append(.journal(.transition(progress)))
         actions.append(
             .recordValidation(
                 ValidationRecord(
-                    progress: progress, score: score, isBest: isBest, duration: now - validation.since,
-                    counts: validation.counts)))
-        stage = .settling
-        if !isComplete && ending == nil { takeCheckpointIfDue(isBest: isBest) }
+                    progress: progress,
+                    score: score,
+                    isBest: isBest,
+                    duration: now - validation.since,
+                    counts: validation.counts
+                )
+            )
+        )
+        let isSaving = !isComplete && ending == nil && isCheckpointDue(isBest: isBest)
+        if isSaving { takeCheckpoint(isBest: isBest) }
         proceed()
     }
 }

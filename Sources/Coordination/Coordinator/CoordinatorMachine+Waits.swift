@@ -15,15 +15,19 @@ extension CoordinatorMachine {
             let expected = configuration.expectedWorkers
             if members.count < expected {
                 return Wait(
-                    sentence: "\(expected - members.count) of \(expected) workers to join", since: waitSince,
-                    deadline: waitSince + configuration.timing.joining)
+                    sentence: "\(expected - members.count) of \(expected) workers to join",
+                    since: waitSince,
+                    deadline: waitSince + configuration.timing.joining
+                )
             }
             let missing = members.filter { !$0.isReady }
             return Wait(
                 sentence: "\(names(of: missing.map(\.number))) to load data and state "
-                    + "(\(expected - missing.count) of \(expected) are ready)", since: waitSince,
+                    + "(\(expected - missing.count) of \(expected) are ready)",
+                since: waitSince,
                 deadline: (missing.map { max(waitSince, $0.lastProgress) }.min() ?? waitSince)
-                    + configuration.timing.preparing)
+                    + configuration.timing.preparing
+            )
         case .stepping, .settling, .validating:
             let missing = bottleneck
             guard let first = missing.first else { return nil }
@@ -31,19 +35,25 @@ extension CoordinatorMachine {
             return Wait(
                 sentence: "\(names(of: missing.map(\.number))), \(first.phase) at step \(first.phaseStep) "
                     + "(\(of) are done)",
-                since: waitSince, deadline: missing.map(stallDeadline).min() ?? waitSince)
+                since: waitSince,
+                deadline: missing.map(stallDeadline).min() ?? waitSince
+            )
         case .saving:
             let steps = checkpoint?.completedSteps ?? progress.completedSteps
             return Wait(
-                sentence: "the checkpoint of step \(steps)", since: waitSince,
+                sentence: "the checkpoint of step \(steps)",
+                since: waitSince,
                 deadline: (checkpoint?.lastProgress ?? waitSince)
-                    + (checkpoint?.isComplete == false ? configuration.timing.streaming : configuration.timing.saving))
+                    + (checkpoint?.isComplete == false ? configuration.timing.streaming : configuration.timing.saving)
+            )
         case .blaming(let blame):
             return Wait(sentence: "certain evidence of a fault", since: waitSince, deadline: blame.decideBy)
         case .rescuing(let rescue):
             return Wait(
-                sentence: "the survivors' state at step \(progress.completedSteps)", since: waitSince,
-                deadline: rescue.until)
+                sentence: "the survivors' state at step \(progress.completedSteps)",
+                since: waitSince,
+                deadline: rescue.until
+            )
         }
     }
 
@@ -87,7 +97,9 @@ extension CoordinatorMachine {
 
     // MARK: Ticks
 
-    /// Gives a sign of life and looks at every deadline. O(members).
+    /// Gives a sign of life and looks at every deadline.
+    ///
+    /// O(members).
     mutating func tick() {
         broadcast(.heartbeat)
         if case .rescuing = stage {} else { checkSilence() }
@@ -129,7 +141,8 @@ extension CoordinatorMachine {
             log(
                 .notice,
                 "waiting for \(wait.sentence) for \((now - wait.since).inWords); gives up in "
-                    + (wait.deadline - now).inWords)
+                    + (wait.deadline - now).inWords
+            )
         }
     }
 
@@ -141,10 +154,14 @@ extension CoordinatorMachine {
         case .gathering:
             guard let position = members.firstIndex(where: { !$0.isReady }) else { return }
             let fault = Fault(
-                worker: members[position].number, hostName: members[position].hello.hostName,
-                processID: members[position].hello.processID, phase: members[position].phase,
-                step: progress.completedSteps, inPhase: now - members[position].phaseSince,
-                cause: .stalled(now - members[position].lastProgress))
+                worker: members[position].number,
+                hostName: members[position].hello.hostName,
+                processID: members[position].hello.processID,
+                phase: members[position].phase,
+                step: progress.completedSteps,
+                inPhase: now - members[position].phaseSince,
+                cause: .stalled(now - members[position].lastProgress)
+            )
             end(.notStarted, fault.sentence, fault: fault)
         case .stepping, .settling, .validating:
             let late = bottleneck.filter { now > stallDeadline(of: $0) }.map(\.number)

@@ -43,6 +43,9 @@ package struct CoordinatorMachine: Sendable {
     var lastCheckpointAt = Instant(nanoseconds: 0)
     /// The newest durable state.
     var saved: SavedState?
+    /// The one before: what is left where the newest turns out to hold a diverged state.
+    var savedBefore: SavedState?
+    var resumedFrom: SavedState?
 
     var now = Instant(nanoseconds: .min)
     var timer: Instant?
@@ -58,7 +61,9 @@ package struct CoordinatorMachine: Sendable {
         self.progress = .fresh(scheduleState: policy.initialScheduleState)
     }
 
-    /// Takes one event at moment `time` and returns what to do. After `.end` it returns nothing.
+    /// Takes one event at moment `time` and returns what to do.
+    ///
+    /// After `.end` it returns nothing.
     package mutating func handle(_ event: Event, at time: Instant) -> [Action] {
         if case .ended = stage { return [] }
         // A clock that steps back must not turn deadlines into the far future.
@@ -93,9 +98,12 @@ package struct CoordinatorMachine: Sendable {
         if let resume {
             progress = resume.progress
             saved = SavedState(completedSteps: progress.completedSteps, transition: progress.transition)
+            resumedFrom = saved
             resumeSource = ResumeSource(
-                completedSteps: progress.completedSteps, file: resume.file,
-                endpoint: configuration.checkpoints.endpoint)
+                completedSteps: progress.completedSteps,
+                file: resume.file,
+                endpoint: configuration.checkpoints.endpoint
+            )
         }
         if isComplete {
             end(.completed, "The run is already complete: \(progress.completedSteps) steps are done and saved.")
@@ -122,7 +130,7 @@ package struct CoordinatorMachine: Sendable {
         case .gathering:
             if members.count == configuration.expectedWorkers && members.allSatisfy(\.isReady) { begin() }
         case .settling:
-            if members.allSatisfy({ $0.completedSteps == progress.completedSteps }) { proceed() }
+            if members.allSatisfy({ $0.completedSteps == progress.completedSteps }) { settle() }
         case .saving: continueSaving()
         case .rescuing(let rescue): continueRescue(rescue)
         case .idle, .stepping, .validating, .blaming, .ended: break
@@ -137,10 +145,30 @@ package struct CoordinatorMachine: Sendable {
         } else if isValidationPending {
             beginValidation()
         } else {
-            let assignment = assignment(ofStep: progress.completedSteps)
+            let isSaving = checkpoint?.completedSteps == progress.completedSteps || isSaved
+            let assignment = assignment(ofStep: progress.completedSteps, isSaving: isSaving)
             broadcast(.assign(assignment))
             begin(assignment)
         }
+    }
+
+    /// Compares the members' states after a commit that nothing follows at once, then goes on.
+    private mutating func settle() {
+        if configuration.stateDigestInterval > 0 {
+            let digests = members.compactMap { member in member.stateDigest.map { (member.number, $0) } }
+            if digests.count < members.count, let position = members.firstIndex(where: { $0.stateDigest == nil }) {
+                suspect(
+                    position,
+                    .violation("it applied step \(progress.completedSteps - 1) without the digest of its state.")
+                )
+                return
+            }
+            if let sentence = disagreement(digests, about: "the state at step \(progress.completedSteps)") {
+                end(.diverged, sentence)
+                return
+            }
+        }
+        proceed()
     }
 
     private mutating func drain(reason: String, isRepeatable: Bool) {
@@ -168,7 +196,8 @@ package struct CoordinatorMachine: Sendable {
         let member = members[position]
         drain(
             reason: "worker \(member.number) on host \(member.hello.hostName) asked to leave: \(reason)",
-            isRepeatable: false)
+            isRepeatable: false
+        )
     }
 
     private mutating func stop(reason: String) {
@@ -195,8 +224,12 @@ package struct CoordinatorMachine: Sendable {
         var sentences = message
         if kind != .completed { sentences += " " + resumeSentence }
         let outcome = RunOutcome(
-            kind: kind, message: sentences, completedSteps: progress.completedSteps,
-            savedSteps: saved?.completedSteps, fault: fault)
+            kind: kind,
+            message: sentences,
+            completedSteps: progress.completedSteps,
+            savedSteps: saved?.completedSteps,
+            fault: fault
+        )
         actions.append(.journal(.ended(outcome)))
         broadcast(.finish(Finish(kind: kind, message: sentences)))
         actions.append(.end(outcome))

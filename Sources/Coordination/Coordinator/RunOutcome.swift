@@ -1,6 +1,8 @@
 /// How a run ended.
 package struct RunOutcome: Hashable, Sendable {
-    /// The kinds of ends. Raw values are part of the protocol.
+    /// The kinds of ends.
+    ///
+    /// Raw values are part of the protocol.
     package enum Kind: UInt8, Hashable, Sendable, CaseIterable {
         /// All steps are done, or the run stopped early because validation got no better.
         case completed = 1
@@ -29,7 +31,11 @@ package struct RunOutcome: Hashable, Sendable {
     package var fault: Fault?
 
     package init(
-        kind: Kind, message: String, completedSteps: UInt64, savedSteps: UInt64?, fault: Fault? = nil
+        kind: Kind,
+        message: String,
+        completedSteps: UInt64,
+        savedSteps: UInt64?,
+        fault: Fault? = nil
     ) {
         self.kind = kind
         self.message = message
@@ -86,8 +92,13 @@ package struct Fault: Hashable, Sendable {
     package var cause: Cause
 
     package init(
-        worker: WorkerNumber, hostName: String, processID: Int32, phase: WorkerPhase, step: UInt64,
-        inPhase: Duration, cause: Cause
+        worker: WorkerNumber,
+        hostName: String,
+        processID: Int32,
+        phase: WorkerPhase,
+        step: UInt64,
+        inPhase: Duration,
+        cause: Cause
     ) {
         self.worker = worker
         self.hostName = hostName

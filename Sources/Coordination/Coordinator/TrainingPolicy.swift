@@ -61,8 +61,13 @@ package struct RunProgress: Hashable, Sendable {
     package var scheduleState: [UInt64]
 
     package init(
-        completedSteps: UInt64, transition: UInt64, validatedAt: UInt64?, best: Best?, roundsSinceBest: UInt32,
-        stoppedEarly: Bool, scheduleState: [UInt64]
+        completedSteps: UInt64,
+        transition: UInt64,
+        validatedAt: UInt64?,
+        best: Best?,
+        roundsSinceBest: UInt32,
+        stoppedEarly: Bool,
+        scheduleState: [UInt64]
     ) {
         self.completedSteps = completedSteps
         self.transition = transition
@@ -76,8 +81,14 @@ package struct RunProgress: Hashable, Sendable {
     /// The progress of a run that has not begun.
     package static func fresh(scheduleState: [UInt64]) -> RunProgress {
         RunProgress(
-            completedSteps: 0, transition: 0, validatedAt: nil, best: nil, roundsSinceBest: 0, stoppedEarly: false,
-            scheduleState: scheduleState)
+            completedSteps: 0,
+            transition: 0,
+            validatedAt: nil,
+            best: nil,
+            roundsSinceBest: 0,
+            stoppedEarly: false,
+            scheduleState: scheduleState
+        )
     }
 
     /// The best round of validation so far; of equal scores the first.
@@ -110,7 +121,10 @@ package struct RunProgress: Hashable, Sendable {
         }
         if let patience, roundsSinceBest >= patience { stoppedEarly = true }
         scheduleState = policy.scheduleState(
-            after: score, round: UInt32(truncatingIfNeeded: transition), schedule: scheduleState)
+            after: score,
+            round: UInt32(truncatingIfNeeded: transition),
+            schedule: scheduleState
+        )
         return isBest
     }
 }

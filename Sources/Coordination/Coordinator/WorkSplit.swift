@@ -28,8 +28,10 @@ package enum WorkSplit {
                 following == 0
                 ? leafCount
                 : boundary(
-                    in: lower...upper, near: leafCount * before / total,
-                    within: max(1, leafCount * capacity / total / 2))
+                    in: lower...upper,
+                    near: leafCount * before / total,
+                    within: max(1, leafCount * capacity / total / 2)
+                )
             result.append(start..<end)
             start = end
         }
@@ -54,9 +56,13 @@ package enum WorkSplit {
         let tree = SumTree(leafCount: leafCount)
         let runs = runs(leafCount: leafCount, capacities: members.map { max(1, Int($0.threads)) })
         return ReductionPlan(
-            step: step, generation: generation, tree: tree, members: members.map(\.worker),
+            step: step,
+            generation: generation,
+            tree: tree,
+            members: members.map(\.worker),
             contributions: zip(members, runs).flatMap { member, run in
                 tree.cover(of: run).map { ReductionPlan.Contribution(node: $0, owner: member.worker) }
-            })
+            }
+        )
     }
 }

@@ -40,8 +40,13 @@ package struct Welcome: Hashable, Sendable {
     package var timing: WorkerTiming
 
     package init(
-        job: String, worker: WorkerNumber, configuration: String, datasetDigest: String, numericsProfile: String,
-        resume: ResumeSource?, timing: WorkerTiming
+        job: String,
+        worker: WorkerNumber,
+        configuration: String,
+        datasetDigest: String,
+        numericsProfile: String,
+        resume: ResumeSource?,
+        timing: WorkerTiming
     ) {
         self.job = job
         self.worker = worker
@@ -112,12 +117,20 @@ package struct Assignment: Hashable, Sendable {
 package struct Commit: Hashable, Sendable {
     package var step: UInt64
     package var hyperparameters: StepHyperparameters
+    /// Whether the workers report the digest of their state with `applied`.
+    package var wantsStateDigest: Bool
     /// The next step, where nothing stands between: workers begin it as soon as they have applied this one.
     package var next: Assignment?
 
-    package init(step: UInt64, hyperparameters: StepHyperparameters, next: Assignment?) {
+    package init(
+        step: UInt64,
+        hyperparameters: StepHyperparameters,
+        wantsStateDigest: Bool,
+        next: Assignment?
+    ) {
         self.step = step
         self.hyperparameters = hyperparameters
+        self.wantsStateDigest = wantsStateDigest
         self.next = next
     }
 }
@@ -141,8 +154,13 @@ package struct StepHyperparameters: Hashable, Sendable {
     package var skipsUpdate: Bool
 
     package init(
-        learningRate: Float, stepSize: Float? = nil, rootCorrection2: Float = 1, decay: Float = 1,
-        clipNorm: Float = .infinity, averageWeight: Float = 0, skipsUpdate: Bool = false
+        learningRate: Float,
+        stepSize: Float? = nil,
+        rootCorrection2: Float = 1,
+        decay: Float = 1,
+        clipNorm: Float = .infinity,
+        averageWeight: Float = 0,
+        skipsUpdate: Bool = false
     ) {
         self.learningRate = learningRate
         self.stepSize = stepSize ?? learningRate

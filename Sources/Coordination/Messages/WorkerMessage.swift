@@ -15,7 +15,8 @@ package struct WorkerMessage: Hashable, Sendable {
         case ready(Ready)
         case heartbeat(Heartbeat)
         case reduced(ReducedReport)
-        case applied(completedSteps: UInt64)
+        /// The digest is that of the state now, where the commit asked for it.
+        case applied(completedSteps: UInt64, stateDigest: Digest?)
         case validated(ValidationResult)
         case checkpointPiece(CheckpointPiece)
         case failure(FailureReport)
@@ -45,8 +46,16 @@ package struct Hello: Hashable, Sendable {
     package var seat: Seat?
 
     package init(
-        protocolVersion: UInt32, programVersion: String, hostName: String, hostIdentity: String, processID: Int32,
-        threads: UInt32, numericsProfiles: [String], job: String?, endpoints: [String], datasetDigest: String?,
+        protocolVersion: UInt32,
+        programVersion: String,
+        hostName: String,
+        hostIdentity: String,
+        processID: Int32,
+        threads: UInt32,
+        numericsProfiles: [String],
+        job: String?,
+        endpoints: [String],
+        datasetDigest: String?,
         seat: Seat?
     ) {
         self.protocolVersion = protocolVersion
@@ -128,8 +137,14 @@ package struct ReducedReport: Hashable, Sendable {
     package var timings: StepTimings
 
     package init(
-        step: UInt64, generation: UInt32, sumsDigest: Digest, stateDigest: Digest?, losses: [Float],
-        gradientNorm: Double, nonFinite: String?, timings: StepTimings
+        step: UInt64,
+        generation: UInt32,
+        sumsDigest: Digest,
+        stateDigest: Digest?,
+        losses: [Float],
+        gradientNorm: Double,
+        nonFinite: String?,
+        timings: StepTimings
     ) {
         self.step = step
         self.generation = generation
@@ -157,8 +172,13 @@ package struct StepTimings: Hashable, Sendable {
     package var residentBytes: UInt64
 
     package init(
-        data: Duration = .zero, compute: Duration = .zero, communication: Duration = .zero,
-        hiddenCommunication: Duration = .zero, wait: Duration = .zero, samples: UInt32 = 0, operations: UInt64 = 0,
+        data: Duration = .zero,
+        compute: Duration = .zero,
+        communication: Duration = .zero,
+        hiddenCommunication: Duration = .zero,
+        wait: Duration = .zero,
+        samples: UInt32 = 0,
+        operations: UInt64 = 0,
         residentBytes: UInt64 = 0
     ) {
         self.data = data

@@ -25,17 +25,29 @@ package struct SimulatedRun: Sendable {
 
     /// A run over `epochs` epochs of `samples` samples, and what becomes of it when nothing goes wrong.
     package init(
-        seed: UInt64, samples: Int, epochs: Int, microbatches: Int, microbatchSize: Int,
-        validation: ValidationSchedule, patience: UInt32? = nil, maximumSteps: UInt64? = nil
+        seed: UInt64,
+        samples: Int,
+        epochs: Int,
+        microbatches: Int,
+        microbatchSize: Int,
+        validation: ValidationSchedule,
+        patience: UInt32? = nil,
+        maximumSteps: UInt64? = nil
     ) throws(SamplingError) {
         self.seed = seed
         sampler = try Sampler(
-            policy: .positives(.linear(from: 0.5, to: 0.3, over: max(1, epochs))), seed: seed,
-            samples: Array(0..<samples), isPositive: (0..<samples).map { $0 % 3 != 1 })
+            policy: .positives(.linear(from: 0.5, to: 0.3, over: max(1, epochs))),
+            seed: seed,
+            samples: Array(0..<samples),
+            isPositive: (0..<samples).map { $0 % 3 != 1 }
+        )
         let sampler = sampler
         let schedule = RunSchedule(
-            epochSampleCounts: (0..<epochs).map(sampler.sampleCount), microbatches: microbatches,
-            microbatchSize: microbatchSize, maximumSteps: maximumSteps)
+            epochSampleCounts: (0..<epochs).map(sampler.sampleCount),
+            microbatches: microbatches,
+            microbatchSize: microbatchSize,
+            maximumSteps: maximumSteps
+        )
         self.schedule = schedule
         self.validation = validation
         self.patience = patience
@@ -52,8 +64,10 @@ package struct SimulatedRun: Sendable {
             if validation.isDue(after: progress.completedSteps, of: schedule) {
                 let counts = (0..<validation.sampleCount).flatMap { weights.counts(ofSample: $0) }
                 _ = progress.conclude(
-                    policy.score(counts, countsPerSample: validation.countsPerSample), policy: policy,
-                    patience: patience)
+                    policy.score(counts, countsPerSample: validation.countsPerSample),
+                    policy: policy,
+                    patience: patience
+                )
             }
             if progress.stoppedEarly || progress.completedSteps == schedule.totalSteps {
                 states.append(ReferenceState(weights: weights, sum: nil, before: before, after: progress))
@@ -65,12 +79,17 @@ package struct SimulatedRun: Sendable {
             let tree = SumTree(leafCount: location.batch.microbatchCount)
             let sum = SymbolicValue.fold(tree.root, of: tree) { index in
                 .gradient(
-                    weights: at, step: step, index: index,
-                    microbatch: plans[location.epoch].microbatch(index, ofStep: location.stepInEpoch))
+                    weights: at,
+                    step: step,
+                    index: index,
+                    microbatch: plans[location.epoch].microbatch(index, ofStep: location.stepInEpoch)
+                )
             }
             states.append(ReferenceState(weights: weights, sum: sum, before: before, after: progress))
             weights = weights.applying(
-                sum, policy.hyperparameters(of: step, at: location, schedule: progress.scheduleState))
+                sum,
+                policy.hyperparameters(of: step, at: location, schedule: progress.scheduleState)
+            )
             progress.completedSteps += 1
         }
         reference = states
@@ -83,8 +102,11 @@ package struct SimulatedRun: Sendable {
     func gradient(_ index: Int, ofStep step: UInt64, weights: SymbolicValue) -> SymbolicValue {
         let location = schedule.location(of: step)
         return .gradient(
-            weights: weights, step: step, index: index,
-            microbatch: plans[location.epoch].microbatch(index, ofStep: location.stepInEpoch))
+            weights: weights,
+            step: step,
+            index: index,
+            microbatch: plans[location.epoch].microbatch(index, ofStep: location.stepInEpoch)
+        )
     }
 }
 

@@ -13,11 +13,12 @@ extension SimulatedWorld {
         }
         switch event {
         case .started: workers[index].hasStarted = true
-        case .applied(let steps):
+        case .applied(let steps, _):
             let weights = workers[index].weights
             try require(
                 weights == run.reference[Int(steps)].weights || culprits.contains(index),
-                "worker \(index) has other weights than the undisturbed run after \(steps) steps")
+                "worker \(index) has other weights than the undisturbed run after \(steps) steps"
+            )
         case .microbatchComputed(let step, let generation, let leaf):
             guard let work = workers[index].work, work.assignment.step == step,
                 work.assignment.generation == generation
@@ -42,7 +43,9 @@ extension SimulatedWorld {
         case .send(let message):
             guard isCoordinatorAlive else { return }
             queue.add(
-                .coordinator(.message(from: PeerID(UInt64(index)), message)), at: arrival(on: 1000 + index))
+                .coordinator(.message(from: PeerID(UInt64(index)), message)),
+                at: arrival(on: 1000 + index)
+            )
         case .startTimer(let instant):
             workers[index].timer = max(now, instant)
             queue.add(.workerTimer(index), at: max(now, instant))
@@ -54,7 +57,8 @@ extension SimulatedWorld {
             {
                 workers[index].work = nil
             }
-        case .apply(let step, let hyperparameters): try apply(step, hyperparameters, index)
+        case .apply(let step, let hyperparameters, let wantsDigest):
+            try apply(step, hyperparameters, wantsDigest: wantsDigest, index)
         case .validate(let request): validate(request, index)
         case .streamSnapshot(let request): try stream(request, index)
         case .log: break
@@ -67,8 +71,12 @@ extension SimulatedWorld {
                 .coordinator(
                     .processExited(
                         incarnation: workers[index].machine.configuration.incarnation,
-                        processID: Int32(1000 + index), .exited(status))),
-                at: now + random.duration(.zero ... .milliseconds(5)))
+                        processID: Int32(1000 + index),
+                        .exited(status)
+                    )
+                ),
+                at: now + random.duration(.zero ... .milliseconds(5))
+            )
         }
     }
 
@@ -89,9 +97,15 @@ extension SimulatedWorld {
                 index,
                 .prepared(
                     Ready(
-                        completedSteps: steps, stateDigest: digest(index, steps), datasetDigest: "data",
-                        networkDigest: "network"))),
-            at: now + random.duration(.milliseconds(1) ... .milliseconds(60)))
+                        completedSteps: steps,
+                        stateDigest: digest(index, steps),
+                        datasetDigest: "data",
+                        networkDigest: "network"
+                    )
+                )
+            ),
+            at: now + random.duration(.milliseconds(1) ... .milliseconds(60))
+        )
     }
 
     private func digest(_ index: Int, _ steps: UInt64) -> Digest {
@@ -103,10 +117,12 @@ extension SimulatedWorld {
         try require(assignment.plan.defect == nil, "a plan is wrong: \(assignment.plan.defect ?? "")")
         try require(
             workers[index].machine.completedSteps == assignment.step,
-            "worker \(index) begins step \(assignment.step) at another state")
+            "worker \(index) begins step \(assignment.step) at another state"
+        )
         try require(
             assignment.plan.tree.leafCount == run.schedule.location(of: assignment.step).batch.microbatchCount,
-            "step \(assignment.step) has another number of microbatches")
+            "step \(assignment.step) has another number of microbatches"
+        )
         workers[index].work = work
         workers[index].leaves = [:]
         workers[index].sum = nil
@@ -118,8 +134,10 @@ extension SimulatedWorld {
             queue.add(
                 .worker(
                     index,
-                    .microbatchComputed(step: assignment.step, generation: assignment.generation, index: leaf)),
-                at: busy[order % threads])
+                    .microbatchComputed(step: assignment.step, generation: assignment.generation, index: leaf)
+                ),
+                at: busy[order % threads]
+            )
         }
         if work.microbatches.isEmpty {
             try publishIfComplete(step: assignment.step, generation: assignment.generation, by: index)
@@ -128,7 +146,9 @@ extension SimulatedWorld {
 
     /// Hands the worker's nodes to its peers when its last microbatch is done; sums where they all have.
     private mutating func publishIfComplete(
-        step: UInt64, generation: UInt32, by index: Int
+        step: UInt64,
+        generation: UInt32,
+        by index: Int
     ) throws(SimulationFailure) {
         guard let work = workers[index].work, work.assignment.step == step,
             work.assignment.generation == generation, workers[index].leaves.count == work.microbatches.count
@@ -166,7 +186,8 @@ extension SimulatedWorld {
         for addition in sum.steps { held[addition.destination] = held[addition.destination] + held[addition.source] }
         try require(
             held[sum.result] == run.reference[Int(step)].sum || !culprits.isEmpty,
-            "the sum of step \(step) is not that of the undisturbed run")
+            "the sum of step \(step) is not that of the undisturbed run"
+        )
         for other in workers.indices where workers[other].isAlive {
             guard let attempt = workers[other].work?.assignment, attempt == work.assignment else { continue }
             finishReduction(work.assignment, sum: held[sum.result], by: other)
@@ -181,42 +202,63 @@ extension SimulatedWorld {
         }
         workers[index].sum = sum
         let report = ReducedReport(
-            step: assignment.step, generation: assignment.generation, sumsDigest: Digest(high: sum.bits, low: 0),
-            stateDigest: assignment.wantsStateDigest ? digest(index, assignment.step) : nil, losses: [1],
-            gradientNorm: 1, nonFinite: nil, timings: StepTimings())
+            step: assignment.step,
+            generation: assignment.generation,
+            sumsDigest: Digest(high: sum.bits, low: 0),
+            stateDigest: assignment.wantsStateDigest ? digest(index, assignment.step) : nil,
+            losses: [1],
+            gradientNorm: 1,
+            nonFinite: nil,
+            timings: StepTimings()
+        )
         queue.add(
-            .worker(index, .reduced(report)), at: now + random.duration(.microseconds(100) ... .milliseconds(4)))
+            .worker(index, .reduced(report)),
+            at: now + random.duration(.microseconds(100) ... .milliseconds(4))
+        )
     }
 
     private mutating func apply(
-        _ step: UInt64, _ hyperparameters: StepHyperparameters, _ index: Int
+        _ step: UInt64,
+        _ hyperparameters: StepHyperparameters,
+        wantsDigest: Bool,
+        _ index: Int
     ) throws(SimulationFailure) {
         try require(
             step < UInt64(committed.count) || !isCoordinatorAlive || step == UInt64(committed.count),
-            "worker \(index) applies step \(step) before its commit")
+            "worker \(index) applies step \(step) before its commit"
+        )
         guard let sum = workers[index].sum else {
             try require(false, "worker \(index) applies step \(step) without its sums")
             return
         }
         workers[index].weights = workers[index].weights.applying(sum, hyperparameters)
         queue.add(
-            .worker(index, .applied(completedSteps: step + 1)),
-            at: now + random.duration(.microseconds(200) ... .milliseconds(3)))
+            .worker(
+                index,
+                .applied(completedSteps: step + 1, stateDigest: wantsDigest ? digest(index, step + 1) : nil)
+            ),
+            at: now + random.duration(.microseconds(200) ... .milliseconds(3))
+        )
     }
 
     private mutating func validate(_ request: ValidationRequest, _ index: Int) {
         let weights = workers[index].weights
         let result = ValidationResult(
-            round: request.round, samples: request.samples,
-            counts: request.samples.flatMap { weights.counts(ofSample: $0) })
+            round: request.round,
+            samples: request.samples,
+            counts: request.samples.flatMap { weights.counts(ofSample: $0) }
+        )
         queue.add(
-            .worker(index, .validated(result)), at: now + random.duration(.milliseconds(1) ... .milliseconds(8)))
+            .worker(index, .validated(result)),
+            at: now + random.duration(.milliseconds(1) ... .milliseconds(8))
+        )
     }
 
     private mutating func stream(_ request: CheckpointRequest, _ index: Int) throws(SimulationFailure) {
         try require(
             workers[index].machine.completedSteps == request.completedSteps,
-            "worker \(index) streams the state of step \(request.completedSteps) while at another")
+            "worker \(index) streams the state of step \(request.completedSteps) while at another"
+        )
         guard let open, open.order.completedSteps == request.completedSteps else { return }
         let piece = Int(request.share.part)
         let at = now + random.duration(.microseconds(500) ... .milliseconds(15))
@@ -226,8 +268,15 @@ extension SimulatedWorld {
                 index,
                 .snapshotStreamed(
                     CheckpointPiece(
-                        completedSteps: request.completedSteps, share: request.share, byteCount: 1, failure: nil))),
-            at: at)
+                        completedSteps: request.completedSteps,
+                        share: request.share,
+                        byteCount: 1,
+                        failure: nil
+                    )
+                )
+            ),
+            at: at
+        )
     }
 
     // MARK: Faults
@@ -252,12 +301,13 @@ extension SimulatedWorld {
                     guard let number = workers[index].machine.number, workers[other].work != nil else { continue }
                     queue.add(
                         .worker(other, .failed(message: "the connection broke.", suspect: number)),
-                        at: now + random.duration(.microseconds(100) ... .milliseconds(200)))
+                        at: now + random.duration(.microseconds(100) ... .milliseconds(200))
+                    )
                 }
             }
         case .freeze(let index, let duration):
             guard workers[index].isAlive, duration > .zero else { return }
-            workers[index].frozenUntil = now + duration
+            workers[index].frozenUntil = max(now + duration, workers[index].frozenUntil ?? now)
             if duration > timing.workerSilence {
                 culprits.insert(index)
                 if case .gathering = coordinator.stage {
@@ -266,16 +316,21 @@ extension SimulatedWorld {
                 }
             }
         case .failure(let index):
-            guard workers[index].isAlive, workers[index].machine.number != nil else { return }
+            guard workers[index].isAlive, workers[index].machine.number != nil, workers[index].frozenUntil == nil
+            else { return }
             culprits.insert(index)
             try deliver(.failed(message: "the disk is gone.", suspect: nil), to: index)
             if case .gathering = coordinator.stage {} else { limit(timing.rescue + .milliseconds(100)) }
         case .corruptState(let index):
-            guard workers[index].isAlive else { return }
+            // A worker alone, or one that is on its way to its end, has nobody to compare with.
+            guard workers.count > 1, workers[index].isAlive, case .stepping(let step) = coordinator.stage,
+                step.assignment.step + 1 < run.lastStep, step.assignment.step == workers[index].work?.assignment.step
+            else { return }
+            isCorrupted = true
             culprits.insert(index)
             workers[index].weights.bits ^= 1
         case .corruptSums(let index):
-            guard workers[index].isAlive else { return }
+            guard workers.count > 1, workers[index].isAlive else { return }
             culprits.insert(index)
             workers[index].isCorruptingSums = true
         case .leave(let index):
@@ -297,7 +352,10 @@ extension SimulatedWorld {
     private mutating func noticeCrash(of index: Int, _ notice: SimulatedFault.Notice) {
         let timing = session.timing
         let exit = CoordinatorMachine.Event.processExited(
-            incarnation: workers[index].machine.configuration.incarnation, processID: Int32(1000 + index), .signal(9))
+            incarnation: workers[index].machine.configuration.incarnation,
+            processID: Int32(1000 + index),
+            .signal(9)
+        )
         let soon = now + random.duration(.microseconds(200) ... .milliseconds(100))
         let lost = CoordinatorMachine.Event.connectionLost(PeerID(UInt64(index)))
         var bound = Duration.seconds(2)

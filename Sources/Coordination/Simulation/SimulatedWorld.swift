@@ -19,7 +19,10 @@ package struct SimulatedWorld: Sendable {
         package var tracing = false
 
         package init(
-            seed: UInt64, threads: [UInt32], checkpoints: CheckpointPolicy, faults: [TimedFault] = [],
+            seed: UInt64,
+            threads: [UInt32],
+            checkpoints: CheckpointPolicy,
+            faults: [TimedFault] = [],
             fencing: UInt64 = 1
         ) {
             self.seed = seed
@@ -90,6 +93,8 @@ package struct SimulatedWorld: Sendable {
     /// The first fault that must end the session, and by when at the latest.
     var mustEndBy: Instant?
     var culprits: Set<Int> = []
+    /// Whether a worker's state has been changed under it: what is saved is then right only in the end.
+    var isCorrupted = false
     var isDisturbed = false
 
     package init(run: SimulatedRun, session: Session, disk: SimulatedDisk) {
@@ -98,20 +103,41 @@ package struct SimulatedWorld: Sendable {
         self.disk = disk
         random = SimulatedRandom(seed: session.seed, stream: UInt32(truncatingIfNeeded: session.fencing))
         var configuration = CoordinatorConfiguration(
-            job: "simulation", fencing: session.fencing, protocolVersion: 1, programVersion: "1",
-            numericsProfile: "fp32", datasetDigest: "data", networkDigest: "network",
-            resolvedConfiguration: "", expectedWorkers: session.threads.count, schedule: run.schedule,
-            validation: run.validation, checkpoints: session.checkpoints, earlyStopPatience: run.patience)
+            job: "simulation",
+            fencing: session.fencing,
+            protocolVersion: 1,
+            programVersion: "1",
+            numericsProfile: "fp32",
+            datasetDigest: "data",
+            networkDigest: "network",
+            resolvedConfiguration: "",
+            expectedWorkers: session.threads.count,
+            schedule: run.schedule,
+            validation: run.validation,
+            checkpoints: session.checkpoints,
+            earlyStopPatience: run.patience
+        )
         configuration.timing = session.timing
         coordinator = CoordinatorMachine(configuration: configuration, policy: SimulatedPolicy())
         workers = session.threads.enumerated().map { index, threads in
             SimulatedWorker(
                 machine: WorkerMachine(
                     configuration: WorkerConfiguration(
-                        protocolVersion: 1, programVersion: "1", hostName: "host\(index)",
-                        hostIdentity: "boot\(index)", processID: Int32(1000 + index), threads: threads,
-                        numericsProfiles: ["fp32"], job: nil, incarnation: session.fencing << 32 | UInt64(index),
-                        endpoints: ["inproc://\(index)"], datasetDigest: nil, coordinator: "inproc://coordinator")))
+                        protocolVersion: 1,
+                        programVersion: "1",
+                        hostName: "host\(index)",
+                        hostIdentity: "boot\(index)",
+                        processID: Int32(1000 + index),
+                        threads: threads,
+                        numericsProfiles: ["fp32"],
+                        job: nil,
+                        incarnation: session.fencing << 32 | UInt64(index),
+                        endpoints: ["inproc://\(index)"],
+                        datasetDigest: nil,
+                        coordinator: "inproc://coordinator"
+                    )
+                )
+            )
         }
     }
 
@@ -136,26 +162,43 @@ package struct SimulatedWorld: Sendable {
             try check()
             if !isCoordinatorAlive && workers.allSatisfy({ !$0.isAlive }) { break }
         }
+        for (steps, saved) in disk.saved {
+            let reference = run.reference[Int(steps)]
+            try require(
+                saved.weights == reference.weights
+                    && (saved.progress == reference.before || saved.progress == reference.after),
+                "the checkpoint of step \(steps) is not that of the undisturbed run"
+            )
+        }
         try require(!isCoordinatorAlive, "events ran out while the coordinator was waiting: no wait without a deadline")
         for (index, worker) in workers.enumerated() where worker.isAlive {
             try require(false, "events ran out while worker \(index) was waiting in \(worker.machine.phase)")
         }
         return (
             Result(
-                outcome: outcome, endedAt: endedAt ?? now, workers: workers.map(\.outcome), events: events, log: log,
-                committed: committed), disk
+                outcome: outcome,
+                endedAt: endedAt ?? now,
+                workers: workers.map(\.outcome),
+                events: events,
+                log: log,
+                committed: committed
+            ), disk
         )
     }
 
     func require(_ holds: Bool, _ invariant: @autoclosure () -> String) throws(SimulationFailure) {
         if !holds {
             throw SimulationFailure(
-                seed: session.seed, invariant: invariant(), at: now, trace: Array(trace.suffix(60)))
+                seed: session.seed,
+                invariant: invariant(),
+                at: now,
+                trace: Array(trace.suffix(60))
+            )
         }
     }
 
     mutating func note(_ line: String) {
-        trace.append("\(now.nanoseconds / 1000) µs \(line)")
+        trace.append("\(now.nanoseconds / 1000) µs \(line.prefix(200))")
         if trace.count > 400 { trace.removeFirst(200) }
     }
 
@@ -164,20 +207,24 @@ package struct SimulatedWorld: Sendable {
     /// What must hold after every event.
     private func check() throws(SimulationFailure) {
         if isCoordinatorAlive {
-            if case .idle = coordinator.stage {} else {
+            if case .idle = coordinator.stage {
+            } else {
                 guard let timer = coordinatorTimer else {
                     try require(false, "the coordinator waits without a timer")
                     return
                 }
                 try require(
-                    timer <= now + session.timing.heartbeatInterval, "the coordinator's timer is too far ahead")
+                    timer <= now + session.timing.heartbeatInterval,
+                    "the coordinator's timer is too far ahead"
+                )
                 guard let wait = coordinator.wait else {
                     try require(false, "the coordinator waits for nothing, in \(coordinator.stage)")
                     return
                 }
                 try require(
                     wait.deadline <= now + .seconds(200) && wait.deadline + .seconds(2) >= now,
-                    "the coordinator waits until \(wait.deadline) for \(wait.sentence)")
+                    "the coordinator waits until \(wait.deadline) for \(wait.sentence)"
+                )
             }
             if let mustEndBy {
                 try require(now <= mustEndBy, "the run should have ended by \(mustEndBy): \(session.faults)")

@@ -26,10 +26,18 @@ package struct SymbolicValue: Hashable, Sendable {
 
     /// The gradient of one microbatch.
     static func gradient(
-        weights: SymbolicValue, step: UInt64, index: Int, microbatch: Microbatch
+        weights: SymbolicValue,
+        step: UInt64,
+        index: Int,
+        microbatch: Microbatch
     ) -> SymbolicValue {
         var value = SymbolicValue(
-            kind: 2, weights.bits, step, UInt64(index), UInt64(microbatch.weight.bitPattern))
+            kind: 2,
+            weights.bits,
+            step,
+            UInt64(index),
+            UInt64(microbatch.weight.bitPattern)
+        )
         for (position, sample) in zip(microbatch.positions, microbatch.samples) {
             value = SymbolicValue(kind: 3, value.bits, UInt64(position), UInt64(sample))
         }
@@ -43,8 +51,13 @@ package struct SymbolicValue: Hashable, Sendable {
     /// The weights after a step.
     func applying(_ sum: SymbolicValue, _ hyperparameters: StepHyperparameters) -> SymbolicValue {
         SymbolicValue(
-            kind: 5, bits, sum.bits, UInt64(hyperparameters.learningRate.bitPattern),
-            UInt64(hyperparameters.stepSize.bitPattern), UInt64(hyperparameters.rootCorrection2.bitPattern))
+            kind: 5,
+            bits,
+            sum.bits,
+            UInt64(hyperparameters.learningRate.bitPattern),
+            UInt64(hyperparameters.stepSize.bitPattern),
+            UInt64(hyperparameters.rootCorrection2.bitPattern)
+        )
     }
 
     /// The counts of validation sample `sample` at these weights.

@@ -21,9 +21,19 @@ package struct WorkerConfiguration: Hashable, Sendable {
     package var joining: Duration
 
     package init(
-        protocolVersion: UInt32, programVersion: String, hostName: String, hostIdentity: String, processID: Int32,
-        threads: UInt32, numericsProfiles: [String], job: String?, incarnation: UInt64, endpoints: [String],
-        datasetDigest: String?, coordinator: String, helloInterval: Duration = .seconds(1),
+        protocolVersion: UInt32,
+        programVersion: String,
+        hostName: String,
+        hostIdentity: String,
+        processID: Int32,
+        threads: UInt32,
+        numericsProfiles: [String],
+        job: String?,
+        incarnation: UInt64,
+        endpoints: [String],
+        datasetDigest: String?,
+        coordinator: String,
+        helloInterval: Duration = .seconds(1),
         joining: Duration = .seconds(60)
     ) {
         self.protocolVersion = protocolVersion

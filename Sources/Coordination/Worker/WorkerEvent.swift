@@ -1,5 +1,7 @@
 extension WorkerMachine {
-    /// What happens to the worker. The shell delivers events one after the other, each with its moment.
+    /// What happens to the worker.
+    ///
+    /// The shell delivers events one after the other, each with its moment.
     package enum Event: Hashable, Sendable {
         /// The first event: the sockets are open.
         case started
@@ -10,8 +12,8 @@ extension WorkerMachine {
         case microbatchComputed(step: UInt64, generation: UInt32, index: Int)
         /// All buckets of `.beginStep` are summed and gathered.
         case reduced(ReducedReport)
-        /// `.apply` is done; so many steps are applied now.
-        case applied(completedSteps: UInt64)
+        /// `.apply` is done; so many steps are applied now. The digest is that of the state now, where it was asked for.
+        case applied(completedSteps: UInt64, stateDigest: Digest?)
         /// A `.validate` is done.
         case validated(ValidationResult)
         /// A `.streamSnapshot` is done, or has failed and says why.
@@ -41,7 +43,7 @@ extension WorkerMachine {
         case abandonStep(step: UInt64, generation: UInt32)
         /// Apply the sums of the step to the weights; ends in `.applied`. The sums of the step before are no longer
         /// needed by anybody.
-        case apply(step: UInt64, StepHyperparameters)
+        case apply(step: UInt64, StepHyperparameters, wantsStateDigest: Bool)
         /// Count the samples of the request with the present weights; ends in `.validated` or `.failed`.
         case validate(ValidationRequest)
         /// Take a snapshot of the share now, before the actions that follow, and hand it over while training goes on;

@@ -52,7 +52,9 @@ extension WorkerMachine {
             if assignment.step > completedSteps {
                 failed(
                     "The coordinator assigned step \(assignment.step), but this worker stands at step "
-                        + "\(completedSteps).", suspect: nil)
+                        + "\(completedSteps).",
+                    suspect: nil
+                )
             } else {
                 ignoredMessages += 1
             }
@@ -82,7 +84,9 @@ extension WorkerMachine {
         self.reported = nil
         next = exitBy == nil ? commit.next : nil
         enter(.applying, step: commit.step)
-        actions.append(.apply(step: commit.step, commit.hyperparameters))
+        actions.append(
+            .apply(step: commit.step, commit.hyperparameters, wantsStateDigest: commit.wantsStateDigest)
+        )
     }
 
     private mutating func abandon(_ step: UInt64, generation: UInt32, reason: String) {
@@ -102,7 +106,9 @@ extension WorkerMachine {
         guard request.completedSteps == completedSteps, applying == nil, work == nil else {
             failed(
                 "The coordinator asked for validation at step \(request.completedSteps), but this worker stands at "
-                    + "step \(completedSteps).", suspect: nil)
+                    + "step \(completedSteps).",
+                suspect: nil
+            )
             return
         }
         pendingValidations += 1
@@ -131,7 +137,8 @@ extension WorkerMachine {
         log(
             .warning,
             "the coordinator at \(configuration.coordinator) is gone; this worker waits "
-                + "\(timing.gracePeriod.inWords) for it, then exits")
+                + "\(timing.gracePeriod.inWords) for it, then exits"
+        )
     }
 
     mutating func tick(_ count: UInt64) {
@@ -146,7 +153,8 @@ extension WorkerMachine {
                 exit(
                     .coordinatorLost,
                     "No coordinator answered at \(configuration.coordinator) for \((now - startedAt).inWords). Check "
-                        + "that it runs and can be reached, then start this worker again.")
+                        + "that it runs and can be reached, then start this worker again."
+                )
             } else {
                 sayHello()
             }
@@ -154,13 +162,16 @@ extension WorkerMachine {
         }
         send(
             .heartbeat(
-                Heartbeat(phase: phase, step: phaseStep, progress: progress, inPhase: now - phaseSince)))
+                Heartbeat(phase: phase, step: phaseStep, progress: progress, inPhase: now - phaseSince)
+            )
+        )
         if now - lastHeard > timing.coordinatorSilence { coordinatorGone(since: lastHeard) }
         if let since = coordinatorGoneSince, now - since >= timing.gracePeriod {
             exit(
                 .coordinatorLost,
                 "The coordinator at \(configuration.coordinator) has been gone for \((now - since).inWords), longer "
-                    + "than the grace period. This worker was \(phase) at step \(phaseStep); resume the run.")
+                    + "than the grace period. This worker was \(phase) at step \(phaseStep); resume the run."
+            )
         }
     }
 

@@ -59,11 +59,15 @@ package struct WorkerMachine: Sendable {
         self.configuration = configuration
         // Until the welcome says otherwise.
         timing = WorkerTiming(
-            heartbeatInterval: configuration.helloInterval, coordinatorSilence: configuration.joining,
-            gracePeriod: .zero)
+            heartbeatInterval: configuration.helloInterval,
+            coordinatorSilence: configuration.joining,
+            gracePeriod: .zero
+        )
     }
 
-    /// Takes one event at moment `time` and returns what to do. After `.exit` it returns nothing.
+    /// Takes one event at moment `time` and returns what to do.
+    ///
+    /// After `.exit` it returns nothing.
     package mutating func handle(_ event: Event, at time: Instant) -> [Action] {
         if isOver { return [] }
         now = max(now, time)
@@ -75,7 +79,7 @@ package struct WorkerMachine: Sendable {
         case .microbatchComputed(let step, let generation, let index):
             computed(index, step: step, generation: generation)
         case .reduced(let report): reduced(report)
-        case .applied(let steps): applied(steps)
+        case .applied(let steps, let digest): applied(steps, digest)
         case .validated(let result): validated(result)
         case .snapshotStreamed(let piece):
             progress &+= 1
@@ -111,12 +115,20 @@ package struct WorkerMachine: Sendable {
         send(
             .hello(
                 Hello(
-                    protocolVersion: configuration.protocolVersion, programVersion: configuration.programVersion,
-                    hostName: configuration.hostName, hostIdentity: configuration.hostIdentity,
-                    processID: configuration.processID, threads: configuration.threads,
-                    numericsProfiles: configuration.numericsProfiles, job: configuration.job,
-                    endpoints: configuration.endpoints, datasetDigest: configuration.datasetDigest,
-                    seat: number.map { Seat(worker: $0, fencing: fencing, completedSteps: completedSteps) })))
+                    protocolVersion: configuration.protocolVersion,
+                    programVersion: configuration.programVersion,
+                    hostName: configuration.hostName,
+                    hostIdentity: configuration.hostIdentity,
+                    processID: configuration.processID,
+                    threads: configuration.threads,
+                    numericsProfiles: configuration.numericsProfiles,
+                    job: configuration.job,
+                    endpoints: configuration.endpoints,
+                    datasetDigest: configuration.datasetDigest,
+                    seat: number.map { Seat(worker: $0, fencing: fencing, completedSteps: completedSteps) }
+                )
+            )
+        )
     }
 
     private mutating func prepared(_ ready: Ready) {
@@ -146,13 +158,13 @@ package struct WorkerMachine: Sendable {
         send(.reduced(report))
     }
 
-    private mutating func applied(_ steps: UInt64) {
+    private mutating func applied(_ steps: UInt64, _ digest: Digest?) {
         guard let step = applying, steps == step + 1 else { return }
         applying = nil
         completedSteps = steps
         progress &+= 1
         enter(exitBy == nil ? .waiting : .halted, step: steps)
-        send(.applied(completedSteps: steps))
+        send(.applied(completedSteps: steps, stateDigest: digest))
         // Snapshots first: they must be taken before anything changes the state again.
         let due = requests.filter { $0.completedSteps <= steps }
         requests.removeAll { $0.completedSteps <= steps }
@@ -178,8 +190,13 @@ package struct WorkerMachine: Sendable {
             send(
                 .checkpointPiece(
                     CheckpointPiece(
-                        completedSteps: request.completedSteps, share: request.share, byteCount: 0,
-                        failure: "its state stands at step \(completedSteps).")))
+                        completedSteps: request.completedSteps,
+                        share: request.share,
+                        byteCount: 0,
+                        failure: "its state stands at step \(completedSteps)."
+                    )
+                )
+            )
         }
     }
 
@@ -187,7 +204,8 @@ package struct WorkerMachine: Sendable {
         guard let number, let membership, membership.version == assignment.membership else {
             failed(
                 "Step \(assignment.step) names membership \(assignment.membership), which this worker does not have.",
-                suspect: nil)
+                suspect: nil
+            )
             return
         }
         if let defect = assignment.plan.defect {
@@ -199,8 +217,11 @@ package struct WorkerMachine: Sendable {
             return
         }
         let work = StepWork(
-            assignment: assignment, membership: membership, worker: number,
-            microbatches: assignment.microbatches(of: number))
+            assignment: assignment,
+            membership: membership,
+            worker: number,
+            microbatches: assignment.microbatches(of: number)
+        )
         self.work = work
         reported = nil
         uncomputed = Set(work.microbatches)

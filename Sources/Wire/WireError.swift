@@ -1,0 +1,27 @@
+package import Diagnostics
+
+/// Why a control message was not accepted, or cannot be sent.
+package enum WireError: ReportableError, Equatable {
+    /// More bytes than a message may have.
+    case tooLong(bytes: Int, limit: Int)
+    /// The bytes are no message of this protocol.
+    case undecodable
+    /// The message says nothing, or something that this program does not know.
+    case empty
+    /// A field is missing or out of its range.
+    case badField(String, found: String)
+
+    package var description: String {
+        switch self {
+        case .tooLong(let bytes, let limit):
+            "A control message has \(bytes) bytes, more than the \(limit) that are allowed; it was not read."
+        case .undecodable: "A control message is not one of Pleura's protocol; it was dropped."
+        case .empty:
+            "A control message says nothing that this program knows; install the same program on all hosts."
+        case .badField(let field, let found):
+            "A control message was dropped: its field \(field) is \(found)."
+        }
+    }
+
+    package var exitStatus: ExitStatus { .badInput }
+}

@@ -1,0 +1,267 @@
+import Coordination
+import Reduction
+import Testing
+
+@Suite struct CoordinatorTests {
+    // MARK: Joining
+
+    @Test func workersThatDoNotFitAreRefusedWithTheReason() {
+        let cases: [((inout Hello) -> Void, String)] = [
+            ({ $0.protocolVersion = 2 }, "speaks protocol version 1, the worker 2"),
+            ({ $0.programVersion = "0.9" }, "program version 1.0, the worker 0.9"),
+            ({ $0.job = "other" }, "serves job other, this coordinator runs job job"),
+            ({ $0.numericsProfiles = ["bf16-dot"] }, "numerics profile is fp32, the worker's machine honours bf16-dot"),
+            ({ $0.datasetDigest = "else" }, "data set has digest data, the worker's else"),
+            ({ $0.threads = 0 }, "at least one compute thread"),
+            ({ $0.seat = Seat(worker: 1, fencing: 6, completedSteps: 3) }, "earlier coordinator"),
+        ]
+        for (change, reason) in cases {
+            var rig = CoordinatorRig()
+            _ = rig.handle(.start(resume: nil))
+            var hello = CoordinatorRig.hello(0)
+            change(&hello)
+            #expect(rig.say(0, .hello(hello)).refusal?.contains(reason) == true)
+        }
+    }
+
+    @Test func aWorkerTooManyIsRefused() {
+        var rig = CoordinatorRig()
+        _ = rig.begin()
+        #expect(rig.say(2, .hello(CoordinatorRig.hello(2))).refusal?.contains("has its 2 workers") == true)
+    }
+
+    @Test func aWrongDataSetIsRefusedWhenItIsKnown() {
+        var rig = CoordinatorRig()
+        _ = rig.handle(.start(resume: nil))
+        _ = rig.say(0, .hello(CoordinatorRig.hello(0)))
+        var ready = CoordinatorRig.ready()
+        ready.datasetDigest = "else"
+        let actions = rig.say(0, .ready(ready))
+        #expect(actions.refusal?.contains("data set has digest data") == true)
+        // Its place is free again.
+        #expect(rig.say(5, .hello(CoordinatorRig.hello(5))).refusal == nil)
+    }
+
+    @Test func theRunBeginsWhenAllAreReady() {
+        var rig = CoordinatorRig()
+        let bodies = rig.begin().broadcasts
+        guard case .membership(let membership)? = bodies.first, case .assign(let assignment)? = bodies.last else {
+            Issue.record("no membership and assignment: \(bodies)")
+            return
+        }
+        #expect(membership.members.map(\.worker) == [0, 1])
+        #expect(assignment.step == 0 && assignment.plan.tree.leafCount == 4)
+        #expect(assignment.microbatches(of: 0) == [0, 1] && assignment.microbatches(of: 1) == [2, 3])
+    }
+
+    @Test func workersThatStartFromDifferentStatesAreNamed() {
+        var rig = CoordinatorRig(workers: 3)
+        _ = rig.handle(.start(resume: nil))
+        for worker: UInt64 in 0..<3 { _ = rig.say(worker, .hello(CoordinatorRig.hello(worker))) }
+        _ = rig.say(0, .ready(CoordinatorRig.ready(digest: 1)))
+        _ = rig.say(1, .ready(CoordinatorRig.ready(digest: 2)))
+        let outcome = rig.say(2, .ready(CoordinatorRig.ready(digest: 1))).outcome
+        #expect(outcome?.kind == .diverged)
+        #expect(outcome?.message.contains("worker 1 on host host1 differs from the other 2") == true)
+    }
+
+    @Test func missingWorkersEndTheWait() {
+        var rig = CoordinatorRig(workers: 3)
+        _ = rig.handle(.start(resume: nil))
+        _ = rig.say(0, .hello(CoordinatorRig.hello(0)))
+        let beat = Heartbeat(phase: .preparing, step: 0, progress: 0, inPhase: .zero)
+        let actions = rig.pass(.seconds(61), heartbeats: [0: beat])
+        #expect(actions.outcome?.kind == .notStarted)
+        #expect(actions.outcome?.message.contains("2 of 3 workers to join") == true)
+        // The wait is worth one line, not one for each tick.
+        #expect(actions.log.filter { $0.hasPrefix("waiting for 2 of 3") }.count == 1)
+    }
+
+    @Test func aChildThatExitsBeforeItJoinsEndsTheRun() {
+        var rig = CoordinatorRig()
+        _ = rig.handle(.start(resume: nil))
+        let outcome = rig.handle(.processExited(incarnation: 55, processID: 77, .exited(78))).outcome
+        #expect(outcome?.kind == .notStarted)
+        #expect(outcome?.message.contains("process 77) exited with status 78 before the run began") == true)
+    }
+
+    // MARK: Steps
+
+    @Test func aStepIsCommittedWhenAllAgree() {
+        var rig = CoordinatorRig()
+        _ = rig.begin()
+        #expect(rig.say(0, .reduced(CoordinatorRig.reduced(0))).broadcasts.isEmpty)
+        let actions = rig.say(1, .reduced(CoordinatorRig.reduced(0)))
+        guard case .commit(let commit)? = actions.broadcasts.first else {
+            Issue.record("no commit: \(actions)")
+            return
+        }
+        #expect(commit.step == 0 && commit.next?.step == 1 && commit.hyperparameters.learningRate == 0.1)
+        // A second report, a stranger and an old step change nothing.
+        #expect(rig.say(1, .reduced(CoordinatorRig.reduced(0))).broadcasts.isEmpty)
+        #expect(rig.say(9, .reduced(CoordinatorRig.reduced(1))).isEmpty)
+        #expect(rig.machine.ignoredMessages == 2)
+        #expect(rig.machine.progress.completedSteps == 1)
+    }
+
+    @Test func sumsThatDifferEndTheRun() {
+        var rig = CoordinatorRig()
+        _ = rig.begin()
+        _ = rig.say(0, .reduced(CoordinatorRig.reduced(0, sums: 1)))
+        let outcome = rig.say(1, .reduced(CoordinatorRig.reduced(0, sums: 2))).outcome
+        #expect(outcome?.kind == .diverged)
+        #expect(outcome?.message.contains("the sums of step 0") == true)
+        #expect(outcome?.completedSteps == 0)
+    }
+
+    @Test func sumsThatAreNotFiniteStopOrSkip() {
+        for policy in [NonFinitePolicy.stop, .skip] {
+            var rig = CoordinatorRig(onNonFinite: policy)
+            _ = rig.begin()
+            let report = CoordinatorRig.reduced(0, nonFinite: "decoder.weight is NaN")
+            _ = rig.say(0, .reduced(report))
+            let actions = rig.say(1, .reduced(report))
+            if policy == .stop {
+                #expect(actions.outcome?.message.contains("decoder.weight is NaN") == true)
+            } else if case .commit(let commit)? = actions.broadcasts.first {
+                #expect(commit.hyperparameters.skipsUpdate)
+            } else {
+                Issue.record("the step was not skipped: \(actions)")
+            }
+        }
+    }
+
+    @Test func aReportFromTheFutureIsAViolation() {
+        var rig = CoordinatorRig()
+        _ = rig.begin()
+        let outcome = rig.say(1, .reduced(CoordinatorRig.reduced(3))).outcome
+        #expect(outcome?.kind == .workerLost)
+        #expect(outcome?.message.contains("broke the protocol") == true)
+    }
+
+    // MARK: Faults
+
+    @Test func aSilentWorkerIsNamedWithPhaseStepAndTime() {
+        var rig = CoordinatorRig()
+        _ = rig.begin()
+        _ = rig.say(1, .heartbeat(Heartbeat(phase: .computing, step: 0, progress: 1, inPhase: .zero)))
+        let beat = Heartbeat(phase: .reducing, step: 0, progress: 1, inPhase: .zero)
+        let actions = rig.pass(.seconds(6), heartbeats: [0: beat])
+        let message = actions.outcome?.message ?? ""
+        #expect(message.hasPrefix("Worker 1 on host host1 (process 4001) was lost while computing at step 0, 5."))
+        #expect(message.contains("no sign of life for 5."))
+    }
+
+    @Test func aWorkerThatStandsStillIsToldFromThoseThatWaitForIt() {
+        var rig = CoordinatorRig()
+        _ = rig.begin()
+        // Both are alive; worker 1 computes for ever, worker 0 waits for it in the reduction.
+        let actions = rig.pass(
+            .seconds(125),
+            heartbeats: [
+                0: Heartbeat(phase: .reducing, step: 0, progress: 5, inPhase: .zero),
+                1: Heartbeat(phase: .computing, step: 0, progress: 3, inPhase: .zero),
+            ]
+        )
+        let message = actions.outcome?.message ?? ""
+        #expect(message.hasPrefix("Worker 1 on host host1 (process 4001) stands still while computing at step 0"))
+        #expect(actions.log.contains { $0.hasPrefix("waiting for worker 1 on host host1, computing at step 0") })
+    }
+
+    @Test func progressPutsTheDeadlineOff() {
+        var rig = CoordinatorRig()
+        _ = rig.begin()
+        for round in 0..<4 {
+            let actions = rig.pass(
+                .seconds(100),
+                heartbeats: [
+                    0: Heartbeat(phase: .reducing, step: 0, progress: 5, inPhase: .zero),
+                    1: Heartbeat(phase: .computing, step: 0, progress: UInt64(round), inPhase: .zero),
+                ]
+            )
+            #expect(actions.outcome == nil)
+        }
+    }
+
+    @Test func twoThatAccuseEachOtherEndByAFixedRule() {
+        for order in [[0, 1], [1, 0]] as [[UInt64]] {
+            var rig = CoordinatorRig()
+            _ = rig.begin()
+            for worker in order {
+                let report = FailureReport(
+                    step: 0,
+                    phase: .reducing,
+                    message: "no answer.",
+                    suspect: WorkerNumber(1 - worker)
+                )
+                #expect(rig.say(worker, .failure(report)).outcome == nil)
+            }
+            let outcome = rig.handle(.tick, after: .milliseconds(301)).outcome
+            #expect(outcome?.fault?.worker == 1)
+            #expect(outcome?.message.contains("worker 0 cannot reach it: no answer.") == true)
+        }
+    }
+
+    @Test func theExitOfTheProcessIsBetterEvidenceThanAnAccusation() {
+        var rig = CoordinatorRig()
+        _ = rig.begin()
+        let report = FailureReport(step: 0, phase: .reducing, message: "no answer.", suspect: 1)
+        let first = rig.say(0, .failure(report))
+        #expect(first.outcome == nil)
+        // Peers stop waiting for the dead one at once.
+        guard case .abandon(step: 0, generation: 0, _)? = first.broadcasts.first else {
+            Issue.record("the step was not abandoned: \(first)")
+            return
+        }
+        let outcome = rig.handle(.processExited(incarnation: 101, processID: 4001, .signal(11))).outcome
+        #expect(outcome?.message.contains("was killed by signal 11 (SIGSEGV)") == true)
+    }
+
+    @Test func aWorkerThatLeavesDrainsTheRun() {
+        var rig = CoordinatorRig()
+        _ = rig.begin()
+        #expect(rig.say(1, .leaving(reason: "SIGTERM")).outcome == nil)
+        for worker: UInt64 in 0..<2 { _ = rig.say(worker, .reduced(CoordinatorRig.reduced(0))) }
+        let digest = Digest(high: 4, low: 4)
+        _ = rig.say(0, .applied(completedSteps: 1, stateDigest: digest))
+        let actions = rig.say(1, .applied(completedSteps: 1, stateDigest: digest))
+        #expect(
+            actions.contains {
+                if case .beginCheckpoint(let order) = $0 { order.reason == .end } else { false }
+            }
+        )
+        let outcome = rig.handle(.checkpointDurable(completedSteps: 1)).outcome
+        #expect(outcome?.kind == .drained && outcome?.savedSteps == 1)
+        #expect(outcome?.message.contains("worker 1 on host host1 asked to leave: SIGTERM") == true)
+    }
+
+    @Test func aDiskThatFailsAtTheEndIsAFailure() {
+        var rig = CoordinatorRig(steps: 1)
+        _ = rig.begin()
+        for worker: UInt64 in 0..<2 { _ = rig.say(worker, .reduced(CoordinatorRig.reduced(0))) }
+        for worker: UInt64 in 0..<2 {
+            _ = rig.say(worker, .applied(completedSteps: 1, stateDigest: Digest(high: 4, low: 4)))
+        }
+        let outcome = rig.handle(.checkpointFailed(completedSteps: 1, reason: "no space left.")).outcome
+        #expect(outcome?.kind == .notSaved)
+        #expect(outcome?.message.contains("no space left") == true)
+    }
+
+    @Test func aPauseOfTheClockDoesNotRunBackwards() {
+        var rig = CoordinatorRig()
+        _ = rig.begin()
+        let beat = Heartbeat(phase: .computing, step: 0, progress: 1, inPhase: .zero)
+        _ = rig.pass(.seconds(3), heartbeats: [0: beat, 1: beat])
+        rig.now = Instant(nanoseconds: 0)
+        let actions = rig.pass(.seconds(2), heartbeats: [0: beat, 1: beat])
+        #expect(actions.outcome == nil)
+    }
+
+    @Test func nothingHappensAfterTheEnd() {
+        var rig = CoordinatorRig()
+        _ = rig.begin()
+        #expect(rig.handle(.stopRequested(reason: "test")).outcome?.kind == .stopped)
+        #expect(rig.handle(.tick).isEmpty)
+        #expect(rig.say(0, .reduced(CoordinatorRig.reduced(0))).isEmpty)
+    }
+}

@@ -1,0 +1,187 @@
+import Coordination
+import Sampling
+import Testing
+
+@Suite struct ScenarioTests {
+    @Test(arguments: 1...9, [1, 2, 3, 4, 5, 8, 13])
+    func undisturbedRunsComplete(workers: Int, microbatches: Int) throws {
+        let run = try Worlds.run(microbatches: microbatches)
+        var disk = SimulatedDisk()
+        let result = try Worlds.play(run, Worlds.session(workers: workers), &disk)
+        #expect(result.outcome?.kind == .completed)
+        #expect(result.committed == Array(0..<run.lastStep))
+        #expect(disk.newest?.weights == run.reference.last?.weights)
+        #expect(result.workers.allSatisfy { $0?.kind == .finished(.completed) })
+    }
+
+    /// The worker's number follows the order of joining, so the process id tells who was killed.
+    @Test(arguments: SimulatedFault.Notice.allCases, [true, false])
+    func aCrashEndsTheRunAndNamesTheCulprit(notice: SimulatedFault.Notice, peersNotice: Bool) throws {
+        let run = try Worlds.run()
+        for moment in stride(from: 90, to: 240, by: 10) {
+            let crash = TimedFault(
+                .crash(worker: 1, notice, peersNotice: peersNotice),
+                at: .milliseconds(moment)
+            )
+            var disk = SimulatedDisk()
+            let result = try Worlds.play(run, Worlds.session(faults: [crash]), &disk)
+            guard let outcome = result.outcome, outcome.kind != .completed else { continue }
+            #expect(outcome.kind == .workerLost)
+            #expect(outcome.fault?.processID == 1001)
+            #expect(outcome.message.contains("on host host1 (process 1001)"))
+            #expect(outcome.message.contains("at step \(outcome.fault?.step ?? 0)"))
+            switch notice {
+            case .processExit, .connectionThenExit:
+                #expect(outcome.message.contains("was killed by signal 9 (SIGKILL)"))
+            case .connection: #expect(outcome.message.contains("its connection broke"))
+            case .silence:
+                if !peersNotice { #expect(outcome.message.contains("no sign of life for 5.")) }
+            }
+            if notice != .silence {
+                #expect(result.endedAt - Instant(nanoseconds: 0) < .milliseconds(moment) + .seconds(2))
+            }
+            // The survivors' state was saved: nothing that was committed is lost.
+            #expect(outcome.savedSteps == (outcome.completedSteps > 0 ? outcome.completedSteps : nil))
+            try Worlds.finish(run, &disk, workers: 2, fencing: 2)
+        }
+    }
+
+    @Test func theOnlyWorkerLeavesTheLastCheckpoint() throws {
+        let run = try Worlds.run()
+        var disk = SimulatedDisk()
+        let crash = TimedFault(.crash(worker: 0, .processExit, peersNotice: false), at: .milliseconds(200))
+        let session = Worlds.session(workers: 1, faults: [crash], checkpoints: CheckpointPolicy(everySteps: 2))
+        let result = try Worlds.play(run, session, &disk)
+        #expect(result.outcome?.kind == .workerLost)
+        #expect(result.outcome?.savedSteps != nil)
+        #expect(result.outcome?.message.contains("resume the run") == true)
+        try Worlds.finish(run, &disk, workers: 4, fencing: 2)
+    }
+
+    @Test(arguments: 0..<60)
+    func drainAtAnyMomentResumesToTheSameWeights(moment: Int) throws {
+        let run = try Worlds.run()
+        var disk = SimulatedDisk()
+        let drain = TimedFault(.drain, at: .milliseconds(moment * 5))
+        let result = try Worlds.play(run, Worlds.session(faults: [drain]), &disk)
+        let outcome = try #require(result.outcome)
+        #expect(outcome.kind == .drained || outcome.kind == .completed)
+        if outcome.completedSteps > 0 { #expect(outcome.savedSteps == outcome.completedSteps) }
+        if outcome.kind == .drained {
+            try Worlds.finish(run, &disk, workers: 1 + moment % 5, fencing: 2)
+        }
+    }
+
+    @Test func drainEveryFewStepsOverManyWorkerCounts() throws {
+        let run = try Worlds.run(samples: 60)
+        var disk = SimulatedDisk()
+        var sessions: UInt64 = 0
+        while sessions < 40 {
+            sessions += 1
+            let drain = TimedFault(.drain, at: .milliseconds(110))
+            let result = try Worlds.play(
+                run,
+                Worlds.session(workers: 1 + Int(sessions) % 7, faults: [drain], seed: sessions, fencing: sessions),
+                &disk
+            )
+            if result.outcome?.kind == .completed { break }
+        }
+        #expect(sessions > 3 && sessions < 40)
+        #expect(disk.newest?.weights == run.reference.last?.weights)
+        #expect(disk.newest?.progress == run.reference.last?.after)
+    }
+
+    @Test func aSecondDrainStopsAtOnce() throws {
+        let run = try Worlds.run()
+        var disk = SimulatedDisk()
+        let faults = [TimedFault(.drain, at: .milliseconds(150)), TimedFault(.drain, at: .microseconds(150_100))]
+        let result = try Worlds.play(run, Worlds.session(faults: faults), &disk)
+        #expect(result.outcome?.kind == .stopped)
+        #expect(result.endedAt == Instant(nanoseconds: 150_100_000))
+        try Worlds.finish(run, &disk, workers: 3, fencing: 2)
+    }
+
+    @Test func aCompleteRunSaysSo() throws {
+        let run = try Worlds.run()
+        var disk = SimulatedDisk()
+        try Worlds.finish(run, &disk, workers: 2, fencing: 1)
+        let before = disk.saved
+        var world = SimulatedWorld(run: run, session: Worlds.session(fencing: 2), disk: disk)
+        let (result, after) = try world.play()
+        #expect(result.outcome?.kind == .completed)
+        #expect(result.outcome?.message.contains("already complete") == true)
+        #expect(after.saved == before)
+    }
+
+    @Test func workersOfADeadCoordinatorExitAfterTheirGracePeriod() throws {
+        let run = try Worlds.run()
+        var disk = SimulatedDisk()
+        let result = try Worlds.play(
+            run,
+            Worlds.session(faults: [TimedFault(.coordinatorCrash, at: .milliseconds(150))]),
+            &disk
+        )
+        #expect(result.outcome == nil)
+        #expect(result.workers.allSatisfy { $0?.kind == .coordinatorLost })
+        #expect(result.workers.allSatisfy { $0?.message.contains("longer than the grace period") == true })
+        try Worlds.finish(run, &disk, workers: 3, fencing: 2)
+    }
+
+    @Test(arguments: [2, 3, 5])
+    func aWrongStateIsFoundAtThatStep(workers: Int) throws {
+        let run = try Worlds.run()
+        var found = 0
+        for moment in stride(from: 90, to: 250, by: 5) {
+            var disk = SimulatedDisk()
+            let result = try Worlds.play(
+                run,
+                Worlds.session(
+                    workers: workers,
+                    faults: [TimedFault(.corruptState(worker: 1), at: .milliseconds(moment))],
+                    checkpoints: CheckpointPolicy(everySteps: 1)
+                ),
+                &disk
+            )
+            // Where no step was in hand, the world has left the state alone.
+            guard let outcome = result.outcome, outcome.kind != .completed else { continue }
+            found += 1
+            #expect(outcome.kind == .diverged)
+            if workers > 2 {
+                #expect(outcome.message.contains("differs from the other \(workers - 1)"))
+                #expect(outcome.message.contains("on host host1 differs"))
+            } else {
+                #expect(outcome.message.contains("none has a majority"))
+            }
+            try Worlds.finish(run, &disk, workers: 3, fencing: 2)
+        }
+        #expect(found > 5)
+    }
+
+    @Test func aFullDiskIsAWarning() throws {
+        let run = try Worlds.run()
+        var disk = SimulatedDisk()
+        let result = try Worlds.play(
+            run,
+            Worlds.session(
+                faults: [TimedFault(.fullDisk(.milliseconds(100)), at: .milliseconds(80))],
+                checkpoints: CheckpointPolicy(everySteps: 1)
+            ),
+            &disk
+        )
+        #expect(result.outcome?.kind == .completed)
+        #expect(result.log.contains { $0.contains("could not be saved: no space left") })
+    }
+
+    @Test func earlyStoppingStopsWhereTheUndisturbedRunDoes() throws {
+        let run = try Worlds.run(
+            validation: ValidationSchedule(interval: .steps(1), sampleCount: 5),
+            patience: 2
+        )
+        #expect(run.lastStep < run.schedule.totalSteps)
+        var disk = SimulatedDisk()
+        let result = try Worlds.play(run, Worlds.session(), &disk)
+        #expect(result.outcome?.kind == .completed)
+        #expect(result.outcome?.completedSteps == run.lastStep)
+        #expect(result.outcome?.message.contains("validation got no better") == true)
+    }
+}

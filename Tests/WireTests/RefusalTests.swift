@@ -1,0 +1,155 @@
+import Coordination
+import Reduction
+import Testing
+import Wire
+
+/// Fields out of their ranges are refused by name.
+@Suite struct RefusalTests {
+    private func expectBad(_ field: String, _ body: WorkerMessage.Body, location: SourceLocation = #_sourceLocation) {
+        expectBad(field, location) {
+            _ = try WireProtocol.decodeWorkerMessage(
+                WireProtocol.encode(WorkerMessage(incarnation: 1, body: body))
+            )
+        }
+    }
+
+    private func expectBad(
+        _ field: String,
+        _ body: CoordinatorMessage.Body,
+        location: SourceLocation = #_sourceLocation
+    ) {
+        expectBad(field, location) {
+            _ = try WireProtocol.decodeCoordinatorMessage(
+                WireProtocol.encode(CoordinatorMessage(fencing: 1, body: body))
+            )
+        }
+    }
+
+    private func expectBad(_ field: String, _ location: SourceLocation, _ body: () throws -> Void) {
+        do {
+            try body()
+            Issue.record("\(field) was accepted", sourceLocation: location)
+        } catch WireError.badField(let found, _) {
+            #expect(found == field, sourceLocation: location)
+        } catch {
+            Issue.record("\(error)", sourceLocation: location)
+        }
+    }
+
+    @Test func numbersOutOfRange() {
+        expectBad("applied.completed_steps", .applied(completedSteps: .max, stateDigest: nil))
+        expectBad("abandon.generation", .abandon(step: 0, generation: .max, reason: ""))
+        expectBad(
+            "share",
+            .checkpoint(CheckpointRequest(completedSteps: 1, share: CheckpointShare(part: 3, parts: 3)))
+        )
+        expectBad(
+            "share",
+            .checkpoint(CheckpointRequest(completedSteps: 1, share: CheckpointShare(part: 0, parts: 0)))
+        )
+        expectBad("validate", .validate(ValidationRequest(round: 1, completedSteps: 1, samples: 5..<5)))
+        expectBad("validate", .validate(ValidationRequest(round: 1, completedSteps: 1, samples: 5..<UInt32.max)))
+        var hello = SampleMessages.hello
+        hello.threads = 1 << 20
+        expectBad("hello.threads", .hello(hello))
+        hello.threads = 1
+        hello.processID = -1
+        expectBad("hello.process_id", .hello(hello))
+        var report = SampleMessages.report
+        report.losses = [Float](repeating: 0, count: 65)
+        expectBad("reduced.losses", .reduced(report))
+    }
+
+    @Test func textOutOfRange() {
+        var hello = SampleMessages.hello
+        hello.hostName = String(repeating: "x", count: 257)
+        expectBad("hello.host_name", .hello(hello))
+        hello.hostName = "a\u{1B}[31m"
+        expectBad("hello.host_name", .hello(hello))
+        hello.hostName = "a\nb"
+        expectBad("hello.host_name", .hello(hello))
+        hello.hostName = "a"
+        hello.endpoints = [String](repeating: "tcp://a:1", count: 17)
+        expectBad("hello.endpoints", .hello(hello))
+    }
+
+    @Test(arguments: ["../state.h5", "/etc/passwd", "a/b.h5", "..", "", ".hidden"])
+    func pathsAreNoFileNames(file: String) {
+        expectBad(
+            "resume.file",
+            .welcome(
+                Welcome(
+                    job: "j",
+                    worker: 0,
+                    configuration: "",
+                    datasetDigest: "",
+                    numericsProfile: "fp32",
+                    resume: ResumeSource(completedSteps: 1, file: file, endpoint: ""),
+                    timing: CoordinatorTiming().forWorkers
+                )
+            )
+        )
+    }
+
+    @Test func intervalsThatWouldSpinAreRefused() {
+        expectBad(
+            "welcome.heartbeat_interval",
+            .welcome(
+                Welcome(
+                    job: "j",
+                    worker: 0,
+                    configuration: "",
+                    datasetDigest: "",
+                    numericsProfile: "fp32",
+                    resume: nil,
+                    timing: WorkerTiming(
+                        heartbeatInterval: .zero,
+                        coordinatorSilence: .seconds(1),
+                        gracePeriod: .seconds(1)
+                    )
+                )
+            )
+        )
+    }
+
+    @Test func plansWithDefectsAreRefused() {
+        var assignment = SampleMessages.assignment()
+        assignment.plan.contributions.removeLast()
+        expectBad("assign", .assign(assignment))
+        assignment = SampleMessages.assignment()
+        assignment.plan.contributions[0].owner = 1
+        expectBad("assign", .assign(assignment))
+        assignment = SampleMessages.assignment()
+        assignment.plan.members.reverse()
+        expectBad("assign", .assign(assignment))
+        assignment = SampleMessages.assignment()
+        assignment.plan.contributions[0].node.level = 63
+        expectBad("assign.nodes", .assign(assignment))
+        expectBad(
+            "commit.next",
+            .commit(
+                Commit(
+                    step: 3,
+                    hyperparameters: SampleMessages.hyperparameters,
+                    wantsStateDigest: false,
+                    next: SampleMessages.assignment(step: 5)
+                )
+            )
+        )
+    }
+
+    @Test func emptyAndTooLongMessages() {
+        #expect(throws: WireError.empty) { try WireProtocol.decodeWorkerMessage([]) }
+        #expect(throws: WireError.empty) { try WireProtocol.decodeCoordinatorMessage([]) }
+        // A kind that a newer program may know: field 15, an empty message.
+        #expect(throws: WireError.empty) { try WireProtocol.decodeCoordinatorMessage([0x7A, 0]) }
+        let long = [UInt8](repeating: 0, count: WireProtocol.maximumWorkerMessageBytes + 1)
+        #expect(throws: WireError.tooLong(bytes: long.count, limit: long.count - 1)) {
+            try WireProtocol.decodeWorkerMessage(long)
+        }
+        // Field 2, an embedded message that claims 2³¹ - 1 bytes and has none.
+        #expect(throws: WireError.undecodable) {
+            try WireProtocol.decodeWorkerMessage([0x12, 0xFF, 0xFF, 0xFF, 0xFF, 0x07])
+        }
+    }
+}
