@@ -6,5 +6,6 @@ struct Pleura: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pleura",
         abstract: "Trains pneumothorax segmenters on chest radiographs across many worker processes.",
-        subcommands: [BenchCommand.self])
+        subcommands: [BenchCommand.self]
+    )
 }

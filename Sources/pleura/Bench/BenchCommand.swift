@@ -5,5 +5,6 @@ struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
         abstract: "Measures parts of the program on this machine.",
-        subcommands: [BenchAllreduceCommand.self, BenchAllreduceMemberCommand.self])
+        subcommands: [BenchAllreduceCommand.self, BenchAllreduceMemberCommand.self]
+    )
 }
