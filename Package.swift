@@ -70,7 +70,8 @@ let libraries: [Target] = [
         swiftSettings: strict),
     .target(name: "HDF5IO", dependencies: ["Diagnostics", "CHDF5"], swiftSettings: strict),
     .target(
-        name: "Storage", dependencies: ["Diagnostics", "HDF5IO", "CCrypto", "CXXHash", "CZlib"], swiftSettings: strict),
+        name: "Storage", dependencies: ["Diagnostics", "HDF5IO", "CCrypto", "CSystem", "CXXHash", "CZlib"],
+        swiftSettings: strict),
     .target(name: "Wire", dependencies: ["Coordination", "Reduction", protobuf], swiftSettings: strict),
     .target(name: "Messaging", dependencies: ["Diagnostics", "CZeroMQ"], swiftSettings: strict),
     .target(

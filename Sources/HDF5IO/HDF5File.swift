@@ -102,7 +102,10 @@ package final class HDF5File: Sendable {
     private static func makeAccess(_ context: HDF5Context, inMemory: Bool) throws(HDF5Error) -> HDF5Identifier {
         let list = try context.own(H5Pcreate(chdf5_property_file_access()), "open", close: H5Pclose)
         try context.check(H5Pset_fclose_degree(list.raw, H5F_CLOSE_STRONG), "open")
-        try context.check(H5Pset_libver_bounds(list.raw, H5F_LIBVER_V110, H5F_LIBVER_V110), "open")
+        // Workaround: H5Fget_file_image of 1.10.8 clears status flags in the superblock and leaves its checksum as it
+        // was. The oldest form of the superblock has neither.
+        let oldest = inMemory ? H5F_LIBVER_EARLIEST : H5F_LIBVER_V110
+        try context.check(H5Pset_libver_bounds(list.raw, oldest, H5F_LIBVER_V110), "open")
         // Large arrays start on a cache line, wherever the file is mapped.
         try context.check(H5Pset_alignment(list.raw, 4096, 64), "open")
         if inMemory { try context.check(H5Pset_fapl_core(list.raw, 1 << 20, false), "open") }
@@ -130,8 +133,21 @@ package final class HDF5File: Sendable {
                 return closed
             }
             if already { return }
-            try context.check(H5Fclose(identifier.raw), "close")
+            // What the stack says must be read before anything else is called.
+            let status = H5Fclose(identifier.raw)
+            if status < 0 { identifier.isAbandoned.store(true, ordering: .relaxed) }
+            try context.check(status, "close")
         }
+    }
+
+    /// Closes and removes a file being written that nobody wants any more, on a full disk too.
+    ///
+    /// The library insists on writing when it closes; cutting the file first gives it the room, and gives the space back
+    /// even if it then keeps the descriptor.
+    package func discard() {
+        truncate(path, 0)
+        do throws(HDF5Error) { try close() } catch { truncate(path, 0) }
+        unlink(path)
     }
 
     /// Hands everything written so far to the operating system.

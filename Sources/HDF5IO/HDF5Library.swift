@@ -1,5 +1,6 @@
 internal import CHDF5
 internal import Glibc
+internal import Synchronization
 
 /// The door to the C library: every call passes through `HDF5Library.locked`.
 ///
@@ -19,12 +20,18 @@ package enum HDF5Library {
     static func locked<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
         lock.lock()
         defer { lock.unlock() }
+        _ = setUp
         // The setting belongs to the thread (and to its error stack), so it is renewed at every entry.
         H5Eset_auto2(chdf5_error_stack_default(), nil, nil)
         return try body()
     }
 
     private static let lock = RecursiveLock()
+
+    /// Keeps the library from cleaning up when the process exits.
+    ///
+    /// Workaround: 1.10.8 crashes there if closing a file has failed before. Files that matter are closed by then.
+    private static let setUp: Void = { H5dont_atexit() }()
 }
 
 /// A recursive mutex of pthread, allocated once for the life of the process.
@@ -54,7 +61,7 @@ private final class RecursiveLock: @unchecked Sendable {
 /// HDF5's error stack of this thread as text: the innermost cause first, then the functions that passed it on.
 ///
 /// Valid only at once after the failing call, on its thread, inside the lock: the next call clears it.
-func hdf5ErrorStack() -> (text: String, isNoSpace: Bool) {
+func hdf5ErrorStack() -> (text: String, noSpace: Int32?) {
     final class Frames { var list: [String] = [] }
     let frames = Frames()
     let pointer = Unmanaged.passUnretained(frames).toOpaque()
@@ -70,10 +77,12 @@ func hdf5ErrorStack() -> (text: String, isNoSpace: Bool) {
         },
         pointer
     )
-    guard let first = frames.list.first else { return ("HDF5 gave no reason", false) }
+    guard let first = frames.list.first else { return ("HDF5 gave no reason", nil) }
     let rest = frames.list.dropFirst().suffix(3)
     let text = rest.isEmpty ? first : first + "; from " + rest.joined(separator: ", ")
-    return (text, frames.list.contains { $0.contains("errno = \(ENOSPC),") })
+    // The virtual file layer puts the system's error into its text.
+    let full = [ENOSPC, EDQUOT, EFBIG].first { code in frames.list.contains { $0.contains("errno = \(code),") } }
+    return (text, full)
 }
 
 /// An identifier of HDF5 with one owner; released when the owner lets go.
@@ -82,6 +91,11 @@ func hdf5ErrorStack() -> (text: String, isNoSpace: Bool) {
 /// left alone.
 final class HDF5Identifier: Sendable {
     let raw: hid_t
+    /// Whether closing has failed.
+    ///
+    /// Workaround: a file that 1.10.8 could not write when closing it keeps a valid identifier, and crashes the process
+    /// when that is closed again. Such an identifier is leaked.
+    let isAbandoned = Atomic(false)
     private let close: @Sendable @convention(c) (hid_t) -> herr_t
 
     init(_ raw: hid_t, close: @escaping @Sendable @convention(c) (hid_t) -> herr_t) {
@@ -90,6 +104,7 @@ final class HDF5Identifier: Sendable {
     }
 
     deinit {
+        if isAbandoned.load(ordering: .relaxed) { return }
         let (raw, close) = (raw, close)
         HDF5Library.locked {
             if H5Iis_valid(raw) > 0 { _ = close(raw) }
@@ -110,7 +125,11 @@ struct HDF5Context {
     /// The error for a call that has just failed on this thread.
     func libraryError(_ operation: String, code: HDF5Error.Code = .library) -> HDF5Error {
         let stack = hdf5ErrorStack()
-        return error(stack.isNoSpace ? .noSpace : code, operation, stack.text)
+        if let full = stack.noSpace {
+            let reason = String(cString: strerror(full))
+            return error(.noSpace, operation, "\(reason). Free some space and run again")
+        }
+        return error(code, operation, stack.text)
     }
 
     /// Passes a status or identifier through, or throws the error stack if it is negative.

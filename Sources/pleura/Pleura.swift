@@ -6,6 +6,5 @@ struct Pleura: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pleura",
         abstract: "Trains pneumothorax segmenters on chest radiographs across many worker processes.",
-        subcommands: [ShardCommand.self, DecodeWorkerCommand.self]
-    )
+        subcommands: [ShardCommand.self, VerifyCommand.self, DecodeWorkerCommand.self])
 }

@@ -1,3 +1,4 @@
+internal import CSystem
 internal import Glibc
 
 /// A file descriptor with one owner.
@@ -90,15 +91,14 @@ package final class OpenFile: Sendable {
         }
     }
 
-    /// Takes disk space for the first `bytes` bytes and extends the file to them if it is shorter.
+    /// Takes disk space for the first `bytes` bytes without changing the file's size.
     ///
-    /// A full disk shows here and not in the middle of a write.
+    /// A full disk shows here and not in the middle of a write. File systems without this service are let pass.
     package func reserve(bytes: Int) throws(FileError) {
-        var code: Int32
-        repeat { code = posix_fallocate(descriptor, 0, off_t(bytes)) } while code == EINTR
-        // File systems that can neither reserve nor emulate it (EINVAL, EOPNOTSUPP) are let pass.
-        if code != 0, code != EOPNOTSUPP, code != EINVAL {
-            throw FileError("reserve space for", path: path, code: code)
+        var status: Int32
+        repeat { status = system_reserve(descriptor, Int64(bytes)) } while status != 0 && errno == EINTR
+        if status != 0, errno != EOPNOTSUPP, errno != ENOSYS {
+            throw FileError("reserve space for", path: path, code: errno)
         }
     }
 

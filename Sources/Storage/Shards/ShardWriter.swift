@@ -173,8 +173,8 @@ private struct OpenShard {
         self.deflate = deflate
         temporary = FileSystem.temporaryPath(for: "\(directory)/shard")
         let size = schema.size
+        file = try HDF5File.create(temporary)
         do {
-            file = try HDF5File.create(temporary)
             images = try file.createDataset(
                 "/images",
                 of: UInt8.self,
@@ -190,7 +190,7 @@ private struct OpenShard {
                 layout: HDF5Layout(chunk: [1, size, size], deflate: deflate)
             )
         } catch {
-            try? FileSystem.remove(temporary)
+            file.discard()
             throw error
         }
     }
@@ -219,9 +219,7 @@ private struct OpenShard {
     }
 
     func discard() {
-        // Both may fail on a broken disk; the next run removes what is left.
-        try? file.close()
-        try? FileSystem.remove(temporary)
+        file.discard()
     }
 
     func finish(number: Int, sourceDigest: String) throws -> ShardRecord {

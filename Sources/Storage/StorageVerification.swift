@@ -1,0 +1,99 @@
+package import Diagnostics
+
+/// Checks whatever is stored at a path: a run, a data set, a checkpoint, a shard, a journal.
+package enum StorageVerification {
+    /// One thing checked.
+    package struct Item: Sendable {
+        package let path: String
+        /// "checkpoint", "shard", "data set", "journal" or "metrics".
+        package let kind: String
+        /// What is wrong; empty if it is sound.
+        package let defects: [any ReportableError]
+        /// A remark that is no defect.
+        package var notice: String?
+    }
+
+    /// Checks what is at `path`; tells each item to `report` when it is done.
+    ///
+    /// Returns all items.
+    ///
+    /// A run is a directory with `checkpoints/`, `journal.jsonl` or `metrics.jsonl`; a data set, one with
+    /// `dataset.json` or shards; a directory of checkpoints will do too. Throws `FileError` if there is nothing at the
+    /// path, and a `StorageDefect` with the problem `missing` if there is nothing that can be checked.
+    @discardableResult
+    package static func verify(_ path: String, report: (Item) -> Void = { _ in }) throws -> [Item] {
+        var items: [Item] = []
+        func add(_ item: Item) {
+            items.append(item)
+            report(item)
+        }
+        guard FileSystem.isDirectory(path) else {
+            _ = try FileSystem.size(of: path)
+            add(file(path))
+            return items
+        }
+        let names = try FileSystem.names(in: path)
+        if names.contains(DatasetManifest.fileName)
+            || names.contains(where: { ShardRecord.number(inFileName: $0) != nil })
+        {
+            add(Item(path: path, kind: "data set", defects: dataset(path)))
+        }
+        for directory in [path, "\(path)/checkpoints"] {
+            for record in try CheckpointStore(directory).list() { add(file(record.path)) }
+        }
+        for name in names where name.hasSuffix(".jsonl") { add(file("\(path)/\(name)")) }
+        if items.isEmpty {
+            throw StorageDefect(
+                .missing,
+                file: path,
+                "there is no data set, checkpoint, journal or metrics file to verify in it"
+            )
+        }
+        return items
+    }
+
+    private static func dataset(_ path: String) -> [any ReportableError] {
+        defects(of: path) { try Dataset.verify(path) }
+    }
+
+    private static func file(_ path: String) -> Item {
+        let name = FileSystem.name(of: path)
+        if name == DatasetManifest.fileName {
+            let directory = FileSystem.parent(of: path)
+            return Item(path: path, kind: "data set", defects: dataset(directory))
+        }
+        if name.hasPrefix("metrics"), name.hasSuffix(".jsonl") {
+            let found = defects(of: path) {
+                _ = try MetricsFile.verify(path)
+                return []
+            }
+            return Item(path: path, kind: "metrics", defects: found)
+        }
+        if name.hasSuffix(".jsonl") {
+            var notice: String?
+            let found = defects(of: path) {
+                notice = try JournalLines(reading: path).notice
+                return []
+            }
+            return Item(path: path, kind: "journal", defects: found, notice: notice)
+        }
+        if ShardRecord.number(inFileName: name) != nil {
+            return Item(
+                path: path,
+                kind: "shard",
+                defects: defects(of: path) { try ShardReader(path).verify().defects }
+            )
+        }
+        return Item(path: path, kind: "checkpoint", defects: CheckpointStore.verify(path))
+    }
+
+    private static func defects(of path: String, _ body: () throws -> [any ReportableError]) -> [any ReportableError] {
+        do {
+            return try body()
+        } catch let error as any ReportableError {
+            return [error]
+        } catch {
+            return [StorageDefect(.malformed, file: path, "it cannot be read: \(error)")]
+        }
+    }
+}

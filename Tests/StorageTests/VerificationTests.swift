@@ -1,0 +1,117 @@
+import Diagnostics
+import Foundation
+import Storage
+import Testing
+
+@Suite("Verification") struct VerificationTests {
+    let folder: TemporaryFolder
+
+    init() throws { folder = try TemporaryFolder() }
+
+    private func defects(_ path: String) throws -> [StorageDefect] {
+        try StorageVerification.verify(path).flatMap(\.defects).compactMap { $0 as? StorageDefect }
+    }
+
+    /// The offset of the first pixel of a sample's image in its shard's bytes.
+    private func place(of number: Int, in bytes: [UInt8]) throws -> Int {
+        let image = ShardSamples.make(number).image
+        return try #require((0..<bytes.count - 256).first { Array(bytes[$0..<$0 + 256]) == image })
+    }
+
+    @Test func aFlippedPixelNamesShardAndSample() throws {
+        try ShardSamples.write(6, perShard: 3, to: folder.path)
+        let path = folder.file("shard-00001.h5")
+        var bytes = try contents(path)
+        bytes[try place(of: 4, in: bytes) + 99] ^= 4
+        try overwrite(path, bytes)
+
+        let dataset = try Dataset.open(folder.path)
+        for number in [0, 1, 2, 3, 5] { _ = try dataset.planes(number) }
+        let error = #expect(throws: StorageDefect.self) { try dataset.planes(4) }
+        #expect(error?.part == .sample(1, id: "1.2.276.4") && error?.problem == .wrongHash)
+        #expect(error?.description.contains("shard-00001.h5") == true)
+        #expect(try defects(folder.path).map(\.part) == [.sample(1, id: "1.2.276.4")])
+        #expect(try defects(path).map(\.part) == [.sample(1, id: "1.2.276.4")])
+    }
+
+    @Test(.timeLimit(.minutes(2)), arguments: [nil, 6] as [Int?])
+    func aFlippedBitAnywhereInAShardIsFound(deflate: Int?) throws {
+        let manifest = try ShardSamples.write(3, perShard: 3, deflate: deflate, to: folder.path)
+        let path = folder.file("shard-00000.h5")
+        let sound = try contents(path)
+        #expect(SHA256Digest.of(sound) == manifest.shards[0].sha256)
+        var random = TestRandom(state: 5)
+        var unnoticed: [Int] = []
+        for offset in stride(from: 0, to: sound.count, by: 11) {
+            var bytes = sound
+            bytes[offset] ^= 1 << UInt8(random.next(below: 8))
+            try overwrite(path, bytes)
+            if try Dataset.verify(folder.path).isEmpty { unnoticed.append(offset) }
+        }
+        #expect(unnoticed == [])
+    }
+
+    @Test func aFlippedBitAnywhereInTheManifestIsFound() throws {
+        try ShardSamples.write(2, perShard: 1, to: folder.path)
+        let path = folder.file("dataset.json")
+        let sound = try contents(path)
+        #expect(try JSONSerialization.jsonObject(with: Data(sound)) is [String: Any])
+        for offset in stride(from: 0, to: sound.count, by: 5) {
+            var bytes = sound
+            bytes[offset] ^= 1
+            try overwrite(path, bytes)
+            #expect(throws: StorageDefect.self) { try Dataset.open(folder.path) }
+        }
+        for length in stride(from: 0, to: sound.count, by: 37) {
+            try overwrite(path, Array(sound[..<length]))
+            #expect(throws: StorageDefect.self) { try Dataset.open(folder.path) }
+        }
+    }
+
+    @Test func missingCutAndForeignShardsAreNamed() throws {
+        try ShardSamples.write(6, perShard: 3, to: folder.path)
+        let path = folder.file("shard-00001.h5")
+        let sound = try contents(path)
+        for length in [0, 100, sound.count / 2, sound.count - 1] {
+            try overwrite(path, Array(sound[..<length]))
+            let error = #expect(throws: StorageDefect.self) { try Dataset.open(folder.path) }
+            #expect(error?.problem == .truncated && error?.file == path)
+        }
+        try overwrite(path, contents(folder.file("shard-00000.h5")))
+        #expect(throws: StorageDefect.self) { try Dataset.open(folder.path) }
+        try FileManager.default.removeItem(atPath: path)
+        let error = #expect(throws: FileError.self) { try Dataset.open(folder.path) }
+        #expect(error?.path == path && error?.exitStatus == .missingInput)
+        let found = try StorageVerification.verify(folder.path).flatMap(\.defects)
+        #expect(found.contains { $0 is FileError })
+    }
+
+    @Test func aRunIsVerifiedWhole() throws {
+        struct Entry: Codable, Sendable { var a = 1 }
+        let checkpoints = folder.file("checkpoints")
+        for step in [1, 2] { try CheckpointSamples.write(step: step, to: checkpoints) }
+        let journal = try Journal<Entry>.open(folder.file("journal.jsonl")).journal
+        for _ in 0..<3 { try journal.append(Entry()) }
+        try overwrite(folder.file("metrics.jsonl"), Array("{\"step\":1}\n".utf8))
+
+        let items = try StorageVerification.verify(folder.path)
+        #expect(items.map(\.kind).sorted() == ["checkpoint", "checkpoint", "journal", "metrics"])
+        #expect(items.allSatisfy { $0.defects.isEmpty })
+
+        var bytes = try contents(folder.file("checkpoints/step-00000002.h5"))
+        bytes[bytes.count / 2] ^= 1
+        try overwrite(folder.file("checkpoints/step-00000002.h5"), bytes)
+        var lines = try contents(folder.file("journal.jsonl"))
+        lines[3] ^= 1
+        try overwrite(folder.file("journal.jsonl"), lines)
+        let damaged = try StorageVerification.verify(folder.path).filter { !$0.defects.isEmpty }
+        #expect(damaged.map { FileSystem.name(of: $0.path) } == ["step-00000002.h5", "journal.jsonl"])
+    }
+
+    @Test func nothingToVerifyIsAnError() throws {
+        let empty = #expect(throws: StorageDefect.self) { try StorageVerification.verify(folder.path) }
+        #expect(empty?.problem == .missing)
+        let absent = #expect(throws: FileError.self) { try StorageVerification.verify(folder.file("absent")) }
+        #expect(absent?.exitStatus == .missingInput)
+    }
+}
