@@ -19,9 +19,13 @@ package struct DecodeLaunch: Sendable {
         self.secondsPerFile = secondsPerFile
     }
 
-    /// The path of the running program.
+    /// The path of the running program; still good where the file was replaced meanwhile.
     package static var thisProgram: String {
-        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
+        let link = "/proc/self/exe"
+        guard let path = try? FileManager.default.destinationOfSymbolicLink(atPath: link),
+            FileManager.default.isExecutableFile(atPath: path)
+        else { return link }
+        return path
     }
 }
 

@@ -215,6 +215,8 @@ struct ShardingTests {
     @Test("Without labels: no masks, no folds, and the set says so")
     func unlabelled() throws {
         let set = try SmallSet(count: 3)
+        // A link back to the folder above must not lead round in circles.
+        try FileManager.default.createSymbolicLink(atPath: set.images + "/loop", withDestinationPath: set.images)
         var options = try set.options()
         options.labels = nil
         let manifest = try Sharding.run(options).manifest
@@ -277,5 +279,23 @@ struct ShardingTests {
         let error = #expect(throws: ShardingError.self) { try Sharding.run(options) }
         #expect(error?.exitStatus == .badInput)
         #expect(try set.table().allSatisfy { $0.hasPrefix("decoder-crashed,") })
+    }
+
+    @Test("A folder is read in the order of its files, with what cannot be read in its place")
+    func folder() throws {
+        let set = try SmallSet(count: 3, nested: false)
+        try set.folder.write("no image", to: "images/1x.dcm")
+        var ids: [String] = []
+        let folder = try RadiographFolder(set.images)
+        #expect(folder.files == ["0.dcm", "1.dcm", "1x.dcm", "2.dcm"])
+        try folder.read(size: 16, jobs: 2, launch: Program.launch()) { index, id, outcome in
+            ids.append(id)
+            switch outcome {
+            case .success(let radiograph):
+                #expect(radiograph.image == GrayImageTests.noise(48, 40, seed: index == 3 ? 2 : UInt64(index)).squared(to: 16))
+            case .failure(let error): #expect(error.kind == .notAnImage && index == 2)
+            }
+        }
+        #expect(ids == [SmallSet.id(0), SmallSet.id(1), "1x", SmallSet.id(2)])
     }
 }
