@@ -6,5 +6,6 @@ struct Pleura: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pleura",
         abstract: "Trains pneumothorax segmenters on chest radiographs across many worker processes.",
-        subcommands: [ShardCommand.self, VerifyCommand.self, DecodeWorkerCommand.self])
+        subcommands: [ShardCommand.self, VerifyCommand.self, DecodeWorkerCommand.self]
+    )
 }

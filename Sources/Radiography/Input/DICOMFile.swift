@@ -193,7 +193,10 @@ enum DICOMFile {
                 case .decoded(let pixels): return pixels
                 case .damaged(let reason):
                     throw RadiographError(
-                        .damaged, path: path, reason: "its JPEG data is damaged or cut off (libjpeg: \(reason))")
+                        .damaged,
+                        path: path,
+                        reason: "its JPEG data is damaged or cut off (libjpeg: \(reason))"
+                    )
                 case .other: break
                 }
             }

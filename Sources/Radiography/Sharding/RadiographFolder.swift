@@ -8,7 +8,9 @@ package struct RadiographFolder {
     /// Folders that cannot be listed, below the folder, and why.
     package let unreadable: [(path: String, reason: String)]
 
-    /// Lists a folder, nested or flat. Throws where it cannot be listed, or holds no image.
+    /// Lists a folder, nested or flat.
+    ///
+    /// Throws where it cannot be listed, or holds no image.
     package init(_ path: String) throws {
         let scan = try FolderScan(path)
         guard !scan.files.isEmpty || !scan.unreadable.isEmpty else {
@@ -32,7 +34,9 @@ package struct RadiographFolder {
     ) throws {
         let (path, files) = (path, files)
         try OrderedWork.run(
-            count: files.count, jobs: jobs, window: max(2 * jobs, (64 << 20) / (size * size)),
+            count: files.count,
+            jobs: jobs,
+            window: max(2 * jobs, (64 << 20) / (size * size)),
             makeWorker: { DecodeWorker(launch) },
             work: { worker, index -> Result<SquaredRadiograph, RadiographError> in
                 do {
@@ -44,6 +48,7 @@ package struct RadiographFolder {
             consume: { index, outcome in
                 let uid = try? outcome.get().metadata.sopInstanceUID
                 try consume(index, uid ?? FolderScan.stem(of: files[index]), outcome)
-            })
+            }
+        )
     }
 }

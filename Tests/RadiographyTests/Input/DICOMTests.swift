@@ -40,7 +40,8 @@ struct DICOMTests {
         "12 bits stored in 16 span the whole range where there is no window",
         arguments: [
             TransferSyntax.explicitLittleEndian, .explicitBigEndian, .jpegLossless, .jpegLSLossless, .runLength,
-        ])
+        ]
+    )
     func twelveBits(syntax: TransferSyntax) throws {
         var source = DICOMSource(.words(Self.words), rows: 16, columns: 16)
         source.bitsStored = 12
@@ -67,10 +68,18 @@ struct DICOMTests {
         // C.11.2.1.2: ((x - 999.5) / 199 + 0.5) · 255, all below 900 black, all above 1099 white.
         #expect(linear == [0, 0, 0, 128, 255, 255, 255])
         let exact = try gray(
-            [899, 900, 1000, 1050, 1100, 1101], "WindowCenter=1000", "WindowWidth=200", "VOILUTFunction=LINEAR_EXACT")
+            [899, 900, 1000, 1050, 1100, 1101],
+            "WindowCenter=1000",
+            "WindowWidth=200",
+            "VOILUTFunction=LINEAR_EXACT"
+        )
         #expect(exact == [0, 0, 128, 191, 255, 255])
         let sigmoid = try gray(
-            [0, 950, 1000, 1050, 4000], "WindowCenter=1000", "WindowWidth=200", "VOILUTFunction=SIGMOID")
+            [0, 950, 1000, 1050, 4000],
+            "WindowCenter=1000",
+            "WindowWidth=200",
+            "VOILUTFunction=SIGMOID"
+        )
         #expect(sigmoid == [0, 69, 128, 186, 255])
         // Several windows: the first counts.
         let several = try gray([0, 4095], "WindowCenter=5000\\1", "WindowWidth=10\\2")
@@ -80,7 +89,12 @@ struct DICOMTests {
     @Test("Rescale comes before the window; a negative slope turns the range round")
     func rescale() throws {
         let rescaled = try gray(
-            [1000, 1100, 1200], "RescaleSlope=2", "RescaleIntercept=-2000", "WindowCenter=200.5", "WindowWidth=401")
+            [1000, 1100, 1200],
+            "RescaleSlope=2",
+            "RescaleIntercept=-2000",
+            "WindowCenter=200.5",
+            "WindowWidth=401"
+        )
         #expect(rescaled == [0, 128, 255])
         #expect(try gray([0, 4095], "RescaleSlope=-1", "RescaleIntercept=0") == [255, 0])
     }
@@ -96,11 +110,18 @@ struct DICOMTests {
     func tables() throws {
         // DCMTK takes the values of tables in hexadecimal: 5, 50, 250 and 65535, 0, 100, 200.
         let voi = try gray(
-            [9, 10, 11, 12, 4095], "VOILUTSequence[0].LUTDescriptor=3\\10\\8", "VOILUTSequence[0].LUTData=5\\32\\FA")
+            [9, 10, 11, 12, 4095],
+            "VOILUTSequence[0].LUTDescriptor=3\\10\\8",
+            "VOILUTSequence[0].LUTData=5\\32\\FA"
+        )
         #expect(voi == [5, 5, 50, 250, 250])
         let modality = try gray(
-            [0, 1, 2, 3], "ModalityLUTSequence[0].LUTDescriptor=4\\0\\16",
-            "ModalityLUTSequence[0].LUTData=FFFF\\0\\64\\C8", "WindowCenter=100.5", "WindowWidth=201")
+            [0, 1, 2, 3],
+            "ModalityLUTSequence[0].LUTDescriptor=4\\0\\16",
+            "ModalityLUTSequence[0].LUTData=FFFF\\0\\64\\C8",
+            "WindowCenter=100.5",
+            "WindowWidth=201"
+        )
         #expect(modality == [255, 0, 128, 255])
     }
 
@@ -189,7 +210,8 @@ struct DICOMTests {
 
     @Test(
         "A file cut off anywhere is refused",
-        arguments: [TransferSyntax.explicitLittleEndian, .jpegBaseline, .jpegLossless, .runLength, .deflated])
+        arguments: [TransferSyntax.explicitLittleEndian, .jpegBaseline, .jpegLossless, .runLength, .deflated]
+    )
     func cutOff(syntax: TransferSyntax) throws {
         var source = DICOMSource(.bytes(GrayImageTests.noise(64, 64).pixels), rows: 64, columns: 64)
         source.transferSyntax = syntax

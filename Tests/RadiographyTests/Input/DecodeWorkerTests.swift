@@ -6,7 +6,8 @@ import Testing
 enum Program {
     static let path: String? = {
         let beginnings = [
-            CommandLine.arguments[0], (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? "",
+            CommandLine.arguments[0],
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? "",
             Bundle.main.bundlePath + "/x",
         ]
         let candidates = beginnings.map { ($0 as NSString).deletingLastPathComponent + "/pleura" }
@@ -21,7 +22,10 @@ enum Program {
     /// Starts a shell in place of a decoding process, to misbehave after the greeting.
     static func impostor(_ script: String, secondsPerFile: Double = 60) -> DecodeLaunch {
         DecodeLaunch(
-            executable: "/bin/sh", arguments: ["-c", "printf PLEURAD1 >&0; " + script], secondsPerFile: secondsPerFile)
+            executable: "/bin/sh",
+            arguments: ["-c", "printf PLEURAD1 >&0; " + script],
+            secondsPerFile: secondsPerFile
+        )
     }
 }
 
@@ -71,7 +75,8 @@ struct DecodeWorkerTests {
             #"printf '\377\377\377\377\377\377\377\377\377\377\377\377' >&0; exec sleep 1000"#,
             #"printf '\0\0\0\0\0\0\0\0\377\377\377\177' >&0; exec sleep 1000"#,
             #"printf '\0\0\0\0\2\0\0\0\100\0\0\0{}%064d' 0 >&0; exec sleep 1000"#,
-        ])
+        ]
+    )
     func babble(script: String) {
         let worker = DecodeWorker(Program.impostor(script))
         let error = #expect(throws: RadiographError.self) { try worker.read("x.dcm", size: 8) }

@@ -7,7 +7,10 @@ struct GrayImageTests {
     static func noise(_ width: Int, _ height: Int, seed: UInt64 = 1) -> GrayImage {
         let random = RandomSequence(seed: seed, purpose: .simulation)
         return GrayImage(
-            width: width, height: height, pixels: (0..<width * height).map { UInt8(random.integer($0, below: 256)) })
+            width: width,
+            height: height,
+            pixels: (0..<width * height).map { UInt8(random.integer($0, below: 256)) }
+        )
     }
 
     @Test("Padding centres on black, with the odd pixel right and below")

@@ -15,26 +15,35 @@ struct RasterFileTests {
     func kinds() throws {
         // [[0, 257, 32768], [65535, 32896, 1000]] of 16 bits, rounded to 8.
         let gray16 = try read(
-            base64: "iVBORw0KGgoAAAANSUhEUgAAAAMAAAACEAAAAADoj+WFAAAAFklEQVR4nGNgYGBkbGBg+P+/oYH5BQAUBgRsIJDP7AAAAABJRU5ErkJg"
-                + "gg==", as: "a.png")
+            base64:
+                "iVBORw0KGgoAAAANSUhEUgAAAAMAAAACEAAAAADoj+WFAAAAFklEQVR4nGNgYGBkbGBg+P+/oYH5BQAUBgRsIJDP7AAAAABJRU5ErkJg"
+                + "gg==",
+            as: "a.png"
+        )
         #expect(gray16.width == 3 && gray16.height == 2 && gray16.pixels == [0, 1, 128, 255, 128, 4])
         // Red, green, blue, and grey 200, in a palette of 2 bits.
-        let palette = try read(base64: 
-            "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACAgMAAAAP2OW3AAAADFBMVEX/AAAA/wAAAP/IyMjynpbYAAAADElEQVR4nG"
-                + "MQYNgAAADkAMEnqOhXAAAAAElFTkSuQmCC", as: "b.png")
+        let palette = try read(
+            base64:
+                "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACAgMAAAAP2OW3AAAADFBMVEX/AAAA/wAAAP/IyMjynpbYAAAADElEQVR4nG"
+                + "MQYNgAAADkAMEnqOhXAAAAAElFTkSuQmCC",
+            as: "b.png"
+        )
         #expect(palette.pixels == [76, 150, 29, 200])
         let bits = try read(
             base64: "iVBORw0KGgoAAAANSUhEUgAAAAMAAAABAQAAAAAzmykZAAAACklEQVR4nGNIAAAAYgBhsZh58gAAAABJRU5ErkJggg==",
-            as: "c.png")
+            as: "c.png"
+        )
         #expect(bits.pixels == [0, 255, 255])
         // Grey 10 and 20 under alpha 0 and 255: alpha is ignored.
         let alpha = try read(
             base64: "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAQAAABeK7cBAAAADUlEQVR4nGPkYuD6DwABRQEVRtzVWQAAAABJRU5ErkJggg==",
-            as: "d.png")
+            as: "d.png"
+        )
         #expect(alpha.pixels == [10, 20])
         let rgb = try read(
             base64: "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAIAAAB7QOjdAAAAD0lEQVR4nGP4z8DAJSIHAAZlATySLPXrAAAAAElFTkSuQmCC",
-            as: "e.png")
+            as: "e.png"
+        )
         #expect(rgb.pixels == [76, 18])
     }
 
@@ -84,21 +93,21 @@ struct RasterFileTests {
     }
 
     private static let jpegs: [String: String] = [
-        "progressive": 
+        "progressive":
             "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAIBAQEBAQIBAQECAgICAgQDAgICAgUEBAMEBgUGBgYFBgYGBwkIBgcJBw"
-                + "YGCAsICQoKCgoKBggLDAsKDAkKCgr/wgALCAAQABABAREA/8QAFgABAQEAAAAAAAAAAAAAAAAABwUI/9oACAEBAAAA"
-                + "Ac0OFBw//8QAFRABAQAAAAAAAAAAAAAAAAAABgD/2gAIAQEAAQUCPm4+bj5uPm7/xAAWEAADAAAAAAAAAAAAAAAAAA"
-                + "AAASL/2gAIAQEABj8CUCgUCg//xAAVEAEBAAAAAAAAAAAAAAAAAAAA8f/aAAgBAQABPyGOjo6O/9oACAEBAAAAEA//"
-                + "xAAVEAEBAAAAAAAAAAAAAAAAAAAAof/aAAgBAQABPxCGQyGQz//Z",
-        "colour": 
+            + "YGCAsICQoKCgoKBggLDAsKDAkKCgr/wgALCAAQABABAREA/8QAFgABAQEAAAAAAAAAAAAAAAAABwUI/9oACAEBAAAA"
+            + "Ac0OFBw//8QAFRABAQAAAAAAAAAAAAAAAAAABgD/2gAIAQEAAQUCPm4+bj5uPm7/xAAWEAADAAAAAAAAAAAAAAAAAA"
+            + "AAASL/2gAIAQEABj8CUCgUCg//xAAVEAEBAAAAAAAAAAAAAAAAAAAA8f/aAAgBAQABPyGOjo6O/9oACAEBAAAAEA//"
+            + "xAAVEAEBAAAAAAAAAAAAAAAAAAAAof/aAAgBAQABPxCGQyGQz//Z",
+        "colour":
             "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAIBAQEBAQIBAQECAgICAgQDAgICAgUEBAMEBgUGBgYFBgYGBwkIBgcJBw"
-                + "YGCAsICQoKCgoKBggLDAsKDAkKCgr/2wBDAQICAgICAgUDAwUKBwYHCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoK"
-                + "CgoKCgoKCgoKCgoKCgoKCgoKCgoKCgr/wAARCAAQABADASIAAhEBAxEB/8QAFgABAQEAAAAAAAAAAAAAAAAACAYJ/8"
-                + "QAGRAAAQUAAAAAAAAAAAAAAAAACAAkM0JR/8QAFAEBAAAAAAAAAAAAAAAAAAAAAP/EABQRAQAAAAAAAAAAAAAAAAAA"
-                + "AAD/2gAMAwEAAhEDEQA/AM0R/G2BhlU4B/G2BhlVQD+NsDDKpwD+NsDDKoP/2Q==",
-        "cmyk": 
+            + "YGCAsICQoKCgoKBggLDAsKDAkKCgr/2wBDAQICAgICAgUDAwUKBwYHCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoK"
+            + "CgoKCgoKCgoKCgoKCgoKCgoKCgoKCgr/wAARCAAQABADASIAAhEBAxEB/8QAFgABAQEAAAAAAAAAAAAAAAAACAYJ/8"
+            + "QAGRAAAQUAAAAAAAAAAAAAAAAACAAkM0JR/8QAFAEBAAAAAAAAAAAAAAAAAAAAAP/EABQRAQAAAAAAAAAAAAAAAAAA"
+            + "AAD/2gAMAwEAAhEDEQA/AM0R/G2BhlU4B/G2BhlVQD+NsDDKpwD+NsDDKoP/2Q==",
+        "cmyk":
             "/9j/7gAOQWRvYmUAZAAAAAAA/9sAQwAIBgYHBgUIBwcHCQkICgwUDQwLCwwZEhMPFB0aHx4dGhwcICQuJyAiLCMcHC"
-                + "g3KSwwMTQ0NB8nOT04MjwuMzQy/8AAFAgACAAIBEMRAE0RAFkRAEsRAP/EABUAAQEAAAAAAAAAAAAAAAAAAAcB/8QA"
-                + "FBABAAAAAAAAAAAAAAAAAAAAAP/aAA4EQwBNAFkASwAAPwB/P5/R/9k=",
+            + "g3KSwwMTQ0NB8nOT04MjwuMzQy/8AAFAgACAAIBEMRAE0RAFkRAEsRAP/EABUAAQEAAAAAAAAAAAAAAAAAAAcB/8QA"
+            + "FBABAAAAAAAAAAAAAAAAAAAAAP/aAA4EQwBNAFkASwAAPwB/P5/R/9k=",
     ]
 }

@@ -54,7 +54,8 @@ struct FoldAssignmentTests {
         let unequal = samples.filter { $0.area == 0 }
         #expect(
             groups(unequal, FoldAssignment.folds(of: unequal, count: 5, seed: 1))
-                == groups(unequal.reversed(), FoldAssignment.folds(of: unequal.reversed(), count: 5, seed: 1)))
+                == groups(unequal.reversed(), FoldAssignment.folds(of: unequal.reversed(), count: 5, seed: 1))
+        )
         #expect(reversed.count == samples.count)
     }
 

@@ -11,7 +11,9 @@ struct SmallSet {
     var labels: String { folder.path + "/labels.csv" }
     var output: String { folder.path + "/out" }
 
-    /// Writes `count` DICOM files in nested folders; every third has a mask. Patient k has the images 2k and 2k + 1.
+    /// Writes `count` DICOM files in nested folders; every third has a mask.
+    ///
+    /// Patient k has the images 2k and 2k + 1.
     init(count: Int, nested: Bool = true) throws {
         folder = try TemporaryFolder()
         try FileManager.default.createDirectory(atPath: folder.path + "/images", withIntermediateDirectories: true)
@@ -127,7 +129,8 @@ struct ShardingTests {
             kinds == [
                 "not-an-image": 2, "damaged": 1, "duplicate-id": 1, "image-without-label": 2, "label-without-image": 1,
                 "bad-runs": 1,
-            ])
+            ]
+        )
         for row in rows {
             switch row[0] {
             case "bad-runs": #expect(row[1] == set.labels && row[2] == "10" && row[3] == SmallSet.id(5))
@@ -292,7 +295,10 @@ struct ShardingTests {
             ids.append(id)
             switch outcome {
             case .success(let radiograph):
-                #expect(radiograph.image == GrayImageTests.noise(48, 40, seed: index == 3 ? 2 : UInt64(index)).squared(to: 16))
+                #expect(
+                    radiograph.image
+                        == GrayImageTests.noise(48, 40, seed: index == 3 ? 2 : UInt64(index)).squared(to: 16)
+                )
             case .failure(let error): #expect(error.kind == .notAnImage && index == 2)
             }
         }
