@@ -90,8 +90,10 @@ let libraries: [Target] = [
     ),
     .target(name: "HDF5IO", dependencies: ["Diagnostics", "CHDF5"], swiftSettings: strict),
     .target(
-        name: "Storage", dependencies: ["Diagnostics", "HDF5IO", "CCrypto", "CSystem", "CXXHash", "CZlib"],
-        swiftSettings: strict),
+        name: "Storage",
+        dependencies: ["Diagnostics", "HDF5IO", "CCrypto", "CSystem", "CXXHash", "CZlib"],
+        swiftSettings: strict
+    ),
     .target(
         name: "Wire",
         dependencies: ["Diagnostics", "Coordination", "Reduction", protobuf],
@@ -106,8 +108,11 @@ let libraries: [Target] = [
     ),
     .target(name: "Configuration", dependencies: ["Diagnostics", yams], swiftSettings: strict),
     .target(
-        name: "Reporting", dependencies: ["Diagnostics", "Radiography", protobuf], exclude: ["TensorBoard/Protos"],
-        swiftSettings: strict),
+        name: "Reporting",
+        dependencies: ["Diagnostics", "Radiography", protobuf],
+        exclude: ["TensorBoard/Protos"],
+        swiftSettings: strict
+    ),
     .target(
         name: "Training",
         dependencies: [

@@ -14,7 +14,8 @@ struct InspectCommand: ParsableCommand {
         discussion: """
             A run or checkpoint: its step, its metrics, and the SHA-256 over all weights, by which runs are compared.
             A configuration: layers, shapes, parameters, operations and planned memory.
-            """)
+            """
+    )
 
     @Argument(help: "A run's folder, a checkpoint (.h5) or a configuration (.yaml).")
     var path: String
@@ -44,8 +45,10 @@ struct InspectCommand: ParsableCommand {
             side = manifest.schema.size
         }
         let summary = try ModelSummary(
-            RunSetup.network(configuration, size: side), loss: RunSetup.loss(configuration),
-            images: configuration.training.microbatchSize)
+            RunSetup.network(configuration, size: side),
+            loss: RunSetup.loss(configuration),
+            images: configuration.training.microbatchSize
+        )
         if let json {
             try JSONOutput.write(summary, to: json)
         } else {
@@ -91,12 +94,19 @@ struct InspectCommand: ParsableCommand {
         }
         let trainer = checkpoint.trainer
         let report = CheckpointReport(
-            path: checkpoint.path, network: trainer.network, step: trainer.step, epoch: trainer.epoch,
-            metrics: trainer.metrics, numericsProfile: trainer.numericsProfile, datasetDigest: trainer.datasetDigest,
+            path: checkpoint.path,
+            network: trainer.network,
+            step: trainer.step,
+            epoch: trainer.epoch,
+            metrics: trainer.metrics,
+            numericsProfile: trainer.numericsProfile,
+            datasetDigest: trainer.datasetDigest,
             parameters: checkpoint.tensors.filter { $0.name.hasPrefix("model/") }.reduce(0) {
                 $0 + $1.shape.reduce(1, *)
             },
-            weightsSHA256: try checkpoint.weightsHash().description, stateSHA256: try checkpoint.stateHash().description)
+            weightsSHA256: try checkpoint.weightsHash().description,
+            stateSHA256: try checkpoint.stateHash().description
+        )
         if let json {
             try JSONOutput.write(report, to: json)
             return
@@ -119,7 +129,10 @@ enum JSONOutput {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         encoder.nonConformingFloatEncodingStrategy = .convertToString(
-            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+            positiveInfinity: "inf",
+            negativeInfinity: "-inf",
+            nan: "nan"
+        )
         let bytes = Array(try encoder.encode(value)) + [UInt8(ascii: "\n")]
         if path == "-" {
             FileHandle.standardOutput.write(Data(bytes))

@@ -13,7 +13,8 @@ struct LaunchCommand: ParsableCommand {
         discussion: """
             Ctrl-C finishes the step, saves a checkpoint and ends; a second Ctrl-C stops at once. `pleura resume` goes
             on where the run stopped, with the same results.
-            """)
+            """
+    )
 
     @Argument(help: "The configuration, such as configs/demo.yaml.")
     var configuration: String
@@ -25,14 +26,18 @@ struct LaunchCommand: ParsableCommand {
         let sets = overrides.set + options.overrides
         let resolved = try RunConfiguration.load(path: configuration, overrides: sets)
         try CommandOutcome.finish(
-            try RunLauncher(resolved, options: options.launcher).launch(), directory: resolved.run.directory)
+            try RunLauncher(resolved, options: options.launcher).launch(),
+            directory: resolved.run.directory
+        )
     }
 }
 
 /// `pleura resume`.
 struct ResumeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "resume", abstract: "Goes on with a run from its newest intact checkpoint.")
+        commandName: "resume",
+        abstract: "Goes on with a run from its newest intact checkpoint."
+    )
 
     @Argument(help: "The run's folder.")
     var directory: String
@@ -53,8 +58,10 @@ struct ResumeCommand: ParsableCommand {
 /// `--set`, as often as wanted.
 struct OverrideOptions: ParsableArguments {
     @Option(
-        name: .long, parsing: .singleValue,
-        help: ArgumentHelp("Override a field of the configuration.", valueName: "a.b=value"))
+        name: .long,
+        parsing: .singleValue,
+        help: ArgumentHelp("Override a field of the configuration.", valueName: "a.b=value")
+    )
     var set: [String] = []
 }
 

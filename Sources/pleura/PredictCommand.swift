@@ -2,6 +2,10 @@ import ArgumentParser
 
 /// `pleura predict`.
 struct PredictCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "predict", abstract: "Predicts masks.", shouldDisplay: false)
+    static let configuration = CommandConfiguration(
+        commandName: "predict",
+        abstract: "Predicts masks.",
+        shouldDisplay: false
+    )
     func run() throws { throw ValidationError("not built yet") }
 }

@@ -10,7 +10,9 @@ import Training
 /// `pleura worker`.
 struct WorkerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "worker", abstract: "Joins a run as one of its workers; `launch` starts its own.")
+        commandName: "worker",
+        abstract: "Joins a run as one of its workers; `launch` starts its own."
+    )
 
     @Option(help: ArgumentHelp("Where the coordinator listens.", valueName: "tcp://HOST:PORT"))
     var coordinator: String
@@ -57,8 +59,16 @@ struct WorkerCommand: ParsableCommand {
         let variant = try KernelVariant.selected(environment: environment)
         let home = environment["XDG_CACHE_HOME"] ?? "\(environment["HOME"] ?? "/tmp")/.cache"
         let options = WorkerOptions(
-            coordinator: coordinator, threads: threads, incarnation: incarnation ?? .random(in: 1 ... .max), job: job,
-            listen: listen, advertisedHost: advertise, shards: shards, cache: cache ?? "\(home)/pleura", host: host)
+            coordinator: coordinator,
+            threads: threads,
+            incarnation: incarnation ?? .random(in: 1 ... .max),
+            job: job,
+            listen: listen,
+            advertisedHost: advertise,
+            shards: shards,
+            cache: cache ?? "\(home)/pleura",
+            host: host
+        )
         let shell = try WorkerShell(options, variant: variant) { level, sentence in
             FileHandle.standardError.write(Data("\(level): \(sentence)\n".utf8))
         }

@@ -96,8 +96,11 @@ package enum BulkMessage: Hashable, Sendable {
                 let length = reader.take(UInt32.self), length <= Self.largestPayload, reader.left == 0
             else { return nil }
             self = .fetch(
-                request: request, file: BulkFile(isCheckpoint: group == 1, name: name), offset: Int(offset),
-                length: Int(length))
+                request: request,
+                file: BulkFile(isCheckpoint: group == 1, name: name),
+                offset: Int(offset),
+                length: Int(length)
+            )
         case .chunk:
             guard let request = reader.take(UInt64.self), let size = reader.take(UInt64.self), size < 1 << 48,
                 reader.left <= Self.largestPayload

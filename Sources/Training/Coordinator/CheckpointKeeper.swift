@@ -40,7 +40,11 @@ package final class CheckpointKeeper: Sendable {
 
     /// `report` is called on the keeper's thread.
     package init(
-        bind: [String], directory: String, shards: String, expectedBytes: Int, retention: RetentionPolicy,
+        bind: [String],
+        directory: String,
+        shards: String,
+        expectedBytes: Int,
+        retention: RetentionPolicy,
         report: @escaping @Sendable (Outcome) -> Void
     ) throws {
         self.directory = directory
@@ -79,7 +83,10 @@ package final class CheckpointKeeper: Sendable {
             }
             do {
                 let writer = try CheckpointWriter.create(
-                    directory: directory, step: Int(order.completedSteps), expectedBytes: expectedBytes)
+                    directory: directory,
+                    step: Int(order.completedSteps),
+                    expectedBytes: expectedBytes
+                )
                 let missing = Set(order.pieces.map(\.share.part))
                 state.withLock {
                     $0.open = Open(order: order, trainer: trainer, writer: writer, missing: missing)

@@ -45,8 +45,14 @@ package final class Console: Sendable {
         if isQuiet { return }
         let now = Duration.nanoseconds((MonotonicClock.now - Instant(nanoseconds: 0)).inNanoseconds)
         let progress = WorkProgress.training(
-            epoch: record.epoch, epochs: epochs, done: done, steps: total, loss: record.loss, dice: dice,
-            imagesPerSecond: record.imagesPerSecond)
+            epoch: record.epoch,
+            epochs: epochs,
+            done: done,
+            steps: total,
+            loss: record.loss,
+            dice: dice,
+            imagesPerSecond: record.imagesPerSecond
+        )
         write(display.withLock { $0.update(progress, at: now) })
     }
 
@@ -55,7 +61,8 @@ package final class Console: Sendable {
         say(
             "validation after step \(record.step): Dice \(figure(record.meanDice)), positives "
                 + "\(figure(record.positiveDice)), negatives \(figure(record.negativeDice)), loss "
-                + "\(figure(record.loss))\(record.isBest ? "  (best so far)" : "")")
+                + "\(figure(record.loss))\(record.isBest ? "  (best so far)" : "")"
+        )
     }
 
     package func finish() { write(display.withLock { $0.finish() }) }

@@ -26,8 +26,14 @@ package final class CoordinatorShell: Sendable {
         package var checkpointBytes: Int
 
         package init(
-            directory: RunDirectory, job: String, fencing: UInt64, expectedWorkers: Int, bind: [String],
-            resume: ResumePoint?, console: Console, checkpointBytes: Int
+            directory: RunDirectory,
+            job: String,
+            fencing: UInt64,
+            expectedWorkers: Int,
+            bind: [String],
+            resume: ResumePoint?,
+            console: Console,
+            checkpointBytes: Int
         ) {
             self.directory = directory
             self.job = job
@@ -78,8 +84,10 @@ package final class CoordinatorShell: Sendable {
             }
         }
         keeper = try CheckpointKeeper(
-            bind: options.bind.map { $0.replacingPort() }, directory: options.directory.checkpoints,
-            shards: setup.configuration.data.shards, expectedBytes: options.checkpointBytes,
+            bind: options.bind.map { $0.replacingPort() },
+            directory: options.directory.checkpoints,
+            shards: setup.configuration.data.shards,
+            expectedBytes: options.checkpointBytes,
             retention: Self.retention(setup.configuration)
         ) { outcome in
             switch outcome {
@@ -110,8 +118,12 @@ package final class CoordinatorShell: Sendable {
     /// Runs until the run ends; blocks the calling thread.
     package func run() throws -> RunOutcome {
         let recorder = try RunRecorder(
-            setup: setup, directory: options.directory, fencing: options.fencing,
-            startingAt: Int(options.resume?.progress.completedSteps ?? 0), console: options.console)
+            setup: setup,
+            directory: options.directory,
+            fencing: options.fencing,
+            startingAt: Int(options.resume?.progress.completedSteps ?? 0),
+            console: options.console
+        )
         var machine = CoordinatorMachine(configuration: configuration(), policy: RunPolicy(setup))
         var pending = machine.handle(.start(resume: options.resume), at: MonotonicClock.now)
         var timer: Instant?
@@ -176,21 +188,32 @@ package final class CoordinatorShell: Sendable {
         let validates = run.validates && !setup.folds.validation.isEmpty
         let checkpoint = run.checkpoint
         return CoordinatorConfiguration(
-            job: options.job, fencing: options.fencing, protocolVersion: WireProtocol.version,
-            programVersion: ProgramVersion.current, numericsProfile: setup.numericsProfile,
-            datasetDigest: setup.datasetDigest, networkDigest: setup.networkDigest,
-            resolvedConfiguration: run.resolvedYAML(), expectedWorkers: options.expectedWorkers,
+            job: options.job,
+            fencing: options.fencing,
+            protocolVersion: WireProtocol.version,
+            programVersion: ProgramVersion.current,
+            numericsProfile: setup.numericsProfile,
+            datasetDigest: setup.datasetDigest,
+            networkDigest: setup.networkDigest,
+            resolvedConfiguration: run.resolvedYAML(),
+            expectedWorkers: options.expectedWorkers,
             schedule: setup.schedule,
             validation: validates
                 ? ValidationSchedule(
                     interval: .epochs(run.validation.everyEpochs),
-                    sampleCount: UInt32(setup.folds.validation.count), countsPerSample: RunPolicy.countsPerSample)
+                    sampleCount: UInt32(setup.folds.validation.count),
+                    countsPerSample: RunPolicy.countsPerSample
+                )
                 : .never,
             checkpoints: CheckpointPolicy(
                 everySteps: checkpoint.everySteps > 0 ? UInt64(checkpoint.everySteps) : nil,
                 every: checkpoint.everyMinutes > 0 ? .milliseconds(Int(checkpoint.everyMinutes * 60_000)) : nil,
-                onBest: checkpoint.keepBest > 0, folder: options.directory.checkpoints),
-            bulkEndpoint: keeper.endpoints.first ?? "", timing: timing)
+                onBest: checkpoint.keepBest > 0,
+                folder: options.directory.checkpoints
+            ),
+            bulkEndpoint: keeper.endpoints.first ?? "",
+            timing: timing
+        )
     }
 
     private static func retention(_ configuration: RunConfiguration) -> RetentionPolicy {
@@ -199,20 +222,31 @@ package final class CoordinatorShell: Sendable {
             keepLast: checkpoint.keepLast,
             keepBest: checkpoint.keepBest > 0
                 ? .init(
-                    metric: checkpoint.metric.rawValue, mode: checkpoint.metric.largerIsBetter ? .maximum : .minimum,
-                    count: checkpoint.keepBest) : nil)
+                    metric: checkpoint.metric.rawValue,
+                    mode: checkpoint.metric.largerIsBetter ? .maximum : .minimum,
+                    count: checkpoint.keepBest
+                ) : nil
+        )
     }
 
-    private func trainer(_ order: CheckpointOrder, metrics: (step: UInt64, values: [String: Double])?) throws -> TrainerState {
+    private func trainer(_ order: CheckpointOrder, metrics: (step: UInt64, values: [String: Double])?) throws
+        -> TrainerState
+    {
         let batch = setup.configuration.globalBatchSize
         let state = order.progress
         // Figures belong to a checkpoint only where they were taken at its very state.
         let figures = metrics.flatMap { $0.step == state.completedSteps ? $0.values : nil } ?? [:]
         return TrainerState(
-            network: setup.network.name, step: Int(state.completedSteps), epoch: order.epoch,
-            cursor: order.stepInEpoch * batch, configuration: setup.configuration.resolvedYAML(),
-            numericsProfile: setup.numericsProfile, datasetDigest: setup.datasetDigest, metrics: figures,
-            state: try state.encoded())
+            network: setup.network.name,
+            step: Int(state.completedSteps),
+            epoch: order.epoch,
+            cursor: order.stepInEpoch * batch,
+            configuration: setup.configuration.resolvedYAML(),
+            numericsProfile: setup.numericsProfile,
+            datasetDigest: setup.datasetDigest,
+            metrics: figures,
+            state: try state.encoded()
+        )
     }
 }
 

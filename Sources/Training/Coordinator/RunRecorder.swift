@@ -27,8 +27,11 @@ final class RunRecorder {
         incarnation = Int(truncatingIfNeeded: fencing)
         metrics = try MetricsLog(path: directory.metrics)
         board = try TensorBoardLog(
-            directory: directory.tensorBoard, startingAt: step, time: Self.time,
-            writer: ProcessInfo.processInfo.hostName)
+            directory: directory.tensorBoard,
+            startingAt: step,
+            time: Self.time,
+            writer: ProcessInfo.processInfo.hostName
+        )
         journal = try Journal.open(directory.journal).journal
         lastCommit = MonotonicClock.now
     }
@@ -45,27 +48,41 @@ final class RunRecorder {
             parts[String(name.split(separator: ".").last ?? "")] = Double(value)
         }
         let line = Reporting.StepRecord(
-            step: Int(record.step), epoch: record.location.epoch, incarnation: incarnation, time: Self.time,
-            seconds: seconds, loss: Double(record.losses.first ?? .nan), parts: parts,
-            gradientNorm: record.gradientNorm, learningRate: Double(record.hyperparameters.learningRate),
+            step: Int(record.step),
+            epoch: record.location.epoch,
+            incarnation: incarnation,
+            time: Self.time,
+            seconds: seconds,
+            loss: Double(record.losses.first ?? .nan),
+            parts: parts,
+            gradientNorm: record.gradientNorm,
+            learningRate: Double(record.hyperparameters.learningRate),
             images: record.location.batch.sampleCount,
             workers: record.workers.map { worker in
                 let timings = worker.timings
                 return WorkerShare(
-                    worker: Int(worker.worker), images: Int(timings.samples),
+                    worker: Int(worker.worker),
+                    images: Int(timings.samples),
                     imagesPerSecond: seconds > 0 ? Double(timings.samples) / seconds : 0,
-                    data: timings.data.seconds, compute: timings.compute.seconds,
+                    data: timings.data.seconds,
+                    compute: timings.compute.seconds,
                     communication: max(.zero, timings.communication - timings.hiddenCommunication).seconds,
-                    wait: timings.wait.seconds)
-            })
+                    wait: timings.wait.seconds
+                )
+            }
+        )
         keep {
             try metrics.append(line)
             try board.write(line)
         }
         let total = Int(setup.schedule.totalSteps)
         console.step(
-            line, done: Int(record.step) + 1, total: total, epochs: setup.schedule.epochs.count,
-            dice: lastMetrics?.values["positive_dice"])
+            line,
+            done: Int(record.step) + 1,
+            total: total,
+            epochs: setup.schedule.epochs.count,
+            dice: lastMetrics?.values["positive_dice"]
+        )
     }
 
     func record(_ record: Coordination.ValidationRecord) {
@@ -73,11 +90,20 @@ final class RunRecorder {
         let last = max(0, Int(record.progress.completedSteps) - 1)
         let epoch = setup.schedule.totalSteps > 0 ? setup.schedule.location(of: UInt64(last)).epoch : 0
         let line = Reporting.ValidationRecord(
-            number: Int(record.progress.transition) - 1, step: last, epoch: epoch, time: Self.time,
-            seconds: record.duration.seconds, loss: metric("loss"), meanDice: metric("mean_dice"),
-            positiveDice: metric("positive_dice"), negativeDice: metric("negative_dice"),
-            images: Int(metric("images")), positives: Int(metric("positives")),
-            threshold: setup.configuration.validation.threshold, isBest: record.isBest)
+            number: Int(record.progress.transition) - 1,
+            step: last,
+            epoch: epoch,
+            time: Self.time,
+            seconds: record.duration.seconds,
+            loss: metric("loss"),
+            meanDice: metric("mean_dice"),
+            positiveDice: metric("positive_dice"),
+            negativeDice: metric("negative_dice"),
+            images: Int(metric("images")),
+            positives: Int(metric("positives")),
+            threshold: setup.configuration.validation.threshold,
+            isBest: record.isBest
+        )
         lastMetrics = (
             record.progress.completedSteps,
             Dictionary(record.score.metrics.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })

@@ -31,11 +31,20 @@ struct StoredProgress: Codable {
         var best: RunProgress.Best?
         if let bestTransition, let bestSteps, let bestScore {
             best = RunProgress.Best(
-                transition: bestTransition, completedSteps: bestSteps, score: Double(bitPattern: bestScore))
+                transition: bestTransition,
+                completedSteps: bestSteps,
+                score: Double(bitPattern: bestScore)
+            )
         }
         return RunProgress(
-            completedSteps: completedSteps, transition: transition, validatedAt: validatedAt, best: best,
-            roundsSinceBest: roundsSinceBest, stoppedEarly: stoppedEarly, scheduleState: scheduleState)
+            completedSteps: completedSteps,
+            transition: transition,
+            validatedAt: validatedAt,
+            best: best,
+            roundsSinceBest: roundsSinceBest,
+            stoppedEarly: stoppedEarly,
+            scheduleState: scheduleState
+        )
     }
 }
 

@@ -21,7 +21,10 @@ package final class LocalWorkers: Sendable {
     ///
     /// Call from a thread that lives as long as the workers shall: the kernel ends them with it.
     package func start(
-        program: String, arguments: [String], log: String, incarnation: UInt64,
+        program: String,
+        arguments: [String],
+        log: String,
+        incarnation: UInt64,
         onExit: @escaping @Sendable (Child, ExitCause) -> Void
     ) throws -> Child {
         var actions = posix_spawn_file_actions_t()

@@ -24,7 +24,9 @@ package struct RunLauncher {
         package var isQuiet: Bool
 
         package init(
-            bind: String = "tcp://127.0.0.1:*", startsWorkers: Bool = true, isVerbose: Bool = false,
+            bind: String = "tcp://127.0.0.1:*",
+            startsWorkers: Bool = true,
+            isVerbose: Bool = false,
             isQuiet: Bool = false
         ) {
             self.bind = bind
@@ -82,16 +84,25 @@ package struct RunLauncher {
                 return RunOutcome(
                     kind: .completed,
                     message: "The run in \(directory.path) is already complete: \(steps) steps are done and saved. "
-                        + "Nothing was changed.", completedSteps: steps, savedSteps: steps)
+                        + "Nothing was changed.",
+                    completedSteps: steps,
+                    savedSteps: steps
+                )
             }
             try directory.create()
             try AtomicFile.write(configuration.resolvedYAML(), to: directory.configuration)
             _ = try Metrics.cutBack(
-                path: directory.metrics, toStep: Int(progress.completedSteps), validations: Int(progress.transition))
+                path: directory.metrics,
+                toStep: Int(progress.completedSteps),
+                validations: Int(progress.transition)
+            )
             let name = checkpoint.path.split(separator: "/").last.map(String.init) ?? checkpoint.path
             console.log(.notice, "resuming \(directory.path) at step \(progress.completedSteps) from \(name)")
             return try run(
-                setup, resume: ResumePoint(progress: progress, file: name), fencing: try nextFencing())
+                setup,
+                resume: ResumePoint(progress: progress, file: name),
+                fencing: try nextFencing()
+            )
         }
     }
 
@@ -101,12 +112,14 @@ package struct RunLauncher {
         if checkpoint.trainer.datasetDigest != setup.datasetDigest {
             throw RunError.data(
                 "The checkpoint \(checkpoint.path) was trained on the data set \(checkpoint.trainer.datasetDigest); "
-                    + "\(configuration.data.shards) has \(setup.datasetDigest). Set data.shards to the same shards.")
+                    + "\(configuration.data.shards) has \(setup.datasetDigest). Set data.shards to the same shards."
+            )
         }
         if checkpoint.trainer.numericsProfile != setup.numericsProfile {
             throw RunError.data(
                 "The checkpoint \(checkpoint.path) has the numerics profile \(checkpoint.trainer.numericsProfile), "
-                    + "the run \(setup.numericsProfile).")
+                    + "the run \(setup.numericsProfile)."
+            )
         }
     }
 
@@ -141,7 +154,8 @@ package struct RunLauncher {
         if perWorker * workers > available {
             throw RunError.data(
                 "\(workers) workers would need \(perWorker * workers >> 20) MiB, this machine has "
-                    + "\(available >> 20) MiB. Lower training.microbatch_size, workers.threads or workers.count.")
+                    + "\(available >> 20) MiB. Lower training.microbatch_size, workers.threads or workers.count."
+            )
         }
         console.log(.info, "each worker takes about \(perWorker >> 20) MiB")
     }
@@ -154,8 +168,16 @@ package struct RunLauncher {
         let shell = try CoordinatorShell(
             setup,
             CoordinatorShell.Options(
-                directory: directory, job: job, fencing: fencing, expectedWorkers: count, bind: [options.bind],
-                resume: resume, console: console, checkpointBytes: state.checkpointBytes))
+                directory: directory,
+                job: job,
+                fencing: fencing,
+                expectedWorkers: count,
+                bind: [options.bind],
+                resume: resume,
+                console: console,
+                checkpointBytes: state.checkpointBytes
+            )
+        )
         defer { shell.close() }
         let signals = SignalWatch([SIGINT, SIGTERM]) { signal in
             shell.drain(reason: signal == SIGINT ? "Ctrl-C" : "SIGTERM")
@@ -166,7 +188,8 @@ package struct RunLauncher {
             for index in 0..<count { try start(index, workers, shell) }
         } else {
             console.say(
-                "waiting for \(count) workers: start each with\n  pleura worker --coordinator \(shell.endpoint)")
+                "waiting for \(count) workers: start each with\n  pleura worker --coordinator \(shell.endpoint)"
+            )
         }
         let outcome = try shell.run()
         workers.stop(after: .seconds(outcome.kind == .stopped ? 1 : 5))
@@ -185,7 +208,9 @@ package struct RunLauncher {
             "--incarnation", "\(incarnation)", "--parent", "\(getpid())",
         ]
         _ = try workers.start(
-            program: LocalWorkers.ownProgram, arguments: arguments, log: "\(directory.logs)/worker-\(index).log",
+            program: LocalWorkers.ownProgram,
+            arguments: arguments,
+            log: "\(directory.logs)/worker-\(index).log",
             incarnation: incarnation
         ) { child, cause in
             shell.workerExited(incarnation: child.incarnation, process: child.process, cause)

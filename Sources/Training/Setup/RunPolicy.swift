@@ -14,15 +14,22 @@ package struct RunPolicy: TrainingPolicy {
     package var initialScheduleState: [UInt64] { Self.words(setup.learningRate.initialState) }
 
     package func hyperparameters(
-        of step: UInt64, at location: StepLocation, schedule: [UInt64]
+        of step: UInt64,
+        at location: StepLocation,
+        schedule: [UInt64]
     ) -> StepHyperparameters {
         let rate = setup.learningRate.learningRate(
-            step: Int(step), stepsPerEpoch: setup.stepsPerEpoch(at: location), state: state(schedule))
+            step: Int(step),
+            stepsPerEpoch: setup.stepsPerEpoch(at: location),
+            state: state(schedule)
+        )
         let number = Int(step) + 1
         let clip = setup.configuration.optimizer.clipNorm
         var values = StepHyperparameters(
-            learningRate: Float(rate), clipNorm: clip > 0 ? Float(clip) : .infinity,
-            averageWeight: setup.average?.weight(number) ?? 0)
+            learningRate: Float(rate),
+            clipNorm: clip > 0 ? Float(clip) : .infinity,
+            averageWeight: setup.average?.weight(number) ?? 0
+        )
         if case .adam(let adam) = setup.optimizer.step(number, learningRate: rate) {
             values.stepSize = adam.stepSize
             values.rootCorrection2 = adam.rootCorrection2
@@ -35,8 +42,12 @@ package struct RunPolicy: TrainingPolicy {
         let dice = DiceScore(
             stride(from: 0, to: counts.count, by: countsPerSample).map {
                 ImageCounts(
-                    intersection: Int64(counts[$0]), predicted: Int64(counts[$0 + 1]), truth: Int64(counts[$0 + 2]))
-            })
+                    intersection: Int64(counts[$0]),
+                    predicted: Int64(counts[$0 + 1]),
+                    truth: Int64(counts[$0 + 2])
+                )
+            }
+        )
         // The loss of a validation sample travels as the bits of a `Float`.
         var loss = 0.0
         let samples = max(1, counts.count / countsPerSample)
@@ -59,7 +70,8 @@ package struct RunPolicy: TrainingPolicy {
                 .init(name: "negative_dice", value: dice.negativeDice ?? 1), .init(name: "loss", value: loss),
                 .init(name: "images", value: Double(dice.images)),
                 .init(name: "positives", value: Double(dice.positives)),
-            ])
+            ]
+        )
     }
 
     package func scheduleState(after score: ValidationScore, round: UInt32, schedule: [UInt64]) -> [UInt64] {
@@ -82,7 +94,9 @@ package struct RunPolicy: TrainingPolicy {
     private func state(_ words: [UInt64]) -> LearningRateSchedule.State {
         guard words.count == 4 else { return setup.learningRate.initialState }
         return LearningRateSchedule.State(
-            rate: Double(bitPattern: words[0]), best: words[1] == 0 ? nil : Double(bitPattern: words[2]),
-            badValidations: Int(truncatingIfNeeded: words[3]))
+            rate: Double(bitPattern: words[0]),
+            best: words[1] == 0 ? nil : Double(bitPattern: words[2]),
+            badValidations: Int(truncatingIfNeeded: words[3])
+        )
     }
 }

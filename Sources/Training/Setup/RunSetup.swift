@@ -38,8 +38,11 @@ package struct RunSetup: Sendable {
         let samples = 0..<dataset.count
         folds = try Self.folds(configuration, dataset)
         sampler = try Sampling.Sampler(
-            policy: Self.policy(configuration), seed: UInt64(configuration.run.seed), samples: folds.training,
-            isPositive: samples.map(dataset.isPositive))
+            policy: Self.policy(configuration),
+            seed: UInt64(configuration.run.seed),
+            samples: folds.training,
+            isPositive: samples.map(dataset.isPositive)
+        )
         let epochs = max(1, configuration.training.epochs)
         var counts = (0..<epochs).map(sampler.sampleCount(of:))
         let steps = configuration.training.steps
@@ -54,8 +57,11 @@ package struct RunSetup: Sendable {
             }
         }
         schedule = RunSchedule(
-            epochSampleCounts: counts, microbatches: configuration.training.microbatches,
-            microbatchSize: configuration.training.microbatchSize, maximumSteps: steps > 0 ? UInt64(steps) : nil)
+            epochSampleCounts: counts,
+            microbatches: configuration.training.microbatches,
+            microbatchSize: configuration.training.microbatchSize,
+            maximumSteps: steps > 0 ? UInt64(steps) : nil
+        )
         size = configuration.data.size == 0 ? dataset.size : configuration.data.size
         network = Self.network(configuration, size: size)
         loss = Self.loss(configuration)
@@ -101,25 +107,39 @@ extension RunSetup {
         case .unetSmall:
             architecture = .unetSmall(
                 SmallUNet(
-                    baseWidth: configuration.network.baseWidth, statistics: statistics,
-                    dropout: configuration.network.dropout))
+                    baseWidth: configuration.network.baseWidth,
+                    statistics: statistics,
+                    dropout: configuration.network.dropout
+                )
+            )
         case .unet:
             architecture = .unet(
                 UNet(
                     encoder: configuration.network.encoder == .resnet18 ? .resnet18 : .resnet34,
-                    statistics: statistics))
+                    statistics: statistics
+                )
+            )
         }
         return Networks.Network(
-            architecture, height: size, width: size, inputChannels: configuration.data.channels)
+            architecture,
+            height: size,
+            width: size,
+            inputChannels: configuration.data.channels
+        )
     }
 
     /// The loss of a configuration.
     package static func loss(_ configuration: RunConfiguration) -> SegmentationLoss {
         let loss = configuration.loss
         return SegmentationLoss(
-            crossEntropy: loss.crossEntropy, dice: loss.dice, focal: loss.focal, focalGamma: loss.focalGamma,
-            diceScope: loss.dicePer == .image ? .image : .microbatch, numeratorSmoothing: loss.smoothing,
-            denominatorSmoothing: loss.smoothing)
+            crossEntropy: loss.crossEntropy,
+            dice: loss.dice,
+            focal: loss.focal,
+            focalGamma: loss.focalGamma,
+            diceScope: loss.dicePer == .image ? .image : .microbatch,
+            numeratorSmoothing: loss.smoothing,
+            denominatorSmoothing: loss.smoothing
+        )
     }
 
     /// How pixels become inputs.
@@ -148,7 +168,10 @@ extension RunSetup {
             return try FoldSelection(folds: folds, training: training(configuration, all, []), validation: [])
         }
         return try FoldSelection(
-            folds: folds, training: training(configuration, all, validation), validation: validation)
+            folds: folds,
+            training: training(configuration, all, validation),
+            validation: validation
+        )
     }
 
     private static func training(_ configuration: RunConfiguration, _ all: [Int], _ validation: [Int]) -> [Int]? {
@@ -166,8 +189,12 @@ extension RunSetup {
             .positives(
                 configuration.sampler.positiveShareEnd.map {
                     .linear(
-                        from: configuration.sampler.positiveShare, to: $0, over: max(1, configuration.training.epochs))
-                } ?? .constant(configuration.sampler.positiveShare))
+                        from: configuration.sampler.positiveShare,
+                        to: $0,
+                        over: max(1, configuration.training.epochs)
+                    )
+                } ?? .constant(configuration.sampler.positiveShare)
+            )
         }
     }
 
@@ -178,10 +205,18 @@ extension RunSetup {
             return .sgd(momentum: rule.momentum, nesterov: rule.nesterov, weightDecay: rule.weightDecay)
         case .adam:
             return .adam(
-                beta1: rule.betas[0], beta2: rule.betas[1], epsilon: rule.epsilon, weightDecay: rule.weightDecay)
+                beta1: rule.betas[0],
+                beta2: rule.betas[1],
+                epsilon: rule.epsilon,
+                weightDecay: rule.weightDecay
+            )
         case .adamw:
             return .adamW(
-                beta1: rule.betas[0], beta2: rule.betas[1], epsilon: rule.epsilon, weightDecay: rule.weightDecay)
+                beta1: rule.betas[0],
+                beta2: rule.betas[1],
+                epsilon: rule.epsilon,
+                weightDecay: rule.weightDecay
+            )
         }
     }
 
@@ -192,15 +227,24 @@ extension RunSetup {
             case .constant: .constant
             case .cosine:
                 .cosine(
-                    period: rule.periodEpochs > 0 ? Double(rule.periodEpochs) : Double(epochs), minimum: rule.minimum,
-                    everyStep: true)
+                    period: rule.periodEpochs > 0 ? Double(rule.periodEpochs) : Double(epochs),
+                    minimum: rule.minimum,
+                    everyStep: true
+                )
             case .plateau:
                 .plateau(
-                    factor: rule.factor, patience: rule.patience, minimum: rule.minimum, threshold: rule.threshold,
-                    higherIsBetter: configuration.validation.metric.largerIsBetter)
+                    factor: rule.factor,
+                    patience: rule.patience,
+                    minimum: rule.minimum,
+                    threshold: rule.threshold,
+                    higherIsBetter: configuration.validation.metric.largerIsBetter
+                )
             }
         return LearningRateSchedule(
-            base: configuration.optimizer.learningRate, rule: shape, warmUpSteps: rule.warmupSteps)
+            base: configuration.optimizer.learningRate,
+            rule: shape,
+            warmUpSteps: rule.warmupSteps
+        )
     }
 
     private static func augmentation(_ configuration: RunConfiguration) -> AugmentationPolicy {

@@ -20,12 +20,19 @@ package final class PageMemory: @unchecked Sendable {
         let slack = isLarge ? Self.hugePage : 0
         guard
             let raw = mmap(
-                nil, byteCount + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
+                nil,
+                byteCount + slack,
+                PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                -1,
+                0
+            ),
             raw != MAP_FAILED
         else {
             throw RunError.data(
                 "\(bytes) bytes of memory were asked for and refused (\(String(cString: strerror(errno)))): lower "
-                    + "training.microbatch_size or workers.threads.")
+                    + "training.microbatch_size or workers.threads."
+            )
         }
         let address = UInt(bitPattern: raw)
         let aligned = (address + UInt(unit) - 1) / UInt(unit) * UInt(unit)

@@ -70,7 +70,9 @@ package final class BulkClient: Sendable {
     package func drain() throws { try waitUntil { $0.sent == $0.taken } }
 
     /// Fetches a whole file, in chunks, each handed to `body` with its offset.
-    package func fetch(_ file: BulkFile, _ body: (_ offset: Int, _ fileSize: Int, _ bytes: [UInt8]) throws -> Void) throws {
+    package func fetch(_ file: BulkFile, _ body: (_ offset: Int, _ fileSize: Int, _ bytes: [UInt8]) throws -> Void)
+        throws
+    {
         var offset = 0
         while true {
             let (request, transport) = state.withLock { state in
@@ -79,8 +81,12 @@ package final class BulkClient: Sendable {
             }
             try transport?.send(
                 BulkMessage.fetch(
-                    request: request, file: file, offset: offset, length: BulkMessage.largestPayload
-                ).encoded)
+                    request: request,
+                    file: file,
+                    offset: offset,
+                    length: BulkMessage.largestPayload
+                ).encoded
+            )
             try waitUntil { $0.answers[request] != nil }
             switch state.withLock({ $0.answers.removeValue(forKey: request) }) {
             case .chunk(_, let size, let bytes):

@@ -43,7 +43,9 @@ struct DatasetSource {
             try FileSystem.publish("\(incoming)/\(shard.file)", as: "\(folder)/\(shard.file)")
         }
         try FileSystem.publish(
-            "\(incoming)/\(DatasetManifest.fileName)", as: "\(folder)/\(DatasetManifest.fileName)")
+            "\(incoming)/\(DatasetManifest.fileName)",
+            as: "\(folder)/\(DatasetManifest.fileName)"
+        )
         try? FileManager.default.removeItem(atPath: incoming)
     }
 

@@ -53,7 +53,10 @@ package final class ModelState: @unchecked Sendable {
     /// Draws a fresh state from the configuration's seed.
     package func initialize() {
         layout.initialize(
-            seed: UInt64(setup.configuration.run.seed), weights: weights, buffers: buffers)
+            seed: UInt64(setup.configuration.run.seed),
+            weights: weights,
+            buffers: buffers
+        )
         if let average { average.update(from: weights, count: layout.weightCount) }
         transposeAll()
     }
@@ -78,7 +81,11 @@ package final class ModelState: @unchecked Sendable {
 
     package func transposeAll() {
         ParameterLayout.transpose(
-            transpositions[...], weights: weights, transposed: transposed, kernels: kernels)
+            transpositions[...],
+            weights: weights,
+            transposed: transposed,
+            kernels: kernels
+        )
     }
 
     // MARK: Tensors, as checkpoints name them
@@ -104,7 +111,9 @@ package final class ModelState: @unchecked Sendable {
                 entries.append(
                     StateEntry(
                         signature: TensorSignature("\(group)/\(parameter.name)", parameter.shape),
-                        place: .parameter(parameter, vector)))
+                        place: .parameter(parameter, vector)
+                    )
+                )
             }
             add("model", weights)
             if let average { add("ema", average) }
@@ -115,7 +124,10 @@ package final class ModelState: @unchecked Sendable {
         for buffer in layout.buffers {
             entries.append(
                 StateEntry(
-                    signature: TensorSignature("buffers/\(buffer.name)", buffer.shape), place: .buffer(buffer)))
+                    signature: TensorSignature("buffers/\(buffer.name)", buffer.shape),
+                    place: .buffer(buffer)
+                )
+            )
         }
         return entries.sorted { $0.signature.name.utf8.lexicographicallyPrecedes($1.signature.name.utf8) }
     }

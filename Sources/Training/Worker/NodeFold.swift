@@ -38,8 +38,12 @@ final class NodeFold: Sendable {
     private let state = Mutex(State())
 
     init(
-        node: TreeNode, tree: SumTree, layout: BucketLayout, buffer: UnsafeMutablePointer<Float>,
-        scratch: ScratchVectors, kernels: KernelTable
+        node: TreeNode,
+        tree: SumTree,
+        layout: BucketLayout,
+        buffer: UnsafeMutablePointer<Float>,
+        scratch: ScratchVectors,
+        kernels: KernelTable
     ) {
         self.node = tree.canonical(node)
         self.tree = tree

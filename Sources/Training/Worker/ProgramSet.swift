@@ -26,7 +26,11 @@ package final class ProgramSet: Sendable {
         }
         training = programs
         inference = try Program(
-            setup.graph, layout: setup.layout, images: 1, mode: .inference(probabilities: false))
+            setup.graph,
+            layout: setup.layout,
+            images: 1,
+            mode: .inference(probabilities: false)
+        )
         arenaBytes = max(programs.values.map(\.arenaBytes).max() ?? 0, inference.arenaBytes)
     }
 

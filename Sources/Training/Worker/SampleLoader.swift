@@ -74,7 +74,9 @@ package final class SampleLoader: Sendable {
         let images = setup.configuration.training.microbatchSize
         for _ in 0..<capacity {
             let buffer = try LoadedMicrobatch(
-                inputCount: images * size * size * setup.network.inputChannels, targetCount: images * size * size)
+                inputCount: images * size * size * setup.network.inputChannels,
+                targetCount: images * size * size
+            )
             state.withLock { $0.free.append(buffer) }
         }
         let thread = try OwnedThread(name: "pleura-load") { [unowned self] in run() }
@@ -103,7 +105,8 @@ package final class SampleLoader: Sendable {
                 if state.loading.contains(key) { return (nil, nil) }
                 state.wanted.removeAll { $0 == key }
                 // What lies ready for later makes room for what is needed now.
-                if state.free.isEmpty, let victim = state.ready.keys.max(by: { ($0.step, $0.index) < ($1.step, $1.index) }),
+                if state.free.isEmpty,
+                    let victim = state.ready.keys.max(by: { ($0.step, $0.index) < ($1.step, $1.index) }),
                     let buffer = state.ready.removeValue(forKey: victim)
                 {
                     state.free.append(buffer)
@@ -171,8 +174,10 @@ package final class SampleLoader: Sendable {
         let plan = plans.withLock { plans in
             if let plan = plans.plans[location.epoch] { return plan }
             let plan = setup.sampler.plan(
-                of: location.epoch, microbatches: setup.configuration.training.microbatches,
-                microbatchSize: setup.configuration.training.microbatchSize)
+                of: location.epoch,
+                microbatches: setup.configuration.training.microbatches,
+                microbatchSize: setup.configuration.training.microbatchSize
+            )
             // The present epoch and its neighbours; older ones are not asked for again.
             plans.plans = plans.plans.filter { abs($0.key - location.epoch) <= 1 }
             plans.plans[location.epoch] = plan
@@ -202,15 +207,26 @@ package final class SampleLoader: Sendable {
                     return
                 }
                 guard let pixels = image.baseAddress, let labels = mask.baseAddress else { return }
-                let draw = setup.augmentation?.plan(
-                    sequence: RandomSequence(
-                        seed: UInt64(setup.configuration.run.seed), purpose: .augmentation, epoch: UInt32(epoch),
-                        position: UInt32(position))) ?? .identity
+                let draw =
+                    setup.augmentation?.plan(
+                        sequence: RandomSequence(
+                            seed: UInt64(setup.configuration.run.seed),
+                            purpose: .augmentation,
+                            epoch: UInt32(epoch),
+                            position: UInt32(position)
+                        )
+                    ) ?? .identity
                 draw.apply(
                     image: pixels.assumingMemoryBound(to: UInt8.self),
-                    mask: labels.assumingMemoryBound(to: UInt8.self), width: source, height: source,
-                    outputSize: size, into: buffer.input + place * size * size * channels, channels: channels,
-                    normalization: setup.normalization, maskInto: buffer.targets + place * size * size)
+                    mask: labels.assumingMemoryBound(to: UInt8.self),
+                    width: source,
+                    height: source,
+                    outputSize: size,
+                    into: buffer.input + place * size * size * channels,
+                    channels: channels,
+                    normalization: setup.normalization,
+                    maskInto: buffer.targets + place * size * size
+                )
             }
         }
     }

@@ -40,10 +40,15 @@ package final class StepExecution: Sendable {
     func timings(_ reduction: AllreduceTimings, threads: Int) -> StepTimings {
         let times = times.withLock { $0 }
         return StepTimings(
-            data: times.data / threads, compute: times.compute / threads, communication: reduction.busy,
-            hiddenCommunication: max(.zero, reduction.busy - reduction.waited), wait: reduction.waited,
-            samples: UInt32(times.samples), operations: UInt64(times.operations),
-            residentBytes: UInt64(ProcessMemory.peakResidentBytes))
+            data: times.data / threads,
+            compute: times.compute / threads,
+            communication: reduction.busy,
+            hiddenCommunication: max(.zero, reduction.busy - reduction.waited),
+            wait: reduction.waited,
+            samples: UInt32(times.samples),
+            operations: UInt64(times.operations),
+            residentBytes: UInt64(ProcessMemory.peakResidentBytes)
+        )
     }
 }
 

@@ -21,8 +21,13 @@ extension WorkerEngine {
                             let end = min(offset + BulkMessage.largestPayload - 4096, bytes.count)
                             try bulk.send(
                                 .piece(
-                                    step: request.completedSteps, name: copy.signature.name,
-                                    shape: copy.signature.shape, offset: offset, bytes: Array(bytes[offset..<end])))
+                                    step: request.completedSteps,
+                                    name: copy.signature.name,
+                                    shape: copy.signature.shape,
+                                    offset: offset,
+                                    bytes: Array(bytes[offset..<end])
+                                )
+                            )
                             sent += end - offset
                             offset = end
                             pool.notePiece()
@@ -30,7 +35,8 @@ extension WorkerEngine {
                     }
                 }
                 try bulk.send(
-                    .shareDone(step: request.completedSteps, part: request.share.part, byteCount: UInt64(sent)))
+                    .shareDone(step: request.completedSteps, part: request.share.part, byteCount: UInt64(sent))
+                )
                 try bulk.drain()
                 report(.snapshotStreamed(piece(request, sent, nil)))
             } catch {
@@ -41,7 +47,11 @@ extension WorkerEngine {
 
     private func piece(_ request: CheckpointRequest, _ sent: Int, _ failure: String?) -> CheckpointPiece {
         CheckpointPiece(
-            completedSteps: request.completedSteps, share: request.share, byteCount: UInt64(sent), failure: failure)
+            completedSteps: request.completedSteps,
+            share: request.share,
+            byteCount: UInt64(sent),
+            failure: failure
+        )
     }
 }
 

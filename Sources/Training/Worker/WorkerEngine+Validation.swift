@@ -41,10 +41,15 @@ extension WorkerEngine {
         kernels.sigmoid(view, map)
         let truth = RunLengthMask(
             runs: dataset.runs(of: sample).map { RunLengthMask.Run(start: $0.start, length: $0.length) },
-            width: dataset.labelSize, height: dataset.labelSize)
+            width: dataset.labelSize,
+            height: dataset.labelSize
+        )
         let rule = Postprocessing(rule: .threshold(Float(setup.configuration.validation.threshold)))
         let counts = rule.counts(
-            of: UnsafeBufferPointer(start: engine.probabilities, count: size * size), size: size, truth: truth)
+            of: UnsafeBufferPointer(start: engine.probabilities, count: size * size),
+            size: size,
+            truth: truth
+        )
         return [
             UInt32(clamping: counts.intersection), UInt32(clamping: counts.predicted),
             UInt32(clamping: counts.truth), Float(loss).bitPattern,
@@ -60,10 +65,16 @@ extension WorkerEngine {
             try dataset.read(sample, image: image, mask: mask)
             guard let pixels = image.baseAddress, let labels = mask.baseAddress else { return }
             AugmentationDraw.identity.apply(
-                image: pixels.assumingMemoryBound(to: UInt8.self), mask: labels.assumingMemoryBound(to: UInt8.self),
-                width: source, height: source, outputSize: setup.size, into: engine.input,
-                channels: setup.network.inputChannels, normalization: setup.normalization,
-                maskInto: engine.targets)
+                image: pixels.assumingMemoryBound(to: UInt8.self),
+                mask: labels.assumingMemoryBound(to: UInt8.self),
+                width: source,
+                height: source,
+                outputSize: setup.size,
+                into: engine.input,
+                channels: setup.network.inputChannels,
+                normalization: setup.normalization,
+                maskInto: engine.targets
+            )
         }
     }
 }
@@ -81,7 +92,8 @@ private final class ValidationGroup: Sendable {
     init(_ request: ValidationRequest) {
         self.request = request
         state = Mutex(
-            State(rows: Array(repeating: [], count: request.samples.count), missing: request.samples.count))
+            State(rows: Array(repeating: [], count: request.samples.count), missing: request.samples.count)
+        )
     }
 
     /// Takes one sample's counts; returns the result with the last one.
@@ -91,7 +103,10 @@ private final class ValidationGroup: Sendable {
             state.missing -= 1
             guard state.missing == 0 else { return nil }
             return ValidationResult(
-                round: request.round, samples: request.samples, counts: state.rows.flatMap { $0 })
+                round: request.round,
+                samples: request.samples,
+                counts: state.rows.flatMap { $0 }
+            )
         }
     }
 }

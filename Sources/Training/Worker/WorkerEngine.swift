@@ -3,8 +3,8 @@ import Configuration
 package import Coordination
 import Diagnostics
 import Graph
-import Kernels
 package import KernelSelection
+import Kernels
 import Messaging
 import Optimization
 import Reduction
@@ -45,8 +45,16 @@ package final class WorkerEngine: Sendable {
 
     /// Builds everything a run needs; takes as long as compiling the programs and touching the memory takes.
     package init(
-        setup: RunSetup, dataset: Dataset, variant: KernelVariant, threads: Int, worker: WorkerNumber,
-        incarnation: UInt64, job: String, transport: TransportChoice, listen: String, advertisedHost: String?,
+        setup: RunSetup,
+        dataset: Dataset,
+        variant: KernelVariant,
+        threads: Int,
+        worker: WorkerNumber,
+        incarnation: UInt64,
+        job: String,
+        transport: TransportChoice,
+        listen: String,
+        advertisedHost: String?,
         report: @escaping Report
     ) throws {
         self.setup = setup
@@ -68,9 +76,17 @@ package final class WorkerEngine: Sendable {
         let tree = SumTree(leafCount: max(1, setup.configuration.training.microbatches))
         allreduce = try Allreduce(
             Allreduce.Configuration(
-                worker: worker, incarnation: incarnation, job: PeerAddress.jobNumber(of: job),
-                layout: setup.buckets, maximumNodes: max(1, 2 * tree.rootLevel), transport: transport,
-                listen: listen, advertisedHost: advertisedHost, additions: VectorAdditions(kernels)))
+                worker: worker,
+                incarnation: incarnation,
+                job: PeerAddress.jobNumber(of: job),
+                layout: setup.buckets,
+                maximumNodes: max(1, 2 * tree.rootLevel),
+                transport: transport,
+                listen: listen,
+                advertisedHost: advertisedHost,
+                additions: VectorAdditions(kernels)
+            )
+        )
     }
 
     package func close() {
@@ -100,8 +116,14 @@ package final class WorkerEngine: Sendable {
             for owned in nodes where !owned.isPublished.allSatisfy({ $0 }) {
                 folds.append(
                     NodeFold(
-                        node: owned.node, tree: plan.tree, layout: setup.buckets, buffer: owned.buffer,
-                        scratch: scratch, kernels: kernels))
+                        node: owned.node,
+                        tree: plan.tree,
+                        layout: setup.buckets,
+                        buffer: owned.buffer,
+                        scratch: scratch,
+                        kernels: kernels
+                    )
+                )
             }
             let execution = StepExecution(work, microbatches: folds.reduce(0) { $0 + $1.leaves.count })
             current.withLock {
@@ -159,20 +181,30 @@ package final class WorkerEngine: Sendable {
             let sums = try fold.buffer(of: leaf)
             let batch = setup.schedule.location(of: plan.step).batch
             executor.runTraining(
-                input: loaded.input, targets: loaded.targets, model: state.model,
-                sampleWeight: Double(loaded.sampleCount) / Double(batch.sampleCount), sums: sums,
+                input: loaded.input,
+                targets: loaded.targets,
+                model: state.model,
+                sampleWeight: Double(loaded.sampleCount) / Double(batch.sampleCount),
+                sums: sums,
                 dropout: DropoutKey(
-                    seed: UInt64(setup.configuration.run.seed), step: UInt32(truncatingIfNeeded: plan.step),
-                    position: UInt32(leaf), firstWord: 0),
+                    seed: UInt64(setup.configuration.run.seed),
+                    step: UInt32(truncatingIfNeeded: plan.step),
+                    position: UInt32(leaf),
+                    firstWord: 0
+                ),
                 onBucketReady: { bucket in
                     pool.notePiece()
                     if fold.finished(leaf: leaf, bucket: bucket) {
                         allreduce.publish(bucket: bucket, node: fold.node)
                     }
-                })
+                }
+            )
             execution.add(
-                data: ready - start, compute: .now - ready, samples: loaded.sampleCount,
-                operations: executor.program.flops)
+                data: ready - start,
+                compute: .now - ready,
+                samples: loaded.sampleCount,
+                operations: executor.program.flops
+            )
             report(.microbatchComputed(step: plan.step, generation: plan.generation, index: leaf))
         } catch {
             report(.failed(message: "\(error)", suspect: nil))
@@ -199,13 +231,18 @@ package final class WorkerEngine: Sendable {
             report(
                 .reduced(
                     ReducedReport(
-                        step: plan.step, generation: plan.generation,
+                        step: plan.step,
+                        generation: plan.generation,
                         sumsDigest: Digest(high: 0, low: sums.digest),
                         stateDigest: execution.work.assignment.wantsStateDigest
                             ? state.partialDigest(step: plan.step) : nil,
-                        losses: losses.map(Float.init), gradientNorm: norm,
+                        losses: losses.map(Float.init),
+                        gradientNorm: norm,
                         nonFinite: isFinite ? nil : firstNonFinite(sums),
-                        timings: execution.timings(sums.timings, threads: pool.threadCount))))
+                        timings: execution.timings(sums.timings, threads: pool.threadCount)
+                    )
+                )
+            )
         } catch {
             if case .superseded = error { return }
             if execution.isCancelled { return }
@@ -290,7 +327,9 @@ package final class WorkerEngine: Sendable {
             report(
                 .applied(
                     completedSteps: step + 1,
-                    stateDigest: wantsStateDigest ? state.partialDigest(step: step + 1) : nil))
+                    stateDigest: wantsStateDigest ? state.partialDigest(step: step + 1) : nil
+                )
+            )
         }
     }
 
@@ -299,7 +338,9 @@ package final class WorkerEngine: Sendable {
         let state = state
         let table = kernels
         let scale = GradientNorm.clipScale(
-            norm: norm, maximum: values.clipNorm.isFinite ? Double(values.clipNorm) : nil)
+            norm: norm,
+            maximum: values.clipNorm.isFinite ? Double(values.clipNorm) : nil
+        )
         let rule = setup.optimizer.step(values, isFirst: step == 0, gradientScale: scale)
         let units = (layout.trainedCount + 1023) / 1024
         pool.runOnAll { _, share, shares in
@@ -307,11 +348,20 @@ package final class WorkerEngine: Sendable {
             let last = min(layout.trainedCount, units * (share + 1) / shares * 1024)
             sums.forEachPiece(in: first..<last) { piece, pointer in
                 rule.apply(
-                    to: state.weights, gradients: pointer - piece.lowerBound, slots: state.slots, range: piece,
-                    kernels: table)
+                    to: state.weights,
+                    gradients: pointer - piece.lowerBound,
+                    slots: state.slots,
+                    range: piece,
+                    kernels: table
+                )
                 if let average = state.average, values.averageWeight > 0 {
                     WeightAverage.update(
-                        average, towards: state.weights, weight: values.averageWeight, range: piece, kernels: table)
+                        average,
+                        towards: state.weights,
+                        weight: values.averageWeight,
+                        range: piece,
+                        kernels: table
+                    )
                 }
             }
             if share == 0 { Tail(sums, layout: layout).apply(to: state.buffers, layout) }
@@ -319,8 +369,11 @@ package final class WorkerEngine: Sendable {
         let items = state.transpositions
         pool.runOnAll { _, share, shares in
             ParameterLayout.transpose(
-                items[items.count * share / shares..<items.count * (share + 1) / shares], weights: state.weights,
-                transposed: state.transposed, kernels: table)
+                items[items.count * share / shares..<items.count * (share + 1) / shares],
+                weights: state.weights,
+                transposed: state.transposed,
+                kernels: table
+            )
         }
     }
 }

@@ -19,9 +19,15 @@ package struct WorkerOptions: Sendable {
     package var host: String?
 
     package init(
-        coordinator: String, threads: Int, incarnation: UInt64 = .random(in: 1 ... .max), job: String? = nil,
-        listen: String = "tcp://127.0.0.1:*", advertisedHost: String? = nil, shards: String? = nil,
-        cache: String, host: String? = nil
+        coordinator: String,
+        threads: Int,
+        incarnation: UInt64 = .random(in: 1 ... .max),
+        job: String? = nil,
+        listen: String = "tcp://127.0.0.1:*",
+        advertisedHost: String? = nil,
+        shards: String? = nil,
+        cache: String,
+        host: String? = nil
     ) {
         self.coordinator = coordinator
         self.threads = threads

@@ -25,7 +25,9 @@ package final class WorkerShell: Sendable {
 
     /// `log` is called from the loop's thread.
     package init(
-        _ options: WorkerOptions, variant: KernelVariant, log: @escaping @Sendable (LogLevel, String) -> Void
+        _ options: WorkerOptions,
+        variant: KernelVariant,
+        log: @escaping @Sendable (LogLevel, String) -> Void
     ) throws {
         self.options = options
         self.variant = variant
@@ -62,12 +64,20 @@ package final class WorkerShell: Sendable {
         }
         var machine = WorkerMachine(
             configuration: WorkerConfiguration(
-                protocolVersion: WireProtocol.version, programVersion: ProgramVersion.current,
+                protocolVersion: WireProtocol.version,
+                programVersion: ProgramVersion.current,
                 hostName: ProcessInfo.processInfo.hostName,
                 hostIdentity: options.host ?? PeerAddress.hostIdentity(),
-                processID: ProcessInfo.processInfo.processIdentifier, threads: UInt32(options.threads),
-                numericsProfiles: ["fp32"], job: options.job, incarnation: options.incarnation, endpoints: [],
-                datasetDigest: nil, coordinator: options.coordinator))
+                processID: ProcessInfo.processInfo.processIdentifier,
+                threads: UInt32(options.threads),
+                numericsProfiles: ["fp32"],
+                job: options.job,
+                incarnation: options.incarnation,
+                endpoints: [],
+                datasetDigest: nil,
+                coordinator: options.coordinator
+            )
+        )
         var pending = machine.handle(.started, at: MonotonicClock.now)
         var timer: Instant?
         while true {
@@ -98,7 +108,9 @@ package final class WorkerShell: Sendable {
             if let due = timer, MonotonicClock.now >= due {
                 timer = nil
                 pending += machine.handle(
-                    .tick(progress: engine?.pool.progress ?? 0), at: MonotonicClock.now)
+                    .tick(progress: engine?.pool.progress ?? 0),
+                    at: MonotonicClock.now
+                )
             }
         }
     }
@@ -127,18 +139,29 @@ package final class WorkerShell: Sendable {
     private func prepared(_ welcome: Welcome) throws -> Ready {
         let configuration = try RunConfiguration.parse(welcome.configuration, file: "the coordinator's configuration")
         let bulk = try BulkClient(
-            endpoint: welcome.bulkEndpoint, identity: .random(role: "bulk"))
+            endpoint: welcome.bulkEndpoint,
+            identity: .random(role: "bulk")
+        )
         parts.withLock { $0.bulk = bulk }
         let source = DatasetSource(
-            digest: welcome.datasetDigest, folders: [options.shards, configuration.data.shards].compactMap { $0 },
-            cache: options.cache)
+            digest: welcome.datasetDigest,
+            folders: [options.shards, configuration.data.shards].compactMap { $0 },
+            cache: options.cache
+        )
         let dataset = try source.open(fetchingFrom: bulk) { log(.info, $0) }
         let setup = try RunSetup(configuration, dataset: dataset)
         let transport =
             TransportChoice(rawValue: configuration.workers.transport.rawValue) ?? .auto
         let engine = try WorkerEngine(
-            setup: setup, dataset: dataset, variant: variant, threads: options.threads, worker: welcome.worker,
-            incarnation: options.incarnation, job: welcome.job, transport: transport, listen: options.listen,
+            setup: setup,
+            dataset: dataset,
+            variant: variant,
+            threads: options.threads,
+            worker: welcome.worker,
+            incarnation: options.incarnation,
+            job: welcome.job,
+            transport: transport,
+            listen: options.listen,
             advertisedHost: options.advertisedHost
         ) { [events] event in events.push(event) }
         var steps: UInt64 = 0
@@ -151,7 +174,11 @@ package final class WorkerShell: Sendable {
         }
         parts.withLock { $0.engine = engine }
         return Ready(
-            completedSteps: steps, stateDigest: engine.state.digest(), datasetDigest: setup.datasetDigest,
-            networkDigest: setup.networkDigest, endpoints: [try engine.allreduce.address.text])
+            completedSteps: steps,
+            stateDigest: engine.state.digest(),
+            datasetDigest: setup.datasetDigest,
+            networkDigest: setup.networkDigest,
+            endpoints: [try engine.allreduce.address.text]
+        )
     }
 }

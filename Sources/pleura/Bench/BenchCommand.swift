@@ -6,6 +6,8 @@ struct BenchCommand: AsyncParsableCommand {
         commandName: "bench",
         abstract: "Measures parts of the program on this machine.",
         subcommands: [
-            BenchTrainCommand.self, BenchKernelsCommand.self, BenchAllreduceCommand.self, BenchAllreduceMemberCommand.self,
-        ])
+            BenchTrainCommand.self, BenchKernelsCommand.self, BenchAllreduceCommand.self,
+            BenchAllreduceMemberCommand.self,
+        ]
+    )
 }

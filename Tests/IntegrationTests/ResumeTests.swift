@@ -1,0 +1,51 @@
+import Foundation
+import Testing
+
+extension Processes {
+    /// What `resume` does with runs that are complete, empty or damaged.
+    @Suite(.serialized) struct Resuming {
+        @Test(.timeLimit(.minutes(5)))
+        func completeDamagedAndMissingRuns() throws {
+            let runner = try ProgramRunner()
+            defer { runner.remove() }
+            _ = try runner.makeShards()
+            let configuration = try runner.writeConfiguration()
+            let launched = try runner.run(runner.launchArguments(configuration, run: "run"))
+            try #require(launched.status == 0, "\(launched.errors)")
+            let reference = try runner.inspect("run")
+
+            // Complete: says so, changes nothing.
+            let metrics = try Data(contentsOf: URL(fileURLWithPath: runner.path("run/metrics.jsonl")))
+            let again = try runner.run(["resume", runner.path("run")])
+            #expect(again.status == 0)
+            #expect(again.errors.contains("already complete"))
+            #expect(try Data(contentsOf: URL(fileURLWithPath: runner.path("run/metrics.jsonl"))) == metrics)
+
+            // A run in the folder already.
+            let twice = try runner.run(runner.launchArguments(configuration, run: "run"))
+            #expect(twice.status == 64)
+            #expect(twice.errors.contains("pleura resume"))
+
+            // A flipped bit in the newest checkpoint: refused by name, the one before is used, same end.
+            let folder = runner.path("run/checkpoints")
+            let names = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasPrefix("step-") }
+            let newest = try #require(names.max())
+            var bytes = try Data(contentsOf: URL(fileURLWithPath: "\(folder)/\(newest)"))
+            bytes[bytes.count / 2] ^= 0x10
+            try bytes.write(to: URL(fileURLWithPath: "\(folder)/\(newest)"))
+            let resumed = try runner.run(["resume", runner.path("run")])
+            #expect(resumed.status == 0, "\(resumed.errors)")
+            #expect(resumed.errors.contains(newest))
+            #expect(try runner.inspect("run").state_sha256 == reference.state_sha256)
+
+            // Another network's checkpoints are refused; nothing is left to go on from.
+            let other = try runner.run(["resume", runner.path("run"), "--set", "network.base_width=16"])
+            #expect(other.status == 66)
+
+            // No run at all.
+            let nothing = try runner.run(["resume", runner.path("nowhere")])
+            #expect(nothing.status == 66)
+            #expect(nothing.errors.contains("nowhere"))
+        }
+    }
+}
