@@ -45,7 +45,8 @@ package struct VectorAdditions: Sendable {
                 y[i] = a[i] + b[i]
                 i += 1
             }
-        })
+        }
+    )
 }
 
 /// The canonical sum over a plan's contributions as operations on blocks that fit the cache.
@@ -101,8 +102,11 @@ struct AdditionProgram {
 
     /// Adds `count` elements (at most `blockCount`) of `sources` into `sum`; `scratch` holds `scratchCount` blocks.
     func run(
-        sources: UnsafeBufferPointer<UnsafePointer<Float>>, into sum: UnsafeMutablePointer<Float>, count: Int,
-        scratch: UnsafeMutablePointer<Float>, additions: VectorAdditions
+        sources: UnsafeBufferPointer<UnsafePointer<Float>>,
+        into sum: UnsafeMutablePointer<Float>,
+        count: Int,
+        scratch: UnsafeMutablePointer<Float>,
+        additions: VectorAdditions
     ) {
         if operations.isEmpty {
             sum.update(from: sources[onlySource], count: count)

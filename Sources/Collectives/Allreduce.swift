@@ -43,15 +43,27 @@ package final class Allreduce: Sendable {
         /// The host under which others reach `listen`, where that says `*`.
         package var advertisedHost: String?
         package var additions: VectorAdditions
+        /// Whether nodes that travel as frames carry a hash, besides TCP's checksum; sums always do.
+        ///
+        /// It costs both sides one more pass over the memory.
+        package var hashesNodes = false
         /// ZeroMQ's threads for frames.
         package var ioThreads: Int
         /// The name of this host; another value makes two parts of one machine behave as two hosts.
         package var host: String
 
         package init(
-            worker: ReductionPlan.Worker, incarnation: UInt64, job: UInt64, layout: BucketLayout, maximumNodes: Int,
-            transport: TransportChoice = .auto, listen: String = "tcp://127.0.0.1:*", advertisedHost: String? = nil,
-            additions: VectorAdditions = .portable, ioThreads: Int = 2, host: String = PeerAddress.hostIdentity()
+            worker: ReductionPlan.Worker,
+            incarnation: UInt64,
+            job: UInt64,
+            layout: BucketLayout,
+            maximumNodes: Int,
+            transport: TransportChoice = .auto,
+            listen: String = "tcp://127.0.0.1:*",
+            advertisedHost: String? = nil,
+            additions: VectorAdditions = .portable,
+            ioThreads: Int = 2,
+            host: String = PeerAddress.hostIdentity()
         ) {
             self.worker = worker
             self.incarnation = incarnation
@@ -92,8 +104,11 @@ package final class Allreduce: Sendable {
         self.configuration = configuration
         layout = RegionLayout(buckets: configuration.layout, nodeCapacity: configuration.maximumNodes)
         region = try SharedRegion(
-            layout: layout, job: configuration.job, worker: configuration.worker,
-            incarnation: configuration.incarnation)
+            layout: layout,
+            job: configuration.job,
+            worker: configuration.worker,
+            incarnation: configuration.incarnation
+        )
         doorbell = try Doorbell()
         state = Mutex(State(slotNodes: Array(repeating: nil, count: configuration.maximumNodes)))
         mailbox = Mailbox(doorbell)
@@ -101,18 +116,32 @@ package final class Allreduce: Sendable {
         if configuration.transport != .sharedMemory {
             do throws(MessagingError) {
                 plane = try NetworkPlane(
-                    listen: configuration.listen, advertisedHost: configuration.advertisedHost,
-                    ioThreads: configuration.ioThreads)
+                    listen: configuration.listen,
+                    advertisedHost: configuration.advertisedHost,
+                    ioThreads: configuration.ioThreads
+                )
             } catch { throw .messaging(error) }
         }
         let sharesMemory = configuration.transport != .zeromq
         address = PeerAddress(
-            worker: configuration.worker, incarnation: configuration.incarnation, host: configuration.host,
-            process: getpid(), region: sharesMemory ? region.descriptor : -1,
-            doorbell: sharesMemory ? doorbell.readEnd : -1, endpoint: plane?.endpoint)
+            worker: configuration.worker,
+            incarnation: configuration.incarnation,
+            host: configuration.host,
+            process: getpid(),
+            region: sharesMemory ? region.descriptor : -1,
+            doorbell: sharesMemory ? doorbell.readEnd : -1,
+            endpoint: plane?.endpoint
+        )
         let communicator = Communicator(
-            own: address, job: configuration.job, region: region, doorbell: doorbell, mailbox: mailbox, plane: plane,
-            additions: configuration.additions)
+            own: address,
+            job: configuration.job,
+            region: region,
+            doorbell: doorbell,
+            mailbox: mailbox,
+            plane: plane,
+            additions: configuration.additions,
+            hashesNodes: configuration.hashesNodes
+        )
         do throws(MessagingError) {
             let thread = try OwnedThread(name: "pleura-comm") { communicator.run() }
             state.withLock { $0.thread = thread }
@@ -144,7 +173,9 @@ package final class Allreduce: Sendable {
     ///   - gather: memory for all elements, into which the sums are copied as they come; nil to read them in place.
     ///     It must stay until the step is released or superseded.
     package func begin(
-        plan: ReductionPlan, peers addresses: [PeerAddress], gather: UnsafeMutablePointer<Float>? = nil
+        plan: ReductionPlan,
+        peers addresses: [PeerAddress],
+        gather: UnsafeMutablePointer<Float>? = nil
     ) throws(AllreduceError) -> [OwnedNode] {
         if let defect = plan.defect { throw .badPlan(defect) }
         guard let position = plan.members.firstIndex(of: configuration.worker) else {
@@ -163,11 +194,19 @@ package final class Allreduce: Sendable {
                 }
                 let peers = try members(of: plan, addresses, &state)
                 let nodes = try assignSlots(plan, &state)
-                try populateSums(position: position, members: peers.count, &state)
+                // Frames' sums go into this worker's own memory, which then takes all of them.
+                let receives = gather == nil && peers.contains { $0 != nil && $0?.region == nil }
+                try populateSums(position: position, members: receives ? 1 : peers.count, &state)
                 state.plan = plan
                 let round = Round(
-                    plan: plan, layout: configuration.layout, position: position, peers: peers,
-                    contributions: contributions, program: program, gather: gather)
+                    plan: plan,
+                    layout: configuration.layout,
+                    position: position,
+                    peers: peers,
+                    contributions: contributions,
+                    program: program,
+                    gather: gather
+                )
                 mailbox.begin(round)
                 return .success(nodes)
             } catch { return .failure(error) }
@@ -176,7 +215,9 @@ package final class Allreduce: Sendable {
     }
 
     /// Declares `bucket` final in `node`'s buffer, or in those of all nodes that this worker owns: from here on it must
-    /// not be written in this step. From any thread; returns at once.
+    /// not be written in this step.
+    ///
+    /// From any thread; returns at once.
     package func publish(bucket: Int, node: TreeNode? = nil) {
         precondition(configuration.layout.buckets.indices.contains(bucket), "there is no bucket \(bucket)")
         state.withLock { state in
@@ -189,11 +230,13 @@ package final class Allreduce: Sendable {
         mailbox.ringAll()
     }
 
-    /// Waits until all sums of the last plan are there. Blocks the calling thread, which must be one of the caller's
-    /// own.
+    /// Waits until all sums of the last plan are there.
+    ///
+    /// Blocks the calling thread, which must be one of the caller's own.
     ///
     /// Throws `.peerLost` when a member that is still needed has ended or cannot be reached, `.timedOut` after
-    /// `limit`, which names what is missing from whom, and `.superseded` when another thread calls `begin`.
+    /// `limit`, which names what is missing from whom and lets the caller wait again, and `.superseded` when another
+    /// thread calls `begin`.
     package func waitReduced(within limit: Duration) throws(AllreduceError) -> ReducedSums {
         guard let plan = state.withLock({ $0.plan }) else { throw .badPlan("none was begun") }
         return try mailbox.wait(for: plan, within: limit)
@@ -221,7 +264,9 @@ package final class Allreduce: Sendable {
     }
 
     private func members(
-        of plan: ReductionPlan, _ addresses: [PeerAddress], _ state: inout State
+        of plan: ReductionPlan,
+        _ addresses: [PeerAddress],
+        _ state: inout State
     ) throws(AllreduceError) -> [Peer?] {
         var kept: [ReductionPlan.Worker: Peer] = [:]
         var result: [Peer?] = []
@@ -238,8 +283,12 @@ package final class Allreduce: Sendable {
                 peer = known
             } else {
                 peer = try Peer(
-                    address, own: self.address, transport: configuration.transport, layout: layout,
-                    job: configuration.job)
+                    address,
+                    own: self.address,
+                    transport: configuration.transport,
+                    layout: layout,
+                    job: configuration.job
+                )
             }
             kept[worker] = peer
             result.append(peer)
@@ -254,7 +303,8 @@ package final class Allreduce: Sendable {
         if owned.count > state.slotNodes.count {
             throw .badPlan(
                 "it gives \(owned.count) nodes to worker \(configuration.worker), which has memory for "
-                    + "\(state.slotNodes.count)")
+                    + "\(state.slotNodes.count)"
+            )
         }
         let isSameStep = state.plan?.step == plan.step && state.plan?.tree == plan.tree
         var slotNodes = state.slotNodes.map { node in
@@ -285,7 +335,8 @@ package final class Allreduce: Sendable {
                 throw .badPlan("worker \(configuration.worker) has no free memory for node \(node)")
             }
             result.append(
-                OwnedNode(node: node, buffer: region.nodeBuffer(slot: slot), isPublished: isPublished))
+                OwnedNode(node: node, buffer: region.nodeBuffer(slot: slot), isPublished: isPublished)
+            )
         }
         state.slotNodes = slotNodes
         return result
@@ -294,7 +345,11 @@ package final class Allreduce: Sendable {
     private func populateSums(position: Int, members: Int, _ state: inout State) throws(AllreduceError) {
         if let known = state.sumsPopulated, known == (members, position) { return }
         for bucket in configuration.layout.buckets.indices {
-            let slice = configuration.layout.slice(of: bucket, member: position, of: members)
+            let slice = configuration.layout.slice(
+                of: bucket,
+                member: members == 1 ? 0 : position,
+                of: members
+            )
             try region.populate(layout.sumOffset + slice.lowerBound * 4..<layout.sumOffset + slice.upperBound * 4)
         }
         state.sumsPopulated = (members, position)

@@ -1,4 +1,4 @@
-import CXXHash
+import CHash
 import Messaging
 import Reduction
 
@@ -27,7 +27,15 @@ extension Communicator {
         }
         do throws(MessagingError) {
             guard let identity = PeerIdentity("\(own.worker)-\(String(own.incarnation, radix: 16))") else { return }
-            peer.link = try FrameLink(to: peer.address, identity: identity, context: plane.context, owner: region)
+            peer.link = try FrameLink(
+                to: peer.address,
+                identity: identity,
+                context: plane.context,
+                owner: region,
+                hashesNodes: hashesNodes
+            )
+            // What was said over an earlier connection may be lost, and a peer that joins has never heard it.
+            if released > 0 { tellReleased(released - 1, to: peer) }
         } catch { throw .messaging(error) }
     }
 
@@ -45,8 +53,13 @@ extension Communicator {
                     round.sentNodes[sent] = true
                     didWork = true
                     queue(
-                        round.slice(bucket, member), of: UnsafePointer(region.nodeBuffer(slot: slot)), to: link,
-                        header(.node, to: peer, round.plan.step, round.plan.generation), bucket, contribution.node)
+                        round.slice(bucket, member),
+                        of: UnsafePointer(region.nodeBuffer(slot: slot)),
+                        to: link,
+                        header(.node, to: peer, round.plan.step, round.plan.generation),
+                        bucket,
+                        contribution.node
+                    )
                 }
                 let sent = member * round.isReduced.count + bucket
                 if round.isReduced[bucket] && !round.sentSums[sent] {
@@ -55,8 +68,13 @@ extension Communicator {
                     var header = header(.sum, to: peer, round.plan.step, round.plan.generation)
                     header.hash = round.hashes[round.sliceIndex(bucket, round.position)] ?? 0
                     queue(
-                        round.slice(bucket, round.position), of: UnsafePointer(region.sums), to: link, header, bucket,
-                        nil)
+                        round.slice(bucket, round.position),
+                        of: UnsafePointer(region.sums),
+                        to: link,
+                        header,
+                        bucket,
+                        nil
+                    )
                 }
             }
         }
@@ -70,8 +88,12 @@ extension Communicator {
     }
 
     private func queue(
-        _ range: Range<Int>, of vector: UnsafePointer<Float>, to link: FrameLink, _ header: FrameHeader,
-        _ bucket: Int, _ node: TreeNode?
+        _ range: Range<Int>,
+        of vector: UnsafePointer<Float>,
+        to link: FrameLink,
+        _ header: FrameHeader,
+        _ bucket: Int,
+        _ node: TreeNode?
     ) {
         var header = header
         header.bucket = UInt32(bucket)
@@ -83,17 +105,14 @@ extension Communicator {
             header.elementOffset = UInt64(offset)
             header.elementCount = UInt32(count)
             let payload = UnsafeRawBufferPointer(start: vector + offset, count: count * 4)
-            if header.kind == .node { header.hash = XXH3_64bits(payload.baseAddress, payload.count) }
             link.enqueue(header, payload)
             offset += count
         } while offset < range.upperBound
     }
 
-    /// Tells the peers that cannot read it in this worker's region.
-    func tellReleased(_ step: UInt64) {
-        for case let peer? in round?.peers ?? [] {
-            peer.link?.enqueue(header(.released, to: peer, step, 0))
-        }
+    /// Tells a peer that cannot read it in this worker's region.
+    func tellReleased(_ step: UInt64, to peer: Peer) {
+        peer.link?.enqueue(header(.released, to: peer, step, 0))
     }
 
     func sendFrames() throws(MessagingError) -> Bool {
@@ -107,7 +126,10 @@ extension Communicator {
     }
 
     private func header(
-        _ kind: FrameHeader.Kind, to peer: Peer, _ step: UInt64, _ generation: UInt32
+        _ kind: FrameHeader.Kind,
+        to peer: Peer,
+        _ step: UInt64,
+        _ generation: UInt32
     ) -> FrameHeader {
         FrameHeader(kind: kind, job: job, from: own, to: peer.address, step: step, generation: generation)
     }
@@ -120,7 +142,7 @@ extension Communicator {
         for received in 0..<64 {
             guard let frames = try plane.router.receive(maximumFrames: 3) else { return received > 0 }
             // The first frame is libzmq's name for the connection.
-            guard frames.count >= 2, let header = FrameHeader(frames[1].bytes) else {
+            guard frames.count >= 2, let header = frames[1].withBytes(FrameHeader.init) else {
                 plane.strangeFrames += 1
                 continue
             }
@@ -187,7 +209,9 @@ extension Communicator {
         else { return false }
         if let payload, expected > 0 {
             // A gradient that changed on the way would be the same wrong sum everywhere: drop it and let time tell.
-            guard XXH3_64bits(payload.bytes.baseAddress, payload.count) == header.hash else { return false }
+            let isChecked = header.hash != 0
+            let hash = isChecked ? payload.withBytes { hash_xxh3($0.baseAddress, $0.count) } : 0
+            if hash != header.hash { return false }
             round.received[place].frames.append(FramePayload(payload, count: expected))
         }
         round.received[place].elements += expected
@@ -196,7 +220,11 @@ extension Communicator {
     }
 
     private func takeSum(
-        _ header: FrameHeader, _ payload: Message?, _ round: Round, _ member: Int, _ peer: Peer
+        _ header: FrameHeader,
+        _ payload: Message?,
+        _ round: Round,
+        _ member: Int,
+        _ peer: Peer
     ) -> Bool {
         let bucket = Int(header.bucket)
         let slice = round.slice(bucket, member)
@@ -205,15 +233,16 @@ extension Communicator {
         guard round.hashes[place] == nil, Int(header.elementCount) == expected,
             header.elementOffset == UInt64(slice.lowerBound + round.sumElements[place])
         else { return false }
-        if round.sumElements[place] == 0 { XXH3_64bits_reset(peer.hashState) }
-        if let payload, let source = payload.bytes.baseAddress, expected > 0 {
-            let target = (round.gather ?? region.sums) + slice.lowerBound + round.sumElements[place]
-            UnsafeMutableRawPointer(target).copyMemory(from: source, byteCount: expected * 4)
-            XXH3_64bits_update(peer.hashState, source, expected * 4)
+        if round.sumElements[place] == 0 { hash_stream_reset(peer.hashState) }
+        let target = (round.gather ?? region.sums) + slice.lowerBound + round.sumElements[place]
+        payload?.withBytes { bytes in
+            guard let source = bytes.baseAddress else { return }
+            UnsafeMutableRawPointer(target).copyMemory(from: source, byteCount: bytes.count)
+            hash_stream_update(peer.hashState, source, bytes.count)
         }
         round.sumElements[place] += expected
         if round.sumElements[place] == slice.count {
-            guard XXH3_64bits_digest(peer.hashState) == header.hash else {
+            guard hash_stream_digest(peer.hashState) == header.hash else {
                 // Torn or damaged: the slice stays missing, and the wait for it names this worker.
                 round.sumElements[place] = 0
                 return false

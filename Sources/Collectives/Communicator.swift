@@ -1,4 +1,4 @@
-import CXXHash
+import CHash
 import Glibc
 import Messaging
 import Reduction
@@ -17,6 +17,7 @@ final class Communicator: @unchecked Sendable {
     let doorbell: Doorbell
     let mailbox: Mailbox
     let additions: VectorAdditions
+    let hashesNodes: Bool
     var plane: NetworkPlane?
 
     var round: Round?
@@ -26,12 +27,18 @@ final class Communicator: @unchecked Sendable {
     var released: UInt64 = 0
     /// What workers that are no members yet have said to be ready for: their first plan may reach this one later.
     var earlyReady: [ReductionPlan.Worker: FrameHeader] = [:]
-    private let hashState = XXH3_createState()
+    private let hashState = hash_stream_create()
     private var scratch: [Float] = []
 
     init(
-        own: PeerAddress, job: UInt64, region: SharedRegion, doorbell: Doorbell, mailbox: Mailbox,
-        plane: NetworkPlane?, additions: VectorAdditions
+        own: PeerAddress,
+        job: UInt64,
+        region: SharedRegion,
+        doorbell: Doorbell,
+        mailbox: Mailbox,
+        plane: NetworkPlane?,
+        additions: VectorAdditions,
+        hashesNodes: Bool
     ) {
         self.own = own
         self.job = job
@@ -40,9 +47,10 @@ final class Communicator: @unchecked Sendable {
         self.mailbox = mailbox
         self.plane = plane
         self.additions = additions
+        self.hashesNodes = hashesNodes
     }
 
-    deinit { XXH3_freeState(hashState) }
+    deinit { hash_stream_free(hashState) }
 
     /// The thread's body.
     func run() {
@@ -88,10 +96,11 @@ final class Communicator: @unchecked Sendable {
         case .begin(let next): begin(next)
         case .release(let step):
             released = max(released, step + 1)
-            tellReleased(step)
+            for case let peer? in round?.peers ?? [] { tellReleased(step, to: peer) }
         case .deadline(let step, let generation, let at, let after):
             if let round, round.plan.step == step, round.plan.generation == generation {
                 round.deadline = (at, after)
+                if round.isTimedOut { (round.isTimedOut, round.isSettled) = (false, false) }
             }
         case .close: break
         }
@@ -106,6 +115,8 @@ final class Communicator: @unchecked Sendable {
         round = next
         for case let peer? in next.peers {
             peer.link?.clear()
+            // It may have been among what was just forgotten.
+            if released > 0 { tellReleased(released - 1, to: peer) }
             // A connection that broke may have come back: whoever the plan names is asked again.
             if peer.processDescriptor < 0 || peer.region == nil { peer.loss = nil }
             if let early = earlyReady.removeValue(forKey: peer.address.worker) { takeReady(early, from: peer) }
@@ -142,7 +153,8 @@ final class Communicator: @unchecked Sendable {
                     theirs.load(at: theirs.layout.sumStampOffset(bucket: bucket)) == round.sumStamp
                 else { continue }
                 round.hashes[round.sliceIndex(bucket, member)] = theirs.load(
-                    at: theirs.layout.sumHashOffset(bucket: bucket))
+                    at: theirs.layout.sumHashOffset(bucket: bucket)
+                )
                 round.missingSlices -= 1
                 didWork = true
                 if let gather = round.gather {
@@ -155,8 +167,9 @@ final class Communicator: @unchecked Sendable {
         return didWork
     }
 
-    /// Whether the sums in the region may be written over: all who may read them have released them. A step that is
-    /// done once more replaces sums that nobody has applied.
+    /// Whether the sums in the region may be written over: all who may read them have released them.
+    ///
+    /// A step that is done once more replaces sums that nobody has applied.
     private func isWritable(for round: Round) -> Bool {
         guard let held, held.step < round.plan.step else { return true }
         return awaitedReleases(round).isEmpty
@@ -201,7 +214,7 @@ final class Communicator: @unchecked Sendable {
         if scratch.count < scratchCount { scratch = Array(repeating: 0, count: scratchCount) }
         held = (round.plan.step, round.peers.compactMap { $0 })
         region.store(0, at: region.layout.sumStampOffset(bucket: bucket))
-        XXH3_64bits_reset(hashState)
+        hash_stream_reset(hashState)
         scratch.withUnsafeMutableBufferPointer { scratch in
             let scratchBase = scratch.baseAddress ?? region.sums
             withUnsafeTemporaryAllocation(of: UnsafePointer<Float>.self, capacity: round.contributions.count) {
@@ -214,9 +227,13 @@ final class Communicator: @unchecked Sendable {
                     }
                     let sum = region.sums + slice.lowerBound + offset
                     round.program.run(
-                        sources: UnsafeBufferPointer(sources), into: sum, count: count, scratch: scratchBase,
-                        additions: additions)
-                    XXH3_64bits_update(hashState, sum, count * 4)
+                        sources: UnsafeBufferPointer(sources),
+                        into: sum,
+                        count: count,
+                        scratch: scratchBase,
+                        additions: additions
+                    )
+                    hash_stream_update(hashState, sum, count * 4)
                     if let gather = round.gather {
                         (gather + slice.lowerBound + offset).update(from: sum, count: count)
                     }
@@ -232,7 +249,7 @@ final class Communicator: @unchecked Sendable {
                 round.timings.sharedBytes += slice.count * 4
             }
         }
-        let hash = XXH3_64bits_digest(hashState)
+        let hash = hash_stream_digest(hashState)
         region.store(hash, at: region.layout.sumHashOffset(bucket: bucket))
         region.store(round.sumStamp, at: region.layout.sumStampOffset(bucket: bucket))
         mailbox.ringPeers()
@@ -243,7 +260,11 @@ final class Communicator: @unchecked Sendable {
 
     /// Where the elements of a contribution from `offset` of the slice on lie; a block never crosses two frames.
     private func source(
-        _ round: Round, _ bucket: Int, _ index: Int, _ slice: Range<Int>, _ offset: Int
+        _ round: Round,
+        _ bucket: Int,
+        _ index: Int,
+        _ slice: Range<Int>,
+        _ offset: Int
     ) -> UnsafePointer<Float> {
         let place = round.contributionIndex(bucket, index)
         let slot = round.slots[place]
@@ -264,7 +285,7 @@ final class Communicator: @unchecked Sendable {
     private func settleIfReduced() {
         guard let round, !round.isSettled, round.missingSlices == 0 else { return }
         let hashes = round.hashes.map { $0 ?? 0 }
-        let digest = hashes.withUnsafeBytes { XXH3_64bits($0.baseAddress, $0.count) }
+        let digest = hashes.withUnsafeBytes { hash_xxh3($0.baseAddress, $0.count) }
         let memory: SumMemory
         if let gather = round.gather {
             memory = SumMemory(bases: [UnsafePointer(gather)], owners: [])
@@ -275,14 +296,23 @@ final class Communicator: @unchecked Sendable {
             }
             let isWhole = places.allSatisfy { $0.1 === region }
             memory = SumMemory(
-                bases: isWhole ? [UnsafePointer(region.sums)] : places.map(\.0), owners: places.map(\.1))
+                bases: isWhole ? [UnsafePointer(region.sums)] : places.map(\.0),
+                owners: places.map(\.1)
+            )
         }
         round.timings.total = .now - round.began
         settle(
             .success(
                 ReducedSums(
-                    step: round.plan.step, generation: round.plan.generation, digest: digest,
-                    timings: round.timings, layout: round.layout, memory: memory)))
+                    step: round.plan.step,
+                    generation: round.plan.generation,
+                    digest: digest,
+                    timings: round.timings,
+                    layout: round.layout,
+                    memory: memory
+                )
+            )
+        )
     }
 
     private func settle(_ outcome: Result<ReducedSums, AllreduceError>) {
@@ -299,8 +329,14 @@ final class Communicator: @unchecked Sendable {
             settle(
                 .failure(
                     .peerLost(
-                        worker: peer.address.worker, how: loss, missing: missing, step: round.plan.step,
-                        after: .now - round.began)))
+                        worker: peer.address.worker,
+                        how: loss,
+                        missing: missing,
+                        step: round.plan.step,
+                        after: .now - round.began
+                    )
+                )
+            )
             return
         }
         guard let deadline = round.deadline, deadline.at <= .now else { return }
@@ -308,12 +344,18 @@ final class Communicator: @unchecked Sendable {
             round.missing(from: member).map { "worker \(worker) has not given \($0)" }
         }
         let late = awaitedReleases(round)
+        round.isTimedOut = true
         if !late.isEmpty { missing.append("workers \(late) have not released the step before") }
         settle(
             .failure(
                 .timedOut(
-                    missing: missing, step: round.plan.step, generation: round.plan.generation,
-                    after: deadline.after)))
+                    missing: missing,
+                    step: round.plan.step,
+                    generation: round.plan.generation,
+                    after: deadline.after
+                )
+            )
+        )
     }
 
     // MARK: Sleep

@@ -32,7 +32,9 @@ struct FrameHeader: Hashable {
     /// The first element of the payload, in the whole vector.
     var elementOffset: UInt64 = 0
     var elementCount: UInt32 = 0
-    /// Of a node frame: XXH3-64 of the payload, 0 where it was not computed. Of a sum frame: that of the whole slice.
+    /// Of a node frame: XXH3-64 of the payload, 0 where it was not computed.
+    ///
+    /// Of a sum frame: that of the whole slice.
     var hash: UInt64 = 0
 
     /// Writes the header to `bytes`, which has `byteCount` bytes.
@@ -84,7 +86,12 @@ struct FrameHeader: Hashable {
     }
 
     init(
-        kind: Kind, job: UInt64, from sender: PeerAddress, to receiver: PeerAddress, step: UInt64, generation: UInt32
+        kind: Kind,
+        job: UInt64,
+        from sender: PeerAddress,
+        to receiver: PeerAddress,
+        step: UInt64,
+        generation: UInt32
     ) {
         self.kind = kind
         self.job = job

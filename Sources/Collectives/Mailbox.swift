@@ -71,6 +71,10 @@ final class Mailbox: @unchecked Sendable {
 
     func wait(for plan: ReductionPlan, within limit: Duration) throws(AllreduceError) -> ReducedSums {
         let start = ContinuousClock.now
+        state.withLock { state in
+            // One who waits again after a deadline has a new one.
+            if case .failure(.timedOut) = state.outcome { state.outcome = nil }
+        }
         post(.deadline(step: plan.step, generation: plan.generation, at: start + limit, after: limit))
         while true {
             let seen = system_load_acquire_32(wakeWord)
@@ -90,8 +94,11 @@ final class Mailbox: @unchecked Sendable {
             let left = start + limit + .seconds(5) - .now
             if left <= .zero {
                 throw .timedOut(
-                    missing: ["this worker's own communication thread does not answer"], step: plan.step,
-                    generation: plan.generation, after: limit)
+                    missing: ["this worker's own communication thread does not answer"],
+                    step: plan.step,
+                    generation: plan.generation,
+                    after: limit
+                )
             }
             _ = system_futex_wait(wakeWord, seen, Int64(min(left.inSeconds, 60) * 1e9), false)
         }

@@ -1,7 +1,9 @@
+import CSystem
 import Messaging
 
-/// The listening end of a worker's frames, and the context of all its sockets. Made by `Allreduce.init`, then owned by
-/// the communication thread.
+/// The listening end of a worker's frames, and the context of all its sockets.
+///
+/// Made by `Allreduce.init`, then owned by the communication thread.
 final class NetworkPlane: @unchecked Sendable {
     // Handed over by starting the thread; used by it alone from then on, except `endpoint`, which does not change.
     let context: MessagingContext
@@ -15,6 +17,8 @@ final class NetworkPlane: @unchecked Sendable {
     var lateFrames = 0
 
     init(listen: String, advertisedHost: String?, ioThreads: Int) throws(MessagingError) {
+        // libzmq takes memory for every frame that it receives; that of the last ones is as good.
+        system_keep_freed_memory(128 << 20)
         context = try MessagingContext(ioThreads: ioThreads)
         router = try Socket(.router, in: context, options: FrameLink.options)
         monitor = try ConnectionMonitor(router)

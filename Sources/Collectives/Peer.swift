@@ -1,5 +1,5 @@
+import CHash
 import CSystem
-import CXXHash
 import Glibc
 import Messaging
 import Reduction
@@ -30,7 +30,11 @@ final class Peer: @unchecked Sendable {
 
     /// Opens what the transport asks for; throws `.unreachable` where that cannot be had.
     init(
-        _ address: PeerAddress, own: PeerAddress, transport: TransportChoice, layout: RegionLayout, job: UInt64
+        _ address: PeerAddress,
+        own: PeerAddress,
+        transport: TransportChoice,
+        layout: RegionLayout,
+        job: UInt64
     ) throws(AllreduceError) {
         self.address = address
         let isLocal = address.host == own.host && address.region >= 0 && address.doorbell >= 0 && address.process > 0
@@ -41,7 +45,8 @@ final class Peer: @unchecked Sendable {
         case .sharedMemory where !isLocal:
             throw .unreachable(
                 worker: address.worker,
-                reason: "it does not share this host (\(own.host)); use --transport auto or zeromq")
+                reason: "it does not share this host (\(own.host)); use --transport auto or zeromq"
+            )
         case .sharedMemory, .auto:
             guard isLocal else { break }
             // The process first: were its number given to another meanwhile, the region's header would tell.
@@ -65,13 +70,13 @@ final class Peer: @unchecked Sendable {
         self.region = region
         self.doorbell = doorbell
         self.processDescriptor = processDescriptor
-        hashState = XXH3_createState()
+        hashState = hash_stream_create()
     }
 
     deinit {
         if doorbell >= 0 { close(doorbell) }
         if processDescriptor >= 0 { close(processDescriptor) }
-        XXH3_freeState(hashState)
+        hash_stream_free(hashState)
     }
 
     /// Whether it reads no sums of `step` any more: it said so, or it is gone.
@@ -100,18 +105,24 @@ final class FrameLink {
     let socket: Socket
     let monitor: ConnectionMonitor
     private let owner: SharedRegion
+    private let hashesNodes: Bool
     private var queue: [Frame] = []
     private var sent = 0
 
-    init(to address: PeerAddress, identity: PeerIdentity, context: MessagingContext, owner: SharedRegion)
-        throws(MessagingError)
-    {
+    init(
+        to address: PeerAddress,
+        identity: PeerIdentity,
+        context: MessagingContext,
+        owner: SharedRegion,
+        hashesNodes: Bool
+    ) throws(MessagingError) {
         guard let endpoint = address.endpoint else { throw .endpoint("", problem: "the peer gives none") }
         var options = Self.options
         options.identity = identity
         socket = try Socket(.dealer, in: context, options: options)
         monitor = try ConnectionMonitor(socket)
         self.owner = owner
+        self.hashesNodes = hashesNodes
         try socket.connect(endpoint)
     }
 
@@ -143,7 +154,11 @@ final class FrameLink {
     func flush() throws(MessagingError) -> Int {
         var bytes = 0
         while sent < queue.count {
-            let frame = queue[sent]
+            var frame = queue[sent]
+            // Now and not when it was queued: the kernel copies it next, from the cache.
+            if hashesNodes, frame.header.kind == .node, let payload = frame.payload {
+                frame.header.hash = hash_xxh3(payload.baseAddress, payload.count)
+            }
             var frames = [try Self.head(frame.header)]
             if let payload = frame.payload { frames.append(try Message(borrowing: payload, owner: owner)) }
             guard try socket.send(frames) == .sent else { break }
@@ -156,7 +171,8 @@ final class FrameLink {
 
     private static func head(_ header: FrameHeader) throws(MessagingError) -> Message {
         let result: Result<Message, MessagingError> = withUnsafeTemporaryAllocation(
-            byteCount: FrameHeader.byteCount, alignment: 8
+            byteCount: FrameHeader.byteCount,
+            alignment: 8
         ) { bytes in
             header.encode(into: bytes)
             do throws(MessagingError) {

@@ -1,4 +1,4 @@
-import CXXHash
+import CHash
 import Foundation
 package import Reduction
 
@@ -28,8 +28,13 @@ package struct PeerAddress: Hashable, Sendable, Codable {
     package var endpoint: String?
 
     package init(
-        worker: ReductionPlan.Worker, incarnation: UInt64, host: String, process: Int32, region: Int32,
-        doorbell: Int32, endpoint: String?
+        worker: ReductionPlan.Worker,
+        incarnation: UInt64,
+        host: String,
+        process: Int32,
+        region: Int32,
+        doorbell: Int32,
+        endpoint: String?
     ) {
         self.worker = worker
         self.incarnation = incarnation
@@ -56,6 +61,6 @@ package struct PeerAddress: Hashable, Sendable, Codable {
     /// A number for a job's name, as regions and frames carry it.
     package static func jobNumber(of name: String) -> UInt64 {
         let bytes = Array(name.utf8)
-        return XXH3_64bits(bytes, bytes.count)
+        return hash_xxh3(bytes, bytes.count)
     }
 }

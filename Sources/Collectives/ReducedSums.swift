@@ -13,9 +13,12 @@ package struct ReducedSums: Sendable {
     let memory: SumMemory
 
     /// Calls `body` for the contiguous pieces of `range` in ascending order, each with the address of its first
-    /// element. A piece may lie in another worker's memory, which is mapped for reading only.
+    /// element.
+    ///
+    /// A piece may lie in another worker's memory, which is mapped for reading only.
     package func forEachPiece(
-        in range: Range<Int>, _ body: (_ piece: Range<Int>, _ sums: UnsafePointer<Float>) throws -> Void
+        in range: Range<Int>,
+        _ body: (_ piece: Range<Int>, _ sums: UnsafePointer<Float>) throws -> Void
     ) rethrows {
         precondition(range.lowerBound >= 0 && range.upperBound <= layout.elementCount, "no such elements: \(range)")
         let bases = memory.bases

@@ -1,4 +1,4 @@
-import CXXHash
+import CHash
 import Reduction
 
 /// Where everything lies in a worker's shared region.
@@ -58,15 +58,19 @@ struct RegionLayout {
     var digest: UInt64 {
         var words = [UInt64(nodeCapacity), UInt64(buckets.elementCount), UInt64(byteCount)]
         words += buckets.buckets.map { UInt64($0.upperBound) }
-        return words.withUnsafeBytes { XXH3_64bits($0.baseAddress, $0.count) }
+        return words.withUnsafeBytes { hash_xxh3($0.baseAddress, $0.count) }
     }
 
     private static func round(_ bytes: Int, up page: Int) -> Int { (bytes + page - 1) / page * page }
 }
 
-/// The words that say what a buffer holds. 0 is nothing.
+/// The words that say what a buffer holds.
+///
+/// 0 is nothing.
 enum Stamp {
-    /// The value of `node` in `step`: the same whichever generation asks for it. Nil where a number is too large.
+    /// The value of `node` in `step`: the same whichever generation asks for it.
+    ///
+    /// Nil where a number is too large.
     static func node(_ node: TreeNode, step: UInt64) -> UInt64? {
         guard step < UInt64(UInt32.max), (0..<256).contains(node.level), (0..<1 << 24).contains(node.index) else {
             return nil

@@ -1,8 +1,9 @@
 import Messaging
 import Reduction
 
-/// One attempt at one step: what the plan asks of this worker, and how far it is. Made by `begin`, then owned by the
-/// communication thread.
+/// One attempt at one step: what the plan asks of this worker, and how far it is.
+///
+/// Made by `begin`, then owned by the communication thread.
 final class Round: @unchecked Sendable {
     // Handed to the communication thread through a lock; nobody else keeps it.
 
@@ -54,13 +55,20 @@ final class Round: @unchecked Sendable {
     var timings = AllreduceTimings()
     /// When waiting for it fails, and how long that was.
     var deadline: (at: ContinuousClock.Instant, after: Duration)?
+    /// Whether those who wait have been told how it ended; a further wait may begin after a deadline.
     var isSettled = false
+    var isTimedOut = false
 
     static let received: Int32 = -2
 
     init(
-        plan: ReductionPlan, layout: BucketLayout, position: Int, peers: [Peer?], contributions: [Contribution],
-        program: AdditionProgram, gather: UnsafeMutablePointer<Float>?
+        plan: ReductionPlan,
+        layout: BucketLayout,
+        position: Int,
+        peers: [Peer?],
+        contributions: [Contribution],
+        program: AdditionProgram,
+        gather: UnsafeMutablePointer<Float>?
     ) {
         self.plan = plan
         self.layout = layout
@@ -116,7 +124,7 @@ final class FramePayload {
     private let copy: UnsafeMutablePointer<Float>?
 
     init(_ message: Message, count: Int) {
-        let bytes = message.bytes
+        let bytes = message.unsafeBytes
         if let base = bytes.baseAddress, Int(bitPattern: base) % 4 == 0 {
             elements = base.assumingMemoryBound(to: Float.self)
             self.message = message
@@ -124,7 +132,8 @@ final class FramePayload {
         } else {
             let copy = UnsafeMutablePointer<Float>.allocate(capacity: max(1, count))
             UnsafeMutableRawBufferPointer(start: copy, count: count * 4).copyMemory(
-                from: UnsafeRawBufferPointer(rebasing: bytes.prefix(count * 4)))
+                from: UnsafeRawBufferPointer(rebasing: bytes.prefix(count * 4))
+            )
             elements = UnsafePointer(copy)
             self.copy = copy
             self.message = nil

@@ -23,7 +23,10 @@ final class SharedRegion: @unchecked Sendable {
                 throw .system("Cannot make a shared region of \(layout.byteCount) bytes", code: errno)
             }
             (base, reservation) = try mapAligned(
-                descriptor, byteCount: layout.byteCount, protection: PROT_READ | PROT_WRITE)
+                descriptor,
+                byteCount: layout.byteCount,
+                protection: PROT_READ | PROT_WRITE
+            )
         } catch {
             close(descriptor)
             throw error
@@ -78,7 +81,9 @@ final class PeerRegion: @unchecked Sendable {
     private let reservation: UnsafeMutableRawBufferPointer
 
     /// Opens the region that `address` names and checks that it is the one: its size, its seals and every word of its
-    /// header. Throws `.unreachable` where it is not.
+    /// header.
+    ///
+    /// Throws `.unreachable` where it is not.
     init(_ address: PeerAddress, layout: RegionLayout, job: UInt64) throws(AllreduceError) {
         func refused(_ reason: String) -> AllreduceError { .unreachable(worker: address.worker, reason: reason) }
         let path = "/proc/\(address.process)/fd/\(address.region)"
@@ -130,7 +135,9 @@ final class PeerRegion: @unchecked Sendable {
 
 /// Maps a file at an address that is a multiple of 2 MiB, as huge pages need it.
 private func mapAligned(
-    _ descriptor: Int32, byteCount: Int, protection: Int32
+    _ descriptor: Int32,
+    byteCount: Int,
+    protection: Int32
 ) throws(AllreduceError) -> (base: UnsafeMutableRawPointer, reservation: UnsafeMutableRawBufferPointer) {
     let huge = 2 << 20
     let reserved = byteCount + huge
@@ -147,7 +154,9 @@ private func mapAligned(
     return (base, UnsafeMutableRawBufferPointer(start: start, count: reserved))
 }
 
-/// A pipe that wakes a worker's communication thread. Peers write a byte to it; what they write means nothing.
+/// A pipe that wakes a worker's communication thread.
+///
+/// Peers write a byte to it; what they write means nothing.
 final class Doorbell: Sendable {
     let readEnd: Int32
     private let writeEnd: Int32
@@ -178,14 +187,17 @@ final class Doorbell: Sendable {
         _ = write(descriptor, &byte, 1)
     }
 
-    /// A peer's pipe, to ring. Opened for reading too, so that a peer's end does not raise SIGPIPE here.
+    /// A peer's pipe, to ring.
+    ///
+    /// Opened for reading too, so that a peer's end does not raise SIGPIPE here.
     static func open(of address: PeerAddress) throws(AllreduceError) -> Int32 {
         let path = "/proc/\(address.process)/fd/\(address.doorbell)"
         let descriptor = Glibc.open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
             throw .unreachable(
                 worker: address.worker,
-                reason: "its doorbell \(path) cannot be opened: \(String(cString: strerror(errno)))")
+                reason: "its doorbell \(path) cannot be opened: \(String(cString: strerror(errno)))"
+            )
         }
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFIFO else {

@@ -61,7 +61,7 @@ private final class RecursiveLock: @unchecked Sendable {
 /// HDF5's error stack of this thread as text: the innermost cause first, then the functions that passed it on.
 ///
 /// Valid only at once after the failing call, on its thread, inside the lock: the next call clears it.
-func hdf5ErrorStack() -> (text: String, isNoSpace: Bool) {
+func hdf5ErrorStack() -> (text: String, noSpace: Int32?) {
     final class Frames { var list: [String] = [] }
     let frames = Frames()
     let pointer = Unmanaged.passUnretained(frames).toOpaque()
@@ -77,10 +77,12 @@ func hdf5ErrorStack() -> (text: String, isNoSpace: Bool) {
         },
         pointer
     )
-    guard let first = frames.list.first else { return ("HDF5 gave no reason", false) }
+    guard let first = frames.list.first else { return ("HDF5 gave no reason", nil) }
     let rest = frames.list.dropFirst().suffix(3)
     let text = rest.isEmpty ? first : first + "; from " + rest.joined(separator: ", ")
-    return (text, frames.list.contains { $0.contains("errno = \(ENOSPC),") })
+    // The virtual file layer puts the system's error into its text.
+    let full = [ENOSPC, EDQUOT, EFBIG].first { code in frames.list.contains { $0.contains("errno = \(code),") } }
+    return (text, full)
 }
 
 /// An identifier of HDF5 with one owner; released when the owner lets go.
@@ -123,7 +125,11 @@ struct HDF5Context {
     /// The error for a call that has just failed on this thread.
     func libraryError(_ operation: String, code: HDF5Error.Code = .library) -> HDF5Error {
         let stack = hdf5ErrorStack()
-        return error(stack.isNoSpace ? .noSpace : code, operation, stack.text)
+        if let full = stack.noSpace {
+            let reason = String(cString: strerror(full))
+            return error(.noSpace, operation, "\(reason). Free some space and run again")
+        }
+        return error(code, operation, stack.text)
     }
 
     /// Passes a status or identifier through, or throws the error stack if it is negative.

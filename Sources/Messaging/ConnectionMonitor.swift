@@ -54,8 +54,12 @@ package final class ConnectionMonitor {
                 more = address.hasMore
             }
             guard head.count >= 6 else { continue }
-            let event = Int32(head.bytes.loadUnaligned(fromByteOffset: 0, as: UInt16.self))
-            let value = head.bytes.loadUnaligned(fromByteOffset: 2, as: Int32.self)
+            let (event, value) = head.withBytes { bytes in
+                (
+                    Int32(bytes.loadUnaligned(fromByteOffset: 0, as: UInt16.self)),
+                    bytes.loadUnaligned(fromByteOffset: 2, as: Int32.self)
+                )
+            }
             switch event {
             case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: return .ready
             case ZMQ_EVENT_DISCONNECTED: return .disconnected(value)

@@ -1,7 +1,8 @@
 import Synchronization
 
-/// Transports within one process, for tests: the same protocol, limits and events as over ZeroMQ, and faults on
-/// demand. Events are handled one after the other on the network's thread.
+/// Transports within one process, for tests: the same protocol, limits and events as over ZeroMQ, and faults on demand.
+///
+/// Events are handled one after the other on the network's thread.
 package final class InMemoryNetwork: Sendable {
     private enum Delivery {
         case toServer(TransportEvent)

@@ -34,10 +34,14 @@ package final class Message {
         let raw = UnsafeMutablePointer<zmq_msg_t>.allocate(capacity: 1)
         let hint = Unmanaged.passRetained(owner)
         let status = zmq_msg_init_data(
-            raw, UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count,
+            raw,
+            UnsafeMutableRawPointer(mutating: bytes.baseAddress),
+            bytes.count,
             { _, hint in
                 if let hint { Unmanaged<AnyObject>.fromOpaque(hint).release() }
-            }, hint.toOpaque())
+            },
+            hint.toOpaque()
+        )
         guard status == 0 else {
             let code = errno
             hint.release()
@@ -52,8 +56,14 @@ package final class Message {
         raw.deallocate()
     }
 
-    /// The frame's bytes; valid while this object lives and is not sent.
-    package var bytes: UnsafeRawBufferPointer {
+    /// Calls `body` with the frame's bytes, which are valid until it returns.
+    package func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        // A pointer alone does not keep the frame alive.
+        withExtendedLifetime(self) { body(unsafeBytes) }
+    }
+
+    /// The frame's bytes; valid while the caller keeps this object alive and does not send it.
+    package var unsafeBytes: UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: zmq_msg_data(raw), count: zmq_msg_size(raw))
     }
 

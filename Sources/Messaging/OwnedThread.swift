@@ -21,14 +21,17 @@ package final class OwnedThread: @unchecked Sendable {
         let start = Unmanaged.passRetained(Start(name: name, body: body))
         var handle = pthread_t()
         let status = pthread_create(
-            &handle, nil,
+            &handle,
+            nil,
             { argument in
                 guard let argument else { return nil }
                 let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
                 system_name_thread(start.name)
                 start.body()
                 return nil
-            }, start.toOpaque())
+            },
+            start.toOpaque()
+        )
         guard status == 0 else {
             start.release()
             throw .call("pthread_create", subject: "thread \(name)", code: status)
@@ -38,10 +41,14 @@ package final class OwnedThread: @unchecked Sendable {
 
     package var isCurrent: Bool { pthread_equal(handle, pthread_self()) != 0 }
 
-    /// Lets the thread end by itself. Call once, in place of `join`.
+    /// Lets the thread end by itself.
+    ///
+    /// Call once, in place of `join`.
     package func detach() { pthread_detach(handle) }
 
-    /// Waits until the thread has ended. Call once, from another thread.
+    /// Waits until the thread has ended.
+    ///
+    /// Call once, from another thread.
     package func join() {
         precondition(!isCurrent, "a thread cannot wait for its own end")
         pthread_join(handle, nil)

@@ -1,7 +1,9 @@
 import CZeroMQ
 import Glibc
 
-/// One libzmq context: its I/O threads. Shared by any number of threads; sockets keep it alive.
+/// One libzmq context: its I/O threads.
+///
+/// Shared by any number of threads; sockets keep it alive.
 package final class MessagingContext: @unchecked Sendable {
     // A context is thread safe ("a ØMQ context is thread safe and may be shared among as many application threads as
     // necessary", zmq_ctx_new(3)) and the pointer never changes.
@@ -54,7 +56,9 @@ package final class Socket {
 
     deinit { zmq_close(raw) }
 
-    /// Makes the calling thread the owner. The former one must not touch the socket any more.
+    /// Makes the calling thread the owner.
+    ///
+    /// The former one must not touch the socket any more.
     package func adopt() { owner = pthread_self() }
 
     func checkOwner() {
@@ -108,7 +112,9 @@ package final class Socket {
 
     // MARK: Messages
 
-    /// Sends the frames as one message, all or none, without waiting. On `.sent` the frames' bytes are libzmq's.
+    /// Sends the frames as one message, all or none, without waiting.
+    ///
+    /// On `.sent` the frames' bytes are libzmq's.
     package func send(_ frames: [Message]) throws(MessagingError) -> SendOutcome {
         checkOwner()
         for (index, frame) in frames.enumerated() {

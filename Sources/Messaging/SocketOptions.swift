@@ -83,7 +83,10 @@ package struct SocketOptions: Sendable {
     }
 
     private func set<Value: FixedWidthInteger>(
-        _ socket: Socket, _ option: Int32, _ name: String, _ value: Value
+        _ socket: Socket,
+        _ option: Int32,
+        _ name: String,
+        _ value: Value
     ) throws(MessagingError) {
         var value = value
         guard zmq_setsockopt(socket.raw, option, &value, MemoryLayout<Value>.size) == 0 else {

@@ -1,5 +1,6 @@
-/// What a transport tells its owner. Events of one peer arrive in order, on the transport's own thread: a handler must
-/// not block, and hands work on.
+/// What a transport tells its owner.
+///
+/// Events of one peer arrive in order, on the transport's own thread: a handler must not block, and hands work on.
 package enum TransportEvent: Hashable, Sendable {
     /// A client's connection to its server is made, for the first time or again: introduce yourself (again).
     case connected

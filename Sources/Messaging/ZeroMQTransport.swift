@@ -8,7 +8,9 @@ package final class ZeroMQServer: ServerTransport {
 
     /// Listens on every endpoint of `bind`; `handler` is called on the transport's thread from now on.
     package init(
-        bind: [String], limits: TransportLimits = TransportLimits(), curve: CurveKeys? = nil,
+        bind: [String],
+        limits: TransportLimits = TransportLimits(),
+        curve: CurveKeys? = nil,
         handler: @escaping TransportHandler
     ) throws(MessagingError) {
         var options = SocketOptions()
@@ -37,8 +39,11 @@ package final class ZeroMQClient: ClientTransport {
 
     /// Connects to `endpoint` in the background, and again whenever the connection breaks.
     package init(
-        connect endpoint: String, identity: PeerIdentity, limits: TransportLimits = TransportLimits(),
-        curve: CurveKeys? = nil, handler: @escaping TransportHandler
+        connect endpoint: String,
+        identity: PeerIdentity,
+        limits: TransportLimits = TransportLimits(),
+        curve: CurveKeys? = nil,
+        handler: @escaping TransportHandler
     ) throws(MessagingError) {
         var options = SocketOptions()
         options.identity = identity
@@ -57,7 +62,9 @@ package final class ZeroMQClient: ClientTransport {
     deinit { loop.close(waiting: false) }
 }
 
-/// The thread that owns a transport's socket. Other threads hand it messages through a queue and a wake-up descriptor.
+/// The thread that owns a transport's socket.
+///
+/// Other threads hand it messages through a queue and a wake-up descriptor.
 private final class SocketLoop: Sendable {
     private struct Queue {
         var outgoing: [(peer: PeerIdentity, message: [UInt8])] = []
@@ -72,7 +79,10 @@ private final class SocketLoop: Sendable {
     private let limits: TransportLimits
 
     init(
-        _ socket: Socket, isServer: Bool, limits: TransportLimits, connect endpoint: String? = nil,
+        _ socket: Socket,
+        isServer: Bool,
+        limits: TransportLimits,
+        connect endpoint: String? = nil,
         handler: @escaping TransportHandler
     ) throws(MessagingError) {
         self.limits = limits
@@ -83,7 +93,11 @@ private final class SocketLoop: Sendable {
         let thread = try OwnedThread(name: isServer ? "pleura-router" : "pleura-dealer") { [self] in
             handOver.socket.adopt()
             var owner = SocketOwner(
-                socket: handOver.socket, monitor: handOver.monitor, isServer: isServer, handler: handler)
+                socket: handOver.socket,
+                monitor: handOver.monitor,
+                isServer: isServer,
+                handler: handler
+            )
             owner.run(self)
         }
         queue.withLock { $0.thread = thread }
@@ -119,8 +133,9 @@ private final class SocketLoop: Sendable {
         wakeUp.signal()
     }
 
-    /// `waiting`: whether to return only when the thread has ended. A deinit must not: the handler may wait for a lock
-    /// that its caller holds.
+    /// `waiting`: whether to return only when the thread has ended.
+    ///
+    /// A deinit must not: the handler may wait for a lock that its caller holds.
     func close(waiting: Bool = true) {
         let thread = queue.withLock { queue in
             queue.isClosing = true
@@ -246,10 +261,10 @@ private struct SocketOwner {
                 continue
             }
             guard isServer else {
-                handler(.received(from: serverIdentity, [UInt8](payload.bytes)))
+                handler(.received(from: serverIdentity, payload.withBytes(Array.init)))
                 continue
             }
-            guard let identity = PeerIdentity(bytes: frames[0].bytes) else {
+            guard let identity = frames[0].withBytes(PeerIdentity.init(bytes:)) else {
                 drop("a message from a peer without a valid name")
                 continue
             }
@@ -258,7 +273,7 @@ private struct SocketOwner {
                 handleConnections()
                 peers[connection] = identity
             }
-            handler(.received(from: identity, [UInt8](payload.bytes)))
+            handler(.received(from: identity, payload.withBytes(Array.init)))
         }
     }
 

@@ -13,7 +13,9 @@ package enum StorageVerification {
         package var notice: String?
     }
 
-    /// Checks what is at `path`; tells each item to `report` when it is done. Returns all items.
+    /// Checks what is at `path`; tells each item to `report` when it is done.
+    ///
+    /// Returns all items.
     ///
     /// A run is a directory with `checkpoints/`, `journal.jsonl` or `metrics.jsonl`; a data set, one with
     /// `dataset.json` or shards; a directory of checkpoints will do too. Throws `FileError` if there is nothing at the

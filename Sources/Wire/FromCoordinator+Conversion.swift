@@ -86,12 +86,13 @@ extension Pleura_Wire_Welcome {
             resume = .with {
                 $0.completedSteps = value.completedSteps
                 $0.file = value.file
-                $0.endpoint = value.endpoint
+                $0.folder = value.folder
             }
         }
         heartbeatIntervalNanoseconds = welcome.timing.heartbeatInterval.wireNanoseconds
         coordinatorSilenceNanoseconds = welcome.timing.coordinatorSilence.wireNanoseconds
         gracePeriodNanoseconds = welcome.timing.gracePeriod.wireNanoseconds
+        bulkEndpoint = welcome.bulkEndpoint
     }
 
     func value() throws(WireError) -> Welcome {
@@ -117,7 +118,8 @@ extension Pleura_Wire_Welcome {
                     "welcome.coordinator_silence"
                 ),
                 gracePeriod: try WireLimits.duration(gracePeriodNanoseconds, "welcome.grace_period")
-            )
+            ),
+            bulkEndpoint: try WireLimits.name(bulkEndpoint, "welcome.bulk_endpoint")
         )
     }
 }
@@ -127,7 +129,7 @@ extension Pleura_Wire_Resume {
         ResumeSource(
             completedSteps: try WireLimits.steps(completedSteps, "resume.completed_steps"),
             file: try WireLimits.fileName(file, "resume.file"),
-            endpoint: try WireLimits.name(endpoint, "resume.endpoint")
+            folder: try WireLimits.text(folder, "resume.folder", limit: WireLimits.sentenceBytes, allowsLines: false)
         )
     }
 }
@@ -173,7 +175,7 @@ extension Pleura_Wire_MemberInfo {
                 "members.threads",
                 threads > 0 && threads <= WireLimits.threads
             ),
-            endpoints: try WireLimits.names(endpoints, "members.endpoints")
+            endpoints: try WireLimits.addresses(endpoints, "members.endpoints")
         )
     }
 }

@@ -109,6 +109,7 @@ extension Pleura_Wire_Ready {
         stateDigest = Pleura_Wire_Digest128(ready.stateDigest)
         datasetDigest = ready.datasetDigest
         networkDigest = ready.networkDigest
+        endpoints = ready.endpoints
     }
 
     func value() throws(WireError) -> Ready {
@@ -120,7 +121,8 @@ extension Pleura_Wire_Ready {
                 isPresent: hasStateDigest
             ).value,
             datasetDigest: try WireLimits.name(datasetDigest, "ready.dataset_digest"),
-            networkDigest: try WireLimits.name(networkDigest, "ready.network_digest")
+            networkDigest: try WireLimits.name(networkDigest, "ready.network_digest"),
+            endpoints: try WireLimits.addresses(endpoints, "ready.endpoints")
         )
     }
 }

@@ -54,6 +54,14 @@ enum WireLimits {
         return result
     }
 
+    /// Addresses of a data plane: a few, each a line of text.
+    static func addresses(_ values: [String], _ field: String) throws(WireError) -> [String] {
+        if values.count > listed { throw .badField(field, found: "a list of \(values.count)") }
+        var result: [String] = []
+        for value in values { result.append(try text(value, field, limit: sentenceBytes, allowsLines: false)) }
+        return result
+    }
+
     static func sentence(_ value: String, _ field: String) throws(WireError) -> String {
         try text(value, field, limit: sentenceBytes, allowsLines: true)
     }

@@ -350,6 +350,8 @@ nonisolated struct Pleura_Wire_Ready: Sendable {
 
   var networkDigest: String = String()
 
+  var endpoints: [String] = []
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -628,6 +630,8 @@ nonisolated struct Pleura_Wire_Welcome: Sendable {
 
   var gracePeriodNanoseconds: UInt64 = 0
 
+  var bulkEndpoint: String = String()
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -644,7 +648,7 @@ nonisolated struct Pleura_Wire_Resume: Sendable {
 
   var file: String = String()
 
-  var endpoint: String = String()
+  var folder: String = String()
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1465,7 +1469,7 @@ nonisolated extension Pleura_Wire_SeatHeld: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Pleura_Wire_Ready: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Ready"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}completed_steps\0\u{3}state_digest\0\u{3}dataset_digest\0\u{3}network_digest\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}completed_steps\0\u{3}state_digest\0\u{3}dataset_digest\0\u{3}network_digest\0\u{1}endpoints\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1477,6 +1481,7 @@ nonisolated extension Pleura_Wire_Ready: SwiftProtobuf.Message, SwiftProtobuf._M
       case 2: try { try decoder.decodeSingularMessageField(value: &self._stateDigest) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.datasetDigest) }()
       case 4: try { try decoder.decodeSingularStringField(value: &self.networkDigest) }()
+      case 5: try { try decoder.decodeRepeatedStringField(value: &self.endpoints) }()
       default: break
       }
     }
@@ -1499,6 +1504,9 @@ nonisolated extension Pleura_Wire_Ready: SwiftProtobuf.Message, SwiftProtobuf._M
     if !self.networkDigest.isEmpty {
       try visitor.visitSingularStringField(value: self.networkDigest, fieldNumber: 4)
     }
+    if !self.endpoints.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.endpoints, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1507,6 +1515,7 @@ nonisolated extension Pleura_Wire_Ready: SwiftProtobuf.Message, SwiftProtobuf._M
     if lhs._stateDigest != rhs._stateDigest {return false}
     if lhs.datasetDigest != rhs.datasetDigest {return false}
     if lhs.networkDigest != rhs.networkDigest {return false}
+    if lhs.endpoints != rhs.endpoints {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1990,7 +1999,7 @@ nonisolated extension Pleura_Wire_Leaving: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Pleura_Wire_Welcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Welcome"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}job\0\u{1}worker\0\u{1}configuration\0\u{3}dataset_digest\0\u{3}numerics_profile\0\u{1}resume\0\u{3}heartbeat_interval_nanoseconds\0\u{3}coordinator_silence_nanoseconds\0\u{3}grace_period_nanoseconds\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}job\0\u{1}worker\0\u{1}configuration\0\u{3}dataset_digest\0\u{3}numerics_profile\0\u{1}resume\0\u{3}heartbeat_interval_nanoseconds\0\u{3}coordinator_silence_nanoseconds\0\u{3}grace_period_nanoseconds\0\u{3}bulk_endpoint\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2007,6 +2016,7 @@ nonisolated extension Pleura_Wire_Welcome: SwiftProtobuf.Message, SwiftProtobuf.
       case 7: try { try decoder.decodeSingularUInt64Field(value: &self.heartbeatIntervalNanoseconds) }()
       case 8: try { try decoder.decodeSingularUInt64Field(value: &self.coordinatorSilenceNanoseconds) }()
       case 9: try { try decoder.decodeSingularUInt64Field(value: &self.gracePeriodNanoseconds) }()
+      case 10: try { try decoder.decodeSingularStringField(value: &self.bulkEndpoint) }()
       default: break
       }
     }
@@ -2044,6 +2054,9 @@ nonisolated extension Pleura_Wire_Welcome: SwiftProtobuf.Message, SwiftProtobuf.
     if self.gracePeriodNanoseconds != 0 {
       try visitor.visitSingularUInt64Field(value: self.gracePeriodNanoseconds, fieldNumber: 9)
     }
+    if !self.bulkEndpoint.isEmpty {
+      try visitor.visitSingularStringField(value: self.bulkEndpoint, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2057,6 +2070,7 @@ nonisolated extension Pleura_Wire_Welcome: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.heartbeatIntervalNanoseconds != rhs.heartbeatIntervalNanoseconds {return false}
     if lhs.coordinatorSilenceNanoseconds != rhs.coordinatorSilenceNanoseconds {return false}
     if lhs.gracePeriodNanoseconds != rhs.gracePeriodNanoseconds {return false}
+    if lhs.bulkEndpoint != rhs.bulkEndpoint {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2064,7 +2078,7 @@ nonisolated extension Pleura_Wire_Welcome: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Pleura_Wire_Resume: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Resume"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}completed_steps\0\u{1}file\0\u{1}endpoint\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}completed_steps\0\u{1}file\0\u{2}\u{2}folder\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2074,7 +2088,7 @@ nonisolated extension Pleura_Wire_Resume: SwiftProtobuf.Message, SwiftProtobuf._
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.completedSteps) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.file) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.endpoint) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.folder) }()
       default: break
       }
     }
@@ -2087,8 +2101,8 @@ nonisolated extension Pleura_Wire_Resume: SwiftProtobuf.Message, SwiftProtobuf._
     if !self.file.isEmpty {
       try visitor.visitSingularStringField(value: self.file, fieldNumber: 2)
     }
-    if !self.endpoint.isEmpty {
-      try visitor.visitSingularStringField(value: self.endpoint, fieldNumber: 3)
+    if !self.folder.isEmpty {
+      try visitor.visitSingularStringField(value: self.folder, fieldNumber: 4)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2096,7 +2110,7 @@ nonisolated extension Pleura_Wire_Resume: SwiftProtobuf.Message, SwiftProtobuf._
   static func ==(lhs: Pleura_Wire_Resume, rhs: Pleura_Wire_Resume) -> Bool {
     if lhs.completedSteps != rhs.completedSteps {return false}
     if lhs.file != rhs.file {return false}
-    if lhs.endpoint != rhs.endpoint {return false}
+    if lhs.folder != rhs.folder {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -10,7 +10,8 @@ struct Pleura: AsyncParsableCommand {
         abstract: "Trains pneumothorax segmenters on chest radiographs across many worker processes.",
         subcommands: [
             SynthesizeCommand.self, ShardCommand.self, LaunchCommand.self, ResumeCommand.self, WorkerCommand.self,
-            EvaluateCommand.self, VerifyCommand.self, BenchCommand.self, DecodeWorkerCommand.self,
+            PredictCommand.self, EvaluateCommand.self, InspectCommand.self, VerifyCommand.self, BenchCommand.self,
+            DecodeWorkerCommand.self,
         ]
     )
 

@@ -257,6 +257,20 @@ import Testing
         #expect(actions.outcome == nil)
     }
 
+    @Test func aPausedCoordinatorDoesNotBlameItsWorkers() {
+        var rig = CoordinatorRig()
+        _ = rig.begin()
+        let beat = Heartbeat(phase: .computing, step: 0, progress: 1, inPhase: .zero)
+        _ = rig.pass(.seconds(1), heartbeats: [0: beat, 1: beat])
+        // The machine was suspended for a minute; the heartbeats lie unread in the socket.
+        let woken = rig.handle(.tick, after: .seconds(60))
+        #expect(woken.outcome == nil)
+        #expect(woken.log.contains("the coordinator itself stood still for 59.8 s"))
+        #expect(rig.pass(.seconds(3), heartbeats: [0: beat, 1: beat]).outcome == nil)
+        // A worker that stays silent is found all the same.
+        #expect(rig.pass(.seconds(8), heartbeats: [0: beat]).outcome?.fault?.worker == 1)
+    }
+
     @Test func nothingHappensAfterTheEnd() {
         var rig = CoordinatorRig()
         _ = rig.begin()

@@ -259,6 +259,30 @@ extension Dataset {
         #expect(throws: StorageDefect.self) { try Dataset.verify(folder.path) }
     }
 
+    @Test(.timeLimit(.minutes(1)))
+    func aFullDiskLeavesNoPartOfAShard() async throws {
+        try ShardSamples.write(3, perShard: 3, to: folder.path)
+        let before = folder.names
+        await #expect(processExitsWith: .success) { [path = folder.path as String] in
+            // A limit on the size of files stands for the disk.
+            signal(SIGXFSZ, SIG_IGN)
+            var limit = rlimit(rlim_cur: 40_000, rlim_max: 40_000)
+            setrlimit(__rlimit_resource_t(1), &limit)
+            let writer = try ShardWriter(directory: path, schema: ShardSamples.schema)
+            do {
+                for number in 10..<500 { try writer.append(ShardSamples.make(number)) }
+                try writer.finishShard(number: 1)
+            } catch let error as any ReportableError {
+                print(error)
+                let isRight = error.exitStatus == .temporary && error.description.contains("Free some space")
+                exit(isRight ? 0 : 1)
+            }
+            exit(2)
+        }
+        #expect(folder.names == before)
+        #expect(try Dataset.verify(folder.path).isEmpty)
+    }
+
     // MARK: h5py
 
     // Needs python3 with h5py; `Python.hasH5py` prints a line where it is absent.

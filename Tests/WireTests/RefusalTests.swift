@@ -84,7 +84,7 @@ import Wire
                     configuration: "",
                     datasetDigest: "",
                     numericsProfile: "fp32",
-                    resume: ResumeSource(completedSteps: 1, file: file, endpoint: ""),
+                    resume: ResumeSource(completedSteps: 1, file: file, folder: ""),
                     timing: CoordinatorTiming().forWorkers
                 )
             )

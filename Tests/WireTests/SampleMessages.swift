@@ -130,7 +130,7 @@ enum SampleMessages {
                 configuration: "a:\n\tb: 1\n",
                 datasetDigest: "d",
                 numericsProfile: "fp32",
-                resume: ResumeSource(completedSteps: 40, file: "step-00000040.h5", endpoint: "tcp://h:1"),
+                resume: ResumeSource(completedSteps: 40, file: "step-00000040.h5", folder: "/runs/a"),
                 timing: CoordinatorTiming().forWorkers
             )
         ),

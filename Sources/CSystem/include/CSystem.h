@@ -55,6 +55,10 @@ int system_populate(void *address, size_t length, bool for_writing);
 // A pipe, close-on-exec and non-blocking: ends[0] is read, ends[1] written. Swift's Glibc lacks pipe2.
 int system_pipe(int ends[2]);
 
+// Lets the allocator keep up to `bytes` of freed memory in each of its arenas, large blocks too, in place of returning
+// them to the kernel at once and faulting them in again at the next allocation.
+void system_keep_freed_memory(int bytes);
+
 // MARK: Processes
 
 // A descriptor that becomes readable when the process ends. glibc before 2.36 lacks the wrapper.

@@ -16,7 +16,12 @@ package struct AllreduceBenchmark: Sendable {
         package var bucketBytes: Int
 
         package init(
-            workers: Int, byteCounts: [Int], transport: TransportChoice, iterations: Int, warmUps: Int, bucketBytes: Int
+            workers: Int,
+            byteCounts: [Int],
+            transport: TransportChoice,
+            iterations: Int,
+            warmUps: Int,
+            bucketBytes: Int
         ) {
             self.workers = workers
             self.byteCounts = byteCounts
@@ -29,26 +34,47 @@ package struct AllreduceBenchmark: Sendable {
 
     /// The times of one size in one variant.
     package struct Times: Codable, Sendable {
-        package var median_s: Double
-        package var min_s: Double
-        package var p99_s: Double
-        package var max_s: Double
+        package var medianSeconds: Double
+        package var minimumSeconds: Double
+        package var percentile99Seconds: Double
+        package var maximumSeconds: Double
         /// The bus bandwidth of nccl-tests: bytes / median · 2(N-1)/N, in 10⁹ bytes a second.
-        package var busbw_gb_s: Double
+        package var busBandwidth: Double
         /// The longest that a communication thread worked in the median sample.
-        package var busy_s: Double
+        package var busySeconds: Double
+
+        private enum CodingKeys: String, CodingKey {
+            case medianSeconds = "median_s"
+            case minimumSeconds = "min_s"
+            case percentile99Seconds = "p99_s"
+            case maximumSeconds = "max_s"
+            case busBandwidth = "busbw_gb_s"
+            case busySeconds = "busy_s"
+        }
     }
 
-    /// One size. The row's own figures are for sums that every member has in private contiguous memory, as Gloo leaves
-    /// them; `in_place` for sums that every member reads where their owners added them, as training does.
+    /// One size.
+    ///
+    /// The row's own figures are for sums that every member has in private contiguous memory, as Gloo leaves them;
+    /// `in_place` for sums that every member reads where their owners added them, as training does.
     package struct Row: Codable, Sendable {
         package var bytes: Int
-        package var median_s: Double
-        package var min_s: Double
-        package var p99_s: Double
-        package var busbw_gb_s: Double
-        package var busy_s: Double
-        package var in_place: Times
+        package var medianSeconds: Double
+        package var minimumSeconds: Double
+        package var percentile99Seconds: Double
+        package var busBandwidth: Double
+        package var busySeconds: Double
+        package var inPlace: Times
+
+        private enum CodingKeys: String, CodingKey {
+            case bytes
+            case medianSeconds = "median_s"
+            case minimumSeconds = "min_s"
+            case percentile99Seconds = "p99_s"
+            case busBandwidth = "busbw_gb_s"
+            case busySeconds = "busy_s"
+            case inPlace = "in_place"
+        }
     }
 
     package struct Report: Codable, Sendable {
@@ -56,11 +82,16 @@ package struct AllreduceBenchmark: Sendable {
         package var workers: Int
         package var transport: String
         package var iterations: Int
-        package var bucket_bytes: Int
+        package var bucketBytes: Int
         package var processors: Int
         /// Every element of every sample, warm-ups included, on every member.
         package var verified: Bool
         package var rows: [Row]
+
+        private enum CodingKeys: String, CodingKey {
+            case benchmark, workers, transport, iterations, processors, verified, rows
+            case bucketBytes = "bucket_bytes"
+        }
     }
 
     /// What went wrong, as a user reads it.
@@ -91,19 +122,33 @@ package struct AllreduceBenchmark: Sendable {
             }
             var rows: [Row] = []
             for bytes in options.byteCounts {
-                let gathered = try time(bytes, gathers: true, members)
                 let inPlace = try time(bytes, gathers: false, members)
+                // Over ZeroMQ alone every member has all sums in memory of its own, contiguous, already.
+                let gathered = options.transport == .zeromq ? inPlace : try time(bytes, gathers: true, members)
                 progress(
-                    "\(bytes) bytes: \(gathered.median_s) s into private memory, \(inPlace.median_s) s in place")
+                    "\(bytes) bytes: \(gathered.medianSeconds) s into private memory, \(inPlace.medianSeconds) s in place"
+                )
                 rows.append(
                     Row(
-                        bytes: bytes, median_s: gathered.median_s, min_s: gathered.min_s, p99_s: gathered.p99_s,
-                        busbw_gb_s: gathered.busbw_gb_s, busy_s: gathered.busy_s, in_place: inPlace))
+                        bytes: bytes,
+                        medianSeconds: gathered.medianSeconds,
+                        minimumSeconds: gathered.minimumSeconds,
+                        percentile99Seconds: gathered.percentile99Seconds,
+                        busBandwidth: gathered.busBandwidth,
+                        busySeconds: gathered.busySeconds,
+                        inPlace: inPlace
+                    )
+                )
             }
             return Report(
-                workers: options.workers, transport: options.transport.rawValue, iterations: options.iterations,
-                bucket_bytes: options.bucketBytes, processors: ProcessInfo.processInfo.activeProcessorCount,
-                verified: true, rows: rows)
+                workers: options.workers,
+                transport: options.transport.rawValue,
+                iterations: options.iterations,
+                bucketBytes: options.bucketBytes,
+                processors: ProcessInfo.processInfo.activeProcessorCount,
+                verified: true,
+                rows: rows
+            )
         } catch let failure as MemberProcess.Failure {
             members.forEach { $0.kill() }
             throw Failure(description: failure.description, exitStatus: .temporary)
@@ -116,9 +161,17 @@ package struct AllreduceBenchmark: Sendable {
             try member.send(
                 .setUp(
                     .init(
-                        worker: UInt32(worker), incarnation: .random(in: .min ... .max), job: 1, elements: bytes / 4,
-                        bucketElements: options.bucketBytes / 4, maximumNodes: 1, transport: options.transport,
-                        gathers: gathers)))
+                        worker: UInt32(worker),
+                        incarnation: .random(in: .min ... .max),
+                        job: 1,
+                        elements: bytes / 4,
+                        bucketElements: options.bucketBytes / 4,
+                        maximumNodes: 1,
+                        transport: options.transport,
+                        gathers: gathers
+                    )
+                )
+            )
             guard case .address(let address) = try answer(member) else { throw Self.unexpected(worker) }
             addresses.append(address)
         }
@@ -126,8 +179,12 @@ package struct AllreduceBenchmark: Sendable {
         var samples: [(time: Double, busy: Double)] = []
         for step in 0..<options.warmUps + options.iterations {
             let plan = ReductionPlan(
-                step: UInt64(step), generation: 0, tree: tree, members: (0..<options.workers).map(UInt32.init),
-                contributions: (0..<options.workers).map { .init(node: .leaf($0), owner: UInt32($0)) })
+                step: UInt64(step),
+                generation: 0,
+                tree: tree,
+                members: (0..<options.workers).map(UInt32.init),
+                contributions: (0..<options.workers).map { .init(node: .leaf($0), owner: UInt32($0)) }
+            )
             for member in members {
                 try member.send(.begin(.init(plan, deadlineSeconds: 60), peers: addresses))
             }
@@ -141,14 +198,20 @@ package struct AllreduceBenchmark: Sendable {
         let median = samples[samples.count / 2]
         let factor = 2 * Double(options.workers - 1) / Double(options.workers)
         return Times(
-            median_s: median.time, min_s: samples[0].time,
-            p99_s: samples[min(samples.count - 1, Int((Double(samples.count) * 0.99).rounded(.up)) - 1)].time,
-            max_s: samples[samples.count - 1].time, busbw_gb_s: Double(bytes) / median.time * factor * 1e-9,
-            busy_s: median.busy)
+            medianSeconds: median.time,
+            minimumSeconds: samples[0].time,
+            percentile99Seconds: samples[min(samples.count - 1, Int((Double(samples.count) * 0.99).rounded(.up)) - 1)]
+                .time,
+            maximumSeconds: samples[samples.count - 1].time,
+            busBandwidth: Double(bytes) / median.time * factor * 1e-9,
+            busySeconds: median.busy
+        )
     }
 
     private func sample(
-        _ members: [MemberProcess], _ bytes: Int, _ step: Int
+        _ members: [MemberProcess],
+        _ bytes: Int,
+        _ step: Int
     ) throws -> (time: Double, busy: Double) {
         // Far enough ahead for every member to have read it.
         let start = monotonicNanoseconds() + 2_000_000
@@ -163,7 +226,9 @@ package struct AllreduceBenchmark: Sendable {
                     description: """
                         \(result.wrongElements) of \(bytes / 4) sums were wrong on member \(worker) in iteration \
                         \(step) of \(bytes) bytes over \(options.transport.rawValue).
-                        """, exitStatus: .internal)
+                        """,
+                    exitStatus: .internal
+                )
             }
             end = max(end, result.end)
             busy = max(busy, result.busySeconds)
@@ -172,7 +237,8 @@ package struct AllreduceBenchmark: Sendable {
         if digests.count != 1 {
             throw Failure(
                 description: "The members' digests differ in iteration \(step) of \(bytes) bytes.",
-                exitStatus: .internal)
+                exitStatus: .internal
+            )
         }
         return (Double(end - start) * 1e-9, busy)
     }

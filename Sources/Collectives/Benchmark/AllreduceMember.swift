@@ -21,8 +21,15 @@ package enum AllreduceMember {
         package var gathers: Bool
 
         package init(
-            worker: ReductionPlan.Worker, incarnation: UInt64, job: UInt64, elements: Int, bucketElements: Int,
-            maximumNodes: Int, transport: TransportChoice, host: String? = nil, pattern: TestPattern = .integers,
+            worker: ReductionPlan.Worker,
+            incarnation: UInt64,
+            job: UInt64,
+            elements: Int,
+            bucketElements: Int,
+            maximumNodes: Int,
+            transport: TransportChoice,
+            host: String? = nil,
+            pattern: TestPattern = .integers,
             gathers: Bool = false
         ) {
             self.worker = worker
@@ -41,7 +48,8 @@ package enum AllreduceMember {
             BucketLayout(
                 buckets: stride(from: 0, to: elements, by: max(1, bucketElements)).map {
                     $0..<min($0 + max(1, bucketElements), elements)
-                })
+                }
+            )
         }
     }
 
@@ -53,7 +61,8 @@ package enum AllreduceMember {
         /// The nodes as `level:index:owner`.
         package var contributions: [String]
         package var deadlineSeconds: Double
-        /// Whether to stop for ever before publishing the last bucket: for tests of those who wait.
+        /// Whether to answer `run` with `ready` and stop for ever before publishing the last bucket: for tests of those
+        /// who wait.
         package var stalls = false
 
         package init(_ plan: ReductionPlan, deadlineSeconds: Double) {
@@ -74,8 +83,12 @@ package enum AllreduceMember {
             }
             guard leaves > 0 else { return nil }
             return ReductionPlan(
-                step: step, generation: generation, tree: SumTree(leafCount: leaves), members: members,
-                contributions: nodes)
+                step: step,
+                generation: generation,
+                tree: SumTree(leafCount: leaves),
+                members: members,
+                contributions: nodes
+            )
         }
     }
 
@@ -131,8 +144,8 @@ private final class MemberLoop {
     func run() throws {
         while true {
             let command: AllreduceMember.Command
-            do { command = try channel.receive(AllreduceMember.Command.self, within: .seconds(3600)) } catch
-                LineChannel.Failure.ended
+            do { command = try channel.receive(AllreduceMember.Command.self, within: .seconds(3600)) } catch LineChannel
+                .Failure.ended
             {
                 allreduce?.close()
                 return
@@ -151,9 +164,15 @@ private final class MemberLoop {
             allreduce?.close()
             let made = try Allreduce(
                 .init(
-                    worker: setup.worker, incarnation: setup.incarnation, job: setup.job, layout: setup.layout,
-                    maximumNodes: setup.maximumNodes, transport: setup.transport,
-                    host: setup.host ?? PeerAddress.hostIdentity()))
+                    worker: setup.worker,
+                    incarnation: setup.incarnation,
+                    job: setup.job,
+                    layout: setup.layout,
+                    maximumNodes: setup.maximumNodes,
+                    transport: setup.transport,
+                    host: setup.host ?? PeerAddress.hostIdentity()
+                )
+            )
             allreduce = made
             self.setup = setup
             gather?.deallocate()
@@ -166,7 +185,8 @@ private final class MemberLoop {
             let nodes = try allreduce.begin(plan: plan, peers: peers, gather: gather?.baseAddress)
             for owned in nodes where owned.isPublished.contains(false) || owned.isPublished.isEmpty {
                 setup.pattern.forEachBlock(of: 0..<setup.elements, owned.node, plan.tree, step: plan.step) {
-                    first, values in
+                    first,
+                    values in
                     if let base = values.baseAddress { (owned.buffer + first).update(from: base, count: values.count) }
                 }
             }
@@ -182,7 +202,10 @@ private final class MemberLoop {
         while monotonicNanoseconds() < start {}
         let buckets = setup.layout.buckets.indices
         for bucket in sent.stalls ? buckets.dropLast() : buckets { allreduce.publish(bucket: bucket) }
-        if sent.stalls { while true { pause() } }
+        if sent.stalls {
+            try channel.send(AllreduceMember.Reply.ready)
+            while true { pause() }
+        }
         let sums = try allreduce.waitReduced(within: .seconds(sent.deadlineSeconds))
         let end = monotonicNanoseconds()
         var wrong = 0
@@ -195,8 +218,13 @@ private final class MemberLoop {
         allreduce.release(step: plan.step)
         return .reduced(
             .init(
-                end: end, digest: sums.digest, wrongElements: wrong, busySeconds: sums.timings.busy.inSeconds,
-                waitedSeconds: sums.timings.waited.inSeconds))
+                end: end,
+                digest: sums.digest,
+                wrongElements: wrong,
+                busySeconds: sums.timings.busy.inSeconds,
+                waitedSeconds: sums.timings.waited.inSeconds
+            )
+        )
     }
 
     /// Memory as a program would have it for its gradients: huge pages where there are any, touched.

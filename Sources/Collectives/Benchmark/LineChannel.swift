@@ -1,7 +1,9 @@
 import Foundation
 import Messaging
 
-/// Values as lines of JSON over a pair of pipes, with a deadline for every wait. Used by one thread at a time.
+/// Values as lines of JSON over a pair of pipes, with a deadline for every wait.
+///
+/// Used by one thread at a time.
 final class LineChannel {
     enum Failure: Error, CustomStringConvertible {
         case ended
@@ -40,7 +42,9 @@ final class LineChannel {
         }
     }
 
-    /// The next line's value. Lines are bounded: what is longer than 1 MiB is not ours.
+    /// The next line's value.
+    ///
+    /// Lines are bounded: what is longer than 1 MiB is not ours.
     func receive<Value: Decodable>(_ type: Value.Type, within limit: Duration) throws -> Value {
         let deadline = ContinuousClock.now + limit
         while true {

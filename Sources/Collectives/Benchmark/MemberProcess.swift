@@ -1,7 +1,9 @@
 package import Foundation
 import Reduction
 
-/// A child process that runs `AllreduceMember`, seen from its parent. Used by one thread at a time.
+/// A child process that runs `AllreduceMember`, seen from its parent.
+///
+/// Used by one thread at a time.
 ///
 /// The kernel ends the child when the thread that made it ends, so make and use it on a thread that outlives it.
 package final class MemberProcess {
@@ -26,7 +28,9 @@ package final class MemberProcess {
         try? input.fileHandleForReading.close()
         try? output.fileHandleForWriting.close()
         channel = LineChannel(
-            input: output.fileHandleForReading.fileDescriptor, output: input.fileHandleForWriting.fileDescriptor)
+            input: output.fileHandleForReading.fileDescriptor,
+            output: input.fileHandleForWriting.fileDescriptor
+        )
         pipes = [input, output]
         self.worker = worker
     }

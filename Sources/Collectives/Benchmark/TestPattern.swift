@@ -23,7 +23,11 @@ package enum TestPattern: String, Codable, Sendable {
 
     /// The canonical value of `node`, one addition after the other as `SumTree` defines it.
     package func reference(
-        _ node: TreeNode, of tree: SumTree, into values: UnsafeMutableBufferPointer<Float>, first: Int, step: UInt64
+        _ node: TreeNode,
+        of tree: SumTree,
+        into values: UnsafeMutableBufferPointer<Float>,
+        first: Int,
+        step: UInt64
     ) {
         let node = tree.canonical(node)
         guard tree.isSum(node) else {
@@ -39,14 +43,18 @@ package enum TestPattern: String, Codable, Sendable {
 
     /// Calls `body` for blocks of `node`'s value over `range`.
     package func forEachBlock(
-        of range: Range<Int>, _ node: TreeNode, _ tree: SumTree, step: UInt64,
+        of range: Range<Int>,
+        _ node: TreeNode,
+        _ tree: SumTree,
+        step: UInt64,
         _ body: (_ first: Int, _ values: UnsafeMutableBufferPointer<Float>) -> Void
     ) {
         withUnsafeTemporaryAllocation(of: Float.self, capacity: 1024) { block in
             var first = range.lowerBound
             while first < range.upperBound {
                 let values = UnsafeMutableBufferPointer(
-                    rebasing: block[..<min(block.count, range.upperBound - first)])
+                    rebasing: block[..<min(block.count, range.upperBound - first)]
+                )
                 reference(node, of: tree, into: values, first: first, step: step)
                 body(first, values)
                 first += values.count

@@ -23,6 +23,8 @@ package struct CoordinatorConfiguration: Sendable {
     package var onNonFinite: NonFinitePolicy
     /// The digest of the state is compared before every so many steps; 0 compares it at the start only.
     package var stateDigestInterval: UInt64
+    /// Where workers hand checkpoints over and fetch files.
+    package var bulkEndpoint: String
     package var timing: CoordinatorTiming
 
     package init(
@@ -41,6 +43,7 @@ package struct CoordinatorConfiguration: Sendable {
         earlyStopPatience: UInt32? = nil,
         onNonFinite: NonFinitePolicy = .stop,
         stateDigestInterval: UInt64 = 1,
+        bulkEndpoint: String = "",
         timing: CoordinatorTiming = CoordinatorTiming()
     ) {
         precondition(expectedWorkers > 0, "a run needs a worker")
@@ -59,6 +62,7 @@ package struct CoordinatorConfiguration: Sendable {
         self.earlyStopPatience = earlyStopPatience
         self.onNonFinite = onNonFinite
         self.stateDigestInterval = stateDigestInterval
+        self.bulkEndpoint = bulkEndpoint
         self.timing = timing
     }
 }
@@ -132,22 +136,22 @@ package struct CheckpointPolicy: Hashable, Sendable {
     package var onBest: Bool
     /// Among how many workers a checkpoint's tensors are divided at most.
     package var streams: Int
-    /// Where workers fetch checkpoint files that they cannot open; empty where nowhere.
-    package var endpoint: String
+    /// The folder of the checkpoints, for workers on the same file system.
+    package var folder: String
 
     package init(
         everySteps: UInt64? = nil,
         every: Duration? = nil,
         onBest: Bool = false,
         streams: Int = 4,
-        endpoint: String = ""
+        folder: String = ""
     ) {
         precondition(streams > 0, "a checkpoint needs a stream")
         self.everySteps = everySteps
         self.every = every
         self.onBest = onBest
         self.streams = streams
-        self.endpoint = endpoint
+        self.folder = folder
     }
 }
 

@@ -86,7 +86,8 @@ extension CoordinatorMachine {
             datasetDigest: configuration.datasetDigest,
             numericsProfile: configuration.numericsProfile,
             resume: resumeSource,
-            timing: configuration.timing.forWorkers
+            timing: configuration.timing.forWorkers,
+            bulkEndpoint: configuration.bulkEndpoint
         )
     }
 
@@ -176,6 +177,7 @@ extension CoordinatorMachine {
             return
         }
         members[position].isReady = true
+        if !ready.endpoints.isEmpty { members[position].hello.endpoints = ready.endpoints }
         members[position].completedSteps = ready.completedSteps
         members[position].stateDigest = ready.stateDigest
         members[position].enter(.waiting, step: ready.completedSteps, at: now)

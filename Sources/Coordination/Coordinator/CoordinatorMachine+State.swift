@@ -92,7 +92,7 @@ extension CoordinatorMachine {
         let number: WorkerNumber
         var peer: PeerID
         let incarnation: UInt64
-        let hello: Hello
+        var hello: Hello
         let joined: Instant
         var isReady = false
         var isLost = false

@@ -102,11 +102,28 @@ extension CoordinatorMachine {
     /// O(members).
     mutating func tick() {
         broadcast(.heartbeat)
+        forgiveOwnPause()
         if case .rescuing = stage {} else { checkSilence() }
         // The stage may have changed with each of these, so each looks for itself.
         if case .blaming(let blame) = stage, now >= blame.decideBy { decide(blame) }
         checkCheckpointDeadline()
         checkWait()
+    }
+
+    /// Moves all waits by the time for which this process itself stood still (a paused machine, a stopped process).
+    ///
+    /// What the workers said meanwhile has not been read yet, so their silence is not theirs.
+    private mutating func forgiveOwnPause() {
+        guard let timer else { return }
+        let pause = now - timer
+        guard pause > configuration.timing.heartbeatInterval * 2 else { return }
+        log(.notice, "the coordinator itself stood still for \(pause.inWords)")
+        for position in members.indices {
+            members[position].lastHeard = members[position].lastHeard + pause
+            members[position].lastProgress = members[position].lastProgress + pause
+        }
+        waitSince = waitSince + pause
+        if let progress = checkpoint?.lastProgress { checkpoint?.lastProgress = progress + pause }
     }
 
     private mutating func checkSilence() {

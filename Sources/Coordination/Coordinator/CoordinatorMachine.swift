@@ -102,7 +102,7 @@ package struct CoordinatorMachine: Sendable {
             resumeSource = ResumeSource(
                 completedSteps: progress.completedSteps,
                 file: resume.file,
-                endpoint: configuration.checkpoints.endpoint
+                folder: configuration.checkpoints.folder
             )
         }
         if isComplete {

@@ -38,6 +38,8 @@ package struct Welcome: Hashable, Sendable {
     /// Where the state comes from; nil draws fresh weights from the configuration's seed.
     package var resume: ResumeSource?
     package var timing: WorkerTiming
+    /// Where the worker hands checkpoints over and fetches files.
+    package var bulkEndpoint: String
 
     package init(
         job: String,
@@ -46,7 +48,8 @@ package struct Welcome: Hashable, Sendable {
         datasetDigest: String,
         numericsProfile: String,
         resume: ResumeSource?,
-        timing: WorkerTiming
+        timing: WorkerTiming,
+        bulkEndpoint: String = ""
     ) {
         self.job = job
         self.worker = worker
@@ -55,6 +58,7 @@ package struct Welcome: Hashable, Sendable {
         self.numericsProfile = numericsProfile
         self.resume = resume
         self.timing = timing
+        self.bulkEndpoint = bulkEndpoint
     }
 }
 
@@ -63,13 +67,13 @@ package struct ResumeSource: Hashable, Sendable {
     package var completedSteps: UInt64
     /// The checkpoint's file name.
     package var file: String
-    /// Where the file can be fetched where it is not on a shared file system; empty where nowhere.
-    package var endpoint: String
+    /// The folder it stands in; workers that cannot open it there fetch it.
+    package var folder: String
 
-    package init(completedSteps: UInt64, file: String, endpoint: String) {
+    package init(completedSteps: UInt64, file: String, folder: String) {
         self.completedSteps = completedSteps
         self.file = file
-        self.endpoint = endpoint
+        self.folder = folder
     }
 }
 

@@ -93,12 +93,21 @@ package struct Ready: Hashable, Sendable {
     package var datasetDigest: String
     /// The digest of the network's parameter names and shapes.
     package var networkDigest: String
+    /// Where the worker's data plane can be reached, now that its memory is there; replaces what its hello said.
+    package var endpoints: [String]
 
-    package init(completedSteps: UInt64, stateDigest: Digest, datasetDigest: String, networkDigest: String) {
+    package init(
+        completedSteps: UInt64,
+        stateDigest: Digest,
+        datasetDigest: String,
+        networkDigest: String,
+        endpoints: [String] = []
+    ) {
         self.completedSteps = completedSteps
         self.stateDigest = stateDigest
         self.datasetDigest = datasetDigest
         self.networkDigest = networkDigest
+        self.endpoints = endpoints
     }
 }
 

@@ -144,6 +144,11 @@ extension WorkerMachine {
     mutating func tick(_ count: UInt64) {
         progress &+= count &- lastCount
         lastCount = count
+        // A process that itself stood still has not read what the coordinator said meanwhile.
+        if let timer, now - timer > timing.heartbeatInterval * 2 {
+            lastHeard = lastHeard + (now - timer)
+            coordinatorGoneSince = coordinatorGoneSince.map { $0 + (now - timer) }
+        }
         if let exitBy, now >= exitBy.instant {
             exit(exitBy.outcome.kind, exitBy.outcome.message)
             return

@@ -193,7 +193,10 @@ enum DICOMFile {
                 case .decoded(let pixels): return pixels
                 case .damaged(let reason):
                     throw RadiographError(
-                        .damaged, path: path, reason: "its JPEG data is damaged or cut off (libjpeg: \(reason))")
+                        .damaged,
+                        path: path,
+                        reason: "its JPEG data is damaged or cut off (libjpeg: \(reason))"
+                    )
                 case .other: break
                 }
             }
@@ -231,11 +234,9 @@ enum DICOMFile {
         switch status {
         case CDICOM_CANNOT_OPEN: return RadiographError(.unreadable, path: path, reason: message)
         case CDICOM_NOT_DICOM:
-            return RadiographError(
-                .notAnImage,
-                path: path,
-                reason: message + "; a download may have saved an error page"
-            )
+            // A beginning that can be read is text, as of a web page saved in place of the file.
+            let hint = message.contains("begins with") ? "; a download may have saved an error page" : ""
+            return RadiographError(.notAnImage, path: path, reason: message + hint)
         case CDICOM_UNSUPPORTED_SYNTAX:
             let isJPEG2000 =
                 message.contains("JPEG 2000") || message.contains("1.2.840.10008.1.2.4.9")

@@ -19,9 +19,13 @@ package struct DecodeLaunch: Sendable {
         self.secondsPerFile = secondsPerFile
     }
 
-    /// The path of the running program.
+    /// The path of the running program; still good where the file was replaced meanwhile.
     package static var thisProgram: String {
-        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
+        let link = "/proc/self/exe"
+        guard let path = try? FileManager.default.destinationOfSymbolicLink(atPath: link),
+            FileManager.default.isExecutableFile(atPath: path)
+        else { return link }
+        return path
     }
 }
 
@@ -81,8 +85,7 @@ package final class DecodeWorker {
     package func stop() {
         guard let child else { return }
         close(child.stream.descriptor)
-        kill(child.process, SIGKILL)
-        _ = reap(child.process)
+        _ = reap(child.process, patience: 0)
         self.child = nil
     }
 
@@ -139,8 +142,7 @@ package final class DecodeWorker {
     /// Ends a child that failed, and says why the file is refused.
     private func end(_ child: Child, after failure: SocketStream.Failure, path: String) -> RadiographError {
         close(child.stream.descriptor)
-        if failure != .closed { kill(child.process, SIGKILL) }
-        let status = reap(child.process)
+        let status = reap(child.process, patience: failure == .closed ? 2 : 0)
         self.child = nil
         if failure == .timedOut {
             return RadiographError(
@@ -176,18 +178,23 @@ package final class DecodeWorker {
             close(sockets[0])
             throw error
         }
-        do throws(SocketStream.Failure) {
+        do {
             // A child that cannot even start closes its end, once ours is closed: see `defer`.
             close(sockets[1])
             sockets[1] = -1
             guard try stream.receive(DecodeMessage.greeting.count, within: 60) == DecodeMessage.greeting else {
-                throw .closed
+                close(sockets[0])
+                _ = reap(process, patience: 0)
+                throw launchError("it is another program: it does not greet as a decoding process does")
             }
-        } catch {
+        } catch let error as SocketStream.Failure {
             close(sockets[0])
-            if error != .closed { kill(process, SIGKILL) }
-            let status = reap(process)
+            let status = reap(process, patience: error == .closed ? 2 : 0)
             throw launchError(error == .timedOut ? "it said nothing for 60 s" : "it \(Self.cause(of: status))")
+        } catch let error as DecodeLaunchError {
+            throw error
+        } catch {
+            throw launchError("\(error)")
         }
         let started = Child(process: process, stream: stream)
         child = started
@@ -217,9 +224,16 @@ package final class DecodeWorker {
         DecodeLaunchError(executable: launch.executable, reason: reason)
     }
 
-    /// Waits for a process that is ending, and returns its wait status.
-    private func reap(_ process: pid_t) -> Int32 {
+    /// Waits `patience` seconds for a process to end by itself, then kills it; returns its wait status.
+    private func reap(_ process: pid_t, patience: Double) -> Int32 {
         var status: Int32 = 0
+        let deadline = ContinuousClock.now + .seconds(patience)
+        while ContinuousClock.now < deadline {
+            let ended = waitpid(process, &status, WNOHANG)
+            if ended == process || (ended < 0 && errno != EINTR) { return status }
+            usleep(500)
+        }
+        kill(process, SIGKILL)
         while waitpid(process, &status, 0) < 0 && errno == EINTR {}
         return status
     }

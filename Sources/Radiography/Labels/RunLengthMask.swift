@@ -40,6 +40,22 @@ package struct RunLengthMask: Equatable, Sendable {
         self.runs = []
     }
 
+    /// The pixels of `runs`, in any order; what lies outside the mask is left out.
+    package init(runs: some Sequence<Run>, width: Int, height: Int) {
+        self.init(width: width, height: height)
+        let limit = Int32(width * height)
+        for run in runs.sorted(by: { $0.start < $1.start }) {
+            let start = max(0, run.start)
+            let end = Int32(clamping: min(Int(run.start) + Int(run.length), Int(limit)))
+            guard end > start else { continue }
+            if let last = self.runs.last, last.end >= start {
+                self.runs[self.runs.count - 1].length = max(last.end, end) - last.start
+            } else {
+                self.runs.append(Run(start: start, length: end - start))
+            }
+        }
+    }
+
     /// Whether no pixel is set.
     package var isEmpty: Bool { runs.isEmpty }
 

@@ -20,6 +20,8 @@ struct FolderScan {
     /// Throws where the folder itself cannot be listed.
     init(_ root: String) throws {
         _ = try FileSystem.names(in: root)
+        var status = stat()
+        if stat(root, &status) == 0 { visited.insert([UInt64(status.st_dev), UInt64(status.st_ino)]) }
         walk(root, below: "")
         files.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }

@@ -62,7 +62,9 @@ package struct RejectedItem: Sendable, Equatable, CustomStringConvertible {
 
     package var description: String {
         let place = row.map { "\(path):\($0)" } ?? path
-        return "\(place): \(id.map { "\($0): " } ?? "")\(reason) [\(kind.name)]"
+        // Most files are called after their image.
+        let name = id.flatMap { path.contains($0) ? nil : "\($0): " } ?? ""
+        return "\(place): \(name)\(reason) [\(kind.name)]"
     }
 
     /// The items as CSV with a header, by path and row.

@@ -71,8 +71,8 @@ package struct Sharding {
             warnings.append(item)
         } else {
             rejected.append(item)
-            report(.rejected(item))
             if options.isStrict { throw ShardingError.rejected(item) }
+            report(.rejected(item))
         }
     }
 

@@ -28,7 +28,9 @@ struct CheckpointFile: Sendable {
         self.manifest = manifest
     }
 
-    /// Reads and checks the seal and the manifest. The file may be longer than its seal says, not shorter.
+    /// Reads and checks the seal and the manifest.
+    ///
+    /// The file may be longer than its seal says, not shorter.
     static func readList(of disk: OpenFile) throws -> (CheckpointSeal, CheckpointManifest) {
         let (path, size) = (disk.path, try disk.size())
         guard size >= CheckpointSeal.bytes else {

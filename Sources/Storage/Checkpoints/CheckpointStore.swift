@@ -44,7 +44,9 @@ package struct CheckpointStore: Sendable {
         }.sorted { $0.step < $1.step }
     }
 
-    /// Removes what writers that died have left; for the directory's one owner, before it writes. Returns the names.
+    /// Removes what writers that died have left; for the directory's one owner, before it writes.
+    ///
+    /// Returns the names.
     @discardableResult
     package func removeTemporaries() throws -> [String] {
         guard FileSystem.isDirectory(directory) else { return [] }

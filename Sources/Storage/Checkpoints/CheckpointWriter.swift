@@ -164,7 +164,9 @@ package final class CheckpointWriter: Sendable {
         return CheckpointRecord(step: step, path: path)
     }
 
-    /// Drops the checkpoint; nothing of it remains. Does nothing after `finish`.
+    /// Drops the checkpoint; nothing of it remains.
+    ///
+    /// Does nothing after `finish`.
     package func cancel() {
         state.withLock { state in
             if state.isOver { return }

@@ -14,7 +14,8 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
             Bus bandwidth is that of nccl-tests: bytes / time · 2(N-1)/N. The figures are for sums that every worker \
             has in private memory, as Gloo leaves them; `in_place` gives those of sums read where they were added, as \
             training does.
-            """)
+            """
+    )
 
     @Option(help: "Worker processes.")
     var workers = 2
@@ -47,8 +48,10 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
 
     func run() async throws {
         let benchmark = AllreduceBenchmark(
-            try options(), executable: URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath(),
-            arguments: ["bench", "allreduce-member", "--parent", "\(getpid())"])
+            try options(),
+            executable: URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath(),
+            arguments: ["bench", "allreduce-member", "--parent", "\(getpid())"]
+        )
         // The members die with the thread that starts them, so it is one that waits for them all.
         let report = try await withCheckedThrowingContinuation {
             (continuation: CheckedContinuation<AllreduceBenchmark.Report, any Error>) in
@@ -57,7 +60,8 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
                     continuation.resume(
                         with: Result {
                             try benchmark.run { FileHandle.standardError.write(Data("\($0)\n".utf8)) }
-                        })
+                        }
+                    )
                 }
                 thread.detach()
             } catch { continuation.resume(throwing: error) }
@@ -78,8 +82,13 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
         let sizes = try bytes.split(separator: ",").map { try Self.byteCount(String($0), option: "--bytes") }
         if sizes.isEmpty { throw ValidationError("--bytes names no size.") }
         return AllreduceBenchmark.Options(
-            workers: workers, byteCounts: sizes, transport: transport, iterations: iterations, warmUps: warmUps,
-            bucketBytes: try Self.byteCount(bucketBytes, option: "--bucket-bytes"))
+            workers: workers,
+            byteCounts: sizes,
+            transport: transport,
+            iterations: iterations,
+            warmUps: warmUps,
+            bucketBytes: try Self.byteCount(bucketBytes, option: "--bucket-bytes")
+        )
     }
 
     /// `98M` as a number of bytes: a multiple of 4, up to 16 GiB.
@@ -103,9 +112,10 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
         ]
         for row in report.rows {
             lines.append(
-                column(Double(row.bytes), "%12.0f") + column(row.median_s * 1e3, "%12.3f")
-                    + column(row.min_s * 1e3, "%12.3f") + column(row.p99_s * 1e3, "%12.3f")
-                    + column(row.busbw_gb_s, "%13.2f") + column(row.in_place.median_s * 1e3, "%14.3f"))
+                column(Double(row.bytes), "%12.0f") + column(row.medianSeconds * 1e3, "%12.3f")
+                    + column(row.minimumSeconds * 1e3, "%12.3f") + column(row.percentile99Seconds * 1e3, "%12.3f")
+                    + column(row.busBandwidth, "%13.2f") + column(row.inPlace.medianSeconds * 1e3, "%14.3f")
+            )
         }
         return lines.joined(separator: "\n")
     }
@@ -116,8 +126,10 @@ extension TransportChoice: ExpressibleByArgument {}
 /// One member of the benchmark: started by `bench allreduce` and by tests, not by users.
 struct BenchAllreduceMemberCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "allreduce-member", abstract: "Takes part in an all-reduce as standard input says.",
-        shouldDisplay: false)
+        commandName: "allreduce-member",
+        abstract: "Takes part in an all-reduce as standard input says.",
+        shouldDisplay: false
+    )
 
     @Option(help: "The process with which this one ends.")
     var parent: Int32

@@ -5,5 +5,7 @@ struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
         abstract: "Measures parts of the program on this machine.",
-        subcommands: [BenchKernelsCommand.self, BenchAllreduceCommand.self, BenchAllreduceMemberCommand.self])
+        subcommands: [
+            BenchTrainCommand.self, BenchKernelsCommand.self, BenchAllreduceCommand.self, BenchAllreduceMemberCommand.self,
+        ])
 }

@@ -35,7 +35,7 @@ enum SharedData {
         if let path = ProcessInfo.processInfo.environment["PLEURA_SHARED_DATA"] { return path }
         return URL(fileURLWithPath: #filePath)
             .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().appendingPathComponent("shared/data").path
+            .deletingLastPathComponent().appendingPathComponent("../shared/data").standardized.path
     }()
 
     /// Whether the data is there; says loudly once where it is not.

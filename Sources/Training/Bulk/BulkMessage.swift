@@ -1,0 +1,171 @@
+/// What goes over the bulk connection, beside the control messages: tensors of checkpoints to the coordinator, files
+/// from it.
+///
+/// A fixed header and the payload in one message, little-endian. Everything is checked before it is used: the sender
+/// may be anybody who reaches the port.
+package enum BulkMessage: Hashable, Sendable {
+    /// Bytes of one tensor of the checkpoint of `step`, from `offset` on.
+    case piece(step: UInt64, name: String, shape: [Int], offset: Int, bytes: [UInt8])
+    /// All tensors of part `part` have been sent.
+    case shareDone(step: UInt64, part: UInt32, byteCount: UInt64)
+    /// The coordinator has taken `count` pieces of this connection since its start.
+    case taken(count: UInt64)
+    /// Asks for bytes of a file.
+    case fetch(request: UInt64, file: BulkFile, offset: Int, length: Int)
+    /// The answer: the file's whole size and bytes from the asked offset on.
+    case chunk(request: UInt64, fileSize: Int, bytes: [UInt8])
+    /// The answer where there is no such file.
+    case refused(request: UInt64, reason: String)
+
+    /// The most bytes of a piece or chunk.
+    package static let largestPayload = 4 << 20
+
+    private enum Kind: UInt8 {
+        case piece = 1, shareDone, taken, fetch, chunk, refused
+    }
+
+    /// The message as bytes.
+    package var encoded: [UInt8] {
+        var writer = ByteWriter()
+        switch self {
+        case .piece(let step, let name, let shape, let offset, let bytes):
+            writer.put(Kind.piece.rawValue)
+            writer.put(step)
+            writer.put(text: name)
+            writer.put(UInt8(truncatingIfNeeded: shape.count))
+            for extent in shape { writer.put(UInt32(truncatingIfNeeded: extent)) }
+            writer.put(UInt64(offset))
+            writer.bytes += bytes
+        case .shareDone(let step, let part, let byteCount):
+            writer.put(Kind.shareDone.rawValue)
+            writer.put(step)
+            writer.put(part)
+            writer.put(byteCount)
+        case .taken(let count):
+            writer.put(Kind.taken.rawValue)
+            writer.put(count)
+        case .fetch(let request, let file, let offset, let length):
+            writer.put(Kind.fetch.rawValue)
+            writer.put(request)
+            writer.put(file.isCheckpoint ? 1 as UInt8 : 0)
+            writer.put(text: file.name)
+            writer.put(UInt64(offset))
+            writer.put(UInt32(length))
+        case .chunk(let request, let fileSize, let bytes):
+            writer.put(Kind.chunk.rawValue)
+            writer.put(request)
+            writer.put(UInt64(fileSize))
+            writer.bytes += bytes
+        case .refused(let request, let reason):
+            writer.put(Kind.refused.rawValue)
+            writer.put(request)
+            writer.put(text: reason)
+        }
+        return writer.bytes
+    }
+
+    /// Reads a message; nil where the bytes are none.
+    package init?(_ message: [UInt8]) {
+        var reader = ByteReader(message)
+        guard let code = reader.take(UInt8.self), let kind = Kind(rawValue: code) else { return nil }
+        switch kind {
+        case .piece:
+            guard let step = reader.take(UInt64.self), let name = reader.text(limit: 512),
+                let rank = reader.take(UInt8.self), rank <= 8
+            else { return nil }
+            var shape: [Int] = []
+            for _ in 0..<rank {
+                guard let extent = reader.take(UInt32.self) else { return nil }
+                shape.append(Int(extent))
+            }
+            guard let offset = reader.take(UInt64.self), offset < 1 << 48, reader.left <= Self.largestPayload else {
+                return nil
+            }
+            self = .piece(step: step, name: name, shape: shape, offset: Int(offset), bytes: reader.rest())
+        case .shareDone:
+            guard let step = reader.take(UInt64.self), let part = reader.take(UInt32.self),
+                let count = reader.take(UInt64.self), reader.left == 0
+            else { return nil }
+            self = .shareDone(step: step, part: part, byteCount: count)
+        case .taken:
+            guard let count = reader.take(UInt64.self), reader.left == 0 else { return nil }
+            self = .taken(count: count)
+        case .fetch:
+            guard let request = reader.take(UInt64.self), let group = reader.take(UInt8.self), group <= 1,
+                let name = reader.text(limit: 256), let offset = reader.take(UInt64.self), offset < 1 << 48,
+                let length = reader.take(UInt32.self), length <= Self.largestPayload, reader.left == 0
+            else { return nil }
+            self = .fetch(
+                request: request, file: BulkFile(isCheckpoint: group == 1, name: name), offset: Int(offset),
+                length: Int(length))
+        case .chunk:
+            guard let request = reader.take(UInt64.self), let size = reader.take(UInt64.self), size < 1 << 48,
+                reader.left <= Self.largestPayload
+            else { return nil }
+            self = .chunk(request: request, fileSize: Int(size), bytes: reader.rest())
+        case .refused:
+            guard let request = reader.take(UInt64.self), let reason = reader.text(limit: 4096) else { return nil }
+            self = .refused(request: request, reason: reason)
+        }
+    }
+}
+
+/// A file that workers may fetch: a shard or the manifest of the run's data set, or a checkpoint of the run.
+package struct BulkFile: Hashable, Sendable {
+    package var isCheckpoint: Bool
+    /// A name without folders.
+    package var name: String
+
+    package init(isCheckpoint: Bool, name: String) {
+        self.isCheckpoint = isCheckpoint
+        self.name = name
+    }
+
+    /// Whether the name stays within its folder.
+    package var isSafe: Bool {
+        !name.isEmpty && !name.hasPrefix(".") && !name.utf8.contains(UInt8(ascii: "/")) && !name.utf8.contains(0)
+    }
+}
+
+private struct ByteWriter {
+    var bytes: [UInt8] = []
+
+    mutating func put<Value: FixedWidthInteger>(_ value: Value) {
+        withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+    }
+
+    mutating func put(text: String) {
+        let utf8 = Array(text.utf8.prefix(4096))
+        put(UInt16(utf8.count))
+        bytes += utf8
+    }
+}
+
+private struct ByteReader {
+    private let bytes: [UInt8]
+    private var position = 0
+
+    init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+    var left: Int { bytes.count - position }
+
+    mutating func take<Value: FixedWidthInteger>(_ type: Value.Type) -> Value? {
+        let size = MemoryLayout<Value>.size
+        guard left >= size else { return nil }
+        var value: Value = 0
+        for index in 0..<size { value |= Value(truncatingIfNeeded: bytes[position + index]) << (8 * index) }
+        position += size
+        return value
+    }
+
+    mutating func text(limit: Int) -> String? {
+        guard let count = take(UInt16.self), Int(count) <= limit, left >= Int(count) else { return nil }
+        defer { position += Int(count) }
+        return String(validating: bytes[position..<position + Int(count)], as: UTF8.self)
+    }
+
+    mutating func rest() -> [UInt8] {
+        defer { position = bytes.count }
+        return Array(bytes[position...])
+    }
+}

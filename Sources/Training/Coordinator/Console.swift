@@ -1,0 +1,66 @@
+package import Coordination
+import Foundation
+import Glibc
+import Reporting
+import Synchronization
+
+/// The coordinator's lines for people, on standard error: a progress bar on a terminal, plain lines elsewhere.
+package final class Console: Sendable {
+    private let display: Mutex<ProgressDisplay>
+    private let isVerbose: Bool
+    private let isQuiet: Bool
+
+    /// `isVerbose` shows every sentence of the machine; `isQuiet` warnings and errors only.
+    package init(isVerbose: Bool = false, isQuiet: Bool = false) {
+        self.isVerbose = isVerbose
+        self.isQuiet = isQuiet
+        let style: ProgressDisplay.Style
+        if isatty(STDERR_FILENO) == 1 {
+            var size = winsize()
+            let isKnown = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
+            style = .terminal(columns: isKnown ? Int(size.ws_col) : 80)
+        } else {
+            style = .log
+        }
+        display = Mutex(ProgressDisplay(style: style))
+    }
+
+    private func write(_ text: String) {
+        if text.isEmpty { return }
+        FileHandle.standardError.write(Data(text.utf8))
+    }
+
+    package func log(_ level: LogLevel, _ sentence: String) {
+        if level == .info && !isVerbose || isQuiet && level < .warning { return }
+        let mark = level == .warning ? "warning: " : level == .error ? "error: " : ""
+        write(display.withLock { $0.message(mark + sentence) })
+    }
+
+    /// A line that is always shown.
+    package func say(_ sentence: String) {
+        if !isQuiet { write(display.withLock { $0.message(sentence) }) }
+    }
+
+    func step(_ record: Reporting.StepRecord, done: Int, total: Int, epochs: Int, dice: Double?) {
+        if isQuiet { return }
+        let now = Duration.nanoseconds((MonotonicClock.now - Instant(nanoseconds: 0)).inNanoseconds)
+        let progress = WorkProgress.training(
+            epoch: record.epoch, epochs: epochs, done: done, steps: total, loss: record.loss, dice: dice,
+            imagesPerSecond: record.imagesPerSecond)
+        write(display.withLock { $0.update(progress, at: now) })
+    }
+
+    func validation(_ record: Reporting.ValidationRecord) {
+        func figure(_ value: Double) -> String { value.isNaN ? "-" : String(format: "%.4f", value) }
+        say(
+            "validation after step \(record.step): Dice \(figure(record.meanDice)), positives "
+                + "\(figure(record.positiveDice)), negatives \(figure(record.negativeDice)), loss "
+                + "\(figure(record.loss))\(record.isBest ? "  (best so far)" : "")")
+    }
+
+    package func finish() { write(display.withLock { $0.finish() }) }
+}
+
+extension LogLevel: Comparable {
+    package static func < (a: LogLevel, b: LogLevel) -> Bool { a.rawValue < b.rawValue }
+}

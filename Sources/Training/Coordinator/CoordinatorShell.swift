@@ -1,0 +1,255 @@
+import Configuration
+package import Coordination
+import Diagnostics
+import Messaging
+import Networks
+import Reporting
+import Sampling
+import Storage
+import Synchronization
+import Wire
+
+/// The coordinator of a run: drives the coordinator machine and runs its actions on sockets, disk and terminal.
+package final class CoordinatorShell: Sendable {
+    /// What the coordinator is given beside the run's setup.
+    package struct Options: Sendable {
+        package var directory: RunDirectory
+        package var job: String
+        /// Higher than that of any earlier coordinator of the run.
+        package var fencing: UInt64
+        package var expectedWorkers: Int
+        /// Where workers reach the coordinator, `tcp://HOST:PORT` with * for any port; control and bulk.
+        package var bind: [String]
+        package var resume: ResumePoint?
+        package var console: Console
+        /// Bytes of all tensors of a checkpoint.
+        package var checkpointBytes: Int
+
+        package init(
+            directory: RunDirectory, job: String, fencing: UInt64, expectedWorkers: Int, bind: [String],
+            resume: ResumePoint?, console: Console, checkpointBytes: Int
+        ) {
+            self.directory = directory
+            self.job = job
+            self.fencing = fencing
+            self.expectedWorkers = expectedWorkers
+            self.bind = bind
+            self.resume = resume
+            self.console = console
+            self.checkpointBytes = checkpointBytes
+        }
+    }
+
+    private let setup: RunSetup
+    private let options: Options
+    private let events: EventQueue<CoordinatorMachine.Event>
+    private let server: ZeroMQServer
+    private let keeper: CheckpointKeeper
+    private let peers: PeerNumbers
+
+    /// Where workers connect, with real port numbers.
+    package var endpoint: String { server.endpoints.first ?? "" }
+
+    /// Opens the sockets; workers may connect from now on.
+    package init(_ setup: RunSetup, _ options: Options) throws {
+        self.setup = setup
+        self.options = options
+        let events = try EventQueue<CoordinatorMachine.Event>()
+        self.events = events
+        let peers = PeerNumbers()
+        self.peers = peers
+        let console = options.console
+        let strangers = Atomic<Int>(0)
+        server = try ZeroMQServer(bind: options.bind) { event in
+            switch event {
+            case .received(let identity, let bytes):
+                // What is no message is dropped: the port is open to anybody who reaches it.
+                do {
+                    let message = try WireProtocol.decodeWorkerMessage(bytes)
+                    events.push(.message(from: peers.number(of: identity), message))
+                } catch {
+                    let count = strangers.add(1, ordering: .relaxed).newValue
+                    if count <= 3 {
+                        console.log(.warning, "dropped a message of \(bytes.count) bytes from \(identity): \(error)")
+                    }
+                }
+            case .lost(let identity, _): events.push(.connectionLost(peers.number(of: identity)))
+            case .connected, .dropped: break
+            }
+        }
+        keeper = try CheckpointKeeper(
+            bind: options.bind.map { $0.replacingPort() }, directory: options.directory.checkpoints,
+            shards: setup.configuration.data.shards, expectedBytes: options.checkpointBytes,
+            retention: Self.retention(setup.configuration)
+        ) { outcome in
+            switch outcome {
+            case .durable(let steps, _): events.push(.checkpointDurable(completedSteps: steps))
+            case .failed(let steps, let reason):
+                events.push(.checkpointFailed(completedSteps: steps, reason: reason))
+            }
+        }
+    }
+
+    package func close() {
+        server.close()
+        keeper.close()
+    }
+
+    // MARK: From other threads
+
+    /// The first request finishes the step and saves; the second stops at once.
+    package func drain(reason: String) { events.push(.drainRequested(reason: reason)) }
+
+    /// A worker process that the launcher started has ended.
+    package func workerExited(incarnation: UInt64, process: Int32, _ cause: ExitCause) {
+        events.push(.processExited(incarnation: incarnation, processID: process, cause))
+    }
+
+    // MARK: The loop
+
+    /// Runs until the run ends; blocks the calling thread.
+    package func run() throws -> RunOutcome {
+        let recorder = try RunRecorder(
+            setup: setup, directory: options.directory, fencing: options.fencing,
+            startingAt: Int(options.resume?.progress.completedSteps ?? 0), console: options.console)
+        var machine = CoordinatorMachine(configuration: configuration(), policy: RunPolicy(setup))
+        var pending = machine.handle(.start(resume: options.resume), at: MonotonicClock.now)
+        var timer: Instant?
+        while true {
+            for action in pending {
+                switch action {
+                case .send(let peer, let message): send(try WireProtocol.encode(message), to: [peer])
+                case .broadcast(let peers, let message): send(try WireProtocol.encode(message), to: peers)
+                case .startTimer(let moment): timer = moment
+                case .beginCheckpoint(let order):
+                    keeper.begin(order, trainer: try trainer(order, metrics: recorder.lastMetrics))
+                case .abandonCheckpoint(let steps, _): keeper.abandon(completedSteps: steps)
+                case .discardCheckpoint(let steps, let reason):
+                    options.console.log(.warning, "The checkpoint of step \(steps) is deleted: \(reason)")
+                    keeper.discard(completedSteps: steps)
+                case .record(let record): recorder.record(record)
+                case .recordValidation(let record): recorder.record(record)
+                case .journal(let entry): recorder.journal(entry)
+                case .evict(_, let peer, _): peers.forget(peer)
+                case .log(let level, let sentence): recorder.log(level, sentence)
+                case .end(let outcome):
+                    options.console.finish()
+                    return outcome
+                }
+            }
+            pending = []
+            var milliseconds: Int32 = -1
+            if let timer {
+                let left = (timer - MonotonicClock.now).inNanoseconds
+                milliseconds = left <= 0 ? 0 : Int32(min(60_000, (left + 999_999) / 1_000_000))
+            }
+            for event in events.take(milliseconds: milliseconds) {
+                pending += machine.handle(event, at: MonotonicClock.now)
+            }
+            if let due = timer, MonotonicClock.now >= due {
+                timer = nil
+                pending += machine.handle(.tick, at: MonotonicClock.now)
+            }
+        }
+    }
+
+    private func send(_ bytes: [UInt8], to targets: [PeerID]) {
+        for target in targets {
+            // A peer that cannot be reached is reported as lost by the transport.
+            if let identity = peers.identity(of: target) { try? server.send(bytes, to: identity) }
+        }
+    }
+
+    private func configuration() -> CoordinatorConfiguration {
+        let run = setup.configuration
+        var timing = CoordinatorTiming()
+        timing.heartbeatInterval = .milliseconds(Int(run.workers.heartbeatSeconds * 1000))
+        timing.workerSilence = .milliseconds(Int(run.workers.timeouts.silenceSeconds * 1000))
+        timing.coordinatorSilence = timing.workerSilence
+        timing.gracePeriod = .milliseconds(Int(run.workers.graceSeconds * 1000))
+        timing.joining = .milliseconds(Int(run.workers.timeouts.joinSeconds * 1000))
+        for path in [
+            \CoordinatorTiming.preparing, \.computing, \.reducing, \.applying, \.validating,
+        ] {
+            timing[keyPath: path] = .milliseconds(Int(run.workers.timeouts.phaseSeconds * 1000))
+        }
+        let validates = run.validates && !setup.folds.validation.isEmpty
+        let checkpoint = run.checkpoint
+        return CoordinatorConfiguration(
+            job: options.job, fencing: options.fencing, protocolVersion: WireProtocol.version,
+            programVersion: ProgramVersion.current, numericsProfile: setup.numericsProfile,
+            datasetDigest: setup.datasetDigest, networkDigest: setup.networkDigest,
+            resolvedConfiguration: run.resolvedYAML(), expectedWorkers: options.expectedWorkers,
+            schedule: setup.schedule,
+            validation: validates
+                ? ValidationSchedule(
+                    interval: .epochs(run.validation.everyEpochs),
+                    sampleCount: UInt32(setup.folds.validation.count), countsPerSample: RunPolicy.countsPerSample)
+                : .never,
+            checkpoints: CheckpointPolicy(
+                everySteps: checkpoint.everySteps > 0 ? UInt64(checkpoint.everySteps) : nil,
+                every: checkpoint.everyMinutes > 0 ? .milliseconds(Int(checkpoint.everyMinutes * 60_000)) : nil,
+                onBest: checkpoint.keepBest > 0, folder: options.directory.checkpoints),
+            bulkEndpoint: keeper.endpoints.first ?? "", timing: timing)
+    }
+
+    private static func retention(_ configuration: RunConfiguration) -> RetentionPolicy {
+        let checkpoint = configuration.checkpoint
+        return RetentionPolicy(
+            keepLast: checkpoint.keepLast,
+            keepBest: checkpoint.keepBest > 0
+                ? .init(
+                    metric: checkpoint.metric.rawValue, mode: checkpoint.metric.largerIsBetter ? .maximum : .minimum,
+                    count: checkpoint.keepBest) : nil)
+    }
+
+    private func trainer(_ order: CheckpointOrder, metrics: (step: UInt64, values: [String: Double])?) throws -> TrainerState {
+        let batch = setup.configuration.globalBatchSize
+        let state = order.progress
+        // Figures belong to a checkpoint only where they were taken at its very state.
+        let figures = metrics.flatMap { $0.step == state.completedSteps ? $0.values : nil } ?? [:]
+        return TrainerState(
+            network: setup.network.name, step: Int(state.completedSteps), epoch: order.epoch,
+            cursor: order.stepInEpoch * batch, configuration: setup.configuration.resolvedYAML(),
+            numericsProfile: setup.numericsProfile, datasetDigest: setup.datasetDigest, metrics: figures,
+            state: try state.encoded())
+    }
+}
+
+/// The numbers by which the machine knows connections.
+private final class PeerNumbers: Sendable {
+    private struct State: Sendable {
+        var numbers: [PeerIdentity: PeerID] = [:]
+        var identities: [PeerID: PeerIdentity] = [:]
+        var next: UInt64 = 1
+    }
+
+    private let state = Mutex(State())
+
+    func number(of identity: PeerIdentity) -> PeerID {
+        state.withLock { state in
+            if let known = state.numbers[identity] { return known }
+            let number = PeerID(state.next)
+            state.next += 1
+            state.numbers[identity] = number
+            state.identities[number] = identity
+            return number
+        }
+    }
+
+    func identity(of number: PeerID) -> PeerIdentity? { state.withLock { $0.identities[number] } }
+
+    func forget(_ number: PeerID) {
+        state.withLock { state in
+            if let identity = state.identities.removeValue(forKey: number) { state.numbers[identity] = nil }
+        }
+    }
+}
+
+extension String {
+    /// `tcp://HOST:*` for `tcp://HOST:PORT`: beside the control port, any that is free.
+    fileprivate func replacingPort() -> String {
+        guard let colon = lastIndex(of: ":") else { return self }
+        return self[..<colon] + ":*"
+    }
+}

@@ -1,0 +1,106 @@
+import Configuration
+import Coordination
+import Foundation
+import Graph
+import Reporting
+import Sampling
+import Storage
+
+/// Keeps what a run leaves beside its checkpoints: metrics, TensorBoard events, the journal, the lines on the terminal.
+///
+/// Belongs to the coordinator's loop. A disk that is full costs lines, with one warning, and never the run.
+final class RunRecorder {
+    private let setup: RunSetup
+    private let metrics: MetricsLog
+    private let board: TensorBoardLog
+    private let journal: Journal<JournalLine>
+    private let console: Console
+    private let incarnation: Int
+    private var lastCommit: Instant
+    private var warned = false
+    /// The figures of the last validation, and the completed steps at which they were taken.
+    private(set) var lastMetrics: (step: UInt64, values: [String: Double])?
+
+    init(setup: RunSetup, directory: RunDirectory, fencing: UInt64, startingAt step: Int, console: Console) throws {
+        self.setup = setup
+        self.console = console
+        incarnation = Int(truncatingIfNeeded: fencing)
+        metrics = try MetricsLog(path: directory.metrics)
+        board = try TensorBoardLog(
+            directory: directory.tensorBoard, startingAt: step, time: Self.time,
+            writer: ProcessInfo.processInfo.hostName)
+        journal = try Journal.open(directory.journal).journal
+        lastCommit = MonotonicClock.now
+    }
+
+    static var time: Double { Date().timeIntervalSince1970 }
+
+    func record(_ record: Coordination.StepRecord) {
+        let now = MonotonicClock.now
+        let seconds = (now - lastCommit).seconds
+        lastCommit = now
+        let names = setup.layout.losses.map(\.name)
+        var parts: [String: Double] = [:]
+        for (name, value) in zip(names, record.losses).dropFirst() {
+            parts[String(name.split(separator: ".").last ?? "")] = Double(value)
+        }
+        let line = Reporting.StepRecord(
+            step: Int(record.step), epoch: record.location.epoch, incarnation: incarnation, time: Self.time,
+            seconds: seconds, loss: Double(record.losses.first ?? .nan), parts: parts,
+            gradientNorm: record.gradientNorm, learningRate: Double(record.hyperparameters.learningRate),
+            images: record.location.batch.sampleCount,
+            workers: record.workers.map { worker in
+                let timings = worker.timings
+                return WorkerShare(
+                    worker: Int(worker.worker), images: Int(timings.samples),
+                    imagesPerSecond: seconds > 0 ? Double(timings.samples) / seconds : 0,
+                    data: timings.data.seconds, compute: timings.compute.seconds,
+                    communication: max(.zero, timings.communication - timings.hiddenCommunication).seconds,
+                    wait: timings.wait.seconds)
+            })
+        keep {
+            try metrics.append(line)
+            try board.write(line)
+        }
+        let total = Int(setup.schedule.totalSteps)
+        console.step(
+            line, done: Int(record.step) + 1, total: total, epochs: setup.schedule.epochs.count,
+            dice: lastMetrics?.values["positive_dice"])
+    }
+
+    func record(_ record: Coordination.ValidationRecord) {
+        func metric(_ name: String) -> Double { record.score.metrics.first { $0.name == name }?.value ?? .nan }
+        let last = max(0, Int(record.progress.completedSteps) - 1)
+        let epoch = setup.schedule.totalSteps > 0 ? setup.schedule.location(of: UInt64(last)).epoch : 0
+        let line = Reporting.ValidationRecord(
+            number: Int(record.progress.transition) - 1, step: last, epoch: epoch, time: Self.time,
+            seconds: record.duration.seconds, loss: metric("loss"), meanDice: metric("mean_dice"),
+            positiveDice: metric("positive_dice"), negativeDice: metric("negative_dice"),
+            images: Int(metric("images")), positives: Int(metric("positives")),
+            threshold: setup.configuration.validation.threshold, isBest: record.isBest)
+        lastMetrics = (
+            record.progress.completedSteps,
+            Dictionary(record.score.metrics.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
+        )
+        // A round of validation is no part of the next step's time.
+        lastCommit = MonotonicClock.now
+        keep {
+            try metrics.append(line)
+            try board.write(line)
+        }
+        console.validation(line)
+    }
+
+    func journal(_ entry: JournalEntry) { keep { try journal.append(JournalLine(entry, time: Self.time)) } }
+
+    func log(_ level: LogLevel, _ sentence: String) { console.log(level, sentence) }
+
+    private func keep(_ body: () throws -> Void) {
+        do {
+            try body()
+        } catch {
+            if !warned { console.log(.warning, "A record of the run could not be kept: \(error) The run goes on.") }
+            warned = true
+        }
+    }
+}

@@ -1,0 +1,101 @@
+package import Coordination
+import Foundation
+package import Storage
+
+/// The run's progress as a checkpoint's JSON object keeps it.
+struct StoredProgress: Codable {
+    var completedSteps: UInt64
+    var transition: UInt64
+    var validatedAt: UInt64?
+    var bestTransition: UInt64?
+    var bestSteps: UInt64?
+    /// As bits: JSON has no place for every `Double`.
+    var bestScore: UInt64?
+    var roundsSinceBest: UInt32
+    var stoppedEarly: Bool
+    var scheduleState: [UInt64]
+
+    init(_ progress: RunProgress) {
+        completedSteps = progress.completedSteps
+        transition = progress.transition
+        validatedAt = progress.validatedAt
+        bestTransition = progress.best?.transition
+        bestSteps = progress.best?.completedSteps
+        bestScore = progress.best?.score.bitPattern
+        roundsSinceBest = progress.roundsSinceBest
+        stoppedEarly = progress.stoppedEarly
+        scheduleState = progress.scheduleState
+    }
+
+    var progress: RunProgress {
+        var best: RunProgress.Best?
+        if let bestTransition, let bestSteps, let bestScore {
+            best = RunProgress.Best(
+                transition: bestTransition, completedSteps: bestSteps, score: Double(bitPattern: bestScore))
+        }
+        return RunProgress(
+            completedSteps: completedSteps, transition: transition, validatedAt: validatedAt, best: best,
+            roundsSinceBest: roundsSinceBest, stoppedEarly: stoppedEarly, scheduleState: scheduleState)
+    }
+}
+
+extension RunProgress {
+    /// The progress as the text of a JSON object.
+    func encoded() throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        return String(decoding: try encoder.encode(StoredProgress(self)), as: UTF8.self)
+    }
+
+    /// The progress that a checkpoint holds.
+    package init(_ trainer: TrainerState, path: String) throws {
+        do {
+            let stored = try JSONDecoder().decode(StoredProgress.self, from: Data(trainer.state.utf8))
+            guard stored.completedSteps == UInt64(trainer.step) else {
+                throw RunError.data("it stands at step \(trainer.step) and says \(stored.completedSteps)")
+            }
+            self = stored.progress
+        } catch {
+            throw RunError.data("The trainer's state in \(path) cannot be read: \(error)")
+        }
+    }
+}
+
+/// A line of the run's journal.
+struct JournalLine: Codable, Sendable {
+    var time: Double
+    var event: String
+    var fencing: UInt64?
+    var step: UInt64?
+    var members: [String]?
+    var text: String?
+    var progress: StoredProgress?
+
+    init(_ entry: JournalEntry, time: Double) {
+        self.time = time
+        switch entry {
+        case .began(let fencing, let steps):
+            event = "began"
+            self.fencing = fencing
+            step = steps
+        case .membership(let membership):
+            event = "membership"
+            members = membership.members.map { "\($0.worker) \($0.hostName) \($0.threads)" }
+        case .transition(let progress):
+            event = "transition"
+            step = progress.completedSteps
+            self.progress = StoredProgress(progress)
+        case .checkpoint(let steps, _):
+            event = "checkpoint"
+            step = steps
+        case .lost(let worker, let sentence):
+            event = "lost"
+            members = ["\(worker)"]
+            text = sentence
+        case .ended(let outcome):
+            event = "ended"
+            step = outcome.completedSteps
+            text = outcome.message
+        }
+    }
+}

@@ -1,0 +1,80 @@
+package import Coordination
+import Foundation
+package import Glibc
+import Messaging
+import Synchronization
+
+/// Worker processes on this machine: children of this process, which end with it.
+package final class LocalWorkers: Sendable {
+    /// One child.
+    package struct Child: Sendable {
+        package let process: pid_t
+        package let incarnation: UInt64
+    }
+
+    private let running = Mutex<[pid_t: Child]>([:])
+    private let ended = ThreadCondition()
+
+    package init() {}
+
+    /// Starts a worker; `onExit` is called from a thread of this object's when it has ended.
+    ///
+    /// Call from a thread that lives as long as the workers shall: the kernel ends them with it.
+    package func start(
+        program: String, arguments: [String], log: String, incarnation: UInt64,
+        onExit: @escaping @Sendable (Child, ExitCause) -> Void
+    ) throws -> Child {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0o644)
+        posix_spawn_file_actions_adddup2(&actions, 1, 2)
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        // A group of its own: Ctrl-C is for the launcher, which drains.
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
+        posix_spawnattr_setpgroup(&attributes, 0)
+        var argv: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) }
+        argv.append(nil)
+        defer { for argument in argv { free(argument) } }
+        var process: pid_t = 0
+        let status = posix_spawn(&process, program, &actions, &attributes, argv, environ)
+        guard status == 0 else {
+            throw RunError.spawn(program: program, reason: String(cString: strerror(status)))
+        }
+        let child = Child(process: process, incarnation: incarnation)
+        running.withLock { $0[process] = child }
+        let watcher = try OwnedThread(name: "pleura-watch") { [self] in
+            var status: Int32 = 0
+            while waitpid(child.process, &status, 0) < 0 && errno == EINTR {}
+            let signal = status & 0x7F
+            let cause = signal == 0 ? ExitCause.exited((status >> 8) & 0xFF) : ExitCause.signal(signal)
+            running.withLock { $0[child.process] = nil }
+            ended.broadcast()
+            onExit(child, cause)
+        }
+        watcher.detach()
+        return child
+    }
+
+    /// Waits for the workers to end by themselves, then ends what is left.
+    package func stop(after patience: Duration) {
+        let deadline = ContinuousClock.now + patience
+        while true {
+            let seen = ended.ticket
+            let left = running.withLock { Array($0.values) }
+            if left.isEmpty { return }
+            if ContinuousClock.now >= deadline {
+                for child in left { kill(child.process, SIGKILL) }
+            }
+            ended.wait(since: seen)
+        }
+    }
+
+    /// This program's own file.
+    package static var ownProgram: String {
+        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
+    }
+}

@@ -1,0 +1,102 @@
+package import Diagnostics
+import Foundation
+import Glibc
+package import Storage
+
+/// The folder of a run and the names in it.
+package struct RunDirectory: Hashable, Sendable {
+    package let path: String
+
+    package init(_ path: String) { self.path = path }
+
+    /// The resolved configuration, as YAML.
+    package var configuration: String { "\(path)/config.yaml" }
+    package var metrics: String { "\(path)/metrics.jsonl" }
+    package var journal: String { "\(path)/journal.jsonl" }
+    package var checkpoints: String { "\(path)/checkpoints" }
+    package var tensorBoard: String { "\(path)/tensorboard" }
+    package var logs: String { "\(path)/logs" }
+    package var report: String { "\(path)/report.html" }
+    package var store: CheckpointStore { CheckpointStore(checkpoints) }
+
+    /// Whether a run lives here.
+    package var exists: Bool { FileSystem.exists(configuration) }
+
+    /// Makes the folder with its parts.
+    package func create() throws {
+        for folder in [path, checkpoints, tensorBoard, logs] {
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        }
+    }
+
+    /// Takes the run for this process: two coordinators in one folder would write over each other.
+    package func lock() throws -> RunLock { try RunLock(path) }
+}
+
+/// Held by the one coordinator of a run's folder; the kernel lets go of it when the process ends, however it ends.
+package final class RunLock: Sendable {
+    private let descriptor: Int32
+
+    init(_ directory: String) throws {
+        let path = "\(directory)/.lock"
+        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else {
+            throw RunError.cannotUse(directory: directory, reason: String(cString: strerror(errno)))
+        }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            close(descriptor)
+            throw RunError.busy(directory)
+        }
+    }
+
+    deinit { close(descriptor) }
+}
+
+/// Why a run cannot begin or go on.
+package enum RunError: ReportableError {
+    case busy(String)
+    case cannotUse(directory: String, reason: String)
+    case alreadyExists(String)
+    case notARun(String)
+    case nothingToResume(String)
+    case noValidation(String)
+    case unknownOverride(String)
+    /// The worker's process could not be started.
+    case spawn(program: String, reason: String)
+    case badBytes(what: String)
+    case data(String)
+
+    package var exitStatus: ExitStatus {
+        switch self {
+        case .busy, .spawn: .temporary
+        case .cannotUse, .notARun, .nothingToResume: .missingInput
+        case .alreadyExists, .unknownOverride: .usage
+        case .noValidation: .badConfiguration
+        case .badBytes: .internal
+        case .data: .badInput
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .busy(let directory):
+            "The run in \(directory) is in use by another process; wait for it, or stop it with Ctrl-C."
+        case .cannotUse(let directory, let reason):
+            "The folder \(directory) cannot be used for a run: \(reason)."
+        case .alreadyExists(let directory):
+            "There is a run in \(directory) already. Continue it with `pleura resume \(directory)`, or give another "
+                + "folder with --set run.directory=FOLDER."
+        case .notARun(let directory):
+            "There is no run in \(directory): it has no config.yaml. Give the folder that `pleura launch` was given "
+                + "as run.directory."
+        case .nothingToResume(let directory):
+            "The run in \(directory) has no intact checkpoint, so there is nothing to resume. Start it again with "
+                + "`pleura launch`, or look at the damage with `pleura verify \(directory)`."
+        case .noValidation(let reason): reason
+        case .unknownOverride(let text): text
+        case .spawn(let program, let reason): "A worker process could not be started from \(program): \(reason)."
+        case .badBytes(let what): what
+        case .data(let sentence): sentence
+        }
+    }
+}

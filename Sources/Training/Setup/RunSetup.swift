@@ -1,0 +1,225 @@
+package import Configuration
+import Diagnostics
+package import Graph
+package import Networks
+package import Optimization
+package import Radiography
+package import Reduction
+package import Sampling
+package import Storage
+
+/// Everything that a resolved configuration and a data set determine: the same value in the coordinator and in every
+/// worker, so that neither has to tell the other.
+package struct RunSetup: Sendable {
+    package let configuration: RunConfiguration
+    package let folds: FoldSelection
+    package let sampler: Sampling.Sampler
+    package let schedule: RunSchedule
+    package let network: Networks.Network
+    package let loss: SegmentationLoss
+    package let graph: Graph
+    package let layout: ParameterLayout
+    package let buckets: BucketLayout
+    package let optimizer: Optimization.Optimizer
+    package let learningRate: LearningRateSchedule
+    package let average: WeightAverage?
+    package let augmentation: AugmentationPolicy?
+    package let normalization: ChannelNormalization
+    /// Side of a network input in pixels.
+    package let size: Int
+    package let datasetDigest: String
+
+    /// Derives everything from `configuration` and the data set's manifest.
+    ///
+    /// Throws what is wrong with them, as errors for users.
+    package init(_ configuration: RunConfiguration, dataset: Dataset) throws {
+        self.configuration = configuration
+        datasetDigest = dataset.manifest.datasetDigest.description
+        let samples = 0..<dataset.count
+        folds = try Self.folds(configuration, dataset)
+        sampler = try Sampling.Sampler(
+            policy: Self.policy(configuration), seed: UInt64(configuration.run.seed), samples: folds.training,
+            isPositive: samples.map(dataset.isPositive))
+        let epochs = max(1, configuration.training.epochs)
+        var counts = (0..<epochs).map(sampler.sampleCount(of:))
+        let steps = configuration.training.steps
+        if steps > 0 {
+            // The run ends by its steps: as many epochs as they take.
+            let batch = configuration.globalBatchSize
+            var total = counts.reduce(0) { $0 + ($1 + batch - 1) / batch }
+            while total < steps {
+                let count = sampler.sampleCount(of: counts.count)
+                counts.append(count)
+                total += (count + batch - 1) / batch
+            }
+        }
+        schedule = RunSchedule(
+            epochSampleCounts: counts, microbatches: configuration.training.microbatches,
+            microbatchSize: configuration.training.microbatchSize, maximumSteps: steps > 0 ? UInt64(steps) : nil)
+        size = configuration.data.size == 0 ? dataset.size : configuration.data.size
+        network = Self.network(configuration, size: size)
+        loss = Self.loss(configuration)
+        graph = try network.graph(loss: loss)
+        layout = ParameterLayout(graph)
+        buckets = layout.bucketLayout(targetBytes: configuration.collectives.bucketBytes)
+        optimizer = Self.optimizer(configuration)
+        try optimizer.validate()
+        learningRate = Self.learningRate(configuration, epochs: counts.count)
+        try learningRate.validate()
+        average = configuration.averaging.ema.map { WeightAverage(decay: $0) }
+        try average?.validate()
+        augmentation = configuration.augmentation.enabled ? Self.augmentation(configuration) : nil
+        normalization = Self.normalization(configuration)
+    }
+
+    /// The name of the numbers' contract that all workers must honour.
+    package var numericsProfile: String { "fp32" }
+
+    /// Steps of the epoch that `step` belongs to.
+    package func stepsPerEpoch(at location: StepLocation) -> Int { schedule.epochs[location.epoch].stepCount }
+
+    /// A digest of the parameters' names and shapes and of the buffers': equal for equal networks.
+    package var networkDigest: String {
+        var hash = SHA256()
+        for parameter in layout.parameters {
+            hash.update("\(parameter.name) \(parameter.shape) \(parameter.offset)\n")
+        }
+        for buffer in layout.buffers { hash.update("\(buffer.name) \(buffer.count)\n") }
+        hash.update("\(layout.sumCount) \(buckets.buckets)\n")
+        return hash.finish().description
+    }
+}
+
+// MARK: From configuration to engine
+
+extension RunSetup {
+    /// The network of a configuration at a size.
+    package static func network(_ configuration: RunConfiguration, size: Int) -> Networks.Network {
+        let statistics: NormalizationStatistics = configuration.network.normalisation == .train ? .batch : .running
+        let architecture: Networks.Network.Architecture
+        switch configuration.network.architecture {
+        case .unetSmall:
+            architecture = .unetSmall(
+                SmallUNet(
+                    baseWidth: configuration.network.baseWidth, statistics: statistics,
+                    dropout: configuration.network.dropout))
+        case .unet:
+            architecture = .unet(
+                UNet(
+                    encoder: configuration.network.encoder == .resnet18 ? .resnet18 : .resnet34,
+                    statistics: statistics))
+        }
+        return Networks.Network(
+            architecture, height: size, width: size, inputChannels: configuration.data.channels)
+    }
+
+    /// The loss of a configuration.
+    package static func loss(_ configuration: RunConfiguration) -> SegmentationLoss {
+        let loss = configuration.loss
+        return SegmentationLoss(
+            crossEntropy: loss.crossEntropy, dice: loss.dice, focal: loss.focal, focalGamma: loss.focalGamma,
+            diceScope: loss.dicePer == .image ? .image : .microbatch, numeratorSmoothing: loss.smoothing,
+            denominatorSmoothing: loss.smoothing)
+    }
+
+    /// How pixels become inputs.
+    package static func normalization(_ configuration: RunConfiguration) -> ChannelNormalization {
+        let channels = configuration.data.channels
+        let (mean, deviation) = configuration.data.normalisation.statistics(channels: channels)
+        func spread(_ values: [Double]) -> SIMD3<Float> {
+            let floats = values.map(Float.init)
+            return floats.count == 3
+                ? SIMD3(floats[0], floats[1], floats[2]) : SIMD3(repeating: floats.first ?? 0)
+        }
+        return ChannelNormalization(mean: spread(mean), deviation: spread(deviation))
+    }
+
+    private static func folds(_ configuration: RunConfiguration, _ dataset: Dataset) throws -> FoldSelection {
+        let folds = (0..<dataset.count).map { dataset.fold(of: $0) ?? 0 }
+        let all = Set(folds).sorted()
+        let hasFolds = dataset.manifest.foldCount > 0
+        let validation: [Int] =
+            switch configuration.data.folds.validation {
+            case .all: all
+            case .rest: []
+            case .listed(let listed): hasFolds || !configuration.validates ? listed : []
+            }
+        if !configuration.validates {
+            return try FoldSelection(folds: folds, training: training(configuration, all, []), validation: [])
+        }
+        return try FoldSelection(
+            folds: folds, training: training(configuration, all, validation), validation: validation)
+    }
+
+    private static func training(_ configuration: RunConfiguration, _ all: [Int], _ validation: [Int]) -> [Int]? {
+        switch configuration.data.folds.train {
+        case .all: all
+        case .rest: nil
+        case .listed(let listed): listed
+        }
+    }
+
+    private static func policy(_ configuration: RunConfiguration) -> SamplingPolicy {
+        switch configuration.sampler.policy {
+        case .all: .all
+        case .positives:
+            .positives(
+                configuration.sampler.positiveShareEnd.map {
+                    .linear(
+                        from: configuration.sampler.positiveShare, to: $0, over: max(1, configuration.training.epochs))
+                } ?? .constant(configuration.sampler.positiveShare))
+        }
+    }
+
+    private static func optimizer(_ configuration: RunConfiguration) -> Optimization.Optimizer {
+        let rule = configuration.optimizer
+        switch rule.name {
+        case .sgd:
+            return .sgd(momentum: rule.momentum, nesterov: rule.nesterov, weightDecay: rule.weightDecay)
+        case .adam:
+            return .adam(
+                beta1: rule.betas[0], beta2: rule.betas[1], epsilon: rule.epsilon, weightDecay: rule.weightDecay)
+        case .adamw:
+            return .adamW(
+                beta1: rule.betas[0], beta2: rule.betas[1], epsilon: rule.epsilon, weightDecay: rule.weightDecay)
+        }
+    }
+
+    private static func learningRate(_ configuration: RunConfiguration, epochs: Int) -> LearningRateSchedule {
+        let rule = configuration.schedule
+        let shape: LearningRateSchedule.Rule =
+            switch rule.name {
+            case .constant: .constant
+            case .cosine:
+                .cosine(
+                    period: rule.periodEpochs > 0 ? Double(rule.periodEpochs) : Double(epochs), minimum: rule.minimum,
+                    everyStep: true)
+            case .plateau:
+                .plateau(
+                    factor: rule.factor, patience: rule.patience, minimum: rule.minimum, threshold: rule.threshold,
+                    higherIsBetter: configuration.validation.metric.largerIsBetter)
+            }
+        return LearningRateSchedule(
+            base: configuration.optimizer.learningRate, rule: shape, warmUpSteps: rule.warmupSteps)
+    }
+
+    private static func augmentation(_ configuration: RunConfiguration) -> AugmentationPolicy {
+        let rule = configuration.augmentation
+        var policy = AugmentationPolicy()
+        policy.horizontalFlipProbability = Float(rule.flip.probability)
+        policy.shiftScaleRotateProbability = Float(rule.affine.probability)
+        policy.shiftLimit = Float(rule.affine.shift)
+        policy.scale = Float(1 - rule.affine.scale)...Float(1 + rule.affine.scale)
+        policy.rotationLimit = Float(rule.affine.rotate)
+        policy.cropProbability = Float(rule.crop.probability)
+        policy.cropSide = Float(rule.crop.minimum)...1
+        policy.brightnessProbability = Float(rule.brightness.probability)
+        policy.brightnessLimit = Float(rule.brightness.range)
+        policy.contrastProbability = Float(rule.contrast.probability)
+        policy.contrast = Float(1 - rule.contrast.range)...Float(1 + rule.contrast.range)
+        policy.gammaProbability = Float(rule.gamma.probability)
+        policy.gamma = Float(rule.gamma.range[0])...Float(rule.gamma.range[1])
+        policy.border = rule.border == .reflect ? .reflect101 : .constant(0)
+        return policy
+    }
+}

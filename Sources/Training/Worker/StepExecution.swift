@@ -1,0 +1,58 @@
+import Collectives
+package import Coordination
+import Glibc
+import Synchronization
+
+/// One attempt at a step on one worker: its work, and where its time went.
+package final class StepExecution: Sendable {
+    private struct Times: Sendable {
+        var data = Duration.zero
+        var compute = Duration.zero
+        var samples = 0
+        var operations = 0
+        var isCancelled = false
+    }
+
+    package let work: StepWork
+    /// Down to zero when every microbatch has been computed or given up.
+    let computed: CountDown
+    private let times = Mutex(Times())
+
+    init(_ work: StepWork, microbatches: Int) {
+        self.work = work
+        computed = CountDown(microbatches)
+    }
+
+    var isCancelled: Bool { times.withLock { $0.isCancelled } }
+
+    func cancel() { times.withLock { $0.isCancelled = true } }
+
+    func add(data: Duration, compute: Duration, samples: Int, operations: Int) {
+        times.withLock { times in
+            times.data += data
+            times.compute += compute
+            times.samples += samples
+            times.operations += operations
+        }
+    }
+
+    /// The step's account; data and compute are means over the compute threads.
+    func timings(_ reduction: AllreduceTimings, threads: Int) -> StepTimings {
+        let times = times.withLock { $0 }
+        return StepTimings(
+            data: times.data / threads, compute: times.compute / threads, communication: reduction.busy,
+            hiddenCommunication: max(.zero, reduction.busy - reduction.waited), wait: reduction.waited,
+            samples: UInt32(times.samples), operations: UInt64(times.operations),
+            residentBytes: UInt64(ProcessMemory.peakResidentBytes))
+    }
+}
+
+/// The memory of this process.
+package enum ProcessMemory {
+    /// The most that was resident so far.
+    package static var peakResidentBytes: Int {
+        var usage = rusage()
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+        return usage.ru_maxrss * 1024
+    }
+}

@@ -1,0 +1,394 @@
+package import Collectives
+import Configuration
+package import Coordination
+import Diagnostics
+import Graph
+import Kernels
+package import KernelSelection
+import Messaging
+import Optimization
+import Reduction
+import Sampling
+package import Storage
+import Synchronization
+
+/// What a worker does between messages: computes microbatches, takes part in the all-reduce, applies steps, validates.
+///
+/// The shell calls it from its loop; work runs on the compute threads and on two threads that may block, and ends in
+/// an event. One step is under way at a time.
+package final class WorkerEngine: Sendable {
+    package typealias Report = @Sendable (WorkerMachine.Event) -> Void
+
+    let setup: RunSetup
+    let dataset: Dataset
+    let state: ModelState
+    let pool: ComputePool
+    let allreduce: Allreduce
+    let worker: WorkerNumber
+    let kernels: KernelTable
+    let engines: [ThreadEngine]
+    let loader: SampleLoader
+    let report: Report
+    private let scratch: ScratchVectors
+    private let programs: ProgramSet
+    /// The thread that waits for sums, and applies them.
+    let steps: SerialThread
+    /// The thread that hands snapshots over.
+    let streams: SerialThread
+
+    private struct Current: Sendable {
+        var step: StepExecution?
+        var sums: ReducedSums?
+        var norm = 0.0
+    }
+    private let current = Mutex(Current())
+
+    /// Builds everything a run needs; takes as long as compiling the programs and touching the memory takes.
+    package init(
+        setup: RunSetup, dataset: Dataset, variant: KernelVariant, threads: Int, worker: WorkerNumber,
+        incarnation: UInt64, job: String, transport: TransportChoice, listen: String, advertisedHost: String?,
+        report: @escaping Report
+    ) throws {
+        self.setup = setup
+        self.dataset = dataset
+        self.worker = worker
+        self.report = report
+        kernels = variant.table
+        let table = kernels
+        let programs = try ProgramSet(setup)
+        self.programs = programs
+        state = try ModelState(setup, kernels: kernels, transpositions: programs.transpositions)
+        engines = try (0..<threads).map { _ in try ThreadEngine(programs, setup: setup, kernels: table) }
+        loader = try SampleLoader(setup, dataset: dataset, capacity: 2 * threads + 2)
+        scratch = ScratchVectors(count: setup.layout.sumCount)
+        pool = try ComputePool(threads: threads)
+        steps = try SerialThread(name: "pleura-step")
+        streams = try SerialThread(name: "pleura-stream")
+        // A contiguous run of leaves is covered by at most two nodes of each level.
+        let tree = SumTree(leafCount: max(1, setup.configuration.training.microbatches))
+        allreduce = try Allreduce(
+            Allreduce.Configuration(
+                worker: worker, incarnation: incarnation, job: PeerAddress.jobNumber(of: job),
+                layout: setup.buckets, maximumNodes: max(1, 2 * tree.rootLevel), transport: transport,
+                listen: listen, advertisedHost: advertisedHost, additions: VectorAdditions(kernels)))
+    }
+
+    package func close() {
+        pool.close()
+        loader.close()
+        steps.close()
+        streams.close()
+        allreduce.close()
+    }
+
+    // MARK: Steps
+
+    /// Computes the step's microbatches and reduces by its plan; ends in `.reduced` or `.failed`.
+    package func begin(_ work: StepWork) {
+        let plan = work.assignment.plan
+        do {
+            let peers = try work.membership.members.compactMap { member -> PeerAddress? in
+                guard plan.members.contains(member.worker) else { return nil }
+                guard let text = member.endpoints.first else {
+                    throw RunError.data("Worker \(member.worker) has not said where its data plane is.")
+                }
+                return try PeerAddress(text: text, worker: member.worker)
+            }
+            let nodes = try allreduce.begin(plan: plan, peers: peers)
+            loader.want(upcoming(work))
+            var folds: [NodeFold] = []
+            for owned in nodes where !owned.isPublished.allSatisfy({ $0 }) {
+                folds.append(
+                    NodeFold(
+                        node: owned.node, tree: plan.tree, layout: setup.buckets, buffer: owned.buffer,
+                        scratch: scratch, kernels: kernels))
+            }
+            let execution = StepExecution(work, microbatches: folds.reduce(0) { $0 + $1.leaves.count })
+            current.withLock {
+                $0.step = execution
+                $0.sums = nil
+            }
+            for fold in folds {
+                for leaf in fold.leaves {
+                    pool.submit { [self] thread in
+                        compute(leaf, of: fold, execution, thread)
+                        execution.computed.signal()
+                    }
+                }
+            }
+            for index in work.microbatches where !folds.contains(where: { $0.leaves.contains(index) }) {
+                report(.microbatchComputed(step: plan.step, generation: plan.generation, index: index))
+            }
+            steps.submit { [self] in finish(execution) }
+        } catch {
+            report(.failed(message: "\(error)", suspect: Self.suspect(error)))
+        }
+    }
+
+    /// The step is not wanted any more: what has not begun does not begin.
+    package func abandon() { current.withLock { $0.step }?.cancel() }
+
+    /// This step's microbatches, then those that this worker will probably have in the next.
+    private func upcoming(_ work: StepWork) -> [SampleLoader.Key] {
+        let step = work.assignment.step
+        var keys = work.microbatches.map { SampleLoader.Key(step: step, index: $0) }
+        if step + 1 < setup.schedule.totalSteps {
+            let count = setup.schedule.location(of: step + 1).batch.microbatchCount
+            keys += work.microbatches.filter { $0 < count }.map { SampleLoader.Key(step: step + 1, index: $0) }
+        }
+        return keys
+    }
+
+    private func compute(_ leaf: Int, of fold: NodeFold, _ execution: StepExecution, _ thread: Int) {
+        guard !execution.isCancelled else { return }
+        let plan = execution.work.assignment.plan
+        let start = ContinuousClock.now
+        let key = SampleLoader.Key(step: plan.step, index: leaf)
+        let loaded = loader.take(key)
+        defer { loader.recycle(loaded) }
+        if let failure = loaded.failure {
+            report(.failed(message: failure, suspect: nil))
+            return
+        }
+        let ready = ContinuousClock.now
+        guard let executor = engines[thread].training[loaded.sampleCount] else {
+            report(.failed(message: "No program was made for \(loaded.sampleCount) images.", suspect: nil))
+            return
+        }
+        do {
+            let sums = try fold.buffer(of: leaf)
+            let batch = setup.schedule.location(of: plan.step).batch
+            executor.runTraining(
+                input: loaded.input, targets: loaded.targets, model: state.model,
+                sampleWeight: Double(loaded.sampleCount) / Double(batch.sampleCount), sums: sums,
+                dropout: DropoutKey(
+                    seed: UInt64(setup.configuration.run.seed), step: UInt32(truncatingIfNeeded: plan.step),
+                    position: UInt32(leaf), firstWord: 0),
+                onBucketReady: { bucket in
+                    pool.notePiece()
+                    if fold.finished(leaf: leaf, bucket: bucket) {
+                        allreduce.publish(bucket: bucket, node: fold.node)
+                    }
+                })
+            execution.add(
+                data: ready - start, compute: .now - ready, samples: loaded.sampleCount,
+                operations: executor.program.flops)
+            report(.microbatchComputed(step: plan.step, generation: plan.generation, index: leaf))
+        } catch {
+            report(.failed(message: "\(error)", suspect: nil))
+        }
+    }
+
+    /// Waits for the sums and reports them.
+    private func finish(_ execution: StepExecution) {
+        let plan = execution.work.assignment.plan
+        do {
+            execution.computed.wait()
+            guard !execution.isCancelled else { return }
+            let limit = setup.configuration.workers.timeouts.phaseSeconds
+            let sums = try allreduce.waitReduced(within: .milliseconds(Int(limit * 1000)))
+            guard !execution.isCancelled else { return }
+            let norm = gradientNorm(sums)
+            let tail = Tail(sums, layout: setup.layout)
+            current.withLock {
+                $0.sums = sums
+                $0.norm = norm
+            }
+            let losses = tail.losses(setup.layout)
+            let isFinite = norm.isFinite && losses.allSatisfy(\.isFinite)
+            report(
+                .reduced(
+                    ReducedReport(
+                        step: plan.step, generation: plan.generation,
+                        sumsDigest: Digest(high: 0, low: sums.digest),
+                        stateDigest: execution.work.assignment.wantsStateDigest
+                            ? state.partialDigest(step: plan.step) : nil,
+                        losses: losses.map(Float.init), gradientNorm: norm,
+                        nonFinite: isFinite ? nil : firstNonFinite(sums),
+                        timings: execution.timings(sums.timings, threads: pool.threadCount))))
+        } catch {
+            if case .superseded = error { return }
+            if execution.isCancelled { return }
+            report(.failed(message: "\(error)", suspect: Self.suspect(error)))
+        }
+    }
+
+    private static func suspect(_ error: any Error) -> WorkerNumber? {
+        switch error as? AllreduceError {
+        case .peerLost(let worker, _, _, _, _), .corrupted(let worker, _, _), .unreachable(let worker, _): worker
+        default: nil
+        }
+    }
+
+    // MARK: Norms
+
+    /// The norm of the gradients: blocks of fixed size, shared among the compute threads, added in order.
+    private func gradientNorm(_ sums: ReducedSums) -> Double {
+        let count = setup.layout.trainedCount
+        let blocks = GradientNorm.blockCount(of: count)
+        let partial = BlockSums(count: blocks)
+        let table = kernels
+        pool.runOnAll { _, share, shares in
+            withUnsafeTemporaryAllocation(of: Float.self, capacity: GradientNorm.blockSize) { memory in
+                guard let scratch = memory.baseAddress else { return }
+                for block in blocks * share / shares..<blocks * (share + 1) / shares {
+                    let first = block * GradientNorm.blockSize
+                    let range = first..<min(first + GradientNorm.blockSize, count)
+                    var value = 0.0
+                    var isWhole = false
+                    // A block that lies in one piece is read in place.
+                    sums.forEachPiece(in: range) { piece, pointer in
+                        if piece == range {
+                            value = table.sumOfSquares(pointer, range.count)
+                            isWhole = true
+                        } else {
+                            (scratch + (piece.lowerBound - first)).update(from: pointer, count: piece.count)
+                        }
+                    }
+                    partial[block] = isWhole ? value : table.sumOfSquares(scratch, range.count)
+                }
+            }
+        }
+        return GradientNorm.norm(of: (0..<blocks).map { partial[$0] })
+    }
+
+    private func firstNonFinite(_ sums: ReducedSums) -> String {
+        var found: Int?
+        sums.forEachPiece(in: 0..<setup.layout.sumCount) { piece, pointer in
+            if found != nil { return }
+            found = (0..<piece.count).first { !pointer[$0].isFinite }.map { piece.lowerBound + $0 }
+        }
+        guard let found else { return "the norm of the gradient" }
+        let samples = execution().map { "; its samples are \(names(of: $0))" } ?? ""
+        return "\(setup.layout.name(at: found))\(samples)"
+    }
+
+    private func execution() -> StepExecution? { current.withLock { $0.step } }
+
+    /// The ids of the samples that this worker computed in a step.
+    private func names(of execution: StepExecution) -> String {
+        let ids = execution.work.microbatches.flatMap { index in
+            loader.microbatch(SampleLoader.Key(step: execution.work.assignment.step, index: index)).microbatch.samples
+                .map { dataset.id(of: $0) }
+        }
+        return ids.prefix(16).joined(separator: ", ") + (ids.count > 16 ? ", …" : "")
+    }
+
+    // MARK: Apply
+
+    /// Applies the sums of `step`; ends in `.applied`.
+    package func apply(step: UInt64, _ values: StepHyperparameters, wantsStateDigest: Bool) {
+        steps.submit { [self] in
+            let (sums, norm) = current.withLock { ($0.sums, $0.norm) }
+            guard let sums, sums.step == step else {
+                report(.failed(message: "The sums of step \(step) are not here any more.", suspect: nil))
+                return
+            }
+            if !values.skipsUpdate { update(sums, step: step, norm: norm, values) }
+            current.withLock { $0.sums = nil }
+            allreduce.release(step: step)
+            report(
+                .applied(
+                    completedSteps: step + 1,
+                    stateDigest: wantsStateDigest ? state.partialDigest(step: step + 1) : nil))
+        }
+    }
+
+    private func update(_ sums: ReducedSums, step: UInt64, norm: Double, _ values: StepHyperparameters) {
+        let layout = setup.layout
+        let state = state
+        let table = kernels
+        let scale = GradientNorm.clipScale(
+            norm: norm, maximum: values.clipNorm.isFinite ? Double(values.clipNorm) : nil)
+        let rule = setup.optimizer.step(values, isFirst: step == 0, gradientScale: scale)
+        let units = (layout.trainedCount + 1023) / 1024
+        pool.runOnAll { _, share, shares in
+            let first = min(layout.trainedCount, units * share / shares * 1024)
+            let last = min(layout.trainedCount, units * (share + 1) / shares * 1024)
+            sums.forEachPiece(in: first..<last) { piece, pointer in
+                rule.apply(
+                    to: state.weights, gradients: pointer - piece.lowerBound, slots: state.slots, range: piece,
+                    kernels: table)
+                if let average = state.average, values.averageWeight > 0 {
+                    WeightAverage.update(
+                        average, towards: state.weights, weight: values.averageWeight, range: piece, kernels: table)
+                }
+            }
+            if share == 0 { Tail(sums, layout: layout).apply(to: state.buffers, layout) }
+        }
+        let items = state.transpositions
+        pool.runOnAll { _, share, shares in
+            ParameterLayout.transpose(
+                items[items.count * share / shares..<items.count * (share + 1) / shares], weights: state.weights,
+                transposed: state.transposed, kernels: table)
+        }
+    }
+}
+
+/// The end of the step's sums, statistics and losses, copied out of wherever its pieces lie.
+struct Tail {
+    private let values: [Float]
+    private let offset: Int
+
+    init(_ sums: ReducedSums, layout: ParameterLayout) {
+        let first = layout.trainedCount
+        var values = [Float](repeating: 0, count: layout.sumCount - first)
+        values.withUnsafeMutableBufferPointer { values in
+            guard let base = values.baseAddress else { return }
+            sums.forEachPiece(in: first..<layout.sumCount) { piece, pointer in
+                (base + (piece.lowerBound - first)).update(from: pointer, count: piece.count)
+            }
+        }
+        self.values = values
+        offset = first
+    }
+
+    func losses(_ layout: ParameterLayout) -> [Double] {
+        values.withUnsafeBufferPointer { values in
+            guard let base = values.baseAddress else { return [] }
+            return layout.lossValues(base - offset).map(\.value)
+        }
+    }
+
+    func apply(to buffers: UnsafeMutablePointer<Float>, _ layout: ParameterLayout) {
+        values.withUnsafeBufferPointer { values in
+            guard let base = values.baseAddress else { return }
+            layout.applyStatistics(base - offset, to: buffers)
+        }
+    }
+}
+
+/// Results of blocks that several threads compute, each its own.
+final class BlockSums: @unchecked Sendable {
+    // Every element is written by one thread and read after all have ended.
+    private let values: UnsafeMutablePointer<Double>
+
+    init(count: Int) {
+        values = .allocate(capacity: max(1, count))
+        values.initialize(repeating: 0, count: max(1, count))
+    }
+
+    deinit { values.deallocate() }
+
+    subscript(index: Int) -> Double {
+        get { values[index] }
+        set { values[index] = newValue }
+    }
+}
+
+extension Optimization.Optimizer {
+    /// The update with the bits that the coordinator sent.
+    func step(_ values: StepHyperparameters, isFirst: Bool, gradientScale: Float) -> OptimizerStep {
+        // Constants of the run come from the configuration, the same bits everywhere.
+        switch step(isFirst ? 1 : 2, learningRate: Double(values.learningRate), gradientScale: gradientScale) {
+        case .sgd(var rule):
+            rule.learningRate = values.learningRate
+            return .sgd(rule)
+        case .adam(var rule):
+            rule.stepSize = values.stepSize
+            rule.rootCorrection2 = values.rootCorrection2
+            rule.decay = values.decay
+            return .adam(rule)
+        }
+    }
+}

@@ -1,0 +1,36 @@
+/// What `pleura worker` is told on its command line.
+package struct WorkerOptions: Sendable {
+    /// The coordinator's control endpoint, `tcp://HOST:PORT`.
+    package var coordinator: String
+    package var threads: Int
+    /// Given by the launcher to its children; drawn at random otherwise.
+    package var incarnation: UInt64
+    /// The job to serve; nil serves any.
+    package var job: String?
+    /// Where the worker listens for other hosts' frames.
+    package var listen: String
+    /// The name under which other hosts reach it.
+    package var advertisedHost: String?
+    /// Another folder with the job's shards than the configuration names.
+    package var shards: String?
+    /// Where fetched shards and checkpoints are kept.
+    package var cache: String
+    /// Another name for this host: parts of one machine then behave as several hosts.
+    package var host: String?
+
+    package init(
+        coordinator: String, threads: Int, incarnation: UInt64 = .random(in: 1 ... .max), job: String? = nil,
+        listen: String = "tcp://127.0.0.1:*", advertisedHost: String? = nil, shards: String? = nil,
+        cache: String, host: String? = nil
+    ) {
+        self.coordinator = coordinator
+        self.threads = threads
+        self.incarnation = incarnation
+        self.job = job
+        self.listen = listen
+        self.advertisedHost = advertisedHost
+        self.shards = shards
+        self.cache = cache
+        self.host = host
+    }
+}

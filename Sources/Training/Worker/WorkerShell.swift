@@ -1,0 +1,157 @@
+import Collectives
+import Configuration
+package import Coordination
+import Diagnostics
+import Foundation
+package import KernelSelection
+import Messaging
+import Storage
+import Synchronization
+import Wire
+
+/// A worker process: runs the worker machine's actions on sockets, threads and memory.
+package final class WorkerShell: Sendable {
+    private let options: WorkerOptions
+    private let variant: KernelVariant
+    private let events: EventQueue<WorkerMachine.Event>
+    private let log: @Sendable (LogLevel, String) -> Void
+    private let preparation: SerialThread
+
+    private struct Parts: Sendable {
+        var engine: WorkerEngine?
+        var bulk: BulkClient?
+    }
+    private let parts = Mutex(Parts())
+
+    /// `log` is called from the loop's thread.
+    package init(
+        _ options: WorkerOptions, variant: KernelVariant, log: @escaping @Sendable (LogLevel, String) -> Void
+    ) throws {
+        self.options = options
+        self.variant = variant
+        self.log = log
+        events = try EventQueue()
+        preparation = try SerialThread(name: "pleura-prepare")
+    }
+
+    /// Asks the worker to end: from a signal handler's thread.
+    package func leave(reason: String) { events.push(.leaveRequested(reason: reason)) }
+
+    /// Serves the coordinator until the run ends; blocks the calling thread, which runs the loop.
+    package func run() throws -> WorkerOutcome {
+        let events = events
+        let identity = PeerIdentity.random(role: "worker")
+        let transport = try ZeroMQClient(connect: options.coordinator, identity: identity) { event in
+            switch event {
+            case .connected: events.push(.started)
+            case .received(_, let bytes):
+                do {
+                    events.push(.message(try WireProtocol.decodeCoordinatorMessage(bytes)))
+                } catch {
+                    events.push(.failed(message: "The coordinator sent what is no message: \(error)", suspect: nil))
+                }
+            case .lost: events.push(.connectionLost)
+            case .dropped: break
+            }
+        }
+        defer {
+            transport.close()
+            let (engine, bulk) = parts.withLock { ($0.engine, $0.bulk) }
+            bulk?.close()
+            engine?.close()
+        }
+        var machine = WorkerMachine(
+            configuration: WorkerConfiguration(
+                protocolVersion: WireProtocol.version, programVersion: ProgramVersion.current,
+                hostName: ProcessInfo.processInfo.hostName,
+                hostIdentity: options.host ?? PeerAddress.hostIdentity(),
+                processID: ProcessInfo.processInfo.processIdentifier, threads: UInt32(options.threads),
+                numericsProfiles: ["fp32"], job: options.job, incarnation: options.incarnation, endpoints: [],
+                datasetDigest: nil, coordinator: options.coordinator))
+        var pending = machine.handle(.started, at: MonotonicClock.now)
+        var timer: Instant?
+        while true {
+            for action in pending {
+                switch action {
+                case .send(let message): try transport.send(WireProtocol.encode(message))
+                case .startTimer(let moment): timer = moment
+                case .prepare(let welcome): prepare(welcome)
+                case .beginStep(let work): engine?.begin(work)
+                case .abandonStep: engine?.abandon()
+                case .apply(let step, let values, let wantsDigest):
+                    engine?.apply(step: step, values, wantsStateDigest: wantsDigest)
+                case .validate(let request): engine?.validate(request)
+                case .streamSnapshot(let request): stream(request)
+                case .log(let level, let sentence): log(level, sentence)
+                case .exit(let outcome): return outcome
+                }
+            }
+            pending = []
+            var milliseconds: Int32 = -1
+            if let timer {
+                let left = (timer - MonotonicClock.now).inNanoseconds
+                milliseconds = left <= 0 ? 0 : Int32(min(60_000, (left + 999_999) / 1_000_000))
+            }
+            for event in events.take(milliseconds: milliseconds) {
+                pending += machine.handle(event, at: MonotonicClock.now)
+            }
+            if let due = timer, MonotonicClock.now >= due {
+                timer = nil
+                pending += machine.handle(
+                    .tick(progress: engine?.pool.progress ?? 0), at: MonotonicClock.now)
+            }
+        }
+    }
+
+    private var engine: WorkerEngine? { parts.withLock { $0.engine } }
+
+    private func stream(_ request: CheckpointRequest) {
+        let (engine, bulk) = parts.withLock { ($0.engine, $0.bulk) }
+        guard let engine, let bulk else { return }
+        engine.stream(request, over: bulk)
+    }
+
+    // MARK: Preparation
+
+    /// Builds the engine and loads the state, off the loop; ends in `.prepared` or `.failed`.
+    private func prepare(_ welcome: Welcome) {
+        preparation.submit { [self] in
+            do {
+                events.push(.prepared(try prepared(welcome)))
+            } catch {
+                events.push(.failed(message: "\(error)", suspect: nil))
+            }
+        }
+    }
+
+    private func prepared(_ welcome: Welcome) throws -> Ready {
+        let configuration = try RunConfiguration.parse(welcome.configuration, file: "the coordinator's configuration")
+        let bulk = try BulkClient(
+            endpoint: welcome.bulkEndpoint, identity: .random(role: "bulk"))
+        parts.withLock { $0.bulk = bulk }
+        let source = DatasetSource(
+            digest: welcome.datasetDigest, folders: [options.shards, configuration.data.shards].compactMap { $0 },
+            cache: options.cache)
+        let dataset = try source.open(fetchingFrom: bulk) { log(.info, $0) }
+        let setup = try RunSetup(configuration, dataset: dataset)
+        let transport =
+            TransportChoice(rawValue: configuration.workers.transport.rawValue) ?? .auto
+        let engine = try WorkerEngine(
+            setup: setup, dataset: dataset, variant: variant, threads: options.threads, worker: welcome.worker,
+            incarnation: options.incarnation, job: welcome.job, transport: transport, listen: options.listen,
+            advertisedHost: options.advertisedHost
+        ) { [events] event in events.push(event) }
+        var steps: UInt64 = 0
+        if let resume = welcome.resume {
+            let checkpoint = try source.checkpoint(resume.file, folder: resume.folder, fetchingFrom: bulk)
+            try engine.state.load(checkpoint)
+            steps = resume.completedSteps
+        } else {
+            engine.state.initialize()
+        }
+        parts.withLock { $0.engine = engine }
+        return Ready(
+            completedSteps: steps, stateDigest: engine.state.digest(), datasetDigest: setup.datasetDigest,
+            networkDigest: setup.networkDigest, endpoints: [try engine.allreduce.address.text])
+    }
+}

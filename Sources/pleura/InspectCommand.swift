@@ -1,0 +1,130 @@
+import ArgumentParser
+import Configuration
+import Diagnostics
+import Foundation
+import Networks
+import Storage
+import Training
+
+/// `pleura inspect`.
+struct InspectCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "inspect",
+        abstract: "Says what is in a run, a checkpoint or a configuration.",
+        discussion: """
+            A run or checkpoint: its step, its metrics, and the SHA-256 over all weights, by which runs are compared.
+            A configuration: layers, shapes, parameters, operations and planned memory.
+            """)
+
+    @Argument(help: "A run's folder, a checkpoint (.h5) or a configuration (.yaml).")
+    var path: String
+
+    @Option(help: "For a configuration without shards: the side of the images in pixels.")
+    var size = 256
+
+    @OptionGroup var overrides: OverrideOptions
+
+    @Option(help: "Write the figures as JSON to this path; - for standard output.")
+    var json: String?
+
+    func run() throws {
+        if path.hasSuffix(".yaml") || path.hasSuffix(".yml") {
+            try inspectConfiguration()
+        } else {
+            try inspectCheckpoint()
+        }
+    }
+
+    private func inspectConfiguration() throws {
+        let configuration = try RunConfiguration.load(path: path, overrides: overrides.set)
+        var side = configuration.data.size == 0 ? size : configuration.data.size
+        if configuration.data.size == 0, !configuration.data.shards.isEmpty,
+            let manifest = try? DatasetManifest.read(in: configuration.data.shards)
+        {
+            side = manifest.schema.size
+        }
+        let summary = try ModelSummary(
+            RunSetup.network(configuration, size: side), loss: RunSetup.loss(configuration),
+            images: configuration.training.microbatchSize)
+        if let json {
+            try JSONOutput.write(summary, to: json)
+        } else {
+            print(summary.text)
+        }
+    }
+
+    /// What is said about a checkpoint.
+    struct CheckpointReport: Codable {
+        var path: String
+        var network: String
+        var step: Int
+        var epoch: Int
+        var metrics: [String: Double]
+        var numericsProfile: String
+        var datasetDigest: String
+        var parameters: Int
+        var weightsSHA256: String
+        var stateSHA256: String
+
+        enum CodingKeys: String, CodingKey {
+            case path, network, step, epoch, metrics, parameters
+            case numericsProfile = "numerics_profile"
+            case datasetDigest = "dataset_digest"
+            case weightsSHA256 = "weights_sha256"
+            case stateSHA256 = "state_sha256"
+        }
+    }
+
+    private func inspectCheckpoint() throws {
+        let checkpoint: CheckpointContents
+        if FileSystem.isDirectory(path) {
+            let directory = RunDirectory(path)
+            guard directory.exists else { throw RunError.notARun(path) }
+            let found = try directory.store.newestIntact { _ in }
+            for skipped in found.skipped {
+                FileHandle.standardError.write(Data("pleura: \(skipped)\n".utf8))
+            }
+            guard let contents = found.contents else { throw RunError.nothingToResume(path) }
+            checkpoint = contents
+        } else {
+            checkpoint = try CheckpointStore.load(path)
+        }
+        let trainer = checkpoint.trainer
+        let report = CheckpointReport(
+            path: checkpoint.path, network: trainer.network, step: trainer.step, epoch: trainer.epoch,
+            metrics: trainer.metrics, numericsProfile: trainer.numericsProfile, datasetDigest: trainer.datasetDigest,
+            parameters: checkpoint.tensors.filter { $0.name.hasPrefix("model/") }.reduce(0) {
+                $0 + $1.shape.reduce(1, *)
+            },
+            weightsSHA256: try checkpoint.weightsHash().description, stateSHA256: try checkpoint.stateHash().description)
+        if let json {
+            try JSONOutput.write(report, to: json)
+            return
+        }
+        print("checkpoint  \(report.path)")
+        print("network     \(report.network), \(report.parameters) parameters, \(report.numericsProfile)")
+        print("step        \(report.step) (epoch \(report.epoch))")
+        for (name, value) in report.metrics.sorted(by: { $0.key < $1.key }) {
+            print("\(name.padding(toLength: 12, withPad: " ", startingAt: 0))\(String(format: "%.4f", value))")
+        }
+        print("weights     sha256 \(report.weightsSHA256)")
+        print("state       sha256 \(report.stateSHA256)")
+        print("data set    \(report.datasetDigest)")
+    }
+}
+
+/// Figures as JSON, for `--json PATH|-`.
+enum JSONOutput {
+    static func write(_ value: some Encodable, to path: String) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        encoder.nonConformingFloatEncodingStrategy = .convertToString(
+            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+        let bytes = Array(try encoder.encode(value)) + [UInt8(ascii: "\n")]
+        if path == "-" {
+            FileHandle.standardOutput.write(Data(bytes))
+        } else {
+            try AtomicFile.write(bytes, to: path)
+        }
+    }
+}

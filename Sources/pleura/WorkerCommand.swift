@@ -1,0 +1,77 @@
+import ArgumentParser
+import CSystem
+import Coordination
+import Diagnostics
+import Foundation
+import Glibc
+import KernelSelection
+import Training
+
+/// `pleura worker`.
+struct WorkerCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "worker", abstract: "Joins a run as one of its workers; `launch` starts its own.")
+
+    @Option(help: ArgumentHelp("Where the coordinator listens.", valueName: "tcp://HOST:PORT"))
+    var coordinator: String
+
+    @Option(help: "Compute threads.")
+    var threads = 1
+
+    @Option(help: "Serve this job only.")
+    var job: String?
+
+    @Option(help: "Where this worker listens for workers on other hosts.")
+    var listen = "tcp://127.0.0.1:*"
+
+    @Option(help: "The name or address by which other hosts reach this worker.")
+    var advertise: String?
+
+    @Option(help: "A folder with the job's shards; by default where the configuration says, or fetched.")
+    var shards: String?
+
+    @Option(help: "Where fetched shards are kept.")
+    var cache: String?
+
+    @Option(help: .hidden)
+    var incarnation: UInt64?
+
+    @Option(help: .hidden)
+    var parent: Int32?
+
+    @Option(help: .hidden)
+    var host: String?
+
+    func validate() throws {
+        guard threads >= 1 && threads <= 1024 else {
+            throw ValidationError("--threads must be from 1 to 1024, found \(threads).")
+        }
+    }
+
+    func run() throws {
+        if let parent {
+            // A worker does not outlive the launcher that started it.
+            guard system_die_with_parent(SIGKILL, parent) else { throw ExitCode(ExitStatus.temporary.rawValue) }
+        }
+        let environment = ProcessInfo.processInfo.environment
+        let variant = try KernelVariant.selected(environment: environment)
+        let home = environment["XDG_CACHE_HOME"] ?? "\(environment["HOME"] ?? "/tmp")/.cache"
+        let options = WorkerOptions(
+            coordinator: coordinator, threads: threads, incarnation: incarnation ?? .random(in: 1 ... .max), job: job,
+            listen: listen, advertisedHost: advertise, shards: shards, cache: cache ?? "\(home)/pleura", host: host)
+        let shell = try WorkerShell(options, variant: variant) { level, sentence in
+            FileHandle.standardError.write(Data("\(level): \(sentence)\n".utf8))
+        }
+        let signals = SignalWatch([SIGTERM, SIGINT]) { signal in
+            shell.leave(reason: signal == SIGTERM ? "SIGTERM" : "Ctrl-C")
+        }
+        defer { signals.cancel() }
+        let outcome = try shell.run()
+        FileHandle.standardError.write(Data((outcome.message + "\n").utf8))
+        switch outcome.kind {
+        case .finished, .left: return
+        case .refused: throw ExitCode(ExitStatus.badConfiguration.rawValue)
+        case .coordinatorLost, .failed: throw ExitCode(ExitStatus.temporary.rawValue)
+        }
+    }
+}

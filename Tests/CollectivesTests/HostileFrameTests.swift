@@ -1,0 +1,129 @@
+import Collectives
+import Foundation
+import Messaging
+import Reduction
+import Testing
+
+@Suite(.timeLimit(.minutes(2)))
+struct HostileFrameTests {
+    /// A frame's header as the protocol lays it out, each field at its byte.
+    private struct Header {
+        var magic: UInt32 = 0x5050_4c46
+        var version: UInt16 = 1
+        var kind: UInt8
+        var level: UInt8 = 0
+        var job: UInt64
+        var sender: PeerAddress
+        var receiver: PeerAddress
+        var step: UInt64 = 0
+        var generation: UInt32 = 0
+        var bucket: UInt32 = 0
+        var offset: UInt64 = 0
+        var count: UInt32 = 0
+        var index: UInt32 = 0
+        var hash: UInt64 = 0
+
+        var bytes: [UInt8] {
+            var result: [UInt8] = []
+            func put(_ value: some FixedWidthInteger) { withUnsafeBytes(of: value.littleEndian) { result += $0 } }
+            put(magic)
+            put(version)
+            put(kind)
+            put(level)
+            put(job)
+            put(sender.incarnation)
+            put(receiver.incarnation)
+            put(sender.worker)
+            put(receiver.worker)
+            put(step)
+            put(generation)
+            put(bucket)
+            put(offset)
+            put(count)
+            put(index)
+            put(hash)
+            return result
+        }
+    }
+
+    @Test("Frames that nobody would send change nothing")
+    func hostileFramesAreIgnored() async throws {
+        let layout = BucketLayout(sizes: [1000, 500])
+        let group = try Group(2, layout: layout, wiring: .zeromq)
+        let plan = ReductionPlan.even(step: 0, leaves: 2, members: [0, 1])
+        let (victim, peer) = (group.addresses[0], group.addresses[1])
+        // The victim follows the plan and waits for member 1, which has not begun.
+        let nodes = try group.members[0].begin(plan: plan, peers: group.addresses)
+        contribute(nodes, to: group.members[0], plan: plan, layout: layout)
+
+        let good = Header(
+            kind: 2,
+            job: group.job,
+            sender: peer,
+            receiver: victim,
+            offset: 0,
+            count: 500,
+            index: 1
+        )
+        let payload = [UInt8](repeating: 0x41, count: 2000)
+        func changed(_ change: (inout Header) -> Void) -> [[UInt8]] {
+            var header = good
+            change(&header)
+            return [header.bytes, payload]
+        }
+        var messages: [[[UInt8]]] = [
+            [[]], [[1, 2, 3]], [[UInt8](repeating: 0xff, count: 80)], [good.bytes], [good.bytes, [1]],
+            [good.bytes, payload, payload], [good.bytes, payload, payload, payload],
+            changed { $0.magic = 1 }, changed { $0.version = 2 }, changed { $0.kind = 0 }, changed { $0.kind = 99 },
+            changed { $0.job ^= 1 }, changed { $0.sender.incarnation ^= 1 }, changed { $0.receiver.incarnation ^= 1 },
+            changed { $0.sender.worker = 7 }, changed { $0.receiver.worker = 1 }, changed { $0.step = 9 },
+            changed { $0.step = .max }, changed { $0.generation = 1 }, changed { $0.bucket = 2 },
+            changed { $0.bucket = .max }, changed { $0.offset = 1 }, changed { $0.offset = .max },
+            changed { $0.count = .max }, changed { $0.count = 0 }, changed { $0.index = .max },
+            changed { $0.level = 255 }, changed { $0.index = 0 }, changed { $0.hash = 1 },
+            // A sum whose hash is another's, and the end of a slice without its beginning.
+            changed {
+                $0.kind = 3; $0.offset = 512; $0.count = 488
+            },
+            changed {
+                $0.kind = 3; $0.offset = 900; $0.count = 100
+            },
+            changed {
+                $0.kind = 4; $0.step = .max
+            }, changed { $0.kind = 1 },
+        ]
+        var random = SystemRandomNumberGenerator()
+        for _ in 0..<300 {
+            var bytes = good.bytes
+            let length = Int.random(in: 1...8, using: &random)
+            let start = Int.random(in: 0...80 - length, using: &random)
+            // Fields that name the plan stay, so that the rest is looked at; the payload never fits.
+            for byte in start..<start + length { bytes[byte] = .random(in: 0...255, using: &random) }
+            messages.append([bytes, [UInt8](repeating: 1, count: .random(in: 0...1996, using: &random) | 1)])
+        }
+        try send(messages, to: try #require(victim.endpoint))
+
+        // Member 1 now does its part, and both have the right sums.
+        let late = try group.members[1].begin(plan: plan, peers: group.addresses)
+        contribute(late, to: group.members[1], plan: plan, layout: layout)
+        for member in group.members {
+            let sums = try await onThread { try member.waitReduced(within: .seconds(30)) }
+            #expect(wrongElements(sums, plan: plan, layout: layout) == 0)
+        }
+        group.close()
+    }
+
+    private func send(_ messages: [[[UInt8]]], to endpoint: String) throws {
+        var options = SocketOptions()
+        options.identity = .random(role: "hostile")
+        options.lingerMilliseconds = 10_000
+        let socket = try Socket(.dealer, in: MessagingContext(), options: options)
+        try socket.connect(endpoint)
+        var poller = Poller()
+        poller.wantsToSend(poller.add(socket), true)
+        for message in messages {
+            let frames = try message.map { bytes in try bytes.withUnsafeBytes { try Message(copying: $0) } }
+            while try socket.send(frames) == .full { try poller.wait(milliseconds: 1000) }
+        }
+    }
+}

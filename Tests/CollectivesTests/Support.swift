@@ -1,0 +1,171 @@
+import Collectives
+import Foundation
+import Messaging
+import Reduction
+import Testing
+
+/// How the members of a test reach each other.
+enum Wiring: String, CaseIterable, Sendable {
+    case sharedMemory, zeromq
+    /// Two hosts in name: shared memory within each, frames between them.
+    case mixed
+
+    var transport: TransportChoice {
+        switch self {
+        case .sharedMemory: .sharedMemory
+        case .zeromq: .zeromq
+        case .mixed: .auto
+        }
+    }
+
+    func host(of member: Int) -> String {
+        self == .mixed ? "host-\(member / 2 % 2)" : PeerAddress.hostIdentity()
+    }
+}
+
+/// The members of one job, as threads of this process.
+final class Group: Sendable {
+    let members: [Allreduce]
+    let layout: BucketLayout
+    let job = UInt64.random(in: .min ... .max)
+
+    init(_ count: Int, layout: BucketLayout, maximumNodes: Int = 8, wiring: Wiring, hashesNodes: Bool = false) throws {
+        self.layout = layout
+        let job = job
+        members = try (0..<count).map { member in
+            var configuration = Allreduce.Configuration(
+                worker: UInt32(member),
+                incarnation: .random(in: .min ... .max),
+                job: job,
+                layout: layout,
+                maximumNodes: maximumNodes,
+                transport: wiring.transport,
+                host: wiring.host(of: member)
+            )
+            configuration.hashesNodes = hashesNodes
+            return try Allreduce(configuration)
+        }
+    }
+
+    var addresses: [PeerAddress] { members.map(\.address) }
+
+    func close() { for member in members { member.close() } }
+}
+
+extension ReductionPlan {
+    /// Contiguous runs of `leaves` in equal shares, as the fewest nodes.
+    static func even(
+        step: UInt64,
+        generation: UInt32 = 0,
+        leaves: Int,
+        members: [Worker]
+    ) -> ReductionPlan {
+        let tree = SumTree(leafCount: leaves)
+        let contributions = members.indices.flatMap { index in
+            tree.cover(of: leaves * index / members.count..<leaves * (index + 1) / members.count).map {
+                Contribution(node: $0, owner: members[index])
+            }
+        }
+        return ReductionPlan(
+            step: step,
+            generation: generation,
+            tree: tree,
+            members: members,
+            contributions: contributions.sorted { $0.node < $1.node }
+        )
+    }
+}
+
+extension BucketLayout {
+    /// Buckets of the given sizes.
+    init(sizes: [Int]) {
+        var end = 0
+        self.init(
+            buckets: sizes.map { size in
+                defer { end += size }
+                return end..<end + size
+            }
+        )
+    }
+}
+
+/// What a test finds on a thread of its own, where `#expect` does not know which test it belongs to.
+struct Failure: Error, CustomStringConvertible {
+    let description: String
+    init(_ description: String) { self.description = description }
+}
+
+/// As `#expect`, for code inside `onThread`.
+func expect(_ condition: Bool, _ message: String) throws {
+    if !condition { throw Failure(message) }
+}
+
+/// Runs blocking work on a thread of its own.
+func onThread<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
+    try await withCheckedThrowingContinuation { continuation in
+        do {
+            try OwnedThread(name: "test") { continuation.resume(with: Result(catching: body)) }.detach()
+        } catch { continuation.resume(throwing: error) }
+    }
+}
+
+/// Fills the nodes as a worker's backward passes would, publishing bucket by bucket from the last one on.
+func contribute(
+    _ nodes: [Allreduce.OwnedNode],
+    to allreduce: Allreduce,
+    plan: ReductionPlan,
+    layout: BucketLayout,
+    pattern: TestPattern = .random
+) {
+    for bucket in layout.buckets.indices.reversed() {
+        for owned in nodes {
+            pattern.forEachBlock(of: layout.buckets[bucket], owned.node, plan.tree, step: plan.step) {
+                first,
+                values in
+                for index in values.indices { owned.buffer[first + index] = values[index] }
+            }
+        }
+        allreduce.publish(bucket: bucket)
+    }
+}
+
+/// How many elements of the sums are not the bits of the canonical order.
+func wrongElements(_ sums: ReducedSums, plan: ReductionPlan, layout: BucketLayout, pattern: TestPattern = .random)
+    -> Int
+{
+    var wrong = 0
+    var covered = 0
+    sums.forEachPiece(in: 0..<layout.elementCount) { piece, values in
+        covered += piece.count
+        pattern.forEachBlock(of: piece, plan.tree.root, plan.tree, step: plan.step) { first, expected in
+            for index in expected.indices {
+                if values[first - piece.lowerBound + index].bitPattern != expected[index].bitPattern { wrong += 1 }
+            }
+        }
+    }
+    return wrong + abs(covered - layout.elementCount)
+}
+
+extension Group {
+    /// Takes all members of `plan` through one step; returns the digest that all agree on.
+    func step(_ plan: ReductionPlan, within limit: Duration = .seconds(30)) async throws -> UInt64 {
+        let digests = try await withThrowingTaskGroup(of: (digest: UInt64, wrong: Int).self) { tasks in
+            for worker in plan.members {
+                let member = members[Int(worker)]
+                tasks.addTask { [self] in
+                    try await onThread { [self] in
+                        let nodes = try member.begin(plan: plan, peers: addresses)
+                        contribute(nodes, to: member, plan: plan, layout: layout)
+                        let sums = try member.waitReduced(within: limit)
+                        defer { member.release(step: plan.step) }
+                        return (sums.digest, wrongElements(sums, plan: plan, layout: layout))
+                    }
+                }
+            }
+            return try await tasks.reduce(into: []) { $0.append($1) }
+        }
+        #expect(digests.allSatisfy { $0.wrong == 0 }, "wrong elements: \(digests.map(\.wrong))")
+        #expect(Set(digests.map(\.digest)).count == 1, "digests differ: \(digests.map(\.digest))")
+        return try #require(digests.first).digest
+    }
+}

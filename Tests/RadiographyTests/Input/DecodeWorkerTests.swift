@@ -1,0 +1,96 @@
+import Foundation
+import Radiography
+import Testing
+
+/// The program that stands beside the test bundle: `swift build --build-tests` makes both.
+enum Program {
+    static let path: String? = {
+        let beginnings = [
+            CommandLine.arguments[0],
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? "",
+            Bundle.main.bundlePath + "/x",
+        ]
+        let candidates = beginnings.map { ($0 as NSString).deletingLastPathComponent + "/pleura" }
+        return candidates.first { FileManager.default.isExecutableFile(atPath: $0) }
+    }()
+
+    /// Starts decoding processes of the program.
+    static func launch() throws -> DecodeLaunch {
+        DecodeLaunch(executable: try #require(path, "build with --build-tests: pleura is not beside the tests"))
+    }
+
+    /// Starts a shell in place of a decoding process, to misbehave after the greeting.
+    static func impostor(_ script: String, secondsPerFile: Double = 60) -> DecodeLaunch {
+        DecodeLaunch(
+            executable: "/bin/sh",
+            arguments: ["-c", "printf PLEURAD1 >&0; " + script],
+            secondsPerFile: secondsPerFile
+        )
+    }
+}
+
+@Suite("Decoding processes", .timeLimit(.minutes(2)))
+struct DecodeWorkerTests {
+    @Test("A process reads file after file, as this process would")
+    func reads() throws {
+        let folder = try TemporaryFolder()
+        let worker = DecodeWorker(try Program.launch())
+        for index in 0..<3 {
+            let image = GrayImageTests.noise(40, 30, seed: UInt64(index))
+            var source = DICOMSource(.bytes(image.pixels), rows: 30, columns: 40)
+            source.elements = ["SOPInstanceUID=1.2.\(index)", "PixelSpacing=0.1\\0.2"]
+            let path = folder.path + "/\(index).dcm"
+            try source.write(to: path)
+            let radiograph = try RadiographReader.read(path)
+            let squared = try worker.read(path, size: 16)
+            #expect(squared.image == radiograph.image.squared(to: 16))
+            #expect(squared.metadata == radiograph.metadata)
+            let report = try worker.probe(path)
+            #expect(report.metadata == radiograph.metadata)
+            #expect(try report == RadiographReader.probe(path))
+        }
+        let error = #expect(throws: RadiographError.self) { try worker.read(folder.path + "/absent.dcm", size: 16) }
+        #expect(error?.kind == .unreadable)
+    }
+
+    @Test("A crash refuses the file and says what happened")
+    func crash() {
+        let worker = DecodeWorker(Program.impostor("head -c 8 <&0 >/dev/null; kill -SEGV $$"))
+        for _ in 0..<2 {
+            let error = #expect(throws: RadiographError.self) { try worker.read("x.dcm", size: 8) }
+            #expect(error?.kind == .crashed && error?.reason.contains("signal 11") == true)
+        }
+    }
+
+    @Test("A process that hangs is killed in time")
+    func hang() {
+        let worker = DecodeWorker(Program.impostor("exec sleep 1000", secondsPerFile: 0.3))
+        let error = #expect(throws: RadiographError.self) { try worker.read("x.dcm", size: 8) }
+        #expect(error?.kind == .timedOut)
+    }
+
+    @Test(
+        "Answers that make no sense are not believed",
+        arguments: [
+            #"printf '\377\377\377\377\377\377\377\377\377\377\377\377' >&0; exec sleep 1000"#,
+            #"printf '\0\0\0\0\0\0\0\0\377\377\377\177' >&0; exec sleep 1000"#,
+            #"printf '\0\0\0\0\2\0\0\0\100\0\0\0{}%064d' 0 >&0; exec sleep 1000"#,
+        ]
+    )
+    func babble(script: String) {
+        let worker = DecodeWorker(Program.impostor(script))
+        let error = #expect(throws: RadiographError.self) { try worker.read("x.dcm", size: 8) }
+        #expect(error?.kind == .crashed)
+    }
+
+    @Test("A program that cannot be started is no fault of the file")
+    func launchErrors() {
+        for launch in [
+            DecodeLaunch(executable: "/nonexistent/pleura"), DecodeLaunch(executable: "/bin/false"),
+            DecodeLaunch(executable: "/bin/sh", arguments: ["-c", "printf NONSENSE >&0; exec sleep 1000"]),
+        ] {
+            let worker = DecodeWorker(launch)
+            #expect(throws: DecodeLaunchError.self) { try worker.read("x.dcm", size: 8) }
+        }
+    }
+}
