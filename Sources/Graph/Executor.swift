@@ -28,8 +28,9 @@ package struct ModelMemory {
 package final class Executor {
     package let program: Program
     private let context: ExecutionContext
-    /// Called before the first instruction with -1 and after each with its index: for traces and tests. The executor
-    /// itself reads no clock.
+    /// Called before the first instruction with -1 and after each with its index: for traces and tests.
+    ///
+    /// The executor itself reads no clock.
     package var observer: ((Int) -> Void)?
     /// How many buckets are complete after each instruction.
     private let completedBuckets: [Int]

@@ -31,7 +31,7 @@ package struct GraphBuilder {
 
     package func shape(of tensor: Tensor) -> FeatureShape { shapes[tensor.index] }
 
-    /// Appends an operator. Names must differ: they name parameters.
+    /// Appends an operator under a name that no other layer has: it names parameters.
     mutating func apply(
         _ operation: any Operator,
         to inputs: [Tensor],

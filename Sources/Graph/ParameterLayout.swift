@@ -88,7 +88,7 @@ package struct ParameterLayout: Sendable {
     /// Positions in `parameters` by the index of the declaration.
     let positions: [Int]
 
-    /// The layout of a graph. Trained are the parameters that a loss depends on and that are not frozen.
+    /// The layout of a graph, in which the parameters are trained that a loss depends on and that are not frozen.
     package init(_ graph: Graph) {
         let graph = fused(graph)
         let lowering = Lowering(graph, images: 1, mode: .training)

@@ -35,7 +35,7 @@ package struct Program: Sendable {
         }
     }
 
-    /// Compiles `graph` for microbatches of `images` images. `layout` is that of the same graph.
+    /// Compiles `graph`, whose layout is `layout`, for microbatches of `images` images.
     package init(
         _ graph: Graph,
         layout: ParameterLayout,

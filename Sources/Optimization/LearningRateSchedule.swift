@@ -88,7 +88,7 @@ package struct LearningRateSchedule: Hashable, Sendable, Codable {
         return rate
     }
 
-    /// The state after a validation with this metric: a pure transition. NaN counts as no improvement.
+    /// The state after a validation with this metric: a pure transition in which NaN is no improvement.
     package func state(after metric: Double, from state: State) -> State {
         guard case .plateau(let factor, let patience, let minimum, let threshold, let higherIsBetter) = rule else {
             return state

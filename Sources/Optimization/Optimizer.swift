@@ -13,7 +13,7 @@ package enum Optimizer: Hashable, Sendable, Codable {
     /// Adam with decoupled weight decay, as PyTorch's `AdamW`.
     case adamW(beta1: Double, beta2: Double, epsilon: Double, weightDecay: Double)
 
-    /// Names of the state vectors, in the order in which `apply` takes them; checkpoints use them. They start at 0.
+    /// Names of the state vectors, which start at 0, in the order in which `apply` takes them; checkpoints use them.
     package var slots: [String] {
         switch self {
         case .sgd(let momentum, _, _): momentum == 0 ? [] : ["momentum_buffer"]

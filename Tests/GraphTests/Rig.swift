@@ -64,6 +64,15 @@ final class Rig {
         }
     }
 
+    func transpose() {
+        ParameterLayout.transpose(
+            program.transpositions[...],
+            weights: weights.base,
+            transposed: transposed.base,
+            kernels: kernels
+        )
+    }
+
     func train(
         _ input: [Float],
         _ targets: [Float],
@@ -71,12 +80,7 @@ final class Rig {
         dropout: DropoutKey = DropoutKey(seed: 99, step: 7, position: 3, firstWord: 0),
         onBucketReady: (Int) -> Void = { _ in }
     ) {
-        ParameterLayout.transpose(
-            program.transpositions[...],
-            weights: weights.base,
-            transposed: transposed.base,
-            kernels: kernels
-        )
+        transpose()
         let images = AlignedBuffer(count: input.count)
         images.set(input)
         let masks = AlignedBuffer(count: targets.count)
@@ -93,12 +97,7 @@ final class Rig {
     }
 
     func infer(_ input: [Float]) -> [Float] {
-        ParameterLayout.transpose(
-            program.transpositions[...],
-            weights: weights.base,
-            transposed: transposed.base,
-            kernels: kernels
-        )
+        transpose()
         let images = AlignedBuffer(count: input.count)
         images.set(input)
         let output = executor.runInference(input: images.base, model: model)

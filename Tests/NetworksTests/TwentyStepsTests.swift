@@ -12,7 +12,8 @@ import Testing
         var seed: UInt64
         var size: Int
         var images: Int
-        var learning_rate: Double
+        var batches: Int
+        var learningRate: Double
         var fp64: [Double]
         /// The losses of each of PyTorch's own ways to compute in fp32.
         var fp32: [String: [Double]]
@@ -29,8 +30,8 @@ import Testing
         #expect(golden.fp64.count == 20)
         var reach = 0.0
         for step in 0..<golden.fp64.count {
-            fill(rig, step: step, golden)
-            let loss = rig.train(learningRate: golden.learning_rate)
+            fill(rig, batch: step % golden.batches, golden)
+            let loss = rig.train(learningRate: golden.learningRate)
             let distance = abs(loss - golden.fp64[step])
             reach = golden.fp32.values.reduce(reach) { max($0, abs($1[step] - golden.fp64[step])) }
             print("step \(step): loss \(loss), from fp64 \(distance), PyTorch's fp32 \(reach)")
@@ -39,13 +40,13 @@ import Testing
     }
 
     /// The images and masks of `batch` in the script, with the same roundings.
-    private func fill(_ rig: Rig, step: Int, _ golden: Golden) {
+    private func fill(_ rig: Rig, batch: Int, _ golden: Golden) {
         let size = golden.size
         for n in 0..<golden.images {
             let random = RandomSequence(
                 seed: golden.seed,
                 purpose: .simulation,
-                epoch: UInt32(step),
+                epoch: UInt32(batch),
                 position: UInt32(n)
             )
             let side = 12 + Int(random.uniform(2) * 24)

@@ -138,7 +138,7 @@ package struct SegmentationLoss: Hashable, Sendable, Codable {
     }
 }
 
-/// The end of a training graph: compares logits with the microbatch's masks. It has no output.
+/// The end of a training graph, without an output: compares logits with the microbatch's masks.
 struct SegmentationLossHead: Operator {
     static let kind = "segmentation loss"
 

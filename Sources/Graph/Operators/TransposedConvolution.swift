@@ -114,8 +114,9 @@ struct TransposedConvolution: Operator {
 }
 
 extension GraphBuilder {
-    /// PyTorch's `ConvTranspose2d`: parameters `<name>.weight` `[in, out, k, k]`, `<name>.bias`. Kernel 2 and stride 2
-    /// double the size.
+    /// PyTorch's `ConvTranspose2d`: parameters `<name>.weight` `[in, out, k, k]`, `<name>.bias`.
+    ///
+    /// Kernel 2 and stride 2 double the size.
     package mutating func transposedConvolution(
         _ x: Tensor,
         name: String,
