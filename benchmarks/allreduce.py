@@ -82,7 +82,7 @@ def gloo(workers, sizes, iterations, warm_ups):
         rank.join(600)
         if rank.exitcode != 0:
             sys.exit(f"A Gloo process ended with {rank.exitcode}.")
-    return {size: statistics.median(samples) for size, samples in queue.get().items()}
+    return {size: (statistics.median(samples), min(samples)) for size, samples in queue.get().items()}
 
 
 def pleura(program, workers, sizes, iterations, warm_ups, transport):
@@ -91,7 +91,10 @@ def pleura(program, workers, sizes, iterations, warm_ups, transport):
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
-    return {row["bytes"]: (row["median_s"], row["in_place"]["median_s"]) for row in json.loads(done.stdout)["rows"]}
+    return {
+        row["bytes"]: (row["median_s"], row["min_s"], row["in_place"]["median_s"])
+        for row in json.loads(done.stdout)["rows"]
+    }
 
 
 def main():
@@ -121,13 +124,16 @@ def main():
         "processors": os.cpu_count(), "load_1m": os.getloadavg()[0], "rows": [],
     }
     for size in sizes:
-        gloo_s = statistics.median(run[size] for run in runs["gloo"])
-        row = {"bytes": size, "gloo_s": gloo_s}
+        gloo_s = statistics.median(run[size][0] for run in runs["gloo"])
+        gloo_min_s = min(run[size][1] for run in runs["gloo"])
+        row = {"bytes": size, "gloo_s": gloo_s, "gloo_min_s": gloo_min_s}
         for transport in ("shared-memory", "zeromq"):
             name = transport.replace("-", "_")
             row[f"{name}_s"] = statistics.median(run[size][0] for run in runs[transport])
-            row[f"{name}_in_place_s"] = statistics.median(run[size][1] for run in runs[transport])
+            row[f"{name}_min_s"] = min(run[size][1] for run in runs[transport])
+            row[f"{name}_in_place_s"] = statistics.median(run[size][2] for run in runs[transport])
             row[f"{name}_ratio"] = gloo_s / row[f"{name}_s"]
+            row[f"{name}_min_ratio"] = gloo_min_s / row[f"{name}_min_s"]
         report["rows"].append(row)
 
     if options.json:
@@ -140,11 +146,15 @@ def main():
     if options.json != "-":
         print(f"{options.workers} workers, torch {report['torch']}, {report['processors']} processors, "
               f"load {report['load_1m']:.1f}, medians of {options.rounds} rounds")
-        print("       bytes     Gloo ms   shared ms    ratio   ZeroMQ ms    ratio   shared in place ms")
+        print("                     medians                                         |  minima")
+        print("       bytes     Gloo ms   shared ms    ratio   ZeroMQ ms    ratio |     Gloo   shared    ratio   ZeroMQ"
+              "    ratio")
         for row in report["rows"]:
             print(f"{row['bytes']:12d}{row['gloo_s'] * 1e3:12.2f}{row['shared_memory_s'] * 1e3:12.2f}"
-                  f"{row['shared_memory_ratio']:9.2f}{row['zeromq_s'] * 1e3:12.2f}{row['zeromq_ratio']:9.2f}"
-                  f"{row['shared_memory_in_place_s'] * 1e3:21.2f}")
+                  f"{row['shared_memory_ratio']:9.2f}{row['zeromq_s'] * 1e3:12.2f}{row['zeromq_ratio']:9.2f} |"
+                  f"{row['gloo_min_s'] * 1e3:9.2f}{row['shared_memory_min_s'] * 1e3:9.2f}"
+                  f"{row['shared_memory_min_ratio']:9.2f}{row['zeromq_min_s'] * 1e3:9.2f}"
+                  f"{row['zeromq_min_ratio']:9.2f}")
 
 
 if __name__ == "__main__":

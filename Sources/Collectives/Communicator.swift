@@ -115,6 +115,7 @@ final class Communicator: @unchecked Sendable {
         round = next
         for case let peer? in next.peers {
             peer.link?.clear()
+            peer.failedConnections = 0
             // It may have been among what was just forgotten.
             if released > 0 { tellReleased(released - 1, to: peer) }
             // A connection that broke may have come back: whoever the plan names is asked again.
@@ -391,7 +392,14 @@ final class Communicator: @unchecked Sendable {
         for case let peer? in round?.peers ?? [] {
             while let event = peer.link?.monitor.next() {
                 switch event {
-                case .ready: break
+                case .ready: peer.failedConnections = 0
+                case .retrying:
+                    // It listened before it gave its address: one that lives is reached at the first attempt. Five
+                    // take about a second.
+                    peer.failedConnections += 1
+                    if peer.failedConnections >= 5 {
+                        peer.loss = peer.loss ?? "no connection to \(peer.address.endpoint ?? "it") can be made"
+                    }
                 case .disconnected: peer.loss = peer.loss ?? "the connection to \(peer.address.endpoint ?? "it") broke"
                 case .refused(let reason): peer.loss = peer.loss ?? "it refuses the connection: \(reason)"
                 }

@@ -21,6 +21,8 @@ final class Peer: @unchecked Sendable {
     /// Why it counts as lost.
     var loss: String?
     var link: FrameLink?
+    /// Attempts at a connection since the last one that was made.
+    var failedConnections = 0
     /// The plan whose frames it can take.
     var ready: (step: UInt64, generation: UInt32)?
     /// 1 + the last step that it said, by a frame, to have applied.

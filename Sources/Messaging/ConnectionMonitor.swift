@@ -9,6 +9,8 @@ package final class ConnectionMonitor {
         case ready
         /// The connection with this descriptor (`Message.connection`) is gone.
         case disconnected(Int32)
+        /// A connection could not be made, or broke; another is tried.
+        case retrying
         /// A peer spoke another protocol, version or key.
         case refused(String)
     }
@@ -22,7 +24,8 @@ package final class ConnectionMonitor {
         let number = Self.number.wrappingAdd(1, ordering: .relaxed).newValue
         let endpoint = "inproc://monitor-\(number)"
         let events =
-            ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
+            ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CONNECT_RETRIED
+            | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
             | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH
         guard zmq_socket_monitor(socket.raw, endpoint, events) == 0,
             let raw = zmq_socket(socket.context.raw, ZMQ_PAIR)
@@ -62,6 +65,7 @@ package final class ConnectionMonitor {
             }
             switch event {
             case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: return .ready
+            case ZMQ_EVENT_CONNECT_RETRIED: return .retrying
             case ZMQ_EVENT_DISCONNECTED: return .disconnected(value)
             case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH: return .refused("its key is not admitted (\(value))")
             case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: return .refused("it does not speak ZMTP as we do (\(value))")

@@ -286,6 +286,7 @@ private struct SocketOwner {
         while let event = monitor.next() {
             switch event {
             case .ready: if !isServer { handler(.connected) }
+            case .retrying: break
             case .disconnected(let connection):
                 if !isServer {
                     handler(.lost(serverIdentity, reason: "the connection broke"))
