@@ -31,7 +31,7 @@ extension Processes {
             for worker in workers { #expect(kill(worker, 0) != 0) }
 
             let resumed = try runner.run(["resume", runner.path("killed")])
-            #expect(resumed.status == 0, "\(resumed.errors)")
+            #expect(resumed.status == 0, "\(outcome.errors)\(resumed.errors)")
             #expect(try runner.inspect("killed").state_sha256 == runner.inspect("whole").state_sha256)
         }
 

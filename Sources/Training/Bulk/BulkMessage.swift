@@ -4,10 +4,10 @@
 /// A fixed header and the payload in one message, little-endian. Everything is checked before it is used: the sender
 /// may be anybody who reaches the port.
 package enum BulkMessage: Hashable, Sendable {
-    /// Bytes of one tensor of the checkpoint of `step`, from `offset` on.
-    case piece(step: UInt64, name: String, shape: [Int], offset: Int, bytes: [UInt8])
-    /// All tensors of part `part` have been sent.
-    case shareDone(step: UInt64, part: UInt32, byteCount: UInt64)
+    /// Bytes of one tensor of `part`, from `offset` on.
+    case piece(part: BulkPart, name: String, shape: [Int], offset: Int, bytes: [UInt8])
+    /// All tensors of `part` have been sent.
+    case shareDone(part: BulkPart, byteCount: UInt64)
     /// The coordinator has taken `count` pieces of this connection since its start.
     case taken(count: UInt64)
     /// Asks for bytes of a file.
@@ -28,17 +28,16 @@ package enum BulkMessage: Hashable, Sendable {
     package var encoded: [UInt8] {
         var writer = ByteWriter()
         switch self {
-        case .piece(let step, let name, let shape, let offset, let bytes):
+        case .piece(let part, let name, let shape, let offset, let bytes):
             writer.put(Kind.piece.rawValue)
-            writer.put(step)
+            writer.put(part)
             writer.put(text: name)
             writer.put(UInt8(truncatingIfNeeded: shape.count))
             for extent in shape { writer.put(UInt32(truncatingIfNeeded: extent)) }
             writer.put(UInt64(offset))
             writer.bytes += bytes
-        case .shareDone(let step, let part, let byteCount):
+        case .shareDone(let part, let byteCount):
             writer.put(Kind.shareDone.rawValue)
-            writer.put(step)
             writer.put(part)
             writer.put(byteCount)
         case .taken(let count):
@@ -70,7 +69,7 @@ package enum BulkMessage: Hashable, Sendable {
         guard let code = reader.take(UInt8.self), let kind = Kind(rawValue: code) else { return nil }
         switch kind {
         case .piece:
-            guard let step = reader.take(UInt64.self), let name = reader.text(limit: 512),
+            guard let part = reader.part(), let name = reader.text(limit: 512),
                 let rank = reader.take(UInt8.self), rank <= 8
             else { return nil }
             var shape: [Int] = []
@@ -81,12 +80,11 @@ package enum BulkMessage: Hashable, Sendable {
             guard let offset = reader.take(UInt64.self), offset < 1 << 48, reader.left <= Self.largestPayload else {
                 return nil
             }
-            self = .piece(step: step, name: name, shape: shape, offset: Int(offset), bytes: reader.rest())
+            self = .piece(part: part, name: name, shape: shape, offset: Int(offset), bytes: reader.rest())
         case .shareDone:
-            guard let step = reader.take(UInt64.self), let part = reader.take(UInt32.self),
-                let count = reader.take(UInt64.self), reader.left == 0
+            guard let part = reader.part(), let count = reader.take(UInt64.self), reader.left == 0
             else { return nil }
-            self = .shareDone(step: step, part: part, byteCount: count)
+            self = .shareDone(part: part, byteCount: count)
         case .taken:
             guard let count = reader.take(UInt64.self), reader.left == 0 else { return nil }
             self = .taken(count: count)
@@ -110,6 +108,21 @@ package enum BulkMessage: Hashable, Sendable {
             guard let request = reader.take(UInt64.self), let reason = reader.text(limit: 4096) else { return nil }
             self = .refused(request: request, reason: reason)
         }
+    }
+}
+
+/// A part of one attempt at a checkpoint. An attempt after a loss has fewer parts than the one before, so what is still
+/// under way from that one is told apart.
+package struct BulkPart: Hashable, Sendable {
+    /// The completed steps that the checkpoint is named by.
+    package var step: UInt64
+    package var part: UInt32
+    package var parts: UInt32
+
+    package init(step: UInt64, part: UInt32, parts: UInt32) {
+        self.step = step
+        self.part = part
+        self.parts = parts
     }
 }
 
@@ -137,6 +150,12 @@ private struct ByteWriter {
         withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
     }
 
+    mutating func put(_ part: BulkPart) {
+        put(part.step)
+        put(part.part)
+        put(part.parts)
+    }
+
     mutating func put(text: String) {
         let utf8 = Array(text.utf8.prefix(4096))
         put(UInt16(utf8.count))
@@ -159,6 +178,13 @@ private struct ByteReader {
         for index in 0..<size { value |= Value(truncatingIfNeeded: bytes[position + index]) << (8 * index) }
         position += size
         return value
+    }
+
+    mutating func part() -> BulkPart? {
+        guard let step = take(UInt64.self), let part = take(UInt32.self), let parts = take(UInt32.self) else {
+            return nil
+        }
+        return BulkPart(step: step, part: part, parts: parts)
     }
 
     mutating func text(limit: Int) -> String? {

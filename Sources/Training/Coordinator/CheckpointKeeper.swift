@@ -18,7 +18,7 @@ package final class CheckpointKeeper: Sendable {
         var order: CheckpointOrder
         var trainer: TrainerState
         var writer: CheckpointWriter
-        var missing: Set<UInt32>
+        var missing: Set<BulkPart>
     }
 
     private struct State: Sendable {
@@ -87,7 +87,10 @@ package final class CheckpointKeeper: Sendable {
                     step: Int(order.completedSteps),
                     expectedBytes: expectedBytes
                 )
-                let missing = Set(order.pieces.map(\.share.part))
+                let missing = Set(
+                    order.pieces.map {
+                        BulkPart(step: order.completedSteps, part: $0.share.part, parts: $0.share.parts)
+                    })
                 state.withLock {
                     $0.open = Open(order: order, trainer: trainer, writer: writer, missing: missing)
                 }
@@ -123,14 +126,14 @@ package final class CheckpointKeeper: Sendable {
         case .received(let peer, let bytes):
             guard let message = BulkMessage(bytes) else { return }
             switch message {
-            case .piece(let step, let name, let shape, let offset, let bytes):
-                take(step: step, name: name, shape: shape, offset: offset, bytes: bytes)
+            case .piece(let part, let name, let shape, let offset, let bytes):
+                take(part, name: name, shape: shape, offset: offset, bytes: bytes)
                 let count = state.withLock { state in
                     state.taken[peer, default: 0] += 1
                     return state.taken[peer] ?? 0
                 }
                 answer(.taken(count: count), to: peer)
-            case .shareDone(let step, let part, _): shareDone(step: step, part: part)
+            case .shareDone(let part, _): shareDone(part)
             case .fetch(let request, let file, let offset, let length):
                 answer(chunk(request, file, offset, length), to: peer)
             case .taken, .chunk, .refused: break
@@ -145,24 +148,23 @@ package final class CheckpointKeeper: Sendable {
         try? state.withLock { $0.server }?.send(message.encoded, to: peer)
     }
 
-    private func take(step: UInt64, name: String, shape: [Int], offset: Int, bytes: [UInt8]) {
-        guard let open = state.withLock({ $0.open }), open.order.completedSteps == step else { return }
+    private func take(_ part: BulkPart, name: String, shape: [Int], offset: Int, bytes: [UInt8]) {
+        guard let open = state.withLock({ $0.open }), open.missing.contains(part) else { return }
         do {
             try bytes.withUnsafeBytes { try open.writer.write(name, shape: shape, bytes: $0, at: offset) }
         } catch { fail(open, error) }
     }
 
-    private func shareDone(step: UInt64, part: UInt32) {
+    private func shareDone(_ part: BulkPart) {
         let complete = state.withLock { state -> Open? in
-            guard var open = state.open, open.order.completedSteps == step else { return nil }
-            open.missing.remove(part)
+            guard var open = state.open, open.missing.remove(part) != nil else { return nil }
             state.open = open.missing.isEmpty ? nil : open
             return open.missing.isEmpty ? open : nil
         }
         guard let complete else { return }
         do {
             let record = try complete.writer.finish(trainer: complete.trainer, retention: retention)
-            report(.durable(completedSteps: step, path: record.path))
+            report(.durable(completedSteps: part.step, path: record.path))
         } catch { fail(complete, error) }
     }
 

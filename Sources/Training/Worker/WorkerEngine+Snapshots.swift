@@ -11,6 +11,11 @@ extension WorkerEngine {
         // The storage layout is copied at the speed of memory; turning it into PyTorch's order can wait.
         let copies = all[share].map { entry in TensorCopy(entry, state: state) }
         streams.submit { [self] in
+            let part = BulkPart(
+                step: request.completedSteps,
+                part: request.share.part,
+                parts: request.share.parts
+            )
             var sent = 0
             do {
                 for copy in copies {
@@ -21,7 +26,7 @@ extension WorkerEngine {
                             let end = min(offset + BulkMessage.largestPayload - 4096, bytes.count)
                             try bulk.send(
                                 .piece(
-                                    step: request.completedSteps,
+                                    part: part,
                                     name: copy.signature.name,
                                     shape: copy.signature.shape,
                                     offset: offset,
@@ -35,7 +40,7 @@ extension WorkerEngine {
                     }
                 }
                 try bulk.send(
-                    .shareDone(step: request.completedSteps, part: request.share.part, byteCount: UInt64(sent))
+                    .shareDone(part: part, byteCount: UInt64(sent))
                 )
                 try bulk.drain()
                 report(.snapshotStreamed(piece(request, sent, nil)))
