@@ -22,15 +22,18 @@ package struct RunLauncher {
         package var startsWorkers: Bool
         package var isVerbose: Bool
         package var isQuiet: Bool
+        /// Hears of each committed step, on the coordinator's loop: it must return soon.
+        package var onStep: (@Sendable (Coordination.StepRecord) -> Void)?
 
         package init(
             bind: String = "tcp://127.0.0.1:*", startsWorkers: Bool = true, isVerbose: Bool = false,
-            isQuiet: Bool = false
+            isQuiet: Bool = false, onStep: (@Sendable (Coordination.StepRecord) -> Void)? = nil
         ) {
             self.bind = bind
             self.startsWorkers = startsWorkers
             self.isVerbose = isVerbose
             self.isQuiet = isQuiet
+            self.onStep = onStep
         }
     }
 
@@ -155,7 +158,7 @@ package struct RunLauncher {
             setup,
             CoordinatorShell.Options(
                 directory: directory, job: job, fencing: fencing, expectedWorkers: count, bind: [options.bind],
-                resume: resume, console: console, checkpointBytes: state.checkpointBytes))
+                resume: resume, console: console, checkpointBytes: state.checkpointBytes, onStep: options.onStep))
         defer { shell.close() }
         let signals = SignalWatch([SIGINT, SIGTERM]) { signal in
             shell.drain(reason: signal == SIGINT ? "Ctrl-C" : "SIGTERM")
