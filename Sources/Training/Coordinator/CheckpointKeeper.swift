@@ -90,7 +90,8 @@ package final class CheckpointKeeper: Sendable {
                 let missing = Set(
                     order.pieces.map {
                         BulkPart(step: order.completedSteps, part: $0.share.part, parts: $0.share.parts)
-                    })
+                    }
+                )
                 state.withLock {
                     $0.open = Open(order: order, trainer: trainer, writer: writer, missing: missing)
                 }

@@ -24,6 +24,8 @@ package final class CoordinatorShell: Sendable {
         package var console: Console
         /// Bytes of all tensors of a checkpoint.
         package var checkpointBytes: Int
+        /// Hears of each committed step, on the coordinator's loop: it must return soon.
+        package var onStep: (@Sendable (Coordination.StepRecord) -> Void)?
 
         package init(
             directory: RunDirectory,
@@ -33,7 +35,8 @@ package final class CoordinatorShell: Sendable {
             bind: [String],
             resume: ResumePoint?,
             console: Console,
-            checkpointBytes: Int
+            checkpointBytes: Int,
+            onStep: (@Sendable (Coordination.StepRecord) -> Void)? = nil
         ) {
             self.directory = directory
             self.job = job
@@ -43,6 +46,7 @@ package final class CoordinatorShell: Sendable {
             self.resume = resume
             self.console = console
             self.checkpointBytes = checkpointBytes
+            self.onStep = onStep
         }
     }
 
@@ -139,7 +143,9 @@ package final class CoordinatorShell: Sendable {
                 case .discardCheckpoint(let steps, let reason):
                     options.console.log(.warning, "The checkpoint of step \(steps) is deleted: \(reason)")
                     keeper.discard(completedSteps: steps)
-                case .record(let record): recorder.record(record)
+                case .record(let record):
+                    options.onStep?(record)
+                    recorder.record(record)
                 case .recordValidation(let record): recorder.record(record)
                 case .journal(let entry): recorder.journal(entry)
                 case .evict(_, let peer, _): peers.forget(peer)

@@ -22,17 +22,21 @@ package struct RunLauncher {
         package var startsWorkers: Bool
         package var isVerbose: Bool
         package var isQuiet: Bool
+        /// Hears of each committed step, on the coordinator's loop: it must return soon.
+        package var onStep: (@Sendable (Coordination.StepRecord) -> Void)?
 
         package init(
             bind: String = "tcp://127.0.0.1:*",
             startsWorkers: Bool = true,
             isVerbose: Bool = false,
-            isQuiet: Bool = false
+            isQuiet: Bool = false,
+            onStep: (@Sendable (Coordination.StepRecord) -> Void)? = nil
         ) {
             self.bind = bind
             self.startsWorkers = startsWorkers
             self.isVerbose = isVerbose
             self.isQuiet = isQuiet
+            self.onStep = onStep
         }
     }
 
@@ -175,7 +179,8 @@ package struct RunLauncher {
                 bind: [options.bind],
                 resume: resume,
                 console: console,
-                checkpointBytes: state.checkpointBytes
+                checkpointBytes: state.checkpointBytes,
+                onStep: options.onStep
             )
         )
         defer { shell.close() }

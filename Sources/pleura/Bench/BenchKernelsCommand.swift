@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import KernelSelection
 import Kernels
+import Storage
 import Training
 
 /// `pleura bench kernels`.
@@ -14,6 +15,9 @@ struct BenchKernelsCommand: ParsableCommand {
     @Flag(help: "Measure the limits of one core only.")
     var limit = false
 
+    @Flag(help: "Train two tiny networks in this process and print the hash of what they became: the same everywhere.")
+    var hash = false
+
     @Option(help: "Write the figures as JSON to this path; - for standard output.")
     var json: String?
 
@@ -23,8 +27,18 @@ struct BenchKernelsCommand: ParsableCommand {
         var rows: [KernelBenchmark.Row]
     }
 
+    func validate() throws {
+        if hash && (limit || json != nil) {
+            throw ValidationError("--hash measures nothing: leave out --limit and --json.")
+        }
+    }
+
     func run() throws {
         let table = try KernelVariant.selected(environment: ProcessInfo.processInfo.environment).table
+        if hash {
+            print("sha256 \(try HashTest.run(kernels: table))")
+            return
+        }
         let benchmark = KernelBenchmark(table: table)
         let limits = benchmark.limits()
         var report = Report(kernels: table.name, limits: limits, rows: [])

@@ -1,11 +1,108 @@
 import ArgumentParser
+import Configuration
+import Foundation
+import KernelSelection
+import Training
 
 /// `pleura bench train`.
 struct BenchTrainCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "train",
-        abstract: "Times training.",
-        shouldDisplay: false
+        abstract: "Times whole training steps of a configuration between real worker processes.",
+        discussion: """
+            Draws phantoms of the configuration's size into a temporary folder and trains on them, one microbatch a \
+            compute thread: reading, augmentation, forward, backward, all-reduce and optimizer. Steps are timed from \
+            commit to commit; validation and checkpoints are no part of them.
+            """
     )
-    func run() throws { throw ValidationError("not built yet") }
+
+    @Argument(help: "The configuration, such as configs/bench/unet-resnet34-256.yaml.")
+    var configuration: String
+
+    @Option(help: "Worker processes.")
+    var workers = 2
+
+    @Option(help: "Compute threads of each worker.")
+    var threads = 1
+
+    @Option(help: "Counted steps.")
+    var steps = 20
+
+    @Option(help: "Steps before those.")
+    var warmUps = 2
+
+    @OptionGroup var overrides: OverrideOptions
+
+    @Option(help: "Write the figures as JSON to this path; - for standard output.")
+    var json: String?
+
+    func validate() throws {
+        for (name, value, most) in [("workers", workers, 64), ("threads", threads, 256)]
+        where !(1...most).contains(value) {
+            throw ValidationError("--\(name) must be 1 to \(most), not \(value).")
+        }
+        for (name, value) in [("steps", steps), ("warm-ups", warmUps)] where !(1...100_000).contains(value) {
+            throw ValidationError("--\(name) must be 1 to 100000, not \(value).")
+        }
+    }
+
+    func run() throws {
+        let resolved = try RunConfiguration.load(path: configuration, overrides: overrides.set)
+        let variant = try KernelVariant.selected(environment: ProcessInfo.processInfo.environment)
+        let benchmark = TrainingBenchmark(
+            resolved,
+            options: TrainingBenchmark.Options(workers: workers, threads: threads, steps: steps, warmUps: warmUps),
+            variant: variant
+        )
+        let report = try benchmark.run { printError($0) }
+        if let json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+            let data = try encoder.encode(report) + Data("\n".utf8)
+            if json == "-" {
+                FileHandle.standardOutput.write(data)
+                return
+            }
+            try data.write(to: URL(fileURLWithPath: json))
+        }
+        print(Self.table(report))
+    }
+
+    private static func table(_ report: TrainingBenchmark.Report) -> String {
+        func milliseconds(_ seconds: Double) -> String { String(format: "%9.1f", seconds * 1e3) }
+        var lines = [
+            "\(report.network) at \(report.size), \(report.kernels) kernels: \(report.workersCount) workers with "
+                + "\(report.threads) threads, microbatches of \(report.microbatchSize), \(report.steps) steps",
+            "worker   images/s  data ms  comp. ms  comm. ms   hidden   wait ms   GFLOP/s   peak MiB",
+        ]
+        for worker in report.workers {
+            lines.append(
+                String(format: "%6d%11.2f", worker.worker, worker.imagesPerSecond)
+                    + milliseconds(worker.dataSeconds) + milliseconds(worker.computeSeconds) + " "
+                    + milliseconds(worker.communicationSeconds)
+                    + String(format: "%7.0f %%", worker.hiddenCommunication * 100)
+                    + milliseconds(worker.waitSeconds) + String(format: "%11.1f", worker.gflops)
+                    + String(format: "%11.0f", Double(worker.peakResidentBytes) / 0x1p20)
+            )
+        }
+        lines.append(
+            String(
+                format: "%.2f images/s; a step takes %.1f ms (%.1f to %.1f)",
+                report.imagesPerSecond,
+                report.stepSeconds * 1e3,
+                report.stepSecondsMinimum * 1e3,
+                report.stepSecondsMaximum * 1e3
+            )
+        )
+        lines.append(
+            String(
+                format: "%.1f GFLOP/s, %.1f %% of %d cores at %.1f",
+                report.gflops,
+                report.fractionOfLimit * 100,
+                report.workersCount * report.threads,
+                report.fmaLimitGflops
+            )
+        )
+        return lines.joined(separator: "\n")
+    }
 }
