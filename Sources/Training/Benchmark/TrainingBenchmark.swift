@@ -3,6 +3,7 @@ import Coordination
 package import Diagnostics
 import Foundation
 import Glibc
+import Kernels
 package import KernelSelection
 import Networks
 import Radiography
