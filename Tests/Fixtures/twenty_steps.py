@@ -10,8 +10,8 @@ the loss of each batch falls by 0.06 to 0.09 in its five visits, so the run is n
 fp32's distance from fp64 grows from 1e-8 at step 0 to 1e-4 at step 6 and stays at 1e-4 to 4e-4, whichever way PyTorch
 computes in fp32 (tried: rates 1e-5 and 3e-5 and a single batch grow in the same way, a few times slower, and learn
 less). The distance has a random sign and passes through 0, so that of one run at one step says little. "The distance
-that PyTorch's fp32 keeps" is therefore the largest one, up to that step, of PyTorch's four ways to compute in fp32:
-oneDNN or native kernels, contiguous or channels-last. The script prints all of them.
+that PyTorch's fp32 keeps" at a step is therefore the largest one at that step of PyTorch's four ways to compute in
+fp32: oneDNN or native kernels, contiguous or channels-last. The script prints all of them.
 """
 
 import json

@@ -69,10 +69,17 @@ private func preparedRun() throws -> () -> Void {
 private func useUpMemory() {
     var limit = rlimit(rlim_cur: 0, rlim_max: 0)
     setrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit)
-    // Free lists are by size: small ones first from the large, then every size that a malloc of glibc keeps.
+    // Large pieces first, then every size that a malloc of glibc keeps a list of.
     var size = 1 << 24
     while size >= 16 {
-        while malloc(size) != nil {}
+        // Linked, so that the compiler cannot take an unused allocation away and assume that it succeeds.
+        while let piece = malloc(size) {
+            piece.storeBytes(of: taken, as: UnsafeMutableRawPointer?.self)
+            taken = piece
+        }
         size = size > 4096 ? size / 2 : size - 16
     }
 }
+
+/// The last piece that `useUpMemory` took; used by the one thread of a test's child process.
+private nonisolated(unsafe) var taken: UnsafeMutableRawPointer?
