@@ -60,7 +60,7 @@ int system_populate(void *address, size_t length, bool for_writing) {
     return result;
 }
 
-int system_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC | O_NONBLOCK); }
+int system_pipe(int ends[2], bool blocking) { return pipe2(ends, O_CLOEXEC | (blocking ? 0 : O_NONBLOCK)); }
 
 void system_keep_freed_memory(int bytes) {
     mallopt(M_MMAP_THRESHOLD, 32 << 20);

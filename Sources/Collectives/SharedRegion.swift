@@ -163,7 +163,7 @@ final class Doorbell: Sendable {
 
     init() throws(AllreduceError) {
         var ends: [Int32] = [-1, -1]
-        guard system_pipe(&ends) == 0 else { throw .system("Cannot make a pipe", code: errno) }
+        guard system_pipe(&ends, false) == 0 else { throw .system("Cannot make a pipe", code: errno) }
         (readEnd, writeEnd) = (ends[0], ends[1])
     }
 

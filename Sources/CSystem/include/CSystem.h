@@ -52,8 +52,9 @@ bool system_advise_huge(void *address, size_t length);
 // pages would have been a SIGBUS) or EINVAL (kernel before 5.14).
 int system_populate(void *address, size_t length, bool for_writing);
 
-// A pipe, close-on-exec and non-blocking: ends[0] is read, ends[1] written. Swift's Glibc lacks pipe2.
-int system_pipe(int ends[2]);
+// A pipe, close-on-exec: ends[0] is read, ends[1] written. Swift's Glibc lacks pipe2, and Foundation's `Pipe` leaks its
+// ends to every process that another thread happens to start, which then hold it open.
+int system_pipe(int ends[2], bool blocking);
 
 // Lets the allocator keep up to `bytes` of freed memory in each of its arenas, large blocks too, in place of returning
 // them to the kernel at once and faulting them in again at the next allocation.

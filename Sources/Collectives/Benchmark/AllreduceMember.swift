@@ -99,6 +99,8 @@ package enum AllreduceMember {
         case begin(Plan, peers: [PeerAddress])
         /// Publish at the time (of the monotonic clock, in nanoseconds), wait and verify; answered by `reduced`.
         case run(at: UInt64)
+        /// End; no answer.
+        case finish
     }
 
     package enum Reply: Codable, Sendable {
@@ -150,6 +152,10 @@ private final class MemberLoop {
                 allreduce?.close()
                 return
             }
+            if case .finish = command {
+                allreduce?.close()
+                return
+            }
             let start = monotonicNanoseconds()
             do { try channel.send(try obey(command)) } catch let error as AllreduceError {
                 let seconds = Double(monotonicNanoseconds() - start) * 1e-9
@@ -193,6 +199,7 @@ private final class MemberLoop {
             self.plan = (plan, sent)
             return .ready
         case .run(let start): return try reduce(at: start)
+        case .finish: throw LineChannel.Failure.ended
         }
     }
 

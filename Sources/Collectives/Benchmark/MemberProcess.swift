@@ -1,3 +1,4 @@
+import CSystem
 package import Foundation
 import Reduction
 
@@ -13,25 +14,26 @@ package final class MemberProcess {
 
     private let process = Process()
     private let channel: LineChannel
-    private let pipes: [Pipe]
+    private let input: FileHandle
+    private let output: FileHandle
     private let worker: Int
 
     /// Starts `executable` with `arguments`, which lead to `AllreduceMember.run`.
     package init(worker: Int, executable: URL, arguments: [String]) throws {
-        let (input, output) = (Pipe(), Pipe())
+        // Writing to a member that has died is an error to report, not the end of this process.
+        signal(SIGPIPE, SIG_IGN)
+        let (childInput, input) = try Self.pipe()
+        let (output, childOutput) = try Self.pipe()
         process.executableURL = executable
         process.arguments = arguments
-        process.standardInput = input
-        process.standardOutput = output
+        process.standardInput = childInput
+        process.standardOutput = childOutput
         try process.run()
         // The child's ends must be closed here, or its death is not seen.
-        try? input.fileHandleForReading.close()
-        try? output.fileHandleForWriting.close()
-        channel = LineChannel(
-            input: output.fileHandleForReading.fileDescriptor,
-            output: input.fileHandleForWriting.fileDescriptor
-        )
-        pipes = [input, output]
+        try? childInput.close()
+        try? childOutput.close()
+        channel = LineChannel(input: output.fileDescriptor, output: input.fileDescriptor)
+        (self.input, self.output) = (input, output)
         self.worker = worker
     }
 
@@ -52,9 +54,25 @@ package final class MemberProcess {
     /// Ends the process as `kill -9` does.
     package func kill() { Foundation.kill(identifier, SIGKILL) }
 
-    /// Lets the process end and waits for that.
+    /// Lets the process end and waits for that; one that does not end in 10 s is killed.
     package func finish() {
-        try? pipes[0].fileHandleForWriting.close()
+        try? channel.send(AllreduceMember.Command.finish)
+        try? input.close()
+        let descriptor = system_process_descriptor(identifier)
+        if descriptor >= 0 {
+            var item = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            if poll(&item, 1, 10_000) == 0 { kill() }
+            close(descriptor)
+        }
         process.waitUntilExit()
+    }
+
+    private static func pipe() throws -> (reading: FileHandle, writing: FileHandle) {
+        var ends: [Int32] = [-1, -1]
+        guard system_pipe(&ends, true) == 0 else { throw AllreduceError.system("Cannot make a pipe", code: errno) }
+        return (
+            FileHandle(fileDescriptor: ends[0], closeOnDealloc: true),
+            FileHandle(fileDescriptor: ends[1], closeOnDealloc: true)
+        )
     }
 }
