@@ -59,8 +59,9 @@ struct RunEvaluationOptions: ParsableArguments {
             step: choice.model.step,
             meanDice: evaluation.bestScore.meanDice
         ).write(directory)
+        let twice = flip ? ", each twice (flip)" : ""
         let text = """
-            \(choice.model.checkpoint.path), step \(choice.model.step), on \(samples.count) validation images\(flip ? ", each twice (flip)" : "")
+            \(choice.model.checkpoint.path), step \(choice.model.step), on \(samples.count) validation images\(twice)
             threshold 0.5
             \(indented(EvaluationReport(score: evaluation.half).text))
             best of \(RunEvaluation.rules.count) rules: \(evaluation.best.words)
@@ -68,6 +69,12 @@ struct RunEvaluationOptions: ParsableArguments {
             The best rule is saved as \(directory.rule); `pleura predict \(path)` uses it.
             """
         if json == "-" { printError(text) } else { print(text) }
+        if evaluation.bestScore.nonEmptyPredictions == 0 {
+            printError(
+                "warning: under the best rule every mask is empty: this checkpoint does no better than predicting "
+                    + "nothing. Train longer, or give `pleura predict` a --threshold."
+            )
+        }
         if let json {
             try JSONOutput.write(
                 Figures(

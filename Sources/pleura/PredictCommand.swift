@@ -13,8 +13,8 @@ struct PredictCommand: ParsableCommand {
         commandName: "predict",
         abstract: "Predicts the masks of a folder of radiographs.",
         discussion: """
-            Reads .dcm, .png and .jpg files, nested or flat, and writes OUTPUT/submission.csv in the challenge's format \
-            at 1024×1024, probabilities and overlays as PNG. Files that cannot be read are listed in \
+            Reads .dcm, .png and .jpg files, nested or flat, and writes OUTPUT/submission.csv in the challenge's \
+            format at 1024×1024, probabilities and overlays as PNG. Files that cannot be read are listed in \
             OUTPUT/rejected.csv, and the exit status is then 65. The rule that makes masks of probabilities is the one \
             given, else the one that `pleura evaluate RUN` found, else the configuration's validation.threshold.
             """
@@ -109,9 +109,8 @@ struct PredictCommand: ParsableCommand {
         let choice = try CheckpointChoice(model, best: best, kernels: variant.table)
         for note in choice.notes { printError("warning: \(note)") }
         let (rule, origin) = try rule(choice)
-        let text =
-            "\(choice.model.checkpoint.path), step \(choice.model.step)\(choice.model.usesAverage ? ", averaged weights" : "")"
-        printError("predicting with \(text)")
+        let averaged = choice.model.usesAverage ? ", averaged weights" : ""
+        printError("predicting with \(choice.model.checkpoint.path), step \(choice.model.step)\(averaged)")
         printError("\(rule.words) (\(origin))")
         let threads = threads ?? ProcessInfo.processInfo.activeProcessorCount
         let pool = try InferencePool(choice.model, threads: threads)

@@ -1,4 +1,4 @@
-import Diagnostics
+package import Diagnostics
 import Foundation
 package import Radiography
 import Storage
@@ -117,10 +117,7 @@ package struct Prediction: Sendable {
         let input = URL(fileURLWithPath: options.input).resolvingSymlinksInPath().standardizedFileURL.path
         let output = URL(fileURLWithPath: options.output).resolvingSymlinksInPath().standardizedFileURL.path
         if output == input || output.hasPrefix(input + "/") {
-            throw RunError.unknownOverride(
-                "The output folder \(options.output) lies in the input folder \(options.input): its pictures would "
-                    + "be taken for radiographs the next time. Give a folder elsewhere."
-            )
+            throw PredictionFolderError(input: options.input, output: options.output)
         }
     }
 
@@ -164,6 +161,19 @@ package struct Prediction: Sendable {
         var text = "ImageId,EncodedPixels\n"
         for row in rows { text += RejectedItem.quoted(row.id) + "," + row.mask + "\n" }
         return text
+    }
+}
+
+/// The output folder lies in the input folder.
+package struct PredictionFolderError: ReportableError {
+    package let input: String
+    package let output: String
+
+    package var exitStatus: ExitStatus { .usage }
+
+    package var description: String {
+        "The output folder \(output) lies in the input folder \(input): its pictures would be taken for radiographs "
+            + "the next time. Give a folder elsewhere."
     }
 }
 

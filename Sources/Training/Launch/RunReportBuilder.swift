@@ -72,7 +72,8 @@ package struct RunReportBuilder {
                 directory.path,
                 kernels: KernelVariant.selected(environment: ProcessInfo.processInfo.environment).table
             )
-            let stored = try SegmentationRule.read(directory)
+            // A rule that was searched with another checkpoint says nothing about this one.
+            let stored = try SegmentationRule.read(directory).flatMap { $0.step == choice.model.step ? $0 : nil }
             let rule = stored?.rule ?? .threshold(Float(choice.model.configuration.validation.threshold))
             report.pictures = try pictures(
                 choice.model,
