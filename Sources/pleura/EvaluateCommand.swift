@@ -2,27 +2,57 @@ import ArgumentParser
 import Foundation
 import Radiography
 
-/// `pleura evaluate`: the challenge's metric of a submission.
+/// `pleura evaluate`: the challenge's metric of a submission, or of a run on its validation fold.
 struct EvaluateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "evaluate",
-        abstract: "Scores a submission by the challenge's metric.",
+        abstract: "Scores a submission, or a run on its validation fold, by the challenge's metric.",
+        usage: """
+            pleura evaluate --predictions FILE --labels FILE [--json PATH]
+            pleura evaluate RUN [--best] [--no-flip] [--threads N] [--shards DIR] [--json PATH]
+            """,
         discussion: """
-            The mean Dice over the images of the submission at 1024×1024; an image where both masks are empty counts 1. \
-            Every image of the submission must have a label.
+            The mean Dice over the images at 1024×1024; an image where both masks are empty counts 1.
+
+            A submission: every image of it must have a label. A run: its newest intact checkpoint predicts the \
+            validation fold, and the thresholds and triplets (top, area, bottom) are searched for the best mean Dice; \
+            the best rule is saved as RUN/rule.json, which `pleura predict RUN` then uses.
             """
     )
 
+    @Argument(help: "A run's folder.", completion: .directory)
+    var directory: String?
+
     @Option(help: "The submission: a CSV file of ImageId,EncodedPixels, plain or gzip.", completion: .file())
-    var predictions: String
+    var predictions: String?
 
     @Option(help: "The labels: a CSV file of ImageId,EncodedPixels, plain or gzip.", completion: .file())
-    var labels: String
+    var labels: String?
+
+    @OptionGroup var runOptions: RunEvaluationOptions
 
     @Option(help: "Write the figures as JSON to this file; - for standard output.")
     var json: String?
 
+    func validate() throws {
+        if directory != nil {
+            guard predictions == nil && labels == nil else {
+                throw ValidationError("Give a run's folder, or --predictions and --labels, not both.")
+            }
+        } else if predictions == nil || labels == nil {
+            throw ValidationError("Give --predictions FILE and --labels FILE, or a run's folder.")
+        }
+    }
+
     func run() throws {
+        if let directory {
+            try runOptions.evaluate(directory, json: json)
+        } else if let predictions, let labels {
+            try score(predictions, labels)
+        }
+    }
+
+    private func score(_ predictions: String, _ labels: String) throws {
         let score = try DiceScore(predictions: LabelFile.read(predictions), labels: LabelFile.read(labels))
         let report = EvaluationReport(score: score)
         if let json {
@@ -45,7 +75,7 @@ struct EvaluateCommand: ParsableCommand {
 }
 
 /// The figures of an evaluation, as they are printed.
-private struct EvaluationReport: Encodable {
+struct EvaluationReport: Encodable {
     let score: DiceScore
 
     private enum CodingKeys: String, CodingKey {

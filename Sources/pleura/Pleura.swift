@@ -10,8 +10,8 @@ struct Pleura: AsyncParsableCommand {
         abstract: "Trains pneumothorax segmenters on chest radiographs across many worker processes.",
         subcommands: [
             SynthesizeCommand.self, ShardCommand.self, LaunchCommand.self, ResumeCommand.self, WorkerCommand.self,
-            PredictCommand.self, EvaluateCommand.self, InspectCommand.self, VerifyCommand.self, BenchCommand.self,
-            DecodeWorkerCommand.self,
+            PredictCommand.self, EvaluateCommand.self, ReportCommand.self, InspectCommand.self, VerifyCommand.self,
+            BenchCommand.self, DecodeWorkerCommand.self,
         ]
     )
 

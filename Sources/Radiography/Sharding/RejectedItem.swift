@@ -48,7 +48,7 @@ package struct RejectedItem: Sendable, Equatable, CustomStringConvertible {
     package var id: String?
     package var reason: String
 
-    init(_ kind: Kind, path: String, row: Int? = nil, id: String? = nil, reason: String) {
+    package init(_ kind: Kind, path: String, row: Int? = nil, id: String? = nil, reason: String) {
         self.kind = kind
         self.path = path
         self.row = row
@@ -68,7 +68,7 @@ package struct RejectedItem: Sendable, Equatable, CustomStringConvertible {
     }
 
     /// The items as CSV with a header, by path and row.
-    static func table(_ items: [RejectedItem]) -> String {
+    package static func table(_ items: [RejectedItem]) -> String {
         let sorted = items.sorted { a, b in
             if a.path != b.path { return a.path.utf8.lexicographicallyPrecedes(b.path.utf8) }
             if a.row != b.row { return (a.row ?? 0) < (b.row ?? 0) }
@@ -83,7 +83,7 @@ package struct RejectedItem: Sendable, Equatable, CustomStringConvertible {
     }
 
     /// A CSV field after RFC 4180.
-    private static func quoted(_ field: String) -> String {
+    package static func quoted(_ field: String) -> String {
         guard field.utf8.contains(where: { [0x22, 0x2C, 0x0A, 0x0D].contains($0) }) else { return field }
         return "\"" + field.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
     }

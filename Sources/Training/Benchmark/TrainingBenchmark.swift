@@ -3,8 +3,8 @@ import Coordination
 package import Diagnostics
 import Foundation
 import Glibc
-import Kernels
 package import KernelSelection
+import Kernels
 import Networks
 import Radiography
 import Storage

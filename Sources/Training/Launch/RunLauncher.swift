@@ -64,8 +64,12 @@ package struct RunLauncher {
         try checkMemory(setup)
         try directory.create()
         let lock = try directory.lock()
-        try AtomicFile.write(configuration.resolvedYAML(), to: directory.configuration)
-        return try withExtendedLifetime(lock) { try run(setup, resume: nil, fencing: 1) }
+        try AtomicFile.write(setup.configuration.resolvedYAML(), to: directory.configuration)
+        return try withExtendedLifetime(lock) {
+            let outcome = try run(setup, resume: nil, fencing: 1)
+            writeReport(outcome, dataset)
+            return outcome
+        }
     }
 
     /// Goes on from the newest intact checkpoint.
@@ -94,7 +98,7 @@ package struct RunLauncher {
                 )
             }
             try directory.create()
-            try AtomicFile.write(configuration.resolvedYAML(), to: directory.configuration)
+            try AtomicFile.write(setup.configuration.resolvedYAML(), to: directory.configuration)
             _ = try Metrics.cutBack(
                 path: directory.metrics,
                 toStep: Int(progress.completedSteps),
@@ -102,11 +106,13 @@ package struct RunLauncher {
             )
             let name = checkpoint.path.split(separator: "/").last.map(String.init) ?? checkpoint.path
             console.log(.notice, "resuming \(directory.path) at step \(progress.completedSteps) from \(name)")
-            return try run(
+            let outcome = try run(
                 setup,
                 resume: ResumePoint(progress: progress, file: name),
                 fencing: try nextFencing()
             )
+            writeReport(outcome, dataset)
+            return outcome
         }
     }
 
@@ -199,6 +205,20 @@ package struct RunLauncher {
         let outcome = try shell.run()
         workers.stop(after: .seconds(outcome.kind == .stopped ? 1 : 5))
         return outcome
+    }
+
+    /// Writes the run's page where it ended in order; what goes wrong with that is said and changes nothing.
+    private func writeReport(_ outcome: RunOutcome, _ dataset: Dataset) {
+        guard [.completed, .drained].contains(outcome.kind) else { return }
+        // Everything is saved: from here on Ctrl-C ends the program at once, as it does by default.
+        for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
+        do {
+            let notes = try RunReportBuilder.write(directory, dataset: dataset)
+            for note in notes { console.log(.warning, note) }
+            console.say("report: \(directory.report)")
+        } catch {
+            console.log(.warning, "The report could not be written: \(error) `pleura report` tries again.")
+        }
     }
 
     /// The job's name: its folder's own, so that a worker of another run is refused.

@@ -33,7 +33,6 @@ package struct RunSetup: Sendable {
     ///
     /// Throws what is wrong with them, as errors for users.
     package init(_ configuration: RunConfiguration, dataset: Dataset) throws {
-        self.configuration = configuration
         datasetDigest = dataset.manifest.datasetDigest.description
         let samples = 0..<dataset.count
         folds = try Self.folds(configuration, dataset)
@@ -63,6 +62,10 @@ package struct RunSetup: Sendable {
             maximumSteps: steps > 0 ? UInt64(steps) : nil
         )
         size = configuration.data.size == 0 ? dataset.size : configuration.data.size
+        // Resolved: a checkpoint is used where the shards are not, to predict.
+        var resolved = configuration
+        resolved.data.size = size
+        self.configuration = resolved
         network = Self.network(configuration, size: size)
         loss = Self.loss(configuration)
         graph = try network.graph(loss: loss)

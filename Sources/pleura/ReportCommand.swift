@@ -1,0 +1,19 @@
+import ArgumentParser
+import Training
+
+/// `pleura report`.
+struct ReportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "report",
+        abstract: "Writes a run's page, report.html, anew; launch and resume write it when they end."
+    )
+
+    @Argument(help: "The run's folder.", completion: .directory)
+    var directory: String
+
+    func run() throws {
+        let folder = RunDirectory(directory)
+        for note in try RunReportBuilder.write(folder) { printError("warning: \(note)") }
+        print(folder.report)
+    }
+}
