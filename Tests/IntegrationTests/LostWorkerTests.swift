@@ -32,7 +32,7 @@ extension Processes {
 
             let resumed = try runner.run(["resume", runner.path("killed")])
             #expect(resumed.status == 0, "\(outcome.errors)\(resumed.errors)")
-            #expect(try runner.inspect("killed").state_sha256 == runner.inspect("whole").state_sha256)
+            #expect(try runner.inspect("killed").stateSHA256 == runner.inspect("whole").stateSHA256)
         }
 
         @Test(.timeLimit(.minutes(5)))

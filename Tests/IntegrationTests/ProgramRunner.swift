@@ -88,8 +88,14 @@ struct ProgramRunner {
 
     struct Inspection: Decodable {
         var step: Int
-        var weights_sha256: String
-        var state_sha256: String
+        var weightsSHA256: String
+        var stateSHA256: String
+
+        enum CodingKeys: String, CodingKey {
+            case step
+            case weightsSHA256 = "weights_sha256"
+            case stateSHA256 = "state_sha256"
+        }
     }
 
     func inspect(_ run: String) throws -> Inspection {

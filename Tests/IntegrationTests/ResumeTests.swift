@@ -36,7 +36,7 @@ extension Processes {
             let resumed = try runner.run(["resume", runner.path("run")])
             #expect(resumed.status == 0, "\(resumed.errors)")
             #expect(resumed.errors.contains(newest))
-            #expect(try runner.inspect("run").state_sha256 == reference.state_sha256)
+            #expect(try runner.inspect("run").stateSHA256 == reference.stateSHA256)
 
             // Another network's checkpoints are refused; nothing is left to go on from.
             let other = try runner.run(["resume", runner.path("run"), "--set", "network.base_width=16"])

@@ -33,8 +33,8 @@ extension Processes {
             ]
             for (name, extra, environment) in variants {
                 let found = try launch(name, extra, environment)
-                #expect(found.weights_sha256 == reference.weights_sha256, "\(name)")
-                #expect(found.state_sha256 == reference.state_sha256, "\(name)")
+                #expect(found.weightsSHA256 == reference.weightsSHA256, "\(name)")
+                #expect(found.stateSHA256 == reference.stateSHA256, "\(name)")
             }
             // Drained at some step, then resumed on another number of workers, until the run is complete.
             for steps in [1, 2, 4] {
@@ -53,7 +53,7 @@ extension Processes {
                 #expect(resumed.status == 0, "\(resumed.errors)")
                 let found = try runner.inspect(name)
                 #expect(found.step == reference.step)
-                #expect(found.state_sha256 == reference.state_sha256, "\(name)")
+                #expect(found.stateSHA256 == reference.stateSHA256, "\(name)")
                 // Each step and each validation stands once.
                 let lines = try runner.metrics(name, kind: "step").compactMap { $0["step"] as? Int }
                 #expect(lines == Array(0..<reference.step))
