@@ -4,6 +4,7 @@ package import Diagnostics
 import Foundation
 import Glibc
 package import KernelSelection
+import Kernels
 import Networks
 import Radiography
 import Storage
