@@ -14,6 +14,7 @@ configuration says. Needs PyTorch. Prints a table with the ratio pleura / PyTorc
 
 import argparse
 import datetime
+import inspect
 import json
 import os
 import platform
@@ -163,8 +164,11 @@ def torch_rank(rank, port, mode, options, queue):
     if options["workers"] > 1:
         dist.init_process_group(
             "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=options["workers"])
-        model = torch.nn.parallel.DistributedDataParallel(
-            network, gradient_as_bucket_view=True, broadcast_buffers=False)
+        parallel = torch.nn.parallel.DistributedDataParallel
+        # Running statistics need not travel in each step; the option has another name since 2.13.
+        names = inspect.signature(parallel).parameters
+        option = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
+        model = parallel(network, gradient_as_bucket_view=True, **{option: False})
     if mode == "compile":
         model = torch.compile(model)
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True)

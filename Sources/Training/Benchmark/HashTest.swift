@@ -95,7 +95,7 @@ private final class SingleTrainer {
         let total = sums[0].floats
         for other in sums.dropFirst() { kernels.addVectors(total, other.floats, layout.sumCount) }
         let norm = GradientNorm.norm(total, count: layout.trainedCount, kernels: kernels)
-        // Below the norm of either network's first gradients, so that clipping takes part.
+        // Small, so that clipping takes part: the ResNet's first gradients have norms in the tens and above.
         let scale = GradientNorm.clipScale(norm: norm, maximum: 0.125)
         optimizer.step(step + 1, learningRate: 1e-3, gradientScale: scale).apply(
             to: weights.floats,

@@ -11,6 +11,7 @@ import Optimization
 import Reporting
 import Sampling
 import Storage
+import Synchronization
 
 /// Starts a run, or goes on with one: coordinator in this process, workers as its children.
 package struct RunLauncher {
@@ -275,10 +276,13 @@ package struct MemoryEstimate: Hashable, Sendable {
 package final class SignalWatch: @unchecked Sendable {
     // The sources are made once and only cancelled.
     private let sources: [any DispatchSourceSignal]
+    /// Signals taken from their default action. Dispatch puts a handler of its own in the place of `SIG_IGN` with the
+    /// first source of a signal only: to ignore it again would make it deaf to a second watch and to the first.
+    private static let taken = Mutex<Set<Int32>>([])
 
     package init(_ signals: [Int32], _ handler: @escaping @Sendable (Int32) -> Void) {
         sources = signals.map { number in
-            signal(number, SIG_IGN)
+            if Self.taken.withLock({ $0.insert(number).inserted }) { signal(number, SIG_IGN) }
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
             source.setEventHandler { handler(number) }
             source.resume()

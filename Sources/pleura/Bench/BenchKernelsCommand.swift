@@ -83,7 +83,7 @@ struct BenchKernelsCommand: ParsableCommand {
         }
         if let json {
             let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
             let data = try encoder.encode(report)
             if json == "-" {
                 FileHandle.standardOutput.write(data + Data("\n".utf8))

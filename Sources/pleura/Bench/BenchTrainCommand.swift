@@ -57,7 +57,7 @@ struct BenchTrainCommand: ParsableCommand {
         let report = try benchmark.run { printError($0) }
         if let json {
             let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
             let data = try encoder.encode(report) + Data("\n".utf8)
             if json == "-" {
                 FileHandle.standardOutput.write(data)
