@@ -49,7 +49,7 @@ extension HDF5File {
         try HDF5Library.locked { () throws(HDF5Error) in
             try requireOpen()
             try requireStorable(name, context)
-            let links = try makeLinkCreation(context)
+            let links = try makeLinkCreation(of: name, context)
             let creation = try context.own(H5Pcreate(chdf5_property_group_create()), "create", close: H5Pclose)
             try context.check(H5Pset_obj_track_times(creation.raw, false), "create")
             let raw = H5Gcreate2(identifier.raw, name, links.raw, creation.raw, chdf5_property_default())
@@ -129,11 +129,23 @@ extension HDF5File {
         if isBad { throw context.error(.misuse, "create", "HDF5 cannot store an object of that name") }
     }
 
-    /// Links named in UTF-8, with the groups above them created on the way.
-    func makeLinkCreation(_ context: HDF5Context) throws(HDF5Error) -> HDF5Identifier {
+    /// Links named in UTF-8; the groups above `name` that do not exist yet are created.
+    ///
+    /// One by one and not by HDF5's own intermediate groups, which carry the time of their creation whatever is asked:
+    /// equal contents would give unequal files.
+    func makeLinkCreation(of name: String, _ context: HDF5Context) throws(HDF5Error) -> HDF5Identifier {
         let links = try context.own(H5Pcreate(chdf5_property_link_create()), "create", close: H5Pclose)
-        try context.check(H5Pset_create_intermediate_group(links.raw, 1), "create")
         try context.check(H5Pset_char_encoding(links.raw, H5T_CSET_UTF8), "create")
+        var prefix = ""
+        for part in name.split(separator: "/").dropLast() {
+            prefix += "/\(part)"
+            let exists = H5Lexists(identifier.raw, prefix, chdf5_property_default())
+            if exists > 0 { continue }
+            let creation = try context.own(H5Pcreate(chdf5_property_group_create()), "create", close: H5Pclose)
+            try context.check(H5Pset_obj_track_times(creation.raw, false), "create")
+            let raw = H5Gcreate2(identifier.raw, prefix, links.raw, creation.raw, chdf5_property_default())
+            _ = try context.own(raw, "create", close: H5Gclose)
+        }
         return links
     }
 
@@ -189,7 +201,7 @@ extension HDF5File {
             try context.check(H5Pset_alloc_time(creation.raw, H5D_ALLOC_TIME_EARLY), "create")
             try context.check(H5Pset_fill_time(creation.raw, H5D_FILL_TIME_NEVER), "create")
         }
-        let links = try makeLinkCreation(context)
+        let links = try makeLinkCreation(of: name, context)
         let raw = H5Dcreate2(identifier.raw, name, type, space.raw, links.raw, creation.raw, chdf5_property_default())
         let dataset = try context.own(raw, "create", close: H5Dclose)
         return HDF5Dataset(file: self, name: name, identifier: dataset)

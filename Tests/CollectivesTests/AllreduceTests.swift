@@ -3,7 +3,7 @@ import Foundation
 import Reduction
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(5)))
+@Suite(.serialized, .timeLimit(.minutes(15)))
 struct AllreduceTests {
     @Test("Sums are the canonical bits for any number of microbatches and members", arguments: Wiring.allCases)
     func sumsAreCanonical(_ wiring: Wiring) async throws {

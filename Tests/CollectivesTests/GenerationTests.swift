@@ -3,7 +3,7 @@ import Foundation
 import Reduction
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(5)))
+@Suite(.serialized, .timeLimit(.minutes(15)))
 struct GenerationTests {
     @Test("A later plan goes on with what survivors have published", arguments: Wiring.allCases)
     func survivorsFinish(_ wiring: Wiring) async throws {

@@ -4,7 +4,7 @@ import Messaging
 import Reduction
 import Testing
 
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(15)))
 struct HostileFrameTests {
     /// A frame's header as the protocol lays it out, each field at its byte.
     private struct Header {

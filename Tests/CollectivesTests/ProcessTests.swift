@@ -4,7 +4,7 @@ import Reduction
 import Testing
 
 /// Members that are real processes of the program, commanded over pipes.
-@Suite(.serialized, .timeLimit(.minutes(5)))
+@Suite(.serialized, .timeLimit(.minutes(15)))
 struct ProcessTests {
     private struct Job {
         let members: [MemberProcess]

@@ -3,7 +3,7 @@ import Testing
 
 /// Whole runs with random faults; a failing seed is played again with a trace in the message.
 @Suite struct SimulationTests {
-    @Test(.timeLimit(.minutes(2)), arguments: 0..<8)
+    @Test(.timeLimit(.minutes(15)), arguments: 0..<8)
     func everySeedEndsWithTheSameWeights(part: Int) throws {
         var kinds: [RunOutcome.Kind?: Int] = [:]
         var sessions = 0

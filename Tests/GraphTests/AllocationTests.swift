@@ -9,7 +9,7 @@ import Testing
 /// In a process of its own, memory is used up after a first run: the address space may not grow, and everything that
 /// malloc still has is taken. Whatever allocates after that fails, and Swift ends the process.
 @Suite struct AllocationTests {
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(15)))
     func `a run allocates nothing`() async {
         await #expect(processExitsWith: .exitCode(7)) {
             let run = try preparedRun()
@@ -20,7 +20,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(15)))
     func `the test notices an allocation`() async {
         await #expect(processExitsWith: .failure) {
             let run = try preparedRun()

@@ -4,7 +4,7 @@ import Testing
 extension Processes {
     /// A worker that dies ends the run at once, with a message, and nothing committed is lost.
     @Suite(.serialized) struct LostWorkers {
-        @Test(.timeLimit(.minutes(5)))
+        @Test(.timeLimit(.minutes(15)))
         func aKilledWorkerEndsTheRunWithinTwoSecondsAndItResumes() throws {
             let runner = try ProgramRunner()
             defer { runner.remove() }
@@ -35,7 +35,7 @@ extension Processes {
             #expect(try runner.inspect("killed").stateSHA256 == runner.inspect("whole").stateSHA256)
         }
 
-        @Test(.timeLimit(.minutes(5)))
+        @Test(.timeLimit(.minutes(15)))
         func workersEndWithTheirLauncher() throws {
             let runner = try ProgramRunner()
             defer { runner.remove() }

@@ -4,7 +4,7 @@ import Testing
 extension Processes {
     /// What `resume` does with runs that are complete, empty or damaged.
     @Suite(.serialized) struct Resuming {
-        @Test(.timeLimit(.minutes(5)))
+        @Test(.timeLimit(.minutes(15)))
         func completeDamagedAndMissingRuns() throws {
             let runner = try ProgramRunner()
             defer { runner.remove() }

@@ -5,7 +5,7 @@ extension Processes {
     /// One run, one hash: who computes, on which instruction set, over which transport, interrupted or not, changes no
     /// bit of weights and optimizer state.
     @Suite(.serialized) struct SameBits {
-        @Test(.timeLimit(.minutes(10)))
+        @Test(.timeLimit(.minutes(15)))
         func workersThreadsTransportsAndInterruptions() throws {
             let runner = try ProgramRunner()
             defer { runner.remove() }

@@ -1,7 +1,7 @@
 import Messaging
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(15)))
 struct InMemoryTransportTests {
     @Test func messagesPassBothWaysInOrder() async throws {
         let network = try InMemoryNetwork()

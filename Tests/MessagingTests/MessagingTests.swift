@@ -3,7 +3,7 @@ import Foundation
 import Messaging
 import Testing
 
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(15)))
 struct ZeroMQTransportTests {
     @Test(arguments: ["tcp://127.0.0.1:*", "ipc"])
     func messagesPassBothWaysInOrder(_ kind: String) async throws {

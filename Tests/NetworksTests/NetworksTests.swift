@@ -87,7 +87,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(5)), arguments: SmallUNet.Upsampling.allCases)
+    @Test(.timeLimit(.minutes(15)), arguments: SmallUNet.Upsampling.allCases)
     func `unet-small learns squares in sixty steps`(_ upsampling: SmallUNet.Upsampling) throws {
         let network = Network(
             .unetSmall(SmallUNet(baseWidth: 8, depth: 3, upsampling: upsampling)),

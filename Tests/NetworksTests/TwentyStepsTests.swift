@@ -19,7 +19,7 @@ import Testing
         var fp32: [String: [Double]]
     }
 
-    @Test(.timeLimit(.minutes(10)), .enabled(if: KernelVariant.best != .reference))
+    @Test(.timeLimit(.minutes(15)), .enabled(if: KernelVariant.best != .reference))
     func `twenty steps stay within twice the distance that PyTorch's fp32 keeps from fp64`() throws {
         let golden = try JSONDecoder().decode(
             Golden.self,

@@ -46,7 +46,7 @@ struct TensorBoardTests {
     ///
     /// Skipped where Python has no `tensorboard` package: it is no part
     /// of Debian, so a machine may lack it.
-    @Test(.enabled(if: TensorBoardReader.isPresent, "Python's tensorboard package is absent"), .timeLimit(.minutes(2)))
+    @Test(.enabled(if: TensorBoardReader.isPresent, "Python's tensorboard package is absent"), .timeLimit(.minutes(15)))
     func tensorBoardReadsARunThatWasResumed() async throws {
         let folder = try TemporaryFolder()
         let first = try TensorBoardLog(directory: folder.path, startingAt: 0, time: 100, writer: "a")

@@ -109,7 +109,7 @@ import Testing
 
     // MARK: Crashes and full disks
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(15)))
     func aKilledWriterLeavesTheOldOnesAndOneTemporaryFile() async throws {
         try CheckpointSamples.write(step: 10, to: folder.path)
         await #expect(processExitsWith: .signal(SIGKILL)) { [path = folder.path as String] in
@@ -126,7 +126,7 @@ import Testing
 
     /// Writes step 20 with `bytes` bytes of tensors announced as `expected`; exits 0 if it is refused for want of space
     /// and leaves step 10 alone.
-    @Test(.timeLimit(.minutes(1)), arguments: [(1 << 23, 1 << 23), (0, 1 << 23), (0, 4_190_000)])
+    @Test(.timeLimit(.minutes(15)), arguments: [(1 << 23, 1 << 23), (0, 1 << 23), (0, 4_190_000)])
     func aFullDiskIsReportedAndHarmsNothing(expected: Int, bytes: Int) async throws {
         try CheckpointSamples.write(step: 10, to: folder.path)
         let arguments = FullDisk(path: folder.path, expected: expected, bytes: bytes)
@@ -144,7 +144,7 @@ import Testing
     // Mounting a file system of 4 MB needs root; `SmallDisk.isPossible` prints a line where it is not possible.
     @Test(
         .enabled(if: SmallDisk.isPossible),
-        .timeLimit(.minutes(1)),
+        .timeLimit(.minutes(15)),
         arguments: [(1 << 23, 1 << 23), (0, 1 << 23), (0, 4_148_000)]
     )
     func aSmallDiskIsReportedAndHarmsNothing(expected: Int, bytes: Int) async throws {

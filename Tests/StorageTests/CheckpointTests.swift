@@ -204,7 +204,7 @@ enum CheckpointSamples {
 
     // MARK: Damage
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(15)))
     func aFlippedBitAnywhereIsFoundAndNamed() throws {
         let record = try CheckpointSamples.write(step: 7, metrics: ["dice": 0.5], to: folder.path)
         let sound = try contents(record.path)
@@ -265,7 +265,7 @@ enum CheckpointSamples {
     }
 
     // Needs python3 with h5py; `Python.hasH5py` prints a line where it is absent.
-    @Test(.enabled(if: Python.hasH5py), .timeLimit(.minutes(1)))
+    @Test(.enabled(if: Python.hasH5py), .timeLimit(.minutes(15)))
     func aTensorRemovedOrChangedByOthersIsNamed() throws {
         let record = try CheckpointSamples.write(step: 7, to: folder.path)
         let sound = try contents(record.path)
@@ -327,7 +327,7 @@ enum CheckpointSamples {
     }
 
     // Needs python3 with h5py; `Python.hasH5py` prints a line where it is absent.
-    @Test(.enabled(if: Python.hasH5py), .timeLimit(.minutes(1)))
+    @Test(.enabled(if: Python.hasH5py), .timeLimit(.minutes(15)))
     func h5pyReadsCheckpoints() throws {
         let record = try CheckpointSamples.write(step: 7, metrics: ["dice": 0.5], to: folder.path)
         let text = try Python.run(

@@ -259,7 +259,7 @@ extension Dataset {
         #expect(throws: StorageDefect.self) { try Dataset.verify(folder.path) }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(15)))
     func aFullDiskLeavesNoPartOfAShard() async throws {
         try ShardSamples.write(3, perShard: 3, to: folder.path)
         let before = folder.names
@@ -286,7 +286,7 @@ extension Dataset {
     // MARK: h5py
 
     // Needs python3 with h5py; `Python.hasH5py` prints a line where it is absent.
-    @Test(.enabled(if: Python.hasH5py), .timeLimit(.minutes(1)), arguments: [nil, 4] as [Int?])
+    @Test(.enabled(if: Python.hasH5py), .timeLimit(.minutes(15)), arguments: [nil, 4] as [Int?])
     func h5pyReadsShards(deflate: Int?) throws {
         try ShardSamples.write(3, perShard: 3, deflate: deflate, to: folder.path)
         let text = try Python.run(

@@ -34,7 +34,7 @@ import Testing
         #expect(try defects(path).map(\.part) == [.sample(1, id: "1.2.276.4")])
     }
 
-    @Test(.timeLimit(.minutes(2)), arguments: [nil, 6] as [Int?])
+    @Test(.timeLimit(.minutes(15)), arguments: [nil, 6] as [Int?])
     func aFlippedBitAnywhereInAShardIsFound(deflate: Int?) throws {
         let manifest = try ShardSamples.write(3, perShard: 3, deflate: deflate, to: folder.path)
         let path = folder.file("shard-00000.h5")

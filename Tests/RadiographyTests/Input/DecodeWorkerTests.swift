@@ -29,7 +29,7 @@ enum Program {
     }
 }
 
-@Suite("Decoding processes", .timeLimit(.minutes(2)))
+@Suite("Decoding processes", .timeLimit(.minutes(15)))
 struct DecodeWorkerTests {
     @Test("A process reads file after file, as this process would")
     func reads() throws {

@@ -61,7 +61,7 @@ struct MetricTests {
     }
 
     // The challenge's files may not be redistributed: the test runs where PLEURA_SHARED_DATA has them.
-    @Test("Golden: a submission of the challenge", .enabled(if: SharedData.isPresent), .timeLimit(.minutes(1)))
+    @Test("Golden: a submission of the challenge", .enabled(if: SharedData.isPresent), .timeLimit(.minutes(15)))
     func golden() throws {
         let labels = try LabelFile.read(SharedData.path("siim/siim-pneumothorax-train-rle.csv.gz"))
         let predictions = try LabelFile.read(SharedData.path("siim/n01z3_se154_nf8_0.5_1000_0.csv"))

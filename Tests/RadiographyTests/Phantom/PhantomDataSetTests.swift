@@ -3,7 +3,7 @@ import Foundation
 import Radiography
 import Testing
 
-@Suite("Phantom data sets", .timeLimit(.minutes(2)))
+@Suite("Phantom data sets", .timeLimit(.minutes(15)))
 struct PhantomDataSetTests {
     private let options = PhantomOptions(seed: 42, size: 64, positiveShare: 0.5)
 

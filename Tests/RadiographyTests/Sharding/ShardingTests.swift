@@ -51,7 +51,7 @@ struct SmallSet {
     }
 }
 
-@Suite("Sharding", .timeLimit(.minutes(5)))
+@Suite("Sharding", .timeLimit(.minutes(15)))
 struct ShardingTests {
     @Test("Images, masks, metadata and folds arrive in the shards")
     func arrives() throws {
