@@ -30,7 +30,8 @@ final class RunRecorder {
             directory: directory.tensorBoard,
             startingAt: step,
             time: Self.time,
-            writer: ProcessInfo.processInfo.hostName
+            // Two coordinators of a run can begin in one second.
+            writer: "\(ProcessInfo.processInfo.hostName)-\(fencing)"
         )
         journal = try Journal.open(directory.journal).journal
         lastCommit = MonotonicClock.now
