@@ -1,3 +1,4 @@
+import CIntrinsics
 import Kernels
 
 // Batch normalisation and sums over pixels. A pixel block's sums stay in registers and go to `Double` in memory at
@@ -7,25 +8,16 @@ let pixelBlock = 64
 /// Channels of a group.
 let group = 64
 
-/// Calls `body` for each group of 64 channels with `Double` sums for two quantities, zeroed.
+/// `Double` sums of two quantities for a group of channels, zeroed: the thread's scratch memory.
 @inline(__always)
-func forEachGroup(
-    _ channels: Int,
-    _ body: (_ first: Int, _ count: Int, _ a: UnsafeMutablePointer<Double>, _ b: UnsafeMutablePointer<Double>) -> Void
-) {
-    withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * group) { memory in
-        guard let sums = memory.baseAddress else { return }
-        var first = 0
-        while first < channels {
-            var index = 0
-            while index < 2 * group {
-                sums[index] = 0
-                index += 1
-            }
-            body(first, min(group, channels - first), sums, sums + group)
-            first += group
-        }
+func zeroedSums() -> (UnsafeMutablePointer<Double>, UnsafeMutablePointer<Double>) {
+    let sums = pleura_group_sums()
+    var index = 0
+    while index < 2 * group {
+        sums[index] = 0
+        index += 1
     }
+    return (sums, sums + group)
 }
 
 @inline(__always)
@@ -52,13 +44,17 @@ func addDeviation(_ d: Lanes, _ sum: inout Lanes, _ square: inout Lanes) {
 }
 
 @Sendable func channelSums(x: TensorView, sums: UnsafeMutablePointer<Float>) {
-    forEachGroup(x.channels) { first, count, total, _ in
+    var first = 0
+    while first < x.channels {
+        let count = min(group, x.channels - first)
+        let (total, _) = zeroedSums()
         blockSums(x.pixels, count, total) { pixel, channel in load(x.base + pixel * x.pixelStride + first + channel) }
         var channel = 0
         while channel < count {
             sums[first + channel] = Float(total[channel])
             channel += 1
         }
+        first += group
     }
 }
 
@@ -96,7 +92,10 @@ func blockSums(
     let pixels = x.pixels
     let count = Double(pixels)
     let firstBlock = min(pixelBlock, pixels)
-    forEachGroup(x.channels) { first, channels, sums, squares in
+    var first = 0
+    while first < x.channels {
+        let channels = min(group, x.channels - first)
+        let (sums, squares) = zeroedSums()
         var channel = 0
         while channel < channels {
             let base = x.base + first + channel
@@ -161,6 +160,7 @@ func blockSums(
             variance[first + channel] = Float(spread < 0 ? 0 : spread)
             channel += 1
         }
+        first += group
     }
 }
 
@@ -190,7 +190,10 @@ func blockSums(
     dBeta: UnsafeMutablePointer<Float>
 ) {
     let pixels = x.pixels
-    forEachGroup(x.channels) { first, channels, gammas, betas in
+    var first = 0
+    while first < x.channels {
+        let channels = min(group, x.channels - first)
+        let (gammas, betas) = zeroedSums()
         var channel = 0
         var start = 0
         while start < pixels {
@@ -268,6 +271,7 @@ func blockSums(
             dBeta[first + channel] = Float(betas[channel])
             channel += 1
         }
+        first += group
     }
 }
 

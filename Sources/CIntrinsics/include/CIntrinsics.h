@@ -52,4 +52,10 @@ static inline void *pleura_outputs(void) {
     return outputs;
 }
 
+/// Sums of two quantities for a group of 64 channels.
+static inline double *pleura_group_sums(void) {
+    static _Thread_local double sums[2 * 64 + 16];
+    return sums;
+}
+
 #pragma clang assume_nonnull end
