@@ -88,7 +88,7 @@ package struct SmallUNet: Hashable, Sendable, Codable {
             outputChannels: 1,
             kernel: 1,
             bias: true,
-            gain: UNet.headGain
+            initialBias: UNet.headBias
         )
     }
 

@@ -56,12 +56,16 @@ package struct UNet: Hashable, Sendable, Codable {
             outputChannels: 1,
             kernel: 3,
             bias: true,
-            gain: Self.headGain
+            initialBias: Self.headBias
         )
     }
 
-    /// The last layer starts small: logits near 0.
-    static let headGain: Float = 0.125
+    /// The probability that every pixel begins with, about 0.12, as its logit.
+    ///
+    /// Most pixels are background. From 0.5, the first steps push all weights of a head below 0, and behind a ReLU a
+    /// head whose weights are all negative predicts the empty mask and may never leave it (a prior: Lin et al., "Focal
+    /// Loss for Dense Object Detection", 2017, section 3.3).
+    static let headBias: Float = -2
 }
 
 extension GraphBuilder {

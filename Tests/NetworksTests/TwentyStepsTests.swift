@@ -28,14 +28,19 @@ import Testing
         let network = Network(.unet(UNet(encoder: .resnet34)), height: golden.size, width: golden.size)
         let rig = try Rig(network, loss: SegmentationLoss(), images: golden.images, seed: golden.seed)
         #expect(golden.fp64.count == 20)
+        let usual = try #require(golden.fp32["oneDNN, contiguous"])
+        var usualSoFar = 0.0
         for step in 0..<golden.fp64.count {
             fill(rig, batch: step % golden.batches, golden)
             let loss = rig.train(learningRate: golden.learningRate)
             let distance = abs(loss - golden.fp64[step])
-            // The largest of PyTorch's four: why, the script says.
+            // The largest of PyTorch's four at this step, and the largest so far of the one it takes by itself: why, the
+            // script says.
             let reach = golden.fp32.values.reduce(0) { max($0, abs($1[step] - golden.fp64[step])) }
-            print("step \(step): loss \(loss), from fp64 \(distance), PyTorch's fp32 \(reach)")
+            usualSoFar = max(usualSoFar, abs(usual[step] - golden.fp64[step]))
+            print("step \(step): loss \(loss), from fp64 \(distance), PyTorch's fp32 \(reach), usual \(usualSoFar)")
             #expect(distance <= 2 * reach, "step \(step)")
+            #expect(distance <= 2 * usualSoFar, "step \(step)")
         }
     }
 

@@ -9,8 +9,7 @@ struct Convolution: Operator {
     var relu = false
     /// Whether PyTorch knows the weights as `[out, in]`, a linear layer.
     var isLinear = false
-    /// Factor on the initialisation's bound.
-    var gain: Float = 1
+    var initialBias: Float = 0
 
     func outputShape(_ inputs: [FeatureShape]) throws(ShapeDefect) -> FeatureShape {
         let x = inputs[0]
@@ -41,14 +40,12 @@ struct Convolution: Operator {
     func state(_ inputs: [FeatureShape]) -> OperatorState {
         let fanIn = geometry.inputChannels * geometry.taps
         let shape = [geometry.outputChannels, geometry.inputChannels]
-        var rule = InitializationRule.kaiming(fanIn: fanIn)
-        if case .uniform(let bound) = rule { rule = .uniform(bound: bound * gain) }
         var parameters = [
             ParameterDeclaration(
                 name: "weight",
                 shape: isLinear ? shape : shape + [geometry.kernelHeight, geometry.kernelWidth],
                 storage: .convolution(geometry),
-                initialization: rule
+                initialization: .kaiming(fanIn: fanIn)
             )
         ]
         if bias {
@@ -57,7 +54,7 @@ struct Convolution: Operator {
                     name: "bias",
                     shape: [geometry.outputChannels],
                     storage: .vector(count: geometry.outputChannels),
-                    initialization: .constant(0)
+                    initialization: .constant(initialBias)
                 )
             )
         }
@@ -134,8 +131,8 @@ func emitBiasGradient(_ node: Node, dy: Int, in lowering: Lowering) {
 extension GraphBuilder {
     /// y ← x ⋆ weights (+ bias), as PyTorch's `Conv2d`: parameters `<name>.weight` `[out, in, k, k]`, `<name>.bias`.
     ///
-    /// `padding` nil means half of the kernel, which keeps the size at stride 1 for an odd kernel. `gain` scales the
-    /// initialisation.
+    /// `padding` nil means half of the kernel, which keeps the size at stride 1 for an odd kernel. The bias begins at
+    /// `initialBias`.
     package mutating func convolution(
         _ x: Tensor,
         name: String,
@@ -145,7 +142,7 @@ extension GraphBuilder {
         padding: Int? = nil,
         dilation: Int = 1,
         bias: Bool = false,
-        gain: Float = 1
+        initialBias: Float = 0
     ) throws(GraphError) -> Tensor {
         let geometry = ConvolutionGeometry(
             inputChannels: shape(of: x).channels,
@@ -156,7 +153,11 @@ extension GraphBuilder {
             padding: padding ?? dilation * (kernel / 2),
             dilation: dilation
         )
-        return try apply(Convolution(geometry: geometry, bias: bias, gain: gain), to: [x], name: name)
+        return try apply(
+            Convolution(geometry: geometry, bias: bias, initialBias: initialBias),
+            to: [x],
+            name: name
+        )
     }
 
     /// y ← x · weights + bias on feature maps of one pixel, as PyTorch's `Linear`: `<name>.weight` `[out, in]`.
@@ -164,8 +165,7 @@ extension GraphBuilder {
         _ x: Tensor,
         name: String,
         outputChannels: Int,
-        bias: Bool = true,
-        gain: Float = 1
+        bias: Bool = true
     ) throws(GraphError) -> Tensor {
         let geometry = ConvolutionGeometry(
             inputChannels: shape(of: x).channels,
@@ -174,7 +174,7 @@ extension GraphBuilder {
             kernelWidth: 1
         )
         return try apply(
-            Convolution(geometry: geometry, bias: bias, isLinear: true, gain: gain),
+            Convolution(geometry: geometry, bias: bias, isLinear: true),
             to: [x],
             name: name
         )
