@@ -110,6 +110,7 @@ struct EvaluationReport: Encodable {
             over the positives     \(figure(score.positiveDice))  (\(score.positives))
             over the negatives     \(figure(score.negativeDice))  (\(score.negatives))
             non-empty predictions  \(score.nonEmptyPredictions)
+            nothing predicted      \(figure(Double(score.images - score.positives) / Double(max(1, score.images))))
             """
     }
 }
