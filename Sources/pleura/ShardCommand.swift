@@ -186,9 +186,8 @@ extension ShardingSummary {
             "\(manifest.samples) radiographs of \(size)×\(size) in \(shards) shard\(shards == 1 ? "" : "s"), "
                 + "\((bytes + 500_000) / 1_000_000) MB: \(output)"
         ]
-        let isLabelled = manifest.schema.extraMetadata.isEmpty
         lines.append(
-            isLabelled
+            manifest.schema.isLabelled
                 ? "  positives  \(manifest.positives), negatives \(manifest.samples - manifest.positives)"
                 : "  labels     none: for prediction"
         )

@@ -340,7 +340,7 @@ package struct Sharding {
                 sourceHeight: Int32(clamping: metadata.rows),
                 sourceWidth: Int32(clamping: metadata.columns),
                 // Only the schema of a set without labels has this column.
-                extra: [ShardingPlan.labelColumn: ShardingPlan.noLabel]
+                extra: [ShardSchema.labelColumn: ShardSchema.noLabel]
             )
         )
     }

@@ -30,11 +30,10 @@ struct ShardingPlan {
 
     init(samples: [Sample], options: ShardingOptions) {
         self.samples = samples.sorted { $0.id.utf8.lexicographicallyPrecedes($1.id.utf8) }
-        // A set without labels says so, lest its empty masks pass for negatives.
         schema = ShardSchema(
             size: options.size,
             labelSize: RunLengthMask.challengeSide,
-            extraMetadata: options.labels == nil ? [Self.labelColumn] : []
+            extraMetadata: options.labels == nil ? [ShardSchema.labelColumn] : []
         )
         shards = []
         for start in stride(from: 0, to: samples.count, by: options.shardSize) {
@@ -48,10 +47,6 @@ struct ShardingPlan {
             )
         }
     }
-
-    /// The further metadata column of sets without labels; it holds `noLabel`.
-    static let labelColumn = "label"
-    static let noLabel = "none"
 
     private static func digest(of samples: ArraySlice<Sample>, options: ShardingOptions) -> String {
         var hash = SHA256()

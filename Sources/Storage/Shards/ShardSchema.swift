@@ -25,6 +25,13 @@ package struct ShardSchema: Codable, Hashable, Sendable {
             && !name.utf8.contains { $0 == 0 || $0 == UInt8(ascii: "/") }
     }
 
+    /// The further column of sets without labels, which holds `noLabel`: their empty masks must not pass for negatives.
+    package static let labelColumn = "label"
+    package static let noLabel = "none"
+
+    /// Whether the samples have labels.
+    package var isLabelled: Bool { !extraMetadata.contains(Self.labelColumn) }
+
     /// Bytes of an image, and of a mask.
     package var planeBytes: Int { size * size }
 

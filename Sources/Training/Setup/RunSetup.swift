@@ -34,6 +34,12 @@ package struct RunSetup: Sendable {
     /// Throws what is wrong with them, as errors for users.
     package init(_ configuration: RunConfiguration, dataset: Dataset) throws {
         datasetDigest = dataset.manifest.datasetDigest.description
+        guard dataset.manifest.schema.isLabelled else {
+            throw RunError.data(
+                "The shards in \(configuration.data.shards) were made with --unlabelled, so there is nothing to learn "
+                    + "from them. Make them with `pleura shard --labels FILE`."
+            )
+        }
         let samples = 0..<dataset.count
         folds = try Self.folds(configuration, dataset)
         sampler = try Sampling.Sampler(
