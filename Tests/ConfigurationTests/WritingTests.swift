@@ -95,12 +95,14 @@ struct WritingTests {
         #expect(try #require(RunConfiguration.explain()).contains("collectives.bucket_bytes = 4194304"))
     }
 
-    @Test(arguments: ["demo.yaml", "real.yaml", "bench/unet-resnet34-256.yaml"])
-    func theConfigurationsOfTheRepositoryAreGood(name: String) throws {
+    @Test(arguments: [
+        ("demo.yaml", 8), ("real.yaml", 8), ("bench/unet-resnet34-256.yaml", 8), ("unet-resnet34-512.yaml", 32),
+    ])
+    func theConfigurationsOfTheRepositoryAreGood(name: String, globalBatchSize: Int) throws {
         let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent()
         let configuration = try RunConfiguration.load(path: root.appending(path: "configs/\(name)").path())
-        #expect(configuration.globalBatchSize == 8)
+        #expect(configuration.globalBatchSize == globalBatchSize)
     }
 }
 
