@@ -147,6 +147,13 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     ("Wire", ["Diagnostics", "Coordination", "Numerics", "Reduction"]), ("Messaging", ["Diagnostics"]),
     ("Collectives", ["Diagnostics", "Reduction", "Messaging", "CHash", "CXXHash", "Kernels", "KernelSelection"]),
     ("Configuration", ["Diagnostics"]), ("Reporting", ["Diagnostics", "Radiography"]),
+    (
+        "Training",
+        [
+            "Diagnostics", "Collectives", "Configuration", "Coordination", "KernelSelection", "Messaging", "Reduction",
+            "Sampling", "Storage",
+        ]
+    ),
     ("Integration", ["Diagnostics", "Storage", "HDF5IO"]),
 ]
 

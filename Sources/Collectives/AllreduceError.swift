@@ -7,8 +7,16 @@ package enum AllreduceError: ReportableError, Hashable {
     /// A peer ended, or the connection to it broke, before it had given what the sum needs.
     case peerLost(worker: ReductionPlan.Worker, how: String, missing: String, step: UInt64, after: Duration)
     /// Nobody is known to be dead, but the sums did not come in time.
-    case timedOut(missing: [String], step: UInt64, generation: UInt32, after: Duration)
-    /// A peer sent sums that do not have the hash that it gave for them.
+    ///
+    /// `behind` are the members that hold it up, as far as this worker sees.
+    case timedOut(
+        missing: [String],
+        behind: [ReductionPlan.Worker],
+        step: UInt64,
+        generation: UInt32,
+        after: Duration
+    )
+    /// A peer sent values that do not have the hash that it gave for them.
     case corrupted(worker: ReductionPlan.Worker, bucket: Int, step: UInt64)
     /// A later plan took the place of the one that was waited for.
     case superseded(step: UInt64, generation: UInt32)
@@ -28,15 +36,15 @@ package enum AllreduceError: ReportableError, Hashable {
                 Worker \(worker) was lost \(Self.seconds(after)) into the all-reduce of step \(step): \(how). \
                 Still needed from it: \(missing).
                 """
-        case .timedOut(let missing, let step, let generation, let after):
+        case .timedOut(let missing, _, let step, let generation, let after):
             return """
                 The all-reduce of step \(step) (generation \(generation)) did not finish in \(Self.seconds(after)): \
                 \(missing.isEmpty ? "no worker is behind" : missing.joined(separator: "; ")).
                 """
         case .corrupted(let worker, let bucket, let step):
             return """
-                Worker \(worker) sent sums of bucket \(bucket) in step \(step) that differ from the hash it gave for \
-                them: they changed on the way.
+                Worker \(worker) sent values of bucket \(bucket) in step \(step) that do not have the hash it gave for \
+                them: they changed on the way. Check the memory and network of both machines.
                 """
         case .superseded(let step, let generation):
             return "The all-reduce of step \(step) (generation \(generation)) gave way to a later plan."

@@ -208,15 +208,25 @@ extension Communicator {
             header.elementOffset == UInt64(slice.lowerBound + round.received[place].elements)
         else { return false }
         if let payload, expected > 0 {
-            // A gradient that changed on the way would be the same wrong sum everywhere: drop it and let time tell.
+            // A gradient that changed on the way would be the same wrong sum everywhere.
             let isChecked = header.hash != 0
             let hash = isChecked ? payload.withBytes { hash_xxh3($0.baseAddress, $0.count) } : 0
-            if hash != header.hash { return false }
+            if hash != header.hash {
+                fail(round, member, bucket)
+                return true
+            }
             round.received[place].frames.append(FramePayload(payload, count: expected))
         }
         round.received[place].elements += expected
         if round.received[place].elements == slice.count { round.slots[place] = Round.received }
         return true
+    }
+
+    /// Ends the wait for a round: what came damaged was sent once, and does not come again.
+    private func fail(_ round: Round, _ member: Int, _ bucket: Int) {
+        settle(
+            .failure(.corrupted(worker: round.plan.members[member], bucket: bucket, step: round.plan.step))
+        )
     }
 
     private func takeSum(
@@ -243,9 +253,9 @@ extension Communicator {
         round.sumElements[place] += expected
         if round.sumElements[place] == slice.count {
             guard hash_stream_digest(peer.hashState) == header.hash else {
-                // Torn or damaged: the slice stays missing, and the wait for it names this worker.
                 round.sumElements[place] = 0
-                return false
+                fail(round, member, bucket)
+                return true
             }
             round.hashes[place] = header.hash
             round.missingSlices -= 1

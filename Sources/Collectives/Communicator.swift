@@ -316,7 +316,7 @@ final class Communicator: @unchecked Sendable {
         )
     }
 
-    private func settle(_ outcome: Result<ReducedSums, AllreduceError>) {
+    func settle(_ outcome: Result<ReducedSums, AllreduceError>) {
         guard let round, !round.isSettled else { return }
         round.isSettled = true
         mailbox.settle(round.plan, outcome)
@@ -347,10 +347,22 @@ final class Communicator: @unchecked Sendable {
         let late = awaitedReleases(round)
         round.isTimedOut = true
         if !late.isEmpty { missing.append("workers \(late) have not released the step before") }
+        for case let peer? in round.peers where peer.link != nil && !peer.hasConnected {
+            missing.append(
+                "no connection to worker \(peer.address.worker) at \(peer.address.endpoint ?? "its endpoint") was ever made"
+            )
+        }
+        if let plane, plane.strangeFrames + plane.lateFrames > 0 {
+            missing.append(
+                "so far \(plane.strangeFrames) frames were dropped that belong to no plan, and \(plane.lateFrames) of "
+                    + "other plans than the present one"
+            )
+        }
         settle(
             .failure(
                 .timedOut(
                     missing: missing,
+                    behind: late.isEmpty ? round.membersBehind : late,
                     step: round.plan.step,
                     generation: round.plan.generation,
                     after: deadline.after
@@ -392,7 +404,9 @@ final class Communicator: @unchecked Sendable {
         for case let peer? in round?.peers ?? [] {
             while let event = peer.link?.monitor.next() {
                 switch event {
-                case .ready: peer.failedConnections = 0
+                case .ready:
+                    peer.failedConnections = 0
+                    peer.hasConnected = true
                 case .retrying:
                     // It listened before it gave its address: one that lives is reached at the first attempt. Five
                     // take about a second.

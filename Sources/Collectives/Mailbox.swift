@@ -95,6 +95,7 @@ final class Mailbox: @unchecked Sendable {
             if left <= .zero {
                 throw .timedOut(
                     missing: ["this worker's own communication thread does not answer"],
+                    behind: [],
                     step: plan.step,
                     generation: plan.generation,
                     after: limit

@@ -21,6 +21,8 @@ final class Peer: @unchecked Sendable {
     /// Why it counts as lost.
     var loss: String?
     var link: FrameLink?
+    /// Whether a connection for frames to it was ever made.
+    var hasConnected = false
     /// Attempts at a connection since the last one that was made.
     var failedConnections = 0
     /// The plan whose frames it can take.
@@ -68,6 +70,13 @@ final class Peer: @unchecked Sendable {
         }
         if region == nil, address.endpoint == nil {
             throw .unreachable(worker: address.worker, reason: "it gives no endpoint for frames")
+        }
+        if region == nil, let endpoint = address.endpoint, address.isLoopbackOfAnotherMachine(than: own) {
+            throw .unreachable(
+                worker: address.worker,
+                reason: "it runs on another host, but says to listen on \(endpoint), which is this host itself; start "
+                    + "it with --listen tcp://0.0.0.0:* and --advertise with the address by which it is reached"
+            )
         }
         self.region = region
         self.doorbell = doorbell

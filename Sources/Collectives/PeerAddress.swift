@@ -58,6 +58,18 @@ package struct PeerAddress: Hashable, Sendable, Codable {
         return "\(boot)/\(namespace)/\(getuid())"
     }
 
+    /// Whether the endpoint means the machine that it is used on, which is another one than this address is of.
+    ///
+    /// Parts of one machine share a boot id and reach each other so; where one is not known nothing is said.
+    func isLoopbackOfAnotherMachine(than own: PeerAddress) -> Bool {
+        guard let endpoint, endpoint.hasPrefix("tcp://") else { return false }
+        let name = endpoint.dropFirst(6)
+        let isLoopback = name.hasPrefix("127.") || name.hasPrefix("localhost:") || name.hasPrefix("[::1]:")
+        func machine(_ host: String) -> Substring? { host.firstIndex(of: "/").map { host[..<$0] } }
+        guard isLoopback, let theirs = machine(host), let ours = machine(own.host) else { return false }
+        return theirs != ours
+    }
+
     /// A number for a job's name, as regions and frames carry it.
     package static func jobNumber(of name: String) -> UInt64 {
         let bytes = Array(name.utf8)

@@ -109,6 +109,21 @@ final class Round: @unchecked Sendable {
         return parts.isEmpty ? nil : parts.joined(separator: " and ")
     }
 
+    /// The members whose own contribution is missing.
+    ///
+    /// Where all contributions are there, those whose sums are: a sum that lacks somebody's contribution is not its
+    /// adder's fault.
+    var membersBehind: [ReductionPlan.Worker] {
+        let owners = contributions.indices.filter { index in
+            isReduced.indices.contains { !isReduced[$0] && slots[contributionIndex($0, index)] == -1 }
+        }.map { contributions[$0].owner }
+        let adders = peers.indices.filter { member in
+            isReduced.indices.contains { hashes[sliceIndex($0, member)] == nil }
+        }
+        let positions = Set(owners.isEmpty ? adders : owners)
+        return positions.sorted().map { plan.members[$0] }
+    }
+
     private static func names(_ buckets: [Int]) -> String {
         guard let first = buckets.first, let last = buckets.last else { return "no bucket" }
         if first == last { return "bucket \(first)" }

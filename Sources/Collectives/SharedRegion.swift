@@ -87,7 +87,8 @@ final class PeerRegion: @unchecked Sendable {
     init(_ address: PeerAddress, layout: RegionLayout, job: UInt64) throws(AllreduceError) {
         func refused(_ reason: String) -> AllreduceError { .unreachable(worker: address.worker, reason: reason) }
         let path = "/proc/\(address.process)/fd/\(address.region)"
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        // Not blocking: the number may lead to a pipe by now.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
             throw refused("its shared memory \(path) cannot be opened: \(String(cString: strerror(errno)))")
         }

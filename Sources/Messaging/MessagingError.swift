@@ -14,6 +14,8 @@ package enum MessagingError: ReportableError, Hashable {
     case queueFull(peer: String, queuedBytes: Int, limit: Int)
     /// The transport was closed before.
     case closed
+    /// The transport had ended by a fault of its own.
+    case failed(reason: String)
 
     package var description: String {
         switch self {
@@ -38,6 +40,8 @@ package enum MessagingError: ReportableError, Hashable {
                 """
         case .closed:
             return "The transport is closed; nothing can be sent through it any more."
+        case .failed(let reason):
+            return "The transport has failed, nothing can be sent through it any more: \(reason)"
         }
     }
 
@@ -46,7 +50,7 @@ package enum MessagingError: ReportableError, Hashable {
         case .call(_, _, let code): [EADDRINUSE, ECONNREFUSED, EMFILE, ENOMEM].contains(code) ? .temporary : .usage
         case .endpoint: .usage
         case .tooLarge: .internal
-        case .queueFull, .closed: .temporary
+        case .queueFull, .closed, .failed: .temporary
         }
     }
 }

@@ -124,8 +124,11 @@ package final class Socket {
             } while status < 0 && zmq_errno() == EINTR
             if status >= 0 { continue }
             switch zmq_errno() {
-            // Only the first frame of a message is ever refused: libzmq admits whole messages.
             case EAGAIN where index == 0: return .full
+            // Whether there is room is asked for whole messages, so here the connection broke between two frames.
+            // libzmq has taken back what it had of the message ("rollback", lb.cpp); after the last frame nothing more
+            // of it is awaited and dropped.
+            case EAGAIN where index == frames.count - 1: return .full
             case EHOSTUNREACH where index == 0: return .unreachable
             case let code: throw .call("zmq_msg_send", subject: "a message of \(frames.count) frames", code: code)
             }

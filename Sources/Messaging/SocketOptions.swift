@@ -36,6 +36,8 @@ package struct SocketOptions: Sendable {
     package var lingerMilliseconds: Int32 = 500
     /// The kernel's buffers, in bytes; -1 leaves them to the kernel's tuning.
     package var kernelBufferBytes: Int32 = -1
+    /// How long one attempt at a connection may take.
+    package var connectMilliseconds: Int32 = 3000
     package var reconnectMilliseconds: Int32 = 50
     package var reconnectMaximumMilliseconds: Int32 = 2000
     package var curve: CurveKeys?
@@ -67,6 +69,8 @@ package struct SocketOptions: Sendable {
         case .dealer:
             // Without this, messages are queued for connections that were never made, and lost with them.
             try set(socket, ZMQ_IMMEDIATE, "ZMQ_IMMEDIATE", 1 as Int32)
+            // A host that does not answer at all: the kernel would try for two minutes.
+            try set(socket, ZMQ_CONNECT_TIMEOUT, "ZMQ_CONNECT_TIMEOUT", connectMilliseconds)
             try set(socket, ZMQ_RECONNECT_IVL, "ZMQ_RECONNECT_IVL", reconnectMilliseconds)
             try set(socket, ZMQ_RECONNECT_IVL_MAX, "ZMQ_RECONNECT_IVL_MAX", reconnectMaximumMilliseconds)
         }

@@ -10,6 +10,9 @@ package enum TransportEvent: Hashable, Sendable {
     case lost(PeerIdentity, reason: String)
     /// Frames that were not of the protocol's shape were dropped: how many so far, and what the last one was.
     case dropped(count: Int, reason: String)
+    /// The transport itself has ended by a fault of this process or machine: the last event, and `send` throws from now
+    /// on.
+    case failed(reason: String)
 }
 
 /// Receives a transport's events.

@@ -71,6 +71,8 @@ private final class SocketLoop: Sendable {
         /// Bytes given to `send` that libzmq has not taken yet.
         var queuedBytes: [PeerIdentity: Int] = [:]
         var isClosing = false
+        /// Why the thread has ended by itself.
+        var failure: String?
         var thread: OwnedThread?
     }
 
@@ -121,6 +123,7 @@ private final class SocketLoop: Sendable {
         }
         let refusal: MessagingError? = queue.withLock { queue in
             if queue.isClosing { return .closed }
+            if let failure = queue.failure { return .failed(reason: failure) }
             let queued = queue.queuedBytes[peer, default: 0]
             if queued + message.count > limits.maximumQueuedBytes {
                 return .queueFull(peer: peer.text, queuedBytes: queued, limit: limits.maximumQueuedBytes)
@@ -157,6 +160,14 @@ private final class SocketLoop: Sendable {
         return queue.withLock { queue in
             defer { queue.outgoing = [] }
             return (queue.outgoing, queue.isClosing)
+        }
+    }
+
+    /// Nothing is sent any more.
+    func fail(_ reason: String) {
+        queue.withLock { queue in
+            queue.failure = reason
+            queue.outgoing = []
         }
     }
 
@@ -211,7 +222,9 @@ private struct SocketOwner {
                 handleConnections()
             }
         } catch {
-            handler(.lost(serverIdentity, reason: "the transport itself failed: \(error)"))
+            let reason = "\(error)"
+            loop.fail(reason)
+            handler(.failed(reason: reason))
         }
     }
 

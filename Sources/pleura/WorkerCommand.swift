@@ -23,13 +23,23 @@ struct WorkerCommand: ParsableCommand {
     @Option(help: "Serve this job only.")
     var job: String?
 
-    @Option(help: "Where this worker listens for workers on other hosts.")
-    var listen = "tcp://127.0.0.1:*"
+    @Option(
+        help: ArgumentHelp(
+            "Where this worker listens for workers on other hosts; by default everywhere where the coordinator is one.",
+            valueName: "tcp://HOST:PORT"
+        )
+    )
+    var listen: String?
 
-    @Option(help: "The name or address by which other hosts reach this worker.")
+    @Option(
+        help: ArgumentHelp(
+            "The name or address by which other hosts reach this worker; by default the one on the way to the coordinator.",
+            valueName: "host"
+        )
+    )
     var advertise: String?
 
-    @Option(help: "A folder with the job's shards; by default where the configuration says, or fetched.")
+    @Option(help: "The folder with the job's shards; by default where the configuration says, or fetched.")
     var shards: String?
 
     @Option(help: "Where fetched shards are kept.")
@@ -58,13 +68,14 @@ struct WorkerCommand: ParsableCommand {
         let environment = ProcessInfo.processInfo.environment
         let variant = try KernelVariant.selected(environment: environment)
         let home = environment["XDG_CACHE_HOME"] ?? "\(environment["HOME"] ?? "/tmp")/.cache"
+        let address = try ListenAddress(listen: listen, advertise: advertise, coordinator: coordinator)
         let options = WorkerOptions(
             coordinator: coordinator,
             threads: threads,
             incarnation: incarnation ?? .random(in: 1 ... .max),
             job: job,
-            listen: listen,
-            advertisedHost: advertise,
+            listen: address.listen,
+            advertisedHost: address.advertised,
             shards: shards,
             cache: cache ?? "\(home)/pleura",
             host: host
@@ -76,6 +87,8 @@ struct WorkerCommand: ParsableCommand {
             shell.leave(reason: signal == SIGTERM ? "SIGTERM" : "Ctrl-C")
         }
         defer { signals.cancel() }
+        // What is said comes before what may take a moment: running microbatches are finished.
+        defer { shell.close() }
         let outcome = try shell.run()
         FileHandle.standardError.write(Data((outcome.message + "\n").utf8))
         switch outcome.kind {

@@ -26,6 +26,9 @@ struct GenerationTests {
         }
         let text = "\(try #require(error))"
         #expect(text.contains("worker 2") && text.contains("node 0:2 of bucket 0"), "\(text)")
+        guard case .timedOut(_, let behind, _, _, _)? = error else { throw Failure("not timed out: \(text)") }
+        // Member 1 owes sums too, but for want of member 2's contribution.
+        #expect(behind == [2])
 
         // Its leaf goes to member 1, whose own node stays what it is.
         var second = first
@@ -60,6 +63,40 @@ struct GenerationTests {
         #expect(digests.count == 1)
         // And the next step is an ordinary one.
         _ = try await group.step(.even(step: 5, leaves: 5, members: [0, 1]))
+        group.close()
+    }
+
+    @Test("A deadline tells what was never connected and what was dropped")
+    func deadlineTellsOfConnectionsAndFrames() async throws {
+        let layout = BucketLayout(sizes: [1000])
+        let group = try Group(2, layout: layout, wiring: .zeromq)
+        var silent = group.addresses[1]
+        // Takes connections and says nothing: the test's own socket, which speaks no ZMTP.
+        let listener = try SilentListener()
+        silent.endpoint = "tcp://127.0.0.1:\(listener.port)"
+        let plan = ReductionPlan.even(step: 0, leaves: 2, members: [0, 1])
+        _ = try group.members[0].begin(plan: plan, peers: [silent])
+        let error = await #expect(throws: AllreduceError.self) {
+            try await onThread { try group.members[0].waitReduced(within: .milliseconds(300)) }
+        }
+        #expect("\(try #require(error))".contains("no connection to worker 1 at tcp://127.0.0.1:\(listener.port)"))
+        group.close()
+    }
+
+    @Test("Another machine's loopback address is refused with the reason")
+    func loopbackOfAnotherMachine() throws {
+        let group = try Group(2, layout: BucketLayout(sizes: [100]), wiring: .zeromq)
+        var far = group.addresses[1]
+        far.host = "another-boot-id/pid:[1]/1000"
+        let plan = ReductionPlan.even(step: 0, leaves: 2, members: [0, 1])
+        #expect {
+            try group.members[0].begin(plan: plan, peers: [far])
+        } throws: { error in
+            guard case .unreachable(1, let reason)? = error as? AllreduceError else { return false }
+            return reason.contains("another host") && reason.contains("tcp://127.0.0.1:") && reason.contains("--listen")
+        }
+        far.endpoint = "tcp://192.0.2.1:7000"
+        #expect(throws: Never.self) { try group.members[0].begin(plan: plan, peers: [far]) }
         group.close()
     }
 

@@ -113,6 +113,37 @@ struct HostileFrameTests {
         group.close()
     }
 
+    @Test("Values that changed on the way end the wait at once, and name who sent them", arguments: [2, 3] as [UInt8])
+    func damagedValues(kind: UInt8) async throws {
+        let layout = BucketLayout(sizes: [1000, 500])
+        let group = try Group(2, layout: layout, wiring: .zeromq)
+        let plan = ReductionPlan.even(step: 3, leaves: 2, members: [0, 1])
+        let nodes = try group.members[0].begin(plan: plan, peers: group.addresses)
+        contribute(nodes, to: group.members[0], plan: plan, layout: layout)
+        // Member 1's node of the victim's slice, or the sums of its own.
+        let slice = layout.slice(of: 0, member: kind == 2 ? 0 : 1, of: 2)
+        let header = Header(
+            kind: kind,
+            job: group.job,
+            sender: group.addresses[1],
+            receiver: group.addresses[0],
+            step: 3,
+            offset: UInt64(slice.lowerBound),
+            count: UInt32(slice.count),
+            index: kind == 2 ? 1 : 0,
+            hash: 0x1234
+        )
+        try send(
+            [[header.bytes, [UInt8](repeating: 0x41, count: 4 * slice.count)]],
+            to: try #require(group.addresses[0].endpoint)
+        )
+        let error = await #expect(throws: AllreduceError.self) {
+            try await onThread { try group.members[0].waitReduced(within: .seconds(600)) }
+        }
+        #expect(error == .corrupted(worker: 1, bucket: 0, step: 3))
+        group.close()
+    }
+
     private func send(_ messages: [[[UInt8]]], to endpoint: String) throws {
         var options = SocketOptions()
         options.identity = .random(role: "hostile")

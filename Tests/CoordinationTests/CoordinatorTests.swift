@@ -42,6 +42,40 @@ import Testing
         #expect(rig.say(5, .hello(CoordinatorRig.hello(5))).refusal == nil)
     }
 
+    @Test func aWorkerThatWasPutOutIsToldWhenItSpeaksAgain() {
+        var rig = CoordinatorRig()
+        _ = rig.handle(.start(resume: nil))
+        for worker: UInt64 in 0..<2 { _ = rig.say(worker, .hello(CoordinatorRig.hello(worker))) }
+        let beat = Heartbeat(phase: .preparing, step: 0, progress: 1, inPhase: .zero)
+        // Worker 1 is silent for too long while it prepares; another takes its place.
+        let passed = rig.pass(.seconds(6), heartbeats: [0: beat])
+        #expect(
+            passed.contains { if case .evict(1, _, _) = $0 { true } else { false } }
+        )
+        #expect(rig.say(2, .hello(CoordinatorRig.hello(2))).refusal == nil)
+        for body: WorkerMessage.Body in [.heartbeat(beat), .ready(CoordinatorRig.ready())] {
+            #expect(rig.say(1, body).refusal?.contains("no sign of life for 5.") == true)
+            // Of one that was never here no more is known.
+            #expect(rig.say(9, body).refusal?.contains("no part of this run") == true)
+        }
+        // Members are not refused.
+        #expect(rig.say(0, .heartbeat(beat)).refusal == nil)
+    }
+
+    @Test func aWorkerThatWasLostIsToldWhy() {
+        var rig = CoordinatorRig()
+        _ = rig.begin()
+        for worker: UInt64 in 0..<2 { _ = rig.say(worker, .reduced(CoordinatorRig.reduced(0))) }
+        let beat = Heartbeat(phase: .computing, step: 1, progress: 1, inPhase: .zero)
+        while !rig.handle(.tick, after: .milliseconds(250)).contains(where: {
+            if case .evict(1, _, _) = $0 { true } else { false }
+        }) {
+            _ = rig.say(0, .heartbeat(beat))
+            if rig.now > Instant(nanoseconds: 60_000_000_000) { break }
+        }
+        #expect(rig.say(1, .heartbeat(beat)).refusal?.contains("Worker 1 on host host1") == true)
+    }
+
     @Test func theRunBeginsWhenAllAreReady() {
         var rig = CoordinatorRig()
         let bodies = rig.begin().broadcasts
@@ -181,6 +215,20 @@ import Testing
             )
             #expect(actions.outcome == nil)
         }
+    }
+
+    @Test func progressWhilePreparingPutsTheDeadlineOff() {
+        var rig = CoordinatorRig()
+        _ = rig.handle(.start(resume: nil))
+        for worker: UInt64 in 0..<2 { _ = rig.say(worker, .hello(CoordinatorRig.hello(worker))) }
+        _ = rig.say(0, .ready(CoordinatorRig.ready()))
+        let waiting = Heartbeat(phase: .waiting, step: 0, progress: 0, inPhase: .zero)
+        for piece in 1..<5 {
+            let beat = Heartbeat(phase: .preparing, step: 0, progress: UInt64(piece), inPhase: .zero)
+            #expect(rig.pass(.seconds(100), heartbeats: [0: waiting, 1: beat]).outcome == nil)
+        }
+        let beat = Heartbeat(phase: .preparing, step: 0, progress: 4, inPhase: .zero)
+        #expect(rig.pass(.seconds(125), heartbeats: [0: waiting, 1: beat]).outcome?.fault?.worker == 1)
     }
 
     @Test func twoThatAccuseEachOtherEndByAFixedRule() {

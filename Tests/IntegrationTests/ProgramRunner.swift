@@ -34,8 +34,12 @@ struct ProgramRunner {
     }
 
     /// Starts the program; standard output and error go to files.
-    func start(_ arguments: [String], environment: [String: String] = [:]) throws -> RunningProgram {
-        try RunningProgram(arguments, environment: environment, folder: folder)
+    ///
+    /// `directory` is its working directory, where another than this process's is wanted.
+    func start(_ arguments: [String], environment: [String: String] = [:], directory: String? = nil) throws
+        -> RunningProgram
+    {
+        try RunningProgram(arguments, environment: environment, folder: folder, directory: directory)
     }
 
     /// Runs the program to its end.
@@ -121,7 +125,7 @@ final class RunningProgram {
     private let errors: URL
     private let began = ContinuousClock.now
 
-    init(_ arguments: [String], environment: [String: String], folder: URL) throws {
+    init(_ arguments: [String], environment: [String: String], folder: URL, directory: String?) throws {
         let name = UUID().uuidString
         output = folder.appendingPathComponent("\(name).out")
         errors = folder.appendingPathComponent("\(name).err")
@@ -129,6 +133,7 @@ final class RunningProgram {
         process.executableURL = try ProgramRunner.program
         process.arguments = arguments
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        if let directory { process.currentDirectoryURL = URL(fileURLWithPath: directory) }
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = try FileHandle(forWritingTo: output)
         process.standardError = try FileHandle(forWritingTo: errors)

@@ -20,7 +20,8 @@ extension CoordinatorMachine {
         case recordValidation(ValidationRecord)
         /// Append to the journal, durably before the actions that follow.
         case journal(JournalEntry)
-        /// The worker is no longer part of the run: close its connection, and end its process where it is a child.
+        /// The worker is no longer part of the run: forget its connection. What it says next comes from a new peer, and
+        /// is answered with the reason.
         case evict(WorkerNumber, PeerID, reason: String)
         case log(LogLevel, String)
         /// The run is over; the last action. Workers have been told.

@@ -110,6 +110,7 @@ extension CoordinatorMachine {
     private mutating func lose(_ position: Int, _ fault: Fault) {
         guard !members[position].isLost else { return }
         members[position].isLost = true
+        refusals[members[position].incarnation] = Refusal(reason: fault.sentence, isSurplus: false)
         log(.error, fault.sentence)
         actions.append(.journal(.lost(worker: fault.worker, sentence: fault.sentence)))
         actions.append(.evict(fault.worker, members[position].peer, reason: fault.sentence))

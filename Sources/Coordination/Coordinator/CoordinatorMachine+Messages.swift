@@ -10,6 +10,7 @@ extension CoordinatorMachine {
             !members[position].isLost
         else {
             ignoredMessages += 1
+            turnAway(message, from: peer)
             return
         }
         members[position].lastHeard = now
@@ -102,7 +103,7 @@ extension CoordinatorMachine {
         if hello.programVersion != configuration.programVersion {
             return because(
                 "The coordinator is program version \(configuration.programVersion), the worker "
-                    + "\(hello.programVersion); equal results need equal programs."
+                    + "\(hello.programVersion); equal results need equal programs: install the same build on both."
             )
         }
         if let job = hello.job, job != configuration.job {
@@ -145,6 +146,18 @@ extension CoordinatorMachine {
             .warning,
             "refused a worker on host \(hello.hostName) (process \(hello.processID)): \(refusal.reason)"
         )
+    }
+
+    /// Tells a worker that acts as a member and is none why it is none: it would wait for its work for ever.
+    private mutating func turnAway(_ message: WorkerMessage, from peer: PeerID) {
+        switch message.body {
+        case .ready, .heartbeat: break
+        default: return
+        }
+        // A member that speaks over another connection than before is known by its hello.
+        if members.contains(where: { $0.incarnation == message.incarnation && !$0.isLost }) { return }
+        let reason = refusals[message.incarnation]?.reason ?? "It is no part of this run, or not any more."
+        send(.refuse(reason: reason), to: peer)
     }
 
     private mutating func receive(_ ready: Ready, from position: Int) {

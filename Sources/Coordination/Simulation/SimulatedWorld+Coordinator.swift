@@ -85,8 +85,8 @@ extension SimulatedWorld {
             )
         case .journal: break
         case .evict(_, let peer, _):
-            // The shell ends a child's process.
-            kill(Int(peer.rawValue))
+            let index = SimulatedWorker.index(of: peer)
+            if workers[index].peer == peer { workers[index].peer = SimulatedWorker.peer(after: peer) }
         case .log(let level, let sentence): log.append("\(level): \(sentence)")
         case .end(let outcome):
             self.outcome = outcome
@@ -97,9 +97,9 @@ extension SimulatedWorld {
     }
 
     private mutating func send(_ message: CoordinatorMessage, to peer: PeerID) throws(SimulationFailure) {
-        let index = Int(peer.rawValue)
+        let index = SimulatedWorker.index(of: peer)
         try require(workers.indices.contains(index), "a message to \(peer), which does not exist")
-        guard workers[index].isAlive else { return }
+        guard workers[index].isAlive, workers[index].peer == peer else { return }
         queue.add(.worker(index, .message(message)), at: arrival(on: index))
     }
 

@@ -43,7 +43,7 @@ extension SimulatedWorld {
         case .send(let message):
             guard isCoordinatorAlive else { return }
             queue.add(
-                .coordinator(.message(from: PeerID(UInt64(index)), message)),
+                .coordinator(.message(from: workers[index].peer, message)),
                 at: arrival(on: 1000 + index)
             )
         case .startTimer(let instant):
@@ -357,7 +357,7 @@ extension SimulatedWorld {
             .signal(9)
         )
         let soon = now + random.duration(.microseconds(200) ... .milliseconds(100))
-        let lost = CoordinatorMachine.Event.connectionLost(PeerID(UInt64(index)))
+        let lost = CoordinatorMachine.Event.connectionLost(workers[index].peer)
         var bound = Duration.seconds(2)
         switch notice {
         case .processExit: queue.add(.coordinator(exit), at: soon)

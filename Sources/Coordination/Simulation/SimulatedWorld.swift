@@ -121,6 +121,7 @@ package struct SimulatedWorld: Sendable {
         coordinator = CoordinatorMachine(configuration: configuration, policy: SimulatedPolicy())
         workers = session.threads.enumerated().map { index, threads in
             SimulatedWorker(
+                peer: PeerID(UInt64(index)),
                 machine: WorkerMachine(
                     configuration: WorkerConfiguration(
                         protocolVersion: 1,
@@ -254,6 +255,8 @@ package struct SimulatedDisk: Sendable {
 
 /// A worker process in a simulated world.
 struct SimulatedWorker: Sendable {
+    /// By what the coordinator's shell knows its connection; it forgets that of a worker that it evicts.
+    var peer: PeerID
     var machine: WorkerMachine
     var isAlive = true
     var hasStarted = false
@@ -267,5 +270,14 @@ struct SimulatedWorker: Sendable {
     var sum: SymbolicValue?
     var isCorruptingSums = false
 
-    init(machine: WorkerMachine) { self.machine = machine }
+    init(peer: PeerID, machine: WorkerMachine) {
+        self.peer = peer
+        self.machine = machine
+    }
+
+    private static let workersAtMost: UInt64 = 1 << 16
+
+    /// The worker behind any of its peers' numbers.
+    static func index(of peer: PeerID) -> Int { Int(peer.rawValue % workersAtMost) }
+    static func peer(after peer: PeerID) -> PeerID { PeerID(peer.rawValue + workersAtMost) }
 }

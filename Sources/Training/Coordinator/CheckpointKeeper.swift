@@ -25,6 +25,8 @@ package final class CheckpointKeeper: Sendable {
         var open: Open?
         var taken: [PeerIdentity: UInt64] = [:]
         var server: (any ServerTransport)?
+        /// Why no worker can be heard any more.
+        var failure: String?
     }
 
     private let directory: String
@@ -82,6 +84,7 @@ package final class CheckpointKeeper: Sendable {
                 state.open = nil
             }
             do {
+                if let failure = state.withLock({ $0.failure }) { throw MessagingError.failed(reason: failure) }
                 let writer = try CheckpointWriter.create(
                     directory: directory,
                     step: Int(order.completedSteps),
@@ -140,6 +143,12 @@ package final class CheckpointKeeper: Sendable {
             case .taken, .chunk, .refused: break
             }
         case .lost(let peer, _): state.withLock { $0.taken[peer] = nil }
+        case .failed(let reason):
+            let open = state.withLock { state in
+                state.failure = reason
+                return state.open
+            }
+            if let open { fail(open, MessagingError.failed(reason: reason)) }
         case .connected, .dropped: break
         }
     }

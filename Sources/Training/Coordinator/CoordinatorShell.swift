@@ -84,6 +84,8 @@ package final class CoordinatorShell: Sendable {
                     }
                 }
             case .lost(let identity, _): events.push(.connectionLost(peers.number(of: identity)))
+            case .failed(let reason):
+                events.push(.stopRequested(reason: "the coordinator cannot hear its workers any more: \(reason)"))
             case .connected, .dropped: break
             }
         }
@@ -197,7 +199,7 @@ package final class CoordinatorShell: Sendable {
             job: options.job,
             fencing: options.fencing,
             protocolVersion: WireProtocol.version,
-            programVersion: ProgramVersion.current,
+            programVersion: ProgramVersion.build,
             numericsProfile: setup.numericsProfile,
             datasetDigest: setup.datasetDigest,
             networkDigest: setup.networkDigest,

@@ -41,7 +41,8 @@ package final class BulkClient: Sendable {
             guard let message = BulkMessage(bytes) else { return }
             state.withLock { state in
                 switch message {
-                case .taken(let count): state.taken = max(state.taken, count)
+                // No more can have been taken than was sent, whatever the message says.
+                case .taken(let count): state.taken = max(state.taken, min(count, state.sent))
                 case .chunk(let request, _, _), .refused(let request, _): state.answers[request] = message
                 default: break
                 }
@@ -49,6 +50,9 @@ package final class BulkClient: Sendable {
             condition.broadcast()
         case .lost(_, let reason):
             state.withLock { if $0.sent > $0.taken || $0.nextRequest > 1 { $0.lost = reason } }
+            condition.broadcast()
+        case .failed(let reason):
+            state.withLock { $0.lost = reason }
             condition.broadcast()
         case .connected, .dropped: break
         }

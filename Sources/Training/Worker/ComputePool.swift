@@ -51,7 +51,7 @@ package final class ComputePool: Sendable {
         group.wait()
     }
 
-    /// Ends the threads once their running jobs are done; queued jobs are dropped.
+    /// Ends the threads once their running jobs are done; queued jobs are dropped, so nobody may be waiting for one.
     package func close() {
         let threads = state.withLock { state in
             state.isClosed = true

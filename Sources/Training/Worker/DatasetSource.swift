@@ -1,30 +1,83 @@
 import Foundation
-import Storage
+package import Storage
 
 /// Finds a worker's data set: in a folder of this machine, or fetched from the coordinator and kept.
-struct DatasetSource {
+package struct DatasetSource: Sendable {
     /// The digest of the job's data set.
     let digest: String
-    /// Where to look first.
-    let folders: [String]
+    /// The folder that the worker's user named, which is binding; nil where none was.
+    let shards: String?
+    /// Where the configuration says that it is: on this machine that may be another data set, or nothing.
+    let configured: String
     /// Where fetched files are kept, by digest.
     let cache: String
+    /// Called for each piece that has come: fetching a data set may take long.
+    let noteProgress: @Sendable () -> Void
 
-    /// Opens the data set; `notice` hears of a fetch.
-    func open(fetchingFrom bulk: BulkClient, notice: (String) -> Void) throws -> Dataset {
-        for folder in folders where FileSystem.exists("\(folder)/\(DatasetManifest.fileName)") {
-            let manifest = try DatasetManifest.read(in: folder)
-            // A data set of another digest is refused by the coordinator, with both digests.
-            if manifest.datasetDigest.description == digest || folder == folders.first {
-                return try Dataset.open(folder)
-            }
-        }
+    package init(
+        digest: String,
+        shards: String?,
+        configured: String,
+        cache: String,
+        noteProgress: @escaping @Sendable () -> Void
+    ) {
+        self.digest = digest
+        self.shards = shards
+        self.configured = configured
+        self.cache = cache
+        self.noteProgress = noteProgress
+    }
+
+    /// Opens the data set; `notice` hears of a fetch, and why others were not taken.
+    package func open(fetchingFrom bulk: BulkClient, notice: (String) -> Void) throws -> Dataset {
+        if let shards { return try named(shards) }
+        if let dataset = existing(configured, notice) { return dataset }
         let folder = "\(cache)/\(digest.prefix(32))"
-        if !FileSystem.exists("\(folder)/\(DatasetManifest.fileName)") {
-            notice("fetching the data set from the coordinator into \(folder)")
+        if let dataset = existing(folder, notice) { return dataset }
+        // What is left of an interrupted fetch is taken up. Where that turns out to be damaged, all is fetched anew.
+        notice("fetching the data set from the coordinator into \(folder)")
+        do {
             try fetch(into: folder, from: bulk)
+            return try Dataset.open(folder)
+        } catch let error where !(error is RunError || error is FileError) {
+            notice("what was kept in \(folder) is damaged, so all is fetched again. \(error)")
+            try? FileManager.default.removeItem(atPath: folder)
+            try fetch(into: folder, from: bulk)
+            return try Dataset.open(folder)
         }
-        return try Dataset.open(folder)
+    }
+
+    private func named(_ folder: String) throws -> Dataset {
+        guard FileSystem.exists("\(folder)/\(DatasetManifest.fileName)") else {
+            throw RunError.data(
+                "The folder \(folder), given with --shards, has no \(DatasetManifest.fileName). Give the folder that "
+                    + "`pleura shard` wrote, or leave --shards out: the shards are then fetched from the coordinator."
+            )
+        }
+        let dataset = try Dataset.open(folder)
+        let found = dataset.manifest.datasetDigest.description
+        guard found == digest else {
+            throw RunError.data(
+                "The data set in \(folder), given with --shards, has the digest \(found), the job's \(digest). Give the "
+                    + "job's own, or leave --shards out: the shards are then fetched from the coordinator."
+            )
+        }
+        return dataset
+    }
+
+    /// The job's data set, where `folder` has it.
+    private func existing(_ folder: String, _ notice: (String) -> Void) -> Dataset? {
+        guard FileSystem.exists("\(folder)/\(DatasetManifest.fileName)") else { return nil }
+        do {
+            guard try DatasetManifest.read(in: folder).datasetDigest.description == digest else {
+                notice("\(folder) has another data set than the job's")
+                return nil
+            }
+            return try Dataset.open(folder)
+        } catch {
+            notice("the data set in \(folder) cannot be used. \(error)")
+            return nil
+        }
     }
 
     private func fetch(into folder: String, from bulk: BulkClient) throws {
@@ -34,6 +87,12 @@ struct DatasetSource {
         try FileManager.default.createDirectory(atPath: incoming, withIntermediateDirectories: true)
         try fetch(BulkFile(isCheckpoint: false, name: DatasetManifest.fileName), as: incoming, from: bulk)
         let manifest = try DatasetManifest.read(in: incoming)
+        guard manifest.datasetDigest.description == digest else {
+            throw RunError.data(
+                "The coordinator's shards have the digest \(manifest.datasetDigest) by now, the job began with "
+                    + "\(digest): they were made again meanwhile. Stop the run and launch it on the new shards."
+            )
+        }
         for shard in manifest.shards where !FileSystem.exists("\(folder)/\(shard.file)") {
             try fetch(BulkFile(isCheckpoint: false, name: shard.file), as: incoming, from: bulk)
             let file = try OpenFile("\(incoming)/\(shard.file)", .read)
@@ -50,16 +109,21 @@ struct DatasetSource {
     }
 
     private func fetch(_ name: BulkFile, as folder: String, from bulk: BulkClient) throws {
+        guard name.isSafe else {
+            throw RunError.data("The coordinator named the file \(name.name), which leads out of its folder.")
+        }
         let file = try OpenFile("\(folder)/\(name.name)", .create)
         try bulk.fetch(name) { offset, size, bytes in
             if offset == 0 { try FileSystem.requireSpace(size, at: folder) }
             try bytes.withUnsafeBytes { try file.write($0, at: offset) }
+            noteProgress()
         }
         try file.sync()
     }
 
     /// Opens the checkpoint that the run goes on from: in the run's own folder, or fetched.
-    func checkpoint(_ name: String, folder: String, fetchingFrom bulk: BulkClient) throws -> CheckpointContents {
+    package func checkpoint(_ name: String, folder: String, fetchingFrom bulk: BulkClient) throws -> CheckpointContents
+    {
         let path = "\(folder)/\(name)"
         if !folder.isEmpty, FileSystem.exists(path) { return try CheckpointStore.load(path) }
         try FileManager.default.createDirectory(atPath: cache, withIntermediateDirectories: true)

@@ -193,41 +193,62 @@ package final class SampleLoader: Sendable {
         buffer.sampleCount = microbatch.samples.count
         buffer.failure = nil
         let size = setup.size
-        let source = dataset.size
         let channels = setup.network.inputChannels
-        withUnsafeTemporaryAllocation(byteCount: 2 * source * source, alignment: 64) { bytes in
+        for (place, position) in microbatch.positions.enumerated() {
+            let sample = microbatch.samples[position]
+            let draw =
+                setup.augmentation?.plan(
+                    sequence: RandomSequence(
+                        seed: UInt64(setup.configuration.run.seed),
+                        purpose: .augmentation,
+                        epoch: UInt32(epoch),
+                        position: UInt32(position)
+                    )
+                ) ?? .identity
+            do {
+                try setup.load(
+                    sample,
+                    of: dataset,
+                    drawing: draw,
+                    input: buffer.input + place * size * size * channels,
+                    targets: buffer.targets + place * size * size
+                )
+            } catch {
+                buffer.failure = "Sample \(sample) cannot be read. \(error)"
+                return
+            }
+        }
+    }
+}
+
+extension RunSetup {
+    /// Reads `sample` and writes it as the network sees it: drawn, resized and normalised, the mask beside it.
+    ///
+    /// `input` has room for an image of the network's size and channels, `targets` for one channel.
+    func load(
+        _ sample: Int,
+        of dataset: Dataset,
+        drawing draw: AugmentationDraw,
+        input: UnsafeMutablePointer<Float>,
+        targets: UnsafeMutablePointer<Float>
+    ) throws {
+        let source = dataset.size
+        try withUnsafeTemporaryAllocation(byteCount: 2 * source * source, alignment: 64) { bytes in
             let image = UnsafeMutableRawBufferPointer(rebasing: bytes[0..<source * source])
             let mask = UnsafeMutableRawBufferPointer(rebasing: bytes[source * source..<2 * source * source])
-            for (place, position) in microbatch.positions.enumerated() {
-                let sample = microbatch.samples[position]
-                do {
-                    try dataset.read(sample, image: image, mask: mask)
-                } catch {
-                    buffer.failure = "Sample \(sample) cannot be read. \(error)"
-                    return
-                }
-                guard let pixels = image.baseAddress, let labels = mask.baseAddress else { return }
-                let draw =
-                    setup.augmentation?.plan(
-                        sequence: RandomSequence(
-                            seed: UInt64(setup.configuration.run.seed),
-                            purpose: .augmentation,
-                            epoch: UInt32(epoch),
-                            position: UInt32(position)
-                        )
-                    ) ?? .identity
-                draw.apply(
-                    image: pixels.assumingMemoryBound(to: UInt8.self),
-                    mask: labels.assumingMemoryBound(to: UInt8.self),
-                    width: source,
-                    height: source,
-                    outputSize: size,
-                    into: buffer.input + place * size * size * channels,
-                    channels: channels,
-                    normalization: setup.normalization,
-                    maskInto: buffer.targets + place * size * size
-                )
-            }
+            try dataset.read(sample, image: image, mask: mask)
+            guard let pixels = image.baseAddress, let labels = mask.baseAddress else { return }
+            draw.apply(
+                image: pixels.assumingMemoryBound(to: UInt8.self),
+                mask: labels.assumingMemoryBound(to: UInt8.self),
+                width: source,
+                height: source,
+                outputSize: size,
+                into: input,
+                channels: network.inputChannels,
+                normalization: normalization,
+                maskInto: targets
+            )
         }
     }
 }

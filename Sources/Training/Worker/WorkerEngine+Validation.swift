@@ -12,6 +12,16 @@ extension WorkerEngine {
     /// Counts the samples of `request` with the present weights (their moving average where one is kept); ends in
     /// `.validated` or `.failed`.
     package func validate(_ request: ValidationRequest) {
+        let available = setup.folds.validation.count
+        guard request.samples.upperBound <= UInt32(clamping: available) else {
+            report(
+                .failed(
+                    message: "The coordinator asked for validation of the samples \(request.samples) of \(available).",
+                    suspect: nil
+                )
+            )
+            return
+        }
         let group = ValidationGroup(request)
         for index in request.samples {
             pool.submit { [self] thread in
@@ -27,7 +37,8 @@ extension WorkerEngine {
 
     /// Intersection, predicted and true pixels at the challenge's resolution, and the bits of the loss.
     private func count(_ sample: Int, _ engine: ThreadEngine) throws -> [UInt32] {
-        try loadUnchanged(sample, engine)
+        // As the network sees it in validation: resized, normalised, not augmented.
+        try setup.load(sample, of: dataset, drawing: .identity, input: engine.input, targets: engine.targets)
         let size = setup.size
         var model = state.model
         if let average = state.average { model.weights = UnsafePointer(average) }
@@ -54,28 +65,6 @@ extension WorkerEngine {
             UInt32(clamping: counts.intersection), UInt32(clamping: counts.predicted),
             UInt32(clamping: counts.truth), Float(loss).bitPattern,
         ]
-    }
-
-    /// The sample as the network sees it in validation: resized, normalised, not augmented.
-    private func loadUnchanged(_ sample: Int, _ engine: ThreadEngine) throws {
-        let source = dataset.size
-        try withUnsafeTemporaryAllocation(byteCount: 2 * source * source, alignment: 64) { bytes in
-            let image = UnsafeMutableRawBufferPointer(rebasing: bytes[0..<source * source])
-            let mask = UnsafeMutableRawBufferPointer(rebasing: bytes[source * source..<2 * source * source])
-            try dataset.read(sample, image: image, mask: mask)
-            guard let pixels = image.baseAddress, let labels = mask.baseAddress else { return }
-            AugmentationDraw.identity.apply(
-                image: pixels.assumingMemoryBound(to: UInt8.self),
-                mask: labels.assumingMemoryBound(to: UInt8.self),
-                width: source,
-                height: source,
-                outputSize: setup.size,
-                into: engine.input,
-                channels: setup.network.inputChannels,
-                normalization: setup.normalization,
-                maskInto: engine.targets
-            )
-        }
     }
 }
 

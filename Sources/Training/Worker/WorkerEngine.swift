@@ -19,11 +19,11 @@ import Synchronization
 package final class WorkerEngine: Sendable {
     package typealias Report = @Sendable (WorkerMachine.Event) -> Void
 
-    let setup: RunSetup
+    package let setup: RunSetup
     let dataset: Dataset
-    let state: ModelState
+    package let state: ModelState
     let pool: ComputePool
-    let allreduce: Allreduce
+    package let allreduce: Allreduce
     let worker: WorkerNumber
     let kernels: KernelTable
     let engines: [ThreadEngine]
@@ -55,6 +55,7 @@ package final class WorkerEngine: Sendable {
         transport: TransportChoice,
         listen: String,
         advertisedHost: String?,
+        host: String,
         report: @escaping Report
     ) throws {
         self.setup = setup
@@ -84,17 +85,21 @@ package final class WorkerEngine: Sendable {
                 transport: transport,
                 listen: listen,
                 advertisedHost: advertisedHost,
-                additions: VectorAdditions(kernels)
+                additions: VectorAdditions(kernels),
+                host: host
             )
         )
     }
 
+    /// Ends all threads, each after those that wait for it: queued microbatches are given up, running ones finish, and
+    /// nobody waits for sums any more.
     package func close() {
+        abandon()
+        allreduce.close()
+        steps.close()
         pool.close()
         loader.close()
-        steps.close()
         streams.close()
-        allreduce.close()
     }
 
     // MARK: Steps
@@ -103,6 +108,7 @@ package final class WorkerEngine: Sendable {
     package func begin(_ work: StepWork) {
         let plan = work.assignment.plan
         do {
+            try check(work)
             let peers = try work.membership.members.compactMap { member -> PeerAddress? in
                 guard plan.members.contains(member.worker) else { return nil }
                 guard let text = member.endpoints.first else {
@@ -144,6 +150,21 @@ package final class WorkerEngine: Sendable {
             steps.submit { [self] in finish(execution) }
         } catch {
             report(.failed(message: "\(error)", suspect: Self.suspect(error)))
+        }
+    }
+
+    /// Throws where the run has no such step: the order comes from another process.
+    private func check(_ work: StepWork) throws {
+        let (step, total) = (work.assignment.step, setup.schedule.totalSteps)
+        guard step < total else {
+            throw RunError.data("The coordinator assigned step \(step) of a run that has \(total).")
+        }
+        let expected = setup.schedule.location(of: step).batch.microbatchCount
+        let found = work.assignment.plan.tree.leafCount
+        guard found == expected, work.microbatches.allSatisfy((0..<expected).contains) else {
+            throw RunError.data(
+                "The coordinator's plan of step \(step) has \(found) microbatches, the step itself \(expected)."
+            )
         }
     }
 
@@ -217,7 +238,8 @@ package final class WorkerEngine: Sendable {
         do {
             execution.computed.wait()
             guard !execution.isCancelled else { return }
-            let limit = setup.configuration.workers.timeouts.phaseSeconds
+            // Longer than the coordinator waits: it sees all workers, and finds better who stands still.
+            let limit = setup.configuration.workers.timeouts.phaseSeconds + 30
             let sums = try allreduce.waitReduced(within: .milliseconds(Int(limit * 1000)))
             guard !execution.isCancelled else { return }
             let norm = gradientNorm(sums)
@@ -253,6 +275,7 @@ package final class WorkerEngine: Sendable {
     private static func suspect(_ error: any Error) -> WorkerNumber? {
         switch error as? AllreduceError {
         case .peerLost(let worker, _, _, _, _), .corrupted(let worker, _, _), .unreachable(let worker, _): worker
+        case .timedOut(_, let behind, _, _, _): behind.count == 1 ? behind.first : nil
         default: nil
         }
     }

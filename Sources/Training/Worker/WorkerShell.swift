@@ -22,6 +22,8 @@ package final class WorkerShell: Sendable {
         var bulk: BulkClient?
     }
     private let parts = Mutex(Parts())
+    /// What has been got done of the preparation: pieces fetched and stages finished.
+    private let preparationProgress = Atomic<UInt64>(0)
 
     /// `log` is called from the loop's thread.
     package init(
@@ -39,6 +41,13 @@ package final class WorkerShell: Sendable {
     /// Asks the worker to end: from a signal handler's thread.
     package func leave(reason: String) { events.push(.leaveRequested(reason: reason)) }
 
+    /// Ends what `run` has started; call it after that.
+    package func close() {
+        let (engine, bulk) = parts.withLock { ($0.engine, $0.bulk) }
+        bulk?.close()
+        engine?.close()
+    }
+
     /// Serves the coordinator until the run ends; blocks the calling thread, which runs the loop.
     package func run() throws -> WorkerOutcome {
         let events = events
@@ -53,21 +62,18 @@ package final class WorkerShell: Sendable {
                     events.push(.failed(message: "The coordinator sent what is no message: \(error)", suspect: nil))
                 }
             case .lost: events.push(.connectionLost)
+            case .failed(let reason):
+                events.push(.failed(message: "The coordinator cannot be heard any more: \(reason)", suspect: nil))
             case .dropped: break
             }
         }
-        defer {
-            transport.close()
-            let (engine, bulk) = parts.withLock { ($0.engine, $0.bulk) }
-            bulk?.close()
-            engine?.close()
-        }
+        defer { transport.close() }
         var machine = WorkerMachine(
             configuration: WorkerConfiguration(
                 protocolVersion: WireProtocol.version,
-                programVersion: ProgramVersion.current,
+                programVersion: ProgramVersion.build,
                 hostName: ProcessInfo.processInfo.hostName,
-                hostIdentity: options.host ?? PeerAddress.hostIdentity(),
+                hostIdentity: host,
                 processID: ProcessInfo.processInfo.processIdentifier,
                 threads: UInt32(options.threads),
                 numericsProfiles: ["fp32"],
@@ -108,12 +114,16 @@ package final class WorkerShell: Sendable {
             if let due = timer, MonotonicClock.now >= due {
                 timer = nil
                 pending += machine.handle(
-                    .tick(progress: engine?.pool.progress ?? 0),
+                    .tick(progress: preparationProgress.load(ordering: .relaxed) + (engine?.pool.progress ?? 0)),
                     at: MonotonicClock.now
                 )
             }
         }
     }
+
+    private var host: String { options.host ?? PeerAddress.hostIdentity() }
+
+    private func noteStage() { preparationProgress.add(1, ordering: .relaxed) }
 
     private var engine: WorkerEngine? { parts.withLock { $0.engine } }
 
@@ -145,11 +155,15 @@ package final class WorkerShell: Sendable {
         parts.withLock { $0.bulk = bulk }
         let source = DatasetSource(
             digest: welcome.datasetDigest,
-            folders: [options.shards, configuration.data.shards].compactMap { $0 },
-            cache: options.cache
+            shards: options.shards,
+            configured: configuration.data.shards,
+            cache: options.cache,
+            noteProgress: { [self] in noteStage() }
         )
         let dataset = try source.open(fetchingFrom: bulk) { log(.info, $0) }
+        noteStage()
         let setup = try RunSetup(configuration, dataset: dataset)
+        noteStage()
         let transport =
             TransportChoice(rawValue: configuration.workers.transport.rawValue) ?? .auto
         let engine = try WorkerEngine(
@@ -162,8 +176,10 @@ package final class WorkerShell: Sendable {
             job: welcome.job,
             transport: transport,
             listen: options.listen,
-            advertisedHost: options.advertisedHost
+            advertisedHost: options.advertisedHost,
+            host: host
         ) { [events] event in events.push(event) }
+        noteStage()
         var steps: UInt64 = 0
         if let resume = welcome.resume {
             let checkpoint = try source.checkpoint(resume.file, folder: resume.folder, fetchingFrom: bulk)
@@ -172,6 +188,7 @@ package final class WorkerShell: Sendable {
         } else {
             engine.state.initialize()
         }
+        noteStage()
         parts.withLock { $0.engine = engine }
         return Ready(
             completedSteps: steps,

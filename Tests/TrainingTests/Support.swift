@@ -1,0 +1,52 @@
+import Foundation
+import Storage
+
+/// A fresh folder, removed with its owner.
+final class TemporaryFolder: Sendable {
+    let path: String
+
+    init() throws {
+        path = FileManager.default.temporaryDirectory.appendingPathComponent("pleura-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    func file(_ name: String) -> String { "\(path)/\(name)" }
+}
+
+/// A small data set of noise with a block for each lesion.
+enum NoiseShards {
+    /// Writes `count` samples of 32 × 32 in two shards and three folds; another `seed` gives another data set.
+    @discardableResult
+    static func write(_ count: Int = 12, seed: UInt8 = 1, to directory: String) throws -> DatasetManifest {
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        let size = 32
+        let schema = ShardSchema(size: size, labelSize: size)
+        let writer = try ShardWriter(directory: directory, schema: schema, deflate: nil)
+        var records: [ShardRecord] = []
+        for (number, range) in [0..<count / 2, count / 2..<count].enumerated() {
+            for sample in range {
+                let isPositive = sample % 2 == 0
+                var mask = [UInt8](repeating: 0, count: size * size)
+                if isPositive { for pixel in 100..<110 { mask[pixel] = 1 } }
+                try writer.append(
+                    ShardSample(
+                        id: "sample-\(sample)",
+                        image: (0..<size * size).map { UInt8(truncatingIfNeeded: $0 * (sample + 3)) &+ seed },
+                        mask: mask,
+                        runs: isPositive ? [ShardRun(start: 100, length: 10)] : []
+                    )
+                )
+            }
+            records.append(try writer.finishShard(number: number, sourceDigest: "noise"))
+        }
+        return try DatasetManifest.publish(
+            in: directory,
+            schema: schema,
+            shards: records,
+            folds: Dictionary(uniqueKeysWithValues: (0..<count).map { ("sample-\($0)", $0 % 3) }),
+            foldCount: 3
+        )
+    }
+}
