@@ -147,7 +147,10 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     ("Wire", ["Diagnostics", "Coordination", "Numerics", "Reduction"]), ("Messaging", ["Diagnostics"]),
     ("Collectives", ["Diagnostics", "Reduction", "Messaging", "CHash", "CXXHash", "Kernels", "KernelSelection"]),
     ("Configuration", ["Diagnostics"]), ("Reporting", ["Diagnostics", "Radiography"]),
-    ("Integration", ["Diagnostics", "Storage", "HDF5IO"]),
+    (
+        "Training",
+        ["Configuration", "Coordination", "Diagnostics", "Messaging", "Optimization", "Sampling", "Storage"]
+    ), ("Integration", ["Diagnostics", "Storage", "HDF5IO"]),
 ]
 
 let tests: [Target] = testDependencies.map { entry in
