@@ -150,8 +150,8 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     (
         "Training",
         [
-            "Diagnostics", "Collectives", "Configuration", "Coordination", "KernelSelection", "Messaging", "Reduction",
-            "Sampling", "Storage",
+            "Diagnostics", "Collectives", "Configuration", "Coordination", "KernelSelection", "Messaging",
+            "Optimization", "Reduction", "Sampling", "Storage",
         ]
     ),
     ("Integration", ["Diagnostics", "Storage", "HDF5IO"]),

@@ -67,15 +67,16 @@ package struct LearningRateSchedule: Hashable, Sendable, Codable {
         }
     }
 
-    /// The learning rate of a step, counted from 0 over the run; an epoch has `stepsPerEpoch` steps.
-    package func learningRate(step: Int, stepsPerEpoch: Int, state: State) -> Double {
-        precondition(step >= 0 && stepsPerEpoch >= 1, "step \(step) of epochs of \(stepsPerEpoch) steps")
+    /// The learning rate of a step, counted from 0 over the run, before which `epochs` epochs are over: whole ones and
+    /// the share of the step's own.
+    package func learningRate(step: Int, epochs: Double, state: State) -> Double {
+        precondition(step >= 0 && epochs >= 0, "step \(step) after \(epochs) epochs")
         var rate: Double
         switch rule {
         case .constant:
             rate = base
         case .cosine(let period, let minimum, let everyStep):
-            let epoch = everyStep ? Double(step) / Double(stepsPerEpoch) : Double(step / stepsPerEpoch)
+            let epoch = everyStep ? epochs : epochs.rounded(.down)
             // The cosine has period 2; taking it off first keeps the argument small in long runs.
             let phase = (epoch / period).truncatingRemainder(dividingBy: 2)
             rate = minimum + (base - minimum) * (1 + Mathematics.cos(Double.pi * phase)) / 2

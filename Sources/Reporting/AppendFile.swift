@@ -6,7 +6,7 @@ import Foundation
 /// was appended.
 struct AppendFile: ~Copyable {
     let path: String
-    private let descriptor: Int32
+    let descriptor: Int32
 
     /// Opens the file for appending; creates it, but not its folder.
     ///
@@ -39,6 +39,13 @@ struct AppendFile: ~Copyable {
         }
     }
 
+    /// Waits until what was appended is on the disk.
+    static func synchronize(_ descriptor: Int32, path: String) throws(ReportingError) {
+        while fsync(descriptor) != 0 {
+            if errno != EINTR { throw ReportingError(action: "write", path: path, code: errno) }
+        }
+    }
+
     /// Replaces a file by new contents, so that after a crash at any moment one of the two is there in full.
     static func replace(_ path: String, with bytes: [UInt8]) throws(ReportingError) {
         let folder = (path as NSString).deletingLastPathComponent
@@ -47,9 +54,7 @@ struct AppendFile: ~Copyable {
         do throws(ReportingError) {
             let file = try AppendFile(path: temporary, exclusively: true)
             try file.append(bytes)
-            guard fsync(file.descriptor) == 0 else {
-                throw ReportingError(action: "write", path: temporary, code: errno)
-            }
+            try synchronize(file.descriptor, path: temporary)
             guard rename(temporary, path) == 0 else {
                 throw ReportingError(action: "replace", path: path, code: errno)
             }

@@ -53,6 +53,18 @@ package struct RunSchedule: Hashable, Sendable {
         return ends ? (last.epoch + 1, 0) : (last.epoch, last.stepInEpoch + 1)
     }
 
+    /// The epochs that are over when the step at `location` begins: whole ones, and the share of its own.
+    package func epochs(before location: StepLocation) -> Double {
+        Double(location.epoch) + Double(location.stepInEpoch) / Double(epochs[location.epoch].stepCount)
+    }
+
+    /// The run's length in epochs; a limit on the steps may cut the last one short.
+    package var length: Double {
+        let end = cursor(after: totalSteps)
+        if end.stepInEpoch == 0 { return Double(end.epoch) }
+        return Double(end.epoch) + Double(end.stepInEpoch) / Double(epochs[end.epoch].stepCount)
+    }
+
     /// The epoch that is complete when exactly `steps` steps are, or nil in the middle of one.
     package func epochEnding(after steps: UInt64) -> Int? {
         guard steps > 0, steps <= totalSteps else { return nil }

@@ -13,7 +13,7 @@ func onOwnThread<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value
 
 /// Writes a line to standard error.
 func printError(_ line: String) {
-    FileHandle.standardError.write(Data((line + "\n").utf8))
+    StandardStream.error.say(line + "\n")
 }
 
 /// Runs a command's work; a `ReportableError` becomes its message on standard error and its exit status.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Diagnostics
 import Foundation
 import Radiography
 
@@ -61,7 +62,7 @@ struct EvaluateCommand: ParsableCommand {
             var data = try encoder.encode(report)
             data.append(0x0A)
             if json == "-" {
-                FileHandle.standardOutput.write(data)
+                try StandardStream.output.write(Array(data))
                 return
             }
             do {

@@ -85,7 +85,7 @@ struct InspectCommand: ParsableCommand {
             guard directory.exists else { throw RunError.notARun(path) }
             let found = try directory.store.newestIntact { _ in }
             for skipped in found.skipped {
-                FileHandle.standardError.write(Data("pleura: \(skipped)\n".utf8))
+                printError("pleura: \(skipped)")
             }
             guard let contents = found.contents else { throw RunError.nothingToResume(path) }
             checkpoint = contents
@@ -135,7 +135,7 @@ enum JSONOutput {
         )
         let bytes = Array(try encoder.encode(value)) + [UInt8(ascii: "\n")]
         if path == "-" {
-            FileHandle.standardOutput.write(Data(bytes))
+            try StandardStream.output.write(bytes)
         } else {
             try AtomicFile.write(bytes, to: path)
         }

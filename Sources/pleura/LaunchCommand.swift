@@ -11,8 +11,8 @@ struct LaunchCommand: ParsableCommand {
         commandName: "launch",
         abstract: "Starts a training run: a coordinator and its workers.",
         discussion: """
-            Ctrl-C finishes the step, saves a checkpoint and ends; a second Ctrl-C stops at once. `pleura resume` goes
-            on where the run stopped, with the same results.
+            Ctrl-C finishes the step, saves a checkpoint and ends, as do SIGTERM and a closed terminal; a second Ctrl-C,
+            a second or more later, stops at once. `pleura resume` goes on where the run stopped, with the same results.
             """
     )
 
@@ -25,10 +25,7 @@ struct LaunchCommand: ParsableCommand {
     func run() throws {
         let sets = overrides.set + options.overrides
         let resolved = try RunConfiguration.load(path: configuration, overrides: sets)
-        try CommandOutcome.finish(
-            try RunLauncher(resolved, options: options.launcher).launch(),
-            directory: resolved.run.directory
-        )
+        try CommandOutcome.finish(try RunLauncher(resolved, options: options.launcher).launch())
     }
 }
 
@@ -51,7 +48,7 @@ struct ResumeCommand: ParsableCommand {
         // The folder may have been moved since.
         let sets = ["run.directory=\(directory)"] + overrides.set + options.overrides
         let resolved = try RunConfiguration.load(path: folder.configuration, overrides: sets)
-        try CommandOutcome.finish(try RunLauncher(resolved, options: options.launcher).resume(), directory: directory)
+        try CommandOutcome.finish(try RunLauncher(resolved, options: options.launcher).resume())
     }
 }
 
@@ -97,14 +94,19 @@ struct RunOptions: ParsableArguments {
     }
 
     var launcher: RunLauncher.Options {
-        RunLauncher.Options(bind: bind, startsWorkers: !noLocalWorkers, isVerbose: verbose, isQuiet: quiet)
+        RunLauncher.Options(
+            bind: bind,
+            startsWorkers: !noLocalWorkers,
+            isVerbose: verbose,
+            isQuiet: quiet,
+            onOutcome: { printError($0.message) }
+        )
     }
 }
 
-/// How a run's outcome becomes lines and an exit status.
+/// How a run's outcome becomes an exit status.
 enum CommandOutcome {
-    static func finish(_ outcome: RunOutcome, directory: String) throws {
-        FileHandle.standardError.write(Data((outcome.message + "\n").utf8))
+    static func finish(_ outcome: RunOutcome) throws {
         switch outcome.kind {
         case .completed, .drained: return
         case .stopped, .workerLost, .notStarted, .notSaved: throw ExitCode(ExitStatus.temporary.rawValue)

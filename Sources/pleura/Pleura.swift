@@ -17,6 +17,8 @@ struct Pleura: AsyncParsableCommand {
 
     /// Runs the command; an error that users may read ends the program with its text and its exit status.
     static func main() async {
+        // A reader of the output that ends early must not end a run.
+        StandardStream.ignoreBrokenPipes()
         do {
             var command = try parseAsRoot()
             if var asynchronous = command as? any AsyncParsableCommand {
@@ -26,7 +28,7 @@ struct Pleura: AsyncParsableCommand {
                 try command.run()
             }
         } catch let error as any ReportableError {
-            FileHandle.standardError.write(Data("pleura: \(error.description)\n".utf8))
+            printError("pleura: \(error.description)")
             Foundation.exit(error.exitStatus.rawValue)
         } catch {
             exit(withError: error)

@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 import Reporting
 
@@ -38,6 +39,6 @@ final class ProgressLine {
     func end() { write(display.finish()) }
 
     private func write(_ text: String) {
-        if !text.isEmpty { FileHandle.standardError.write(Data(text.utf8)) }
+        if !text.isEmpty { StandardStream.error.say(text) }
     }
 }

@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 import Radiography
 
@@ -87,6 +88,6 @@ final class ShardingDisplay {
     }
 
     private func write(_ text: String) {
-        FileHandle.standardError.write(Data(text.utf8))
+        StandardStream.error.say(text)
     }
 }

@@ -76,10 +76,10 @@ struct SynthesizeCommand: ParsableCommand {
         let start = ContinuousClock.now
         let summary = try set.write(to: out, jobs: threads) { written in
             if isTerminal && (written % 16 == 0 || written == count) {
-                FileHandle.standardError.write(Data("\rdrawn \(written) of \(count)".utf8))
+                StandardStream.error.say("\rdrawn \(written) of \(count)")
             }
         }
-        if isTerminal { FileHandle.standardError.write(Data("\n".utf8)) }
+        if isTerminal { StandardStream.error.say("\n") }
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         print(
             "\(out): \(summary.images) phantoms of \(size)×\(size), \(summary.positives) with a pneumothorax, "

@@ -42,6 +42,6 @@ struct VerifyCommand: ParsableCommand {
     }
 
     private func complain(_ error: any ReportableError) {
-        FileHandle.standardError.write(Data("\(error)\n".utf8))
+        printError("\(error)")
     }
 }

@@ -64,6 +64,8 @@ struct WorkerCommand: ParsableCommand {
         if let parent {
             // A worker does not outlive the launcher that started it.
             guard system_die_with_parent(SIGKILL, parent) else { throw ExitCode(ExitStatus.temporary.rawValue) }
+            // The launcher is told of a closed terminal too, drains the run and ends its workers.
+            signal(SIGHUP, SIG_IGN)
         }
         let environment = ProcessInfo.processInfo.environment
         let variant = try KernelVariant.selected(environment: environment)
@@ -81,16 +83,14 @@ struct WorkerCommand: ParsableCommand {
             host: host
         )
         let shell = try WorkerShell(options, variant: variant) { level, sentence in
-            FileHandle.standardError.write(Data("\(level): \(sentence)\n".utf8))
+            printError("\(level): \(sentence)")
         }
-        let signals = SignalWatch([SIGTERM, SIGINT]) { signal in
-            shell.leave(reason: signal == SIGTERM ? "SIGTERM" : "Ctrl-C")
-        }
+        let signals = SignalWatch(SignalWatch.requests) { shell.leave(reason: SignalWatch.name(of: $0)) }
         defer { signals.cancel() }
         // What is said comes before what may take a moment: running microbatches are finished.
         defer { shell.close() }
         let outcome = try shell.run()
-        FileHandle.standardError.write(Data((outcome.message + "\n").utf8))
+        printError(outcome.message)
         switch outcome.kind {
         case .finished, .left: return
         case .refused: throw ExitCode(ExitStatus.badConfiguration.rawValue)

@@ -283,6 +283,52 @@ import Testing
         #expect(outcome?.message.contains("worker 1 on host host1 asked to leave: SIGTERM") == true)
     }
 
+    @Test func onlyASecondRequestToTheCoordinatorItselfStopsAtOnce() {
+        var rig = CoordinatorRig()
+        _ = rig.begin()
+        #expect(rig.say(1, .leaving(reason: "SIGTERM")).outcome == nil)
+        // The same signal, sent to all: the coordinator's own is its first, and its echo is no second.
+        #expect(rig.handle(.drainRequested(reason: "SIGTERM")).outcome == nil)
+        #expect(rig.say(0, .leaving(reason: "SIGTERM")).outcome == nil)
+        #expect(rig.handle(.drainRequested(reason: "SIGTERM"), after: .milliseconds(2)).outcome == nil)
+        #expect(rig.handle(.drainRequested(reason: "SIGTERM"), after: .milliseconds(900)).outcome == nil)
+        let outcome = rig.handle(.drainRequested(reason: "Ctrl-C"), after: .milliseconds(98)).outcome
+        #expect(outcome?.kind == .stopped)
+        #expect(outcome?.message.contains("for the second time: Ctrl-C") == true)
+    }
+
+    @Test func theLogOfAWorkerThatNeverJoinedIsNamed() {
+        var rig = CoordinatorRig()
+        _ = rig.handle(.start(resume: nil))
+        let note = "Its log is logs/worker-0.log; it ends: pleura: no such CPU."
+        let outcome = rig.handle(.processExited(incarnation: 55, processID: 77, .exited(78), note: note)).outcome
+        #expect(outcome?.message.contains("before the run began. \(note)") == true)
+    }
+
+    @Test func aDrainWhileTheBestStateWaitsSavesIt() {
+        var rig = CoordinatorRig(
+            validation: ValidationSchedule(interval: .steps(2), sampleCount: 1, countsPerSample: 1),
+            checkpoints: CheckpointPolicy(everySteps: 1, onBest: true)
+        )
+        _ = rig.begin()
+        for worker: UInt64 in 0..<2 { _ = rig.say(worker, .reduced(CoordinatorRig.reduced(0))) }
+        // The checkpoint of step 1 is in flight while step 2 is done and validated.
+        for worker: UInt64 in 0..<2 { _ = rig.say(worker, .reduced(CoordinatorRig.reduced(1))) }
+        let digest = Digest(high: 4, low: 4)
+        for worker: UInt64 in 0..<2 { _ = rig.say(worker, .applied(completedSteps: 2, stateDigest: digest)) }
+        let held = rig.say(0, .validated(ValidationResult(round: 1, samples: 0..<1, counts: [7])))
+        #expect(!held.contains { if case .beginCheckpoint = $0 { true } else { false } })
+        #expect(held.broadcasts.isEmpty)
+        _ = rig.handle(.drainRequested(reason: "Ctrl-C"))
+        let begun = rig.handle(.checkpointDurable(completedSteps: 1))
+        #expect(
+            begun.contains {
+                if case .beginCheckpoint(let order) = $0 { order.completedSteps == 2 && order.isBest } else { false }
+            }
+        )
+        #expect(rig.handle(.checkpointDurable(completedSteps: 2)).outcome?.kind == .drained)
+    }
+
     @Test func aDiskThatFailsAtTheEndIsAFailure() {
         var rig = CoordinatorRig(steps: 1)
         _ = rig.begin()

@@ -94,11 +94,49 @@ import Testing
     @Test func aSecondDrainStopsAtOnce() throws {
         let run = try Worlds.run()
         var disk = SimulatedDisk()
-        let faults = [TimedFault(.drain, at: .milliseconds(150)), TimedFault(.drain, at: .microseconds(150_100))]
+        // A worker that stands still keeps the first from being over before the second.
+        let faults = [
+            TimedFault(.freeze(worker: 0, .seconds(3)), at: .milliseconds(149)),
+            TimedFault(.drain, at: .milliseconds(150)), TimedFault(.drain, at: .microseconds(1_150_100)),
+        ]
         let result = try Worlds.play(run, Worlds.session(faults: faults), &disk)
         #expect(result.outcome?.kind == .stopped)
-        #expect(result.endedAt == Instant(nanoseconds: 150_100_000))
+        #expect(result.endedAt == Instant(nanoseconds: 1_150_100_000))
         try Worlds.finish(run, &disk, workers: 3, fencing: 2)
+    }
+
+    /// `systemctl stop` and `scancel` signal every process of the run, in any order; some tools signal twice.
+    @Test(arguments: 0..<30)
+    func oneRequestToAllProcessesDrains(moment: Int) throws {
+        let run = try Worlds.run()
+        var disk = SimulatedDisk()
+        let base = Duration.milliseconds(90 + moment * 5)
+        var faults = (0..<3).flatMap { worker in
+            (0..<2).map { TimedFault(.leave(worker: worker), at: base + .microseconds(worker * 37 + $0 * 500)) }
+        }
+        let own = Duration.microseconds(moment * 211 % 3000)
+        faults += [TimedFault(.drain, at: base + own), TimedFault(.drain, at: base + own + .microseconds(80))]
+        let result = try Worlds.play(run, Worlds.session(faults: faults), &disk)
+        let outcome = try #require(result.outcome)
+        #expect(outcome.kind == .drained || outcome.kind == .completed)
+        if outcome.completedSteps > 0 { #expect(outcome.savedSteps == outcome.completedSteps) }
+        if outcome.kind == .drained { try Worlds.finish(run, &disk, workers: 2, fencing: 2) }
+    }
+
+    /// Whatever checkpoint is in flight when a validation turns out the best, that state itself is saved.
+    @Test(arguments: 0..<40 as Range<UInt64>)
+    func theBestStateIsSavedItself(seed: UInt64) throws {
+        let run = try Worlds.run(validation: ValidationSchedule(interval: .steps(1), sampleCount: 5))
+        var disk = SimulatedDisk()
+        let checkpoints = CheckpointPolicy(everySteps: 1, onBest: true)
+        let result = try Worlds.play(run, Worlds.session(seed: seed, checkpoints: checkpoints), &disk)
+        #expect(result.outcome?.kind == .completed)
+        let bests = Set(run.reference.compactMap(\.after.best?.completedSteps))
+        #expect(bests.count > 1)
+        for steps in bests {
+            let saved = try #require(disk.saved[steps])
+            #expect(saved.progress == run.reference[Int(steps)].after)
+        }
     }
 
     @Test func aCompleteRunSaysSo() throws {

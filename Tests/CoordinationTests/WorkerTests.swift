@@ -123,6 +123,16 @@ import Testing
         return nil
     }
 
+    /// SIGTERM and SIGHUP from a service manager, or one signal twice, ask once.
+    @Test func onlyALaterSecondRequestEndsAWorkerAtOnce() {
+        var rig = Rig()
+        _ = rig.begin()
+        #expect(sent(rig.handle(.leaveRequested(reason: "SIGTERM"))) == [.leaving(reason: "SIGTERM")])
+        let echo = rig.handle(.leaveRequested(reason: "SIGHUP"), after: .milliseconds(10))
+        #expect(exit(echo) == nil && sent(echo).isEmpty)
+        #expect(exit(rig.handle(.leaveRequested(reason: "SIGTERM"), after: .milliseconds(990)))?.kind == .left)
+    }
+
     @Test func aStepFromAssignmentToTheNext() throws {
         var rig = Rig()
         let work = try #require(begun(rig.begin()))

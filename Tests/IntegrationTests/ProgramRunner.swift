@@ -35,11 +35,20 @@ struct ProgramRunner {
 
     /// Starts the program; standard output and error go to files.
     ///
-    /// `directory` is its working directory, where another than this process's is wanted.
-    func start(_ arguments: [String], environment: [String: String] = [:], directory: String? = nil) throws
-        -> RunningProgram
-    {
-        try RunningProgram(arguments, environment: environment, folder: folder, directory: directory)
+    /// `directory` is its working directory, and `errors` a file for standard error that is there already.
+    func start(
+        _ arguments: [String],
+        environment: [String: String] = [:],
+        directory: String? = nil,
+        errors: String? = nil
+    ) throws -> RunningProgram {
+        try RunningProgram(
+            arguments,
+            environment: environment,
+            folder: folder,
+            directory: directory,
+            errors: errors
+        )
     }
 
     /// Runs the program to its end.
@@ -125,18 +134,24 @@ final class RunningProgram {
     private let errors: URL
     private let began = ContinuousClock.now
 
-    init(_ arguments: [String], environment: [String: String], folder: URL, directory: String?) throws {
+    init(
+        _ arguments: [String],
+        environment: [String: String],
+        folder: URL,
+        directory: String?,
+        errors given: String?
+    ) throws {
         let name = UUID().uuidString
         output = folder.appendingPathComponent("\(name).out")
         errors = folder.appendingPathComponent("\(name).err")
         for file in [output, errors] { try Data().write(to: file) }
+        if let directory { process.currentDirectoryURL = URL(fileURLWithPath: directory) }
         process.executableURL = try ProgramRunner.program
         process.arguments = arguments
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        if let directory { process.currentDirectoryURL = URL(fileURLWithPath: directory) }
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = try FileHandle(forWritingTo: output)
-        process.standardError = try FileHandle(forWritingTo: errors)
+        process.standardError = try FileHandle(forWritingTo: given.map(URL.init(fileURLWithPath:)) ?? errors)
         try process.run()
     }
 

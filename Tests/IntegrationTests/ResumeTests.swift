@@ -38,9 +38,16 @@ extension Processes {
             #expect(resumed.errors.contains(newest))
             #expect(try runner.inspect("run").stateSHA256 == reference.stateSHA256)
 
-            // Another network's checkpoints are refused; nothing is left to go on from.
-            let other = try runner.run(["resume", runner.path("run"), "--set", "network.base_width=16"])
-            #expect(other.status == 66)
+            // What the position and the weights stand on cannot change half-way.
+            for (change, told) in [
+                ("network.base_width=16", "`network.base_width` is 8, not 16"),
+                ("run.seed=8", "`run.seed` is 7, not 8"),
+                ("training.microbatches=4", "`training.microbatches` is 3, not 4"),
+            ] {
+                let other = try runner.run(["resume", runner.path("run"), "--set", change])
+                #expect(other.status == 78)
+                #expect(other.errors.contains(told), "\(other.errors)")
+            }
 
             // No run at all.
             let nothing = try runner.run(["resume", runner.path("nowhere")])

@@ -13,14 +13,14 @@ import Testing
             for step in [0, 4] {
                 let found = schedule.learningRate(
                     step: epoch * 5 + step,
-                    stepsPerEpoch: 5,
+                    epochs: Double(epoch) + Double(step) / 5,
                     state: schedule.initialState
                 )
                 #expect(abs(found - rate) < 1e-15, "epoch \(epoch)")
             }
         }
         let every = LearningRateSchedule(base: 1, rule: .cosine(period: 1, minimum: 0, everyStep: true))
-        let half = every.learningRate(step: 5, stepsPerEpoch: 10, state: every.initialState)
+        let half = every.learningRate(step: 5, epochs: 0.5, state: every.initialState)
         #expect(abs(half - 0.5) < 1e-12)
     }
 
@@ -42,7 +42,7 @@ import Testing
         var state = schedule.initialState
         for (position, metric) in metrics.enumerated() {
             state = schedule.state(after: metric, from: state)
-            let found = schedule.learningRate(step: position, stepsPerEpoch: 1, state: state)
+            let found = schedule.learningRate(step: position, epochs: Double(position), state: state)
             #expect(abs(found - expected[position]) < 1e-12, "validation \(position)")
         }
         #expect(state.rate == 1e-3, "the metrics reach the minimum")
@@ -61,7 +61,7 @@ import Testing
 
     @Test func `warm-up rises linearly and meets the rule`() {
         let schedule = LearningRateSchedule(base: 2, warmUpSteps: 100, warmUpStart: 0.1)
-        let rate = { schedule.learningRate(step: $0, stepsPerEpoch: 7, state: schedule.initialState) }
+        let rate = { schedule.learningRate(step: $0, epochs: Double($0) / 7, state: schedule.initialState) }
         #expect(abs(rate(0) - 0.2) < 1e-15)
         #expect(abs(rate(50) - 1.1) < 1e-15)
         #expect(rate(100) == 2 && rate(5000) == 2)

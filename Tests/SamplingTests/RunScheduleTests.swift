@@ -22,6 +22,16 @@ import Testing
         #expect(schedule.cursor(after: schedule.totalSteps) == (counts.count, 0))
     }
 
+    /// Within an epoch, the share of its own steps: epochs of different length do not shift each other.
+    @Test func thePositionInEpochsCountsEachEpochsOwnSteps() {
+        let schedule = RunSchedule(epochSampleCounts: [40, 8], microbatches: 2, microbatchSize: 2)
+        let positions = (0..<schedule.totalSteps).map { schedule.epochs(before: schedule.location(of: $0)) }
+        #expect(positions == (0..<10).map { Double($0) / 10 } + [1, 1.5])
+        #expect(schedule.length == 2)
+        let cut = RunSchedule(epochSampleCounts: [40, 8, 40], microbatches: 2, microbatchSize: 2, maximumSteps: 17)
+        #expect(cut.length == 2.5)
+    }
+
     @Test func aLimitEndsTheRun() {
         let schedule = RunSchedule(epochSampleCounts: [40, 40], microbatches: 2, microbatchSize: 2, maximumSteps: 13)
         #expect(schedule.totalSteps == 13)

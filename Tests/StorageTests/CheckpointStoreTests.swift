@@ -99,6 +99,50 @@ import Testing
         #expect(try store.newestIntact().contents?.trainer.step == 20)
     }
 
+    @Test func theOneJustWrittenIsKeptWhateverLiesBehindIt() throws {
+        for step in [10, 20, 50, 60] {
+            try CheckpointSamples.write(step: step, metrics: ["dice": 0.9], to: folder.path)
+        }
+        let policy = RetentionPolicy(keepLast: 1, keepBest: .init(metric: "dice", mode: .maximum, count: 1))
+        try CheckpointSamples.write(step: 30, metrics: ["dice": 0.1], retention: policy, to: folder.path)
+        // 20 is the best of those that the run has reached; 50 and 60 are another's.
+        #expect(try store.list().map(\.step) == [20, 30, 50, 60])
+        #expect(store.latest()?.step == 30)
+    }
+
+    @Test func whatGoesWrongAfterPublishingIsAWarning() throws {
+        try CheckpointSamples.write(step: 10, to: folder.path)
+        try CheckpointSamples.write(step: 20, to: folder.path)
+        try FileSystem.remove(folder.file("latest"))
+        try FileSystem.createDirectory(folder.file("latest/in-the-way"))
+        let writer = try CheckpointWriter.create(directory: folder.path, step: 30, expectedBytes: 0)
+        for tensor in CheckpointSamples.tensors(step: 30) { try writer.write(tensor) }
+        var warnings: [String] = []
+        let trainer = CheckpointSamples.trainer(step: 30)
+        let record = try writer.finish(trainer: trainer, retention: RetentionPolicy(keepLast: 2)) {
+            warnings.append($0)
+        }
+        #expect(CheckpointStore.verify(record.path).isEmpty)
+        #expect(warnings.count == 1 && warnings[0].contains("step-00000030.h5 is saved, but `latest`"))
+        // Older ones are removed first: on a full disk that makes room.
+        #expect(try store.list().map(\.step) == [20, 30])
+    }
+
+    @Test func aCheckpointThatLacksATensorIsNotPublished() throws {
+        let tensors = CheckpointSamples.tensors(step: 10)
+        let expected = tensors.map { TensorSignature($0.name, $0.shape) }
+        let writer = try CheckpointWriter.create(directory: folder.path, step: 10, expectedBytes: 0)
+        for tensor in tensors.dropLast() { try writer.write(tensor) }
+        let missing = #expect(throws: StorageDefect.self) { try writer.require(expected) }
+        #expect(missing?.problem == .missing && missing?.part == .tensor(tensors[tensors.count - 1].name))
+        try writer.write(tensors[tensors.count - 1])
+        try writer.require(expected)
+        #expect(throws: StorageDefect.self) { try writer.require(Array(expected.dropLast())) }
+        var reshaped = expected
+        reshaped[0] = TensorSignature(expected[0].name, expected[0].shape + [1])
+        #expect(throws: StorageDefect.self) { try writer.require(reshaped) }
+    }
+
     @Test func whenNothingIsIntactNothingIsRemoved() throws {
         for step in [10, 20] { try CheckpointSamples.write(step: step, to: folder.path) }
         try flip("step-00000010.h5", at: 0.4)
@@ -174,7 +218,7 @@ struct FullDisk: Codable, Sendable {
             for name in ["model/a", "model/b"] {
                 try writer.write(StateTensor(name: name, shape: [values.count], values: values))
             }
-            try writer.finish(trainer: CheckpointSamples.trainer(step: 20))
+            try writer.finish(trainer: CheckpointSamples.trainer(step: 20)) { print($0) }
             print("nothing was refused")
         } catch let error as any ReportableError {
             print(error)

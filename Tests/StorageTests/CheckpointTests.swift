@@ -56,7 +56,9 @@ enum CheckpointSamples {
             expectedBytes: tensors.reduce(0) { $0 + $1.values.count * 4 }
         )
         for tensor in tensors { try writer.write(tensor) }
-        return try writer.finish(trainer: trainer(step: step, metrics: metrics), retention: retention)
+        return try writer.finish(trainer: trainer(step: step, metrics: metrics), retention: retention) { warning in
+            Issue.record("\(warning)")
+        }
     }
 
     static var signatures: [TensorSignature] {
@@ -102,7 +104,7 @@ enum CheckpointSamples {
         let large = StateTensor(name: "model/large", shape: [700_001], values: (0..<700_001).map { Float($0) })
         let whole = try CheckpointWriter.create(directory: folder.file("whole"), step: 5, expectedBytes: 1 << 22)
         for tensor in tensors + [large] { try whole.write(tensor) }
-        let one = try whole.finish(trainer: CheckpointSamples.trainer(step: 5))
+        let one = try whole.finish(trainer: CheckpointSamples.trainer(step: 5)) { Issue.record("\($0)") }
 
         let parts = try CheckpointWriter.create(directory: folder.file("parts"), step: 5, expectedBytes: 0)
         var pieces: [(StateTensor, Range<Int>)] = []
@@ -126,7 +128,7 @@ enum CheckpointSamples {
                 )
             }
         }
-        let two = try parts.finish(trainer: CheckpointSamples.trainer(step: 5))
+        let two = try parts.finish(trainer: CheckpointSamples.trainer(step: 5)) { Issue.record("\($0)") }
         let (first, second) = try (CheckpointStore.load(one.path), CheckpointStore.load(two.path))
         #expect(try first.stateHash() == second.stateHash())
         #expect(try second.values(of: "model/large") == large.values)
@@ -137,7 +139,7 @@ enum CheckpointSamples {
             let writer = try CheckpointWriter.create(directory: folder.path, step: 1, expectedBytes: 0)
             do {
                 try body(writer)
-                try writer.finish(trainer: CheckpointSamples.trainer(step: 1))
+                try writer.finish(trainer: CheckpointSamples.trainer(step: 1)) { _ in }
                 return nil
             } catch { return error as? StorageDefect }
         }
@@ -191,7 +193,7 @@ enum CheckpointSamples {
         writer.cancel()
         #expect(folder.names.isEmpty)
         #expect(throws: StorageDefect.self) { try writer.write(CheckpointSamples.tensors()[0]) }
-        #expect(throws: StorageDefect.self) { try writer.finish(trainer: CheckpointSamples.trainer(step: 1)) }
+        #expect(throws: StorageDefect.self) { try writer.finish(trainer: CheckpointSamples.trainer(step: 1)) { _ in } }
         do { _ = try CheckpointWriter.create(directory: folder.path, step: 1, expectedBytes: 0) }
         #expect(folder.names.isEmpty)
     }

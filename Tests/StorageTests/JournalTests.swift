@@ -93,18 +93,13 @@ import Testing
 
     // MARK: Metrics
 
-    @Test func metricsAreCutBehindAStep() throws {
+    @Test func metricsAreCheckedLineByLine() throws {
         let path = folder.file("metrics.jsonl")
-        #expect(try MetricsFile.cut(path, after: 3) == 0)
         let lines = ["{\"run\":\"a\"}"] + (1...6).map { "{\"step\":\($0),\"loss\":0.\($0)}" }
         try overwrite(path, Array((lines.joined(separator: "\n") + "\n{\"step\":7,\"lo").utf8))
         #expect(try MetricsFile.verify(path) == 7)
-        #expect(try MetricsFile.cut(path, after: 4) == 3)
-        #expect(String(decoding: try contents(path), as: UTF8.self) == lines[0...4].joined(separator: "\n") + "\n")
-        #expect(try MetricsFile.cut(path, after: 4) == 0)
-        #expect(folder.names == ["metrics.jsonl"])
         try overwrite(path, Array("{\"step\":1}\nnonsense\n{\"step\":2}\n".utf8))
-        let error = #expect(throws: StorageDefect.self) { try MetricsFile.cut(path, after: 1) }
+        let error = #expect(throws: StorageDefect.self) { try MetricsFile.verify(path) }
         #expect(error?.part == .line(2))
     }
 
@@ -124,6 +119,25 @@ import Testing
         try FileSystem.createDirectory(folder.file("taken/deeper"))
         #expect(throws: FileError.self) { try AtomicFile.write("x", to: folder.file("taken")) }
         #expect(folder.names == ["latest", "taken"])
+    }
+
+    /// A container's processes often have equal numbers, and one may have died in the middle of a file.
+    @Test func aTemporaryFileInTheWayIsPassedOver() throws {
+        let path = folder.file("latest")
+        let probe = FileSystem.name(of: FileSystem.temporaryPath(for: path))
+        let number = try #require(Int(probe.split(separator: "-").last?.dropLast(4) ?? ""))
+        let prefix = probe.dropLast("\(number).tmp".count)
+        // Others count on meanwhile, so that more than the next name is taken.
+        for taken in number + 1...number + 400 { try overwrite(folder.file("\(prefix)\(taken).tmp"), []) }
+        try AtomicFile.write("one", to: path)
+        #expect(try contents(path) == Array("one".utf8))
+        #expect(folder.names.filter { $0.hasSuffix(".tmp") }.count == 400)
+    }
+
+    @Test func relativePathsAreMadeAbsolute() {
+        #expect(FileSystem.absolute("/a/b") == "/a/b")
+        let here = FileManager.default.currentDirectoryPath
+        #expect(FileSystem.absolute("a/b") == "\(here)/a/b" && FileSystem.absolute("./a") == "\(here)/a")
     }
 
     @Test func spaceIsCheckedBeforeWriting() throws {

@@ -26,7 +26,7 @@ final class DatasetSourceTests {
             bind: ["tcp://127.0.0.1:*"],
             directory: folder.file("checkpoints"),
             shards: folder.file("served"),
-            expectedBytes: 0,
+            tensors: [],
             retention: RetentionPolicy(keepLast: 1)
         ) { _ in }
         bulk = try BulkClient(endpoint: try #require(keeper.endpoints.first), identity: .random(role: "bulk"))

@@ -13,6 +13,17 @@ final class TemporaryFolder: Sendable {
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
     func file(_ name: String) -> String { "\(path)/\(name)" }
+
+    /// Writes a file, with the folders above it.
+    func write(_ text: String, to name: String) throws {
+        let url = URL(fileURLWithPath: file(name))
+        try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try Data(text.utf8).write(to: url)
+    }
+
+    func names(in folder: String = "") -> [String] {
+        (try? FileManager.default.contentsOfDirectory(atPath: file(folder)).sorted()) ?? []
+    }
 }
 
 /// A small data set of noise with a block for each lesion.

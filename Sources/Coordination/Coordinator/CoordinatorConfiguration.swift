@@ -181,6 +181,8 @@ package struct CoordinatorTiming: Hashable, Sendable {
     package var blameWindow: Duration = .milliseconds(300)
     /// How long a run that has lost a worker takes to save the last committed step from the survivors.
     package var rescue: Duration = .milliseconds(1200)
+    /// How long after the first request to end another one counts as the second, which stops at once.
+    package var secondRequest: Duration = .seconds(1)
     /// After how long a wait is worth a line in the log.
     package var notice: Duration = .seconds(5)
 

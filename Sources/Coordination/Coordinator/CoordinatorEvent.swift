@@ -8,13 +8,15 @@ extension CoordinatorMachine {
         case message(from: PeerID, WorkerMessage)
         case connectionLost(PeerID)
         /// A worker process that the launcher started has ended. The launcher gives each process its incarnation
-        /// token, so that the process is known even where it never said hello.
-        case processExited(incarnation: UInt64, processID: Int32, ExitCause)
+        /// token, so that the process is known even where it never said hello. The note is a sentence about where to
+        /// read more, for a process that never took part in a step.
+        case processExited(incarnation: UInt64, processID: Int32, ExitCause, note: String = "")
         /// The checkpoint has been verified, synced and renamed.
         case checkpointDurable(completedSteps: UInt64)
         /// The checkpoint cannot be written (a full disk); the run goes on.
         case checkpointFailed(completedSteps: UInt64, reason: String)
-        /// Finish the step, save, end (the first Ctrl-C). A second one stops at once.
+        /// Finish the step, save, end (the first Ctrl-C). A second one, `CoordinatorTiming.secondRequest` or more after
+        /// the first, stops at once.
         case drainRequested(reason: String)
         /// Stop at once.
         case stopRequested(reason: String)

@@ -1,12 +1,13 @@
 extension CoordinatorMachine {
     // MARK: Evidence
 
-    mutating func processExited(incarnation: UInt64, processID: Int32, cause: ExitCause) {
+    mutating func processExited(incarnation: UInt64, processID: Int32, cause: ExitCause, note: String) {
+        let note = note.isEmpty ? "" : " " + note
         if let position = members.firstIndex(where: { $0.incarnation == incarnation }) {
             if case .gathering = stage {
                 // A process of the launcher's is not replaced by anybody: waiting on would be in vain.
                 let fault = fault(of: position, .processExited(cause))
-                end(.workerLost, fault.sentence, fault: fault)
+                end(.workerLost, fault.sentence + note, fault: fault)
             } else {
                 suspect(position, .processExited(cause))
             }
@@ -16,7 +17,7 @@ extension CoordinatorMachine {
         let refusal = refusals[incarnation].map { " It had been refused: \($0.reason)" } ?? ""
         end(
             .notStarted,
-            "A worker process (process \(processID)) \(cause) before the run began.\(refusal)"
+            "A worker process (process \(processID)) \(cause) before the run began.\(refusal)\(note)"
         )
     }
 
@@ -56,7 +57,7 @@ extension CoordinatorMachine {
             actions.append(.evict(member.number, member.peer, reason: fault.sentence))
             refusals[member.incarnation] = Refusal(reason: fault.sentence, isSurplus: false)
             remove(position)
-        case .stepping, .settling, .validating, .saving:
+        case .stepping, .settling, .validating, .holding, .saving:
             if case .stepping(let step) = stage {
                 broadcast(
                     .abandon(

@@ -9,6 +9,8 @@ extension CoordinatorMachine {
         /// Waits until all members have applied the last commit.
         case settling
         case validating(ValidationInFlight)
+        /// The validation was the best so far; its checkpoint waits for the one in flight, and the next step for it.
+        case holding
         /// Waits for the last checkpoint of a run that ends in order.
         case saving
         /// Something has gone wrong; waits for certain evidence.
@@ -49,8 +51,6 @@ extension CoordinatorMachine {
     struct Ending: Sendable {
         var kind: RunOutcome.Kind
         var reason: String
-        /// Whether somebody asked for it.
-        var isRequested: Bool
     }
 
     struct Refusal: Sendable {
@@ -82,6 +82,7 @@ extension CoordinatorMachine {
         case step(UInt64, UInt32, behind: UInt64, WorkerPhase)
         case settling(UInt64)
         case validation(UInt32)
+        case holding(UInt64)
         case saving(UInt64)
         case blaming
         case rescuing

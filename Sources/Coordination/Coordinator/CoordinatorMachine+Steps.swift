@@ -101,7 +101,7 @@ extension CoordinatorMachine {
         if let (worker, report) = reports.first(where: { $0.1.nonFinite != nil }), let what = report.nonFinite {
             let sentence = "A sum of step \(number) is not finite (\(names(of: [worker])) reports: \(what))."
             if configuration.onNonFinite == .stop {
-                end(.diverged, sentence + " Lower the learning rate, or set the run to skip such steps.")
+                end(.diverged, sentence + " Lower optimizer.learning_rate or set optimizer.clip_norm.")
                 return
             }
             log(.warning, sentence + " The step leaves the weights alone.")
@@ -246,6 +246,11 @@ extension CoordinatorMachine {
             )
         )
         let isSaving = !isComplete && ending == nil && isCheckpointDue(isBest: isBest)
+        if isSaving, isBest, configuration.checkpoints.onBest, checkpoint != nil {
+            // The checkpoint must be of this very state: the next step would move it on.
+            stage = .holding
+            return
+        }
         if isSaving { takeCheckpoint(isBest: isBest) }
         proceed()
     }

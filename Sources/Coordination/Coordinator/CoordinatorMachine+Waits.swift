@@ -38,7 +38,7 @@ extension CoordinatorMachine {
                 since: waitSince,
                 deadline: missing.map(stallDeadline).min() ?? waitSince
             )
-        case .saving:
+        case .holding, .saving:
             let steps = checkpoint?.completedSteps ?? progress.completedSteps
             return Wait(
                 sentence: "the checkpoint of step \(steps)",
@@ -89,6 +89,7 @@ extension CoordinatorMachine {
             }
         case .settling: .settling(progress.completedSteps)
         case .validating(let validation): .validation(validation.round)
+        case .holding: .holding(progress.completedSteps)
         case .saving: .saving(progress.completedSteps)
         case .blaming: .blaming
         case .rescuing: .rescuing
@@ -185,7 +186,7 @@ extension CoordinatorMachine {
             if let position = members.firstIndex(where: { late.contains($0.number) }) {
                 suspect(position, .stalled(now - max(waitSince, members[position].lastProgress)))
             }
-        case .idle, .saving, .blaming, .rescuing, .ended:
+        case .idle, .holding, .saving, .blaming, .rescuing, .ended:
             break  // Their deadlines have been looked at before.
         }
     }

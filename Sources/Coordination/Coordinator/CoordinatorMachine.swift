@@ -6,7 +6,7 @@ import Sampling
 /// The shell owns the only copy, delivers one event at a time and runs the returned actions in order. Equal sequences
 /// of events give equal sequences of actions.
 ///
-///     gathering ─all ready─► stepping ─commit─► stepping … ─► settling ─► validating ─► stepping …
+///     gathering ─all ready─► stepping ─commit─► stepping … ─► settling ─► validating ─► [holding] ─► stepping …
 ///                                │                                │
 ///                                ▼ a worker is lost               ▼ all steps done, or drain
 ///                            blaming ─► rescuing ─► ended ◄── saving
@@ -37,6 +37,8 @@ package struct CoordinatorMachine: Sendable {
 
     /// Why the run is to end in order, where it is.
     var ending: Ending?
+    /// When this coordinator itself was first asked to end.
+    var drainRequestedAt: Instant?
     var checkpoint: CheckpointInFlight?
     /// A checkpoint was due while another was in flight.
     var owesCheckpoint = false
@@ -73,11 +75,11 @@ package struct CoordinatorMachine: Sendable {
         case .message(let peer, let message): receive(message, from: peer)
         case .connectionLost(let peer):
             if let position = positions[peer] { suspect(position, .connectionLost) }
-        case .processExited(let incarnation, let processID, let cause):
-            processExited(incarnation: incarnation, processID: processID, cause: cause)
+        case .processExited(let incarnation, let processID, let cause, let note):
+            processExited(incarnation: incarnation, processID: processID, cause: cause, note: note)
         case .checkpointDurable(let steps): checkpointDurable(steps)
         case .checkpointFailed(let steps, let reason): checkpointFailed(steps, reason: reason)
-        case .drainRequested(let reason): drain(reason: reason, isRepeatable: true)
+        case .drainRequested(let reason): drainRequested(reason: reason)
         case .stopRequested(let reason): stop(reason: reason)
         case .tick: tick()
         }
@@ -131,6 +133,11 @@ package struct CoordinatorMachine: Sendable {
             if members.count == configuration.expectedWorkers && members.allSatisfy(\.isReady) { begin() }
         case .settling:
             if members.allSatisfy({ $0.completedSteps == progress.completedSteps }) { settle() }
+        case .holding:
+            if checkpoint == nil {
+                takeCheckpoint(isBest: true)
+                proceed()
+            }
         case .saving: continueSaving()
         case .rescuing(let rescue): continueRescue(rescue)
         case .idle, .stepping, .validating, .blaming, .ended: break
@@ -171,18 +178,34 @@ package struct CoordinatorMachine: Sendable {
         proceed()
     }
 
-    private mutating func drain(reason: String, isRepeatable: Bool) {
-        if ending?.isRequested == true {
-            if isRepeatable { stop(reason: "It was asked to stop for the second time: \(reason).") }
+    /// The first request drains the run; a later one stops it at once.
+    ///
+    /// Two that come together are one: a service manager signals every process of the run, a terminal its whole group,
+    /// and `timeout` its child and then the group.
+    private mutating func drainRequested(reason: String) {
+        guard let first = drainRequestedAt else {
+            drainRequestedAt = now
+            drain(reason: reason)
             return
         }
-        ending = Ending(kind: .drained, reason: reason, isRequested: true)
+        if now - first >= configuration.timing.secondRequest {
+            stop(reason: "It was asked to stop for the second time: \(reason).")
+        }
+    }
+
+    private mutating func drain(reason: String) {
+        guard ending == nil else { return }
+        ending = Ending(kind: .drained, reason: reason)
         log(.notice, "draining: \(reason)")
         switch stage {
         case .idle, .gathering:
             end(.drained, "The run was asked to end before it began: \(reason).")
         case .validating:
             // The round is run again when the run is resumed: nothing of it has counted.
+            broadcast(.drain(reason: reason))
+            stage = .saving
+        case .holding:
+            // The last checkpoint is that of the very state whose checkpoint waits.
             broadcast(.drain(reason: reason))
             stage = .saving
         case .stepping, .settling, .saving:
@@ -194,10 +217,7 @@ package struct CoordinatorMachine: Sendable {
     /// A worker that asks to leave drains the run, which cannot go on without it yet.
     mutating func leave(_ position: Int, reason: String) {
         let member = members[position]
-        drain(
-            reason: "worker \(member.number) on host \(member.hello.hostName) asked to leave: \(reason)",
-            isRepeatable: false
-        )
+        drain(reason: "worker \(member.number) on host \(member.hello.hostName) asked to leave: \(reason)")
     }
 
     private mutating func stop(reason: String) {

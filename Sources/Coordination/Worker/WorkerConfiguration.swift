@@ -19,6 +19,8 @@ package struct WorkerConfiguration: Hashable, Sendable {
     package var helloInterval: Duration
     /// How long the worker waits for its welcome.
     package var joining: Duration
+    /// How long after the first request to end another one counts as the second.
+    package var secondRequest: Duration
 
     package init(
         protocolVersion: UInt32,
@@ -34,7 +36,8 @@ package struct WorkerConfiguration: Hashable, Sendable {
         datasetDigest: String?,
         coordinator: String,
         helloInterval: Duration = .seconds(1),
-        joining: Duration = .seconds(60)
+        joining: Duration = .seconds(60),
+        secondRequest: Duration = .seconds(1)
     ) {
         self.protocolVersion = protocolVersion
         self.programVersion = programVersion
@@ -50,5 +53,6 @@ package struct WorkerConfiguration: Hashable, Sendable {
         self.coordinator = coordinator
         self.helloInterval = helloInterval
         self.joining = joining
+        self.secondRequest = secondRequest
     }
 }

@@ -20,7 +20,7 @@ extension WorkerMachine {
         case snapshotStreamed(CheckpointPiece)
         /// What was asked for cannot be done: a sentence for users, and the peer whose fault it looks like.
         case failed(message: String, suspect: WorkerNumber?)
-        /// The worker has been asked to end (SIGTERM); asked again, it ends at once.
+        /// The worker has been asked to end (SIGTERM); asked again, a second or more later, it ends at once.
         case leaveRequested(reason: String)
         /// The connection to the coordinator broke.
         case connectionLost

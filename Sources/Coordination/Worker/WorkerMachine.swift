@@ -38,7 +38,8 @@ package struct WorkerMachine: Sendable {
     /// The commit that is being applied.
     var applying: UInt64?
     var pendingValidations = 0
-    var isLeaving = false
+    /// When the worker was first asked to end.
+    var leavingSince: Instant?
 
     var now = Instant(nanoseconds: .min)
     var startedAt = Instant(nanoseconds: 0)
@@ -251,10 +252,17 @@ package struct WorkerMachine: Sendable {
     }
 
     private mutating func leave(reason: String) {
-        if isLeaving || number == nil {
+        guard number != nil else {
             exit(.left, "The worker was asked to end: \(reason).")
+            return
+        }
+        if let since = leavingSince {
+            // Two requests that come together are one, as they are for the coordinator.
+            if now - since >= configuration.secondRequest {
+                exit(.left, "The worker was asked to end for the second time: \(reason).")
+            }
         } else {
-            isLeaving = true
+            leavingSince = now
             send(.leaving(reason: reason))
         }
     }

@@ -1,4 +1,5 @@
 private import CDICOM
+private import Diagnostics
 private import Foundation
 private import Storage
 
@@ -15,7 +16,7 @@ package enum DecodeChild {
     package static func run() -> Int32 {
         var status = stat()
         guard fstat(0, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else {
-            FileHandle.standardError.write(Data("pleura decode-worker is started by pleura itself.\n".utf8))
+            StandardStream.error.say("pleura decode-worker is started by pleura itself.\n")
             return 64
         }
         _ = cdicom_prepare()

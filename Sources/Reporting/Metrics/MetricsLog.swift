@@ -8,11 +8,20 @@ import Synchronization
 /// thread that may.
 package final class MetricsLog: Sendable {
     private let file: Mutex<AppendFile>
+    private let path: String
+    /// The file's own, so that nobody who appends waits for the disk behind `synchronize`.
+    private let descriptor: Int32
 
     /// Opens the file for appending, and creates it where there is none.
     package init(path: String) throws(ReportingError) {
-        file = Mutex(try AppendFile(path: path))
+        let opened = try AppendFile(path: path)
+        self.path = path
+        descriptor = opened.descriptor
+        file = Mutex(opened)
     }
+
+    /// Waits until the lines so far are on the disk: they then survive a crash of the machine too.
+    package func synchronize() throws(ReportingError) { try AppendFile.synchronize(descriptor, path: path) }
 
     /// Appends a step.
     package func append(_ record: StepRecord) throws(ReportingError) {

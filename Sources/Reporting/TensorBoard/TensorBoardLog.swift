@@ -8,6 +8,9 @@ import Synchronization
 /// says so, and TensorBoard then drops what earlier files have from that step on. Any thread may write; each event
 /// reaches the kernel before the call returns.
 package final class TensorBoardLog: Sendable {
+    /// What the name of every event file begins with, as TensorBoard wants it.
+    package static let namePrefix = "events.out.tfevents."
+
     /// The file.
     package let path: String
     private let file: Mutex<AppendFile>
@@ -23,7 +26,7 @@ package final class TensorBoardLog: Sendable {
         let name = writer.map { $0.isLetter || $0.isNumber || $0 == "-" || $0 == "." ? $0 : "_" }
         let second = String(Int(max(0, min(time, 9_999_999_999))))
         let padded = String(repeating: "0", count: 10 - second.count) + second
-        path = "\(directory)/events.out.tfevents.\(padded).\(String(name))"
+        path = "\(directory)/\(Self.namePrefix)\(padded).\(String(name))"
         file = Mutex(try AppendFile(path: path, exclusively: true))
 
         var version = TensorBoardEvent()

@@ -6,4 +6,15 @@ extension CheckpointStore {
     package static func open(_ path: String) throws -> CheckpointContents {
         try CheckpointContents(CheckpointFile(path))
     }
+
+    /// The bytes of a checkpoint's seal, at its start.
+    ///
+    /// They vouch for all others: files with equal seals that are whole are equal.
+    package static let sealBytes = CheckpointSeal.bytes
+
+    /// The seal of a checkpoint's file, as it stands there.
+    package static func seal(of path: String) throws -> [UInt8] {
+        let file = try OpenFile(path, .read)
+        return try file.bytes(in: 0..<min(sealBytes, file.size()))
+    }
 }

@@ -134,10 +134,11 @@ package struct CheckpointStore: Sendable {
     /// Removes the checkpoints that `policy` drops; returns them.
     ///
     /// Only checkpoints whose seal and manifest are sound are counted and removed: damaged ones stay for their owner to
-    /// look at. The newest intact one stays in any case; `knownIntact` says that a step's was just checked.
+    /// look at. The newest intact one stays in any case. `knownIntact` is the step of one that was just written: it
+    /// stays too, and those of later steps, which the run has not reached, are left alone and not counted.
     @discardableResult
     package func prune(_ policy: RetentionPolicy, knownIntact: Int? = nil) throws -> [CheckpointRecord] {
-        let sound = try list().compactMap { record in
+        let sound = try list().filter { $0.step <= knownIntact ?? .max }.compactMap { record in
             (try? CheckpointFile(record.path)).map { (record: record, metrics: $0.manifest.metrics) }
         }
         var kept = Set(sound.suffix(max(0, policy.keepLast)).map(\.record))

@@ -133,13 +133,34 @@ package final class CheckpointWriter: Sendable {
 
     // MARK: Finishing
 
+    /// Throws unless the tensors so far are exactly `expected`, by name and shape.
+    package func require(_ expected: [TensorSignature]) throws {
+        try state.withLock { state in
+            let wanted = Dictionary(expected.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
+            for (name, shape) in wanted.sorted(by: { $0.key < $1.key }) {
+                guard let found = state.tensors[name] else {
+                    throw defect(.missing, .tensor(name), "nobody has handed it over")
+                }
+                guard found.shape == shape else {
+                    throw defect(.inconsistent, .tensor(name), "it came as \(found.shape), not \(shape)")
+                }
+            }
+            if let other = state.tensors.keys.filter({ wanted[$0] == nil }).min() {
+                throw defect(.inconsistent, .tensor(other), "it is no tensor of this run's")
+            }
+        }
+    }
+
     /// Completes the checkpoint, reads it back, makes it durable and the latest, and removes what `retention` drops.
     ///
     /// Only when this returns may the state before it be forgotten. On an error the temporary file is removed and every
-    /// other checkpoint stands as before; a failure of the removal of old ones is not an error of this checkpoint and is
-    /// thrown after it is safe.
+    /// other checkpoint stands as before. What goes wrong once it is safe does not undo it and is told to `warn`.
     @discardableResult
-    package func finish(trainer: TrainerState, retention: RetentionPolicy? = nil) throws -> CheckpointRecord {
+    package func finish(
+        trainer: TrainerState,
+        retention: RetentionPolicy? = nil,
+        warn: (String) -> Void
+    ) throws -> CheckpointRecord {
         let path = "\(directory)/\(CheckpointStore.fileName(step: step))"
         do {
             try state.withLock { state in
@@ -159,8 +180,13 @@ package final class CheckpointWriter: Sendable {
             throw error
         }
         let store = CheckpointStore(directory)
-        try store.markLatest(step: step)
-        if let retention { try store.prune(retention, knownIntact: step) }
+        // On a full disk, what is removed makes the room for the mark.
+        do {
+            if let retention { try store.prune(retention, knownIntact: step) }
+        } catch { warn("\(path) is saved, but older checkpoints could not be removed: \(error)") }
+        do { try store.markLatest(step: step) } catch {
+            warn("\(path) is saved, but `latest` does not name it: \(error)")
+        }
         return CheckpointRecord(step: step, path: path)
     }
 

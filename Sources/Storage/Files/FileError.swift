@@ -23,7 +23,7 @@ package struct FileError: ReportableError, Equatable {
     package var exitStatus: ExitStatus {
         if isNoSpace { return .temporary }
         switch code {
-        case ENOENT, ENOTDIR, EACCES, EPERM: return .missingInput
+        case ENOENT, ENOTDIR, EACCES, EPERM, EROFS: return .missingInput
         case EISDIR, ENAMETOOLONG, ELOOP: return .badInput
         default: return .temporary
         }

@@ -94,6 +94,15 @@ package enum FileSystem {
         path.split(separator: "/").last.map(String.init) ?? path
     }
 
+    /// The path from the root, for a process with another working directory.
+    package static func absolute(_ path: String) -> String {
+        if path.hasPrefix("/") { return path }
+        guard let here = getcwd(nil, 0) else { return path }
+        defer { free(here) }
+        let relative = path.hasPrefix("./") ? String(path.dropFirst(2)) : path
+        return "\(String(cString: here))/\(relative)"
+    }
+
     // MARK: Temporary names
 
     private static let temporaryNumbers = Atomic(0)
@@ -102,6 +111,19 @@ package enum FileSystem {
     package static func temporaryPath(for path: String) -> String {
         let number = temporaryNumbers.add(1, ordering: .relaxed).newValue
         return "\(parent(of: path))/.\(name(of: path)).\(getpid())-\(number).tmp"
+    }
+
+    /// Creates an empty file at a fresh hidden path beside `path`, to be renamed to it when complete.
+    ///
+    /// A name is taken where a writer died whose process had the same number.
+    package static func createTemporary(for path: String) throws(FileError) -> OpenFile {
+        while true {
+            do throws(FileError) {
+                return try OpenFile(temporaryPath(for: path), .create)
+            } catch {
+                if error.code != EEXIST { throw error }
+            }
+        }
     }
 
     /// Removes what writers that died have left in a directory: hidden files with `prefix` that end in `.tmp`.
@@ -128,18 +150,17 @@ package enum AtomicFile {
     ///
     /// On an error the old file stands and nothing is left behind.
     package static func write(_ bytes: [UInt8], to path: String) throws(FileError) {
-        let temporary = FileSystem.temporaryPath(for: path)
+        let file = try FileSystem.createTemporary(for: path)
         do throws(FileError) {
-            let file = try OpenFile(temporary, .create)
             var failure: FileError?
             bytes.withUnsafeBytes { buffer in
                 do throws(FileError) { try file.write(buffer, at: 0) } catch { failure = error }
             }
             if let failure { throw failure }
-            try FileSystem.publish(temporary, as: path)
+            try FileSystem.publish(file.path, as: path)
         } catch {
-            // The first error is the one to tell; the file may not even exist.
-            try? FileSystem.remove(temporary)
+            // The first error is the one to tell.
+            try? FileSystem.remove(file.path)
             throw error
         }
     }

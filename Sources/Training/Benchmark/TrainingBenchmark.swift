@@ -65,10 +65,11 @@ package struct TrainingBenchmark {
 
     /// Measures; `notice` hears of the stages. Blocks the calling thread, which must be the workers' parent to the end.
     ///
-    /// Ctrl-C and SIGTERM end it early with `TrainingBenchmarkError.interrupted`. The folder is removed in any case.
+    /// Ctrl-C, SIGTERM and SIGHUP end it early with `TrainingBenchmarkError.interrupted`. The folder is removed in any
+    /// case.
     package func run(notice: (String) -> Void) throws -> Report {
         let interruption = Interruption()
-        let signals = SignalWatch([SIGINT, SIGTERM]) { _ in interruption.happen() }
+        let signals = SignalWatch(SignalWatch.requests) { _ in interruption.happen() }
         defer { signals.cancel() }
         // Before anything else runs: it is the limit of an idle core.
         notice("measuring the limit of one core")
@@ -91,7 +92,7 @@ package struct TrainingBenchmark {
         let commits = Commits()
         let launcher = try RunLauncher(
             configuration,
-            options: RunLauncher.Options(isQuiet: true) { record in commits.add(record) }
+            options: RunLauncher.Options(isQuiet: true, onStep: { record in commits.add(record) })
         )
         notice("training \(options.warmUps) + \(options.steps) steps")
         let outcome = try launcher.launch()

@@ -4,12 +4,14 @@
 /// A fixed header and the payload in one message, little-endian. Everything is checked before it is used: the sender
 /// may be anybody who reaches the port.
 package enum BulkMessage: Hashable, Sendable {
+    /// The pieces of `part` follow; counts begin anew.
+    case shareBegin(part: BulkPart)
     /// Bytes of one tensor of `part`, from `offset` on.
     case piece(part: BulkPart, name: String, shape: [Int], offset: Int, bytes: [UInt8])
-    /// All tensors of `part` have been sent.
+    /// All tensors of `part` have been sent, with so many bytes.
     case shareDone(part: BulkPart, byteCount: UInt64)
-    /// The coordinator has taken `count` pieces of this connection since its start.
-    case taken(count: UInt64)
+    /// The coordinator has taken `count` pieces of the share since its beginning.
+    case taken(part: BulkPart, count: UInt64)
     /// Asks for bytes of a file.
     case fetch(request: UInt64, file: BulkFile, offset: Int, length: Int)
     /// The answer: the file's whole size and bytes from the asked offset on.
@@ -21,13 +23,16 @@ package enum BulkMessage: Hashable, Sendable {
     package static let largestPayload = 4 << 20
 
     private enum Kind: UInt8 {
-        case piece = 1, shareDone, taken, fetch, chunk, refused
+        case piece = 1, shareDone, taken, fetch, chunk, refused, shareBegin
     }
 
     /// The message as bytes.
     package var encoded: [UInt8] {
         var writer = ByteWriter()
         switch self {
+        case .shareBegin(let part):
+            writer.put(Kind.shareBegin.rawValue)
+            writer.put(part)
         case .piece(let part, let name, let shape, let offset, let bytes):
             writer.put(Kind.piece.rawValue)
             writer.put(part)
@@ -40,8 +45,9 @@ package enum BulkMessage: Hashable, Sendable {
             writer.put(Kind.shareDone.rawValue)
             writer.put(part)
             writer.put(byteCount)
-        case .taken(let count):
+        case .taken(let part, let count):
             writer.put(Kind.taken.rawValue)
+            writer.put(part)
             writer.put(count)
         case .fetch(let request, let file, let offset, let length):
             writer.put(Kind.fetch.rawValue)
@@ -86,8 +92,12 @@ package enum BulkMessage: Hashable, Sendable {
             else { return nil }
             self = .shareDone(part: part, byteCount: count)
         case .taken:
-            guard let count = reader.take(UInt64.self), reader.left == 0 else { return nil }
-            self = .taken(count: count)
+            guard let part = reader.part(), let count = reader.take(UInt64.self), reader.left == 0
+            else { return nil }
+            self = .taken(part: part, count: count)
+        case .shareBegin:
+            guard let part = reader.part(), reader.left == 0 else { return nil }
+            self = .shareBegin(part: part)
         case .fetch:
             guard let request = reader.take(UInt64.self), let group = reader.take(UInt8.self), group <= 1,
                 let name = reader.text(limit: 256), let offset = reader.take(UInt64.self), offset < 1 << 48,

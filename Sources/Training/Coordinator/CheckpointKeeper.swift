@@ -10,28 +10,47 @@ import Synchronization
 package final class CheckpointKeeper: Sendable {
     /// What becomes of a checkpoint.
     package enum Outcome: Sendable {
-        case durable(completedSteps: UInt64, path: String)
+        /// The warnings tell what went wrong beside it.
+        case durable(completedSteps: UInt64, path: String, warnings: [String])
         case failed(completedSteps: UInt64, reason: String)
     }
 
     private struct Open: Sendable {
         var order: CheckpointOrder
         var trainer: TrainerState
+        var beforePublishing: @Sendable () throws -> Void
         var writer: CheckpointWriter
         var missing: Set<BulkPart>
     }
 
+    /// What a peer has handed over of its share since it began it.
+    private struct Share: Sendable {
+        var part: BulkPart
+        /// The checkpoint that was open when the share began, so that an earlier attempt at the same step is told apart.
+        var attempt: Int
+        var pieces: UInt64 = 0
+        var bytes: UInt64 = 0
+    }
+
     private struct State: Sendable {
         var open: Open?
-        var taken: [PeerIdentity: UInt64] = [:]
+        /// The number of checkpoints that have been opened.
+        var attempt = 0
+        var shares: [PeerIdentity: Share] = [:]
         var server: (any ServerTransport)?
         /// Why no worker can be heard any more.
         var failure: String?
+
+        /// The open checkpoint, where `share` is a part of it that is still missing.
+        func open(for share: Share) -> Open? {
+            guard let open, share.attempt == attempt, open.missing.contains(share.part) else { return nil }
+            return open
+        }
     }
 
     private let directory: String
     private let shards: String
-    private let expectedBytes: Int
+    private let tensors: [TensorSignature]
     private let retention: RetentionPolicy
     private let disk: SerialThread
     private let state = Mutex(State())
@@ -40,18 +59,19 @@ package final class CheckpointKeeper: Sendable {
     /// Where workers connect.
     package let endpoints: [String]
 
-    /// `report` is called on the keeper's thread.
+    /// `tensors` are those of every checkpoint; one that lacks any is not published. `report` is called on the keeper's
+    /// thread.
     package init(
         bind: [String],
         directory: String,
         shards: String,
-        expectedBytes: Int,
+        tensors: [TensorSignature],
         retention: RetentionPolicy,
         report: @escaping @Sendable (Outcome) -> Void
     ) throws {
         self.directory = directory
         self.shards = shards
-        self.expectedBytes = expectedBytes
+        self.tensors = tensors
         self.retention = retention
         self.report = report
         let disk = try SerialThread(name: "pleura-disk")
@@ -76,8 +96,12 @@ package final class CheckpointKeeper: Sendable {
         }
     }
 
-    /// Opens the checkpoint of `order`.
-    package func begin(_ order: CheckpointOrder, trainer: TrainerState) {
+    /// Opens the checkpoint of `order`; `beforePublishing` is called on the keeper's thread when it is whole.
+    package func begin(
+        _ order: CheckpointOrder,
+        trainer: TrainerState,
+        beforePublishing: @escaping @Sendable () throws -> Void = {}
+    ) {
         disk.submit { [self] in
             state.withLock { state in
                 state.open?.writer.cancel()
@@ -88,7 +112,7 @@ package final class CheckpointKeeper: Sendable {
                 let writer = try CheckpointWriter.create(
                     directory: directory,
                     step: Int(order.completedSteps),
-                    expectedBytes: expectedBytes
+                    expectedBytes: tensors.reduce(0) { $0 + 4 * $1.shape.reduce(1, *) }
                 )
                 let missing = Set(
                     order.pieces.map {
@@ -96,7 +120,14 @@ package final class CheckpointKeeper: Sendable {
                     }
                 )
                 state.withLock {
-                    $0.open = Open(order: order, trainer: trainer, writer: writer, missing: missing)
+                    $0.attempt += 1
+                    $0.open = Open(
+                        order: order,
+                        trainer: trainer,
+                        beforePublishing: beforePublishing,
+                        writer: writer,
+                        missing: missing
+                    )
                 }
             } catch {
                 report(.failed(completedSteps: order.completedSteps, reason: "\(error)"))
@@ -130,19 +161,26 @@ package final class CheckpointKeeper: Sendable {
         case .received(let peer, let bytes):
             guard let message = BulkMessage(bytes) else { return }
             switch message {
+            case .shareBegin(let part):
+                state.withLock { $0.shares[peer] = Share(part: part, attempt: $0.attempt) }
             case .piece(let part, let name, let shape, let offset, let bytes):
-                take(part, name: name, shape: shape, offset: offset, bytes: bytes)
-                let count = state.withLock { state in
-                    state.taken[peer, default: 0] += 1
-                    return state.taken[peer] ?? 0
-                }
-                answer(.taken(count: count), to: peer)
-            case .shareDone(let part, _): shareDone(part)
+                // Without its beginning, lost with a connection, the share cannot be told to be whole.
+                guard var share = state.withLock({ $0.shares[peer] }), share.part == part else { return }
+                take(share, name: name, shape: shape, offset: offset, bytes: bytes)
+                share.pieces += 1
+                share.bytes += UInt64(bytes.count)
+                let counted = share
+                state.withLock { $0.shares[peer] = counted }
+                answer(.taken(part: part, count: counted.pieces), to: peer)
+            case .shareDone(let part, let byteCount):
+                guard let share = state.withLock({ $0.shares.removeValue(forKey: peer) }), share.part == part
+                else { return }
+                shareDone(share, byteCount: byteCount)
             case .fetch(let request, let file, let offset, let length):
                 answer(chunk(request, file, offset, length), to: peer)
             case .taken, .chunk, .refused: break
             }
-        case .lost(let peer, _): state.withLock { $0.taken[peer] = nil }
+        case .lost(let peer, _): state.withLock { $0.shares[peer] = nil }
         case .failed(let reason):
             let open = state.withLock { state in
                 state.failure = reason
@@ -158,24 +196,34 @@ package final class CheckpointKeeper: Sendable {
         try? state.withLock { $0.server }?.send(message.encoded, to: peer)
     }
 
-    private func take(_ part: BulkPart, name: String, shape: [Int], offset: Int, bytes: [UInt8]) {
-        guard let open = state.withLock({ $0.open }), open.missing.contains(part) else { return }
+    private func take(_ share: Share, name: String, shape: [Int], offset: Int, bytes: [UInt8]) {
+        guard let open = state.withLock({ $0.open(for: share) }) else { return }
         do {
             try bytes.withUnsafeBytes { try open.writer.write(name, shape: shape, bytes: $0, at: offset) }
         } catch { fail(open, error) }
     }
 
-    private func shareDone(_ part: BulkPart) {
-        let complete = state.withLock { state -> Open? in
-            guard var open = state.open, open.missing.remove(part) != nil else { return nil }
-            state.open = open.missing.isEmpty ? nil : open
-            return open.missing.isEmpty ? open : nil
+    private func shareDone(_ share: Share, byteCount: UInt64) {
+        guard var open = state.withLock({ $0.open(for: share) }) else { return }
+        guard share.bytes == byteCount else {
+            let number = "part \(share.part.part + 1) of \(share.part.parts)"
+            fail(open, RunError.data("Of \(number), \(share.bytes) bytes have come and \(byteCount) were sent."))
+            return
         }
-        guard let complete else { return }
+        open.missing.remove(share.part)
+        let left = open
+        state.withLock { $0.open = left.missing.isEmpty ? nil : left }
+        if left.missing.isEmpty { publish(left) }
+    }
+
+    private func publish(_ open: Open) {
+        var warnings: [String] = []
         do {
-            let record = try complete.writer.finish(trainer: complete.trainer, retention: retention)
-            report(.durable(completedSteps: part.step, path: record.path))
-        } catch { fail(complete, error) }
+            try open.writer.require(tensors)
+            do { try open.beforePublishing() } catch { warnings.append("\(error)") }
+            let record = try open.writer.finish(trainer: open.trainer, retention: retention) { warnings.append($0) }
+            report(.durable(completedSteps: open.order.completedSteps, path: record.path, warnings: warnings))
+        } catch { fail(open, error) }
     }
 
     private func fail(_ open: Open, _ error: any Error) {

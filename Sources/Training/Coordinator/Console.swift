@@ -1,4 +1,5 @@
 package import Coordination
+import Diagnostics
 import Foundation
 import Glibc
 import Reporting
@@ -27,7 +28,7 @@ package final class Console: Sendable {
 
     private func write(_ text: String) {
         if text.isEmpty { return }
-        FileHandle.standardError.write(Data(text.utf8))
+        StandardStream.error.say(text)
     }
 
     package func log(_ level: LogLevel, _ sentence: String) {

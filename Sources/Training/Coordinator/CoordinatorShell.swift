@@ -5,7 +5,7 @@ import Messaging
 import Networks
 import Reporting
 import Sampling
-import Storage
+package import Storage
 import Synchronization
 import Wire
 
@@ -22,8 +22,8 @@ package final class CoordinatorShell: Sendable {
         package var bind: [String]
         package var resume: ResumePoint?
         package var console: Console
-        /// Bytes of all tensors of a checkpoint.
-        package var checkpointBytes: Int
+        /// All tensors of a checkpoint.
+        package var tensors: [TensorSignature]
         /// Hears of each committed step, on the coordinator's loop: it must return soon.
         package var onStep: (@Sendable (Coordination.StepRecord) -> Void)?
 
@@ -35,7 +35,7 @@ package final class CoordinatorShell: Sendable {
             bind: [String],
             resume: ResumePoint?,
             console: Console,
-            checkpointBytes: Int,
+            tensors: [TensorSignature],
             onStep: (@Sendable (Coordination.StepRecord) -> Void)? = nil
         ) {
             self.directory = directory
@@ -45,7 +45,7 @@ package final class CoordinatorShell: Sendable {
             self.bind = bind
             self.resume = resume
             self.console = console
-            self.checkpointBytes = checkpointBytes
+            self.tensors = tensors
             self.onStep = onStep
         }
     }
@@ -93,11 +93,13 @@ package final class CoordinatorShell: Sendable {
             bind: options.bind.map { $0.replacingPort() },
             directory: options.directory.checkpoints,
             shards: setup.configuration.data.shards,
-            expectedBytes: options.checkpointBytes,
+            tensors: options.tensors,
             retention: Self.retention(setup.configuration)
         ) { outcome in
             switch outcome {
-            case .durable(let steps, _): events.push(.checkpointDurable(completedSteps: steps))
+            case .durable(let steps, _, let warnings):
+                for warning in warnings { console.log(.warning, warning) }
+                events.push(.checkpointDurable(completedSteps: steps))
             case .failed(let steps, let reason):
                 events.push(.checkpointFailed(completedSteps: steps, reason: reason))
             }
@@ -111,12 +113,12 @@ package final class CoordinatorShell: Sendable {
 
     // MARK: From other threads
 
-    /// The first request finishes the step and saves; the second stops at once.
+    /// The first request finishes the step and saves; the second, a second or more later, stops at once.
     package func drain(reason: String) { events.push(.drainRequested(reason: reason)) }
 
     /// A worker process that the launcher started has ended.
-    package func workerExited(incarnation: UInt64, process: Int32, _ cause: ExitCause) {
-        events.push(.processExited(incarnation: incarnation, processID: process, cause))
+    package func workerExited(incarnation: UInt64, process: Int32, _ cause: ExitCause, note: String) {
+        events.push(.processExited(incarnation: incarnation, processID: process, cause, note: note))
     }
 
     // MARK: The loop
@@ -140,7 +142,11 @@ package final class CoordinatorShell: Sendable {
                 case .broadcast(let peers, let message): send(try WireProtocol.encode(message), to: peers)
                 case .startTimer(let moment): timer = moment
                 case .beginCheckpoint(let order):
-                    keeper.begin(order, trainer: try trainer(order, metrics: recorder.lastMetrics))
+                    keeper.begin(
+                        order,
+                        trainer: try trainer(order, metrics: recorder.lastMetrics),
+                        beforePublishing: recorder.synchronizer
+                    )
                 case .abandonCheckpoint(let steps, _): keeper.abandon(completedSteps: steps)
                 case .discardCheckpoint(let steps, let reason):
                     options.console.log(.warning, "The checkpoint of step \(steps) is deleted: \(reason)")
@@ -217,7 +223,7 @@ package final class CoordinatorShell: Sendable {
                 everySteps: checkpoint.everySteps > 0 ? UInt64(checkpoint.everySteps) : nil,
                 every: checkpoint.everyMinutes > 0 ? .milliseconds(Int(checkpoint.everyMinutes * 60_000)) : nil,
                 onBest: checkpoint.keepBest > 0,
-                folder: options.directory.checkpoints
+                folder: FileSystem.absolute(options.directory.checkpoints)
             ),
             bulkEndpoint: keeper.endpoints.first ?? "",
             timing: timing
@@ -253,7 +259,7 @@ package final class CoordinatorShell: Sendable {
             numericsProfile: setup.numericsProfile,
             datasetDigest: setup.datasetDigest,
             metrics: figures,
-            state: try state.encoded()
+            state: try state.encoded(isComplete: setup.isComplete(state))
         )
     }
 }

@@ -8,7 +8,7 @@ import Storage
 
 /// Keeps what a run leaves beside its checkpoints: metrics, TensorBoard events, the journal, the lines on the terminal.
 ///
-/// Belongs to the coordinator's loop. A disk that is full costs lines, with one warning, and never the run.
+/// Belongs to the coordinator's loop. A full disk costs lines, with one warning for each file, and never the run.
 final class RunRecorder {
     private let setup: RunSetup
     private let metrics: MetricsLog
@@ -17,7 +17,8 @@ final class RunRecorder {
     private let console: Console
     private let incarnation: Int
     private var lastCommit: Instant
-    private var warned = false
+    /// Files of which a line has been lost.
+    private var damaged: Set<String> = []
     /// The figures of the last validation, and the completed steps at which they were taken.
     private(set) var lastMetrics: (step: UInt64, values: [String: Double])?
 
@@ -72,10 +73,8 @@ final class RunRecorder {
                 )
             }
         )
-        keep {
-            try metrics.append(line)
-            try board.write(line)
-        }
+        keep("metrics.jsonl") { try metrics.append(line) }
+        keep("TensorBoard's events") { try board.write(line) }
         let total = Int(setup.schedule.totalSteps)
         console.step(
             line,
@@ -111,23 +110,27 @@ final class RunRecorder {
         )
         // A round of validation is no part of the next step's time.
         lastCommit = MonotonicClock.now
-        keep {
-            try metrics.append(line)
-            try board.write(line)
-        }
+        keep("metrics.jsonl") { try metrics.append(line) }
+        keep("TensorBoard's events") { try board.write(line) }
         console.validation(line)
     }
 
-    func journal(_ entry: JournalEntry) { keep { try journal.append(JournalLine(entry, time: Self.time)) } }
+    func journal(_ entry: JournalEntry) {
+        keep("journal.jsonl") { try journal.append(JournalLine(entry, time: Self.time)) }
+    }
+
+    /// Waits until the lines so far are on the disk: a checkpoint must not outlive the lines that lead to it. For the
+    /// thread that publishes checkpoints.
+    var synchronizer: @Sendable () throws -> Void { { [metrics] in try metrics.synchronize() } }
 
     func log(_ level: LogLevel, _ sentence: String) { console.log(level, sentence) }
 
-    private func keep(_ body: () throws -> Void) {
+    private func keep(_ file: String, _ body: () throws -> Void) {
         do {
             try body()
         } catch {
-            if !warned { console.log(.warning, "A record of the run could not be kept: \(error) The run goes on.") }
-            warned = true
+            guard damaged.insert(file).inserted else { return }
+            console.log(.warning, "A line of \(file) could not be kept: \(error) The run goes on.")
         }
     }
 }

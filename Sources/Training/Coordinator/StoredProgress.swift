@@ -14,8 +14,10 @@ struct StoredProgress: Codable {
     var roundsSinceBest: UInt32
     var stoppedEarly: Bool
     var scheduleState: [UInt64]
+    /// Whether the run was complete at this state; absent in the journal.
+    var isComplete: Bool?
 
-    init(_ progress: RunProgress) {
+    init(_ progress: RunProgress, isComplete: Bool? = nil) {
         completedSteps = progress.completedSteps
         transition = progress.transition
         validatedAt = progress.validatedAt
@@ -25,6 +27,15 @@ struct StoredProgress: Codable {
         roundsSinceBest = progress.roundsSinceBest
         stoppedEarly = progress.stoppedEarly
         scheduleState = progress.scheduleState
+        self.isComplete = isComplete
+    }
+
+    /// Whether the writer of a checkpoint knew that its run was complete with it.
+    static func saysComplete(_ trainer: TrainerState) -> Bool {
+        guard let stored = try? JSONDecoder().decode(StoredProgress.self, from: Data(trainer.state.utf8)) else {
+            return false
+        }
+        return stored.isComplete == true && stored.completedSteps == UInt64(trainer.step)
     }
 
     var progress: RunProgress {
@@ -50,10 +61,10 @@ struct StoredProgress: Codable {
 
 extension RunProgress {
     /// The progress as the text of a JSON object.
-    func encoded() throws -> String {
+    func encoded(isComplete: Bool) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
-        return String(decoding: try encoder.encode(StoredProgress(self)), as: UTF8.self)
+        return String(decoding: try encoder.encode(StoredProgress(self, isComplete: isComplete)), as: UTF8.self)
     }
 
     /// The progress that a checkpoint holds.

@@ -2,6 +2,7 @@ package import Coordination
 import Foundation
 package import Glibc
 import Messaging
+import Storage
 import Synchronization
 
 /// Worker processes on this machine: children of this process, which end with it.
@@ -27,12 +28,14 @@ package final class LocalWorkers: Sendable {
         incarnation: UInt64,
         onExit: @escaping @Sendable (Child, ExitCause) -> Void
     ) throws -> Child {
+        // Opened here, so that a log that cannot be written is told from a program that cannot be started.
+        let output = try OpenFile(log, .append)
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0o644)
-        posix_spawn_file_actions_adddup2(&actions, 1, 2)
+        posix_spawn_file_actions_adddup2(&actions, output.descriptor, 1)
+        posix_spawn_file_actions_adddup2(&actions, output.descriptor, 2)
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
@@ -43,7 +46,9 @@ package final class LocalWorkers: Sendable {
         argv.append(nil)
         defer { for argument in argv { free(argument) } }
         var process: pid_t = 0
-        let status = posix_spawn(&process, program, &actions, &attributes, argv, environ)
+        let status = withExtendedLifetime(output) {
+            posix_spawn(&process, program, &actions, &attributes, argv, environ)
+        }
         guard status == 0 else {
             throw RunError.spawn(program: program, reason: String(cString: strerror(status)))
         }
@@ -74,6 +79,20 @@ package final class LocalWorkers: Sendable {
             }
             ended.wait(since: seen)
         }
+    }
+
+    /// Where to read about a worker that ended, and the last that it said behind byte `start` of its log.
+    package static func note(log: String, from start: Int) -> String {
+        let name = "Its log is \(log)"
+        guard let file = try? OpenFile(log, .read), let size = try? file.size() else { return name + "." }
+        let first = max(start, size - 4096)
+        var tail = [UInt8](repeating: 0, count: max(0, size - first))
+        let count = (try? tail.withUnsafeMutableBytes { try file.read(at: first, into: $0) }) ?? 0
+        let text = String(decoding: tail.prefix(count), as: UTF8.self)
+        guard let last = text.split(whereSeparator: \.isNewline).last else {
+            return name + "; the worker wrote nothing."
+        }
+        return "\(name); it ends: \(last)"
     }
 
     /// This program's own file.

@@ -25,19 +25,23 @@ package struct RunLauncher {
         package var isQuiet: Bool
         /// Hears of each committed step, on the coordinator's loop: it must return soon.
         package var onStep: (@Sendable (Coordination.StepRecord) -> Void)?
+        /// Hears how the run ended as soon as that is known, before workers and files are closed.
+        package var onOutcome: (@Sendable (RunOutcome) -> Void)?
 
         package init(
             bind: String = "tcp://127.0.0.1:*",
             startsWorkers: Bool = true,
             isVerbose: Bool = false,
             isQuiet: Bool = false,
-            onStep: (@Sendable (Coordination.StepRecord) -> Void)? = nil
+            onStep: (@Sendable (Coordination.StepRecord) -> Void)? = nil,
+            onOutcome: (@Sendable (RunOutcome) -> Void)? = nil
         ) {
             self.bind = bind
             self.startsWorkers = startsWorkers
             self.isVerbose = isVerbose
             self.isQuiet = isQuiet
             self.onStep = onStep
+            self.onOutcome = onOutcome
         }
     }
 
@@ -49,7 +53,11 @@ package struct RunLauncher {
     /// A run of `configuration`, whose folder and shards are set.
     package init(_ configuration: RunConfiguration, options: Options) throws {
         try configuration.checkTrainable()
-        self.configuration = configuration
+        var resolved = configuration
+        // The saved configuration is read by processes with other working directories.
+        resolved.run.directory = FileSystem.absolute(configuration.run.directory)
+        resolved.data.shards = FileSystem.absolute(configuration.data.shards)
+        self.configuration = resolved
         self.options = options
         directory = RunDirectory(configuration.run.directory)
         console = Console(isVerbose: options.isVerbose, isQuiet: options.isQuiet)
@@ -57,16 +65,29 @@ package struct RunLauncher {
 
     // MARK: The two ways in
 
-    /// Starts the run afresh. A folder that holds a run already is refused.
+    /// Starts the run afresh. A folder with a run that can be resumed is refused; what a start has left that ended
+    /// before its first checkpoint is removed.
     package func launch() throws -> RunOutcome {
-        if directory.exists { throw RunError.alreadyExists(directory.path) }
+        // Told before the data is read; and again when nobody else can begin in the folder.
+        try directory.requireNoCheckpoints()
+        guard FileSystem.exists("\(configuration.data.shards)/\(DatasetManifest.fileName)") else {
+            throw RunError.noShards(configuration.data.shards)
+        }
         let dataset = try Dataset.open(configuration.data.shards)
         let setup = try RunSetup(configuration, dataset: dataset)
         try checkMemory(setup)
-        try directory.create()
+        try FileSystem.createDirectory(directory.path)
         let lock = try directory.lock()
-        try AtomicFile.write(setup.configuration.resolvedYAML(), to: directory.configuration)
         return try withExtendedLifetime(lock) {
+            try directory.requireNoCheckpoints()
+            try directory.store.removeTemporaries()
+            let left = try directory.removeAbortedStart()
+            if !left.isEmpty {
+                let names = left.joined(separator: ", ")
+                console.log(.notice, "a start in \(directory.path) ended before its first checkpoint; removed \(names)")
+            }
+            try directory.create()
+            try AtomicFile.write(setup.configuration.resolvedYAML(), to: directory.configuration)
             let outcome = try run(setup, resume: nil, fencing: 1)
             writeReport(outcome, dataset)
             return outcome
@@ -75,29 +96,33 @@ package struct RunLauncher {
 
     /// Goes on from the newest intact checkpoint.
     package func resume() throws -> RunOutcome {
+        if let steps = try stepsOfCompleteRun() { return alreadyComplete(steps) }
         let lock = try directory.lock()
         return try withExtendedLifetime(lock) {
+            var configuration = configuration
+            configuration.data.shards = try directory.shards(configuration.data.shards)
+            if configuration.data.shards != self.configuration.data.shards {
+                console.log(.notice, "\(self.configuration.data.shards) is gone; using \(configuration.data.shards)")
+            }
             let dataset = try Dataset.open(configuration.data.shards)
             let setup = try RunSetup(configuration, dataset: dataset)
-            _ = try directory.store.removeTemporaries()
+            try directory.store.removeTemporaries()
+            var change: RunError?
             let found = try directory.store.newestIntact { checkpoint in
+                do throws(RunError) {
+                    try FixedFields.check(setup.configuration, against: checkpoint)
+                } catch {
+                    change = change ?? error
+                    throw error
+                }
                 try accept(checkpoint, setup: setup)
             }
             for skipped in found.skipped {
                 console.log(.warning, "The checkpoint \(skipped.record.path) is not used: \(skipped)")
             }
-            guard let checkpoint = found.contents else { throw RunError.nothingToResume(directory.path) }
+            guard let checkpoint = found.contents else { throw change ?? RunError.nothingToResume(directory.path) }
             let progress = try RunProgress(checkpoint.trainer, path: checkpoint.path)
-            if isComplete(progress, setup) {
-                let steps = progress.completedSteps
-                return RunOutcome(
-                    kind: .completed,
-                    message: "The run in \(directory.path) is already complete: \(steps) steps are done and saved. "
-                        + "Nothing was changed.",
-                    completedSteps: steps,
-                    savedSteps: steps
-                )
-            }
+            if setup.isComplete(progress) { return alreadyComplete(progress.completedSteps) }
             try directory.create()
             try AtomicFile.write(setup.configuration.resolvedYAML(), to: directory.configuration)
             _ = try Metrics.cutBack(
@@ -123,7 +148,8 @@ package struct RunLauncher {
         if checkpoint.trainer.datasetDigest != setup.datasetDigest {
             throw RunError.data(
                 "The checkpoint \(checkpoint.path) was trained on the data set \(checkpoint.trainer.datasetDigest); "
-                    + "\(configuration.data.shards) has \(setup.datasetDigest). Set data.shards to the same shards."
+                    + "\(setup.configuration.data.shards) has \(setup.datasetDigest). Give the folder with the same "
+                    + "shards by --set data.shards=FOLDER."
             )
         }
         if checkpoint.trainer.numericsProfile != setup.numericsProfile {
@@ -134,11 +160,28 @@ package struct RunLauncher {
         }
     }
 
-    private func isComplete(_ progress: RunProgress, _ setup: RunSetup) -> Bool {
-        if progress.stoppedEarly { return true }
-        guard progress.completedSteps >= setup.schedule.totalSteps else { return false }
-        let validates = configuration.validates && !setup.folds.validation.isEmpty
-        return !validates || progress.validatedAt == progress.completedSteps
+    /// The steps of a run whose newest checkpoint says that it is complete, and is sound; nil where that cannot be told
+    /// from the checkpoint alone.
+    ///
+    /// Needs no shards and writes nothing: a complete run may have been archived.
+    private func stepsOfCompleteRun() throws -> UInt64? {
+        guard let newest = try directory.store.list().last, let checkpoint = try? CheckpointStore.open(newest.path),
+            checkpoint.trainer.step == newest.step, StoredProgress.saysComplete(checkpoint.trainer),
+            FixedFields.haveEqualEnds(configuration, checkpoint), CheckpointStore.verify(newest.path).isEmpty
+        else { return nil }
+        return UInt64(newest.step)
+    }
+
+    private func alreadyComplete(_ steps: UInt64) -> RunOutcome {
+        let outcome = RunOutcome(
+            kind: .completed,
+            message: "The run in \(directory.path) is already complete: \(steps) steps are done and saved. "
+                + "Nothing was changed.",
+            completedSteps: steps,
+            savedSteps: steps
+        )
+        options.onOutcome?(outcome)
+        return outcome
     }
 
     /// One more than any coordinator of the run had.
@@ -186,24 +229,27 @@ package struct RunLauncher {
                 bind: [options.bind],
                 resume: resume,
                 console: console,
-                checkpointBytes: state.checkpointBytes,
+                tensors: state.tensors.map(\.signature),
                 onStep: options.onStep
             )
         )
         defer { shell.close() }
-        let signals = SignalWatch([SIGINT, SIGTERM]) { signal in
-            shell.drain(reason: signal == SIGINT ? "Ctrl-C" : "SIGTERM")
-        }
+        let signals = SignalWatch(SignalWatch.requests) { shell.drain(reason: SignalWatch.name(of: $0)) }
         defer { signals.cancel() }
         let workers = LocalWorkers()
         if options.startsWorkers {
             for index in 0..<count { try start(index, workers, shell) }
         } else {
             console.say(
-                "waiting for \(count) workers: start each with\n  pleura worker --coordinator \(shell.endpoint)"
+                "waiting for \(count) workers: start each with\n  pleura worker --coordinator "
+                    + Endpoint.reachable(shell.endpoint, at: ProcessInfo.processInfo.hostName)
             )
         }
         let outcome = try shell.run()
+        // What follows waits for processes and for the disk, which may be stuck: the user knows the outcome by then,
+        // and another Ctrl-C ends the program as it does by default.
+        options.onOutcome?(outcome)
+        signals.cancel()
         workers.stop(after: .seconds(outcome.kind == .stopped ? 1 : 5))
         return outcome
     }
@@ -211,8 +257,6 @@ package struct RunLauncher {
     /// Writes the run's page where it ended in order; what goes wrong with that is said and changes nothing.
     private func writeReport(_ outcome: RunOutcome, _ dataset: Dataset) {
         guard [.completed, .drained].contains(outcome.kind) else { return }
-        // Everything is saved: from here on Ctrl-C ends the program at once, as it does by default.
-        for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
         do {
             let notes = try RunReportBuilder.write(directory, dataset: dataset)
             for note in notes { console.log(.warning, note) }
@@ -233,13 +277,16 @@ package struct RunLauncher {
             "worker", "--coordinator", shell.endpoint, "--threads", "\(configuration.workers.threads)",
             "--incarnation", "\(incarnation)", "--parent", "\(getpid())",
         ]
+        let log = "\(directory.logs)/worker-\(index).log"
+        let start = FileSystem.exists(log) ? try FileSystem.size(of: log) : 0
         _ = try workers.start(
             program: LocalWorkers.ownProgram,
             arguments: arguments,
-            log: "\(directory.logs)/worker-\(index).log",
+            log: log,
             incarnation: incarnation
         ) { child, cause in
-            shell.workerExited(incarnation: child.incarnation, process: child.process, cause)
+            let note = LocalWorkers.note(log: log, from: start)
+            shell.workerExited(incarnation: child.incarnation, process: child.process, cause, note: note)
         }
     }
 }
@@ -270,25 +317,4 @@ package struct MemoryEstimate: Hashable, Sendable {
         let images = setup.configuration.training.microbatchSize
         inputBytes = (2 * threads + 2) * 4 * pixels * images * (setup.network.inputChannels + 1)
     }
-}
-
-/// Calls a handler for signals, on a thread of Dispatch's.
-package final class SignalWatch: @unchecked Sendable {
-    // The sources are made once and only cancelled.
-    private let sources: [any DispatchSourceSignal]
-    /// Signals taken from their default action. Dispatch puts a handler of its own in the place of `SIG_IGN` with the
-    /// first source of a signal only: to ignore it again would make it deaf to a second watch and to the first.
-    private static let taken = Mutex<Set<Int32>>([])
-
-    package init(_ signals: [Int32], _ handler: @escaping @Sendable (Int32) -> Void) {
-        sources = signals.map { number in
-            if Self.taken.withLock({ $0.insert(number).inserted }) { signal(number, SIG_IGN) }
-            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler { handler(number) }
-            source.resume()
-            return source
-        }
-    }
-
-    package func cancel() { for source in sources { source.cancel() } }
 }

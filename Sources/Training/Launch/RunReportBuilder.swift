@@ -47,7 +47,14 @@ package struct RunReportBuilder {
             damaged.append("\(metrics.unreadableLines.count) lines of \(directory.metrics) cannot be read.")
         }
         do {
-            let opened = try dataset ?? Dataset.open(configuration.data.shards)
+            let opened = try dataset ?? Dataset.open(directory.shards(configuration.data.shards))
+            let digest = opened.manifest.datasetDigest.description
+            if let trained = files.last?.trainer.datasetDigest, trained != digest {
+                throw RunError.data(
+                    "\(opened.directory) holds another data set (\(digest.prefix(16))…) than the run was trained on "
+                        + "(\(trained.prefix(16))…)."
+                )
+            }
             setup = try RunSetup(configuration, dataset: opened)
             self.dataset = opened
         } catch let error as any ReportableError {

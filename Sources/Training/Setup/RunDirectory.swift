@@ -1,6 +1,6 @@
 package import Diagnostics
-import Foundation
 import Glibc
+import Reporting
 package import Storage
 
 /// The folder of a run and the names in it.
@@ -24,9 +24,36 @@ package struct RunDirectory: Hashable, Sendable {
 
     /// Makes the folder with its parts.
     package func create() throws {
-        for folder in [path, checkpoints, tensorBoard, logs] {
-            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        for folder in [path, checkpoints, tensorBoard, logs] { try FileSystem.createDirectory(folder) }
+    }
+
+    /// Throws where the folder holds a run that a new one would mix with: anything that can be resumed.
+    package func requireNoCheckpoints() throws {
+        guard try !store.list().isEmpty else { return }
+        throw exists ? RunError.alreadyExists(path) : RunError.withoutConfiguration(path)
+    }
+
+    /// Removes what a start has left that ended before its first checkpoint, and returns the names; for the run's one
+    /// owner, which has made sure that there is no checkpoint.
+    package func removeAbortedStart() throws -> [String] {
+        var files = [configuration, metrics, journal, report, rule]
+        if FileSystem.isDirectory(tensorBoard) {
+            files += try FileSystem.names(in: tensorBoard).filter { $0.hasPrefix(TensorBoardLog.namePrefix) }
+                .map { "\(tensorBoard)/\($0)" }
         }
+        let left = files.filter(FileSystem.exists)
+        for file in left { try FileSystem.remove(file) }
+        return left.map { String($0.dropFirst(path.count + 1)) }
+    }
+
+    /// The folder of the run's shards: where the configuration says, or beside the run's own files where that is gone
+    /// because the run has been moved.
+    package func shards(_ configured: String) throws -> String {
+        let places = [configured, "\(path)/shards"]
+        guard let found = places.first(where: { FileSystem.exists("\($0)/\(DatasetManifest.fileName)") }) else {
+            throw RunError.noShards(configured)
+        }
+        return FileSystem.absolute(found)
     }
 
     /// Takes the run for this process: two coordinators in one folder would write over each other.
@@ -57,6 +84,12 @@ package enum RunError: ReportableError {
     case busy(String)
     case cannotUse(directory: String, reason: String)
     case alreadyExists(String)
+    /// There are checkpoints, but no config.yaml.
+    case withoutConfiguration(String)
+    /// There is no data set in the folder.
+    case noShards(String)
+    /// A resumed run was asked to change what its position or its weights stand on.
+    case changed(String)
     case notARun(String)
     case nothingToResume(String)
     case noValidation(String)
@@ -69,9 +102,9 @@ package enum RunError: ReportableError {
     package var exitStatus: ExitStatus {
         switch self {
         case .busy, .spawn: .temporary
-        case .cannotUse, .notARun, .nothingToResume: .missingInput
-        case .alreadyExists, .unknownOverride: .usage
-        case .noValidation: .badConfiguration
+        case .cannotUse, .notARun, .nothingToResume, .noShards: .missingInput
+        case .alreadyExists, .withoutConfiguration, .unknownOverride: .usage
+        case .noValidation, .changed: .badConfiguration
         case .badBytes: .internal
         case .data: .badInput
         }
@@ -86,6 +119,13 @@ package enum RunError: ReportableError {
         case .alreadyExists(let directory):
             "There is a run in \(directory) already. Continue it with `pleura resume \(directory)`, or give another "
                 + "folder with --set run.directory=FOLDER."
+        case .withoutConfiguration(let directory):
+            "There are checkpoints of a run in \(directory)/checkpoints, but its config.yaml is gone. Put it back and "
+                + "run `pleura resume \(directory)`, or give another folder with --set run.directory=FOLDER."
+        case .noShards(let folder):
+            "There is no data set in \(folder): it has no \(DatasetManifest.fileName). Make one with `pleura shard`, "
+                + "or give --set data.shards=FOLDER."
+        case .changed(let sentence): sentence
         case .notARun(let directory):
             "There is no run in \(directory): it has no config.yaml. Give the folder that `pleura launch` was given "
                 + "as run.directory."

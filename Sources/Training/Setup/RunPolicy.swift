@@ -5,6 +5,16 @@ import Optimization
 import Radiography
 package import Sampling
 
+extension RunSetup {
+    /// Whether nothing is left to compute at a state.
+    func isComplete(_ progress: RunProgress) -> Bool {
+        if progress.stoppedEarly { return true }
+        guard progress.completedSteps >= schedule.totalSteps else { return false }
+        let validates = configuration.validates && !folds.validation.isEmpty
+        return !validates || progress.validatedAt == progress.completedSteps
+    }
+}
+
 /// The coordinator's pure decisions for a run, over the module `Optimization`.
 package struct RunPolicy: TrainingPolicy {
     private let setup: RunSetup
@@ -20,7 +30,7 @@ package struct RunPolicy: TrainingPolicy {
     ) -> StepHyperparameters {
         let rate = setup.learningRate.learningRate(
             step: Int(step),
-            stepsPerEpoch: setup.stepsPerEpoch(at: location),
+            epochs: setup.schedule.epochs(before: location),
             state: state(schedule)
         )
         let number = Int(step) + 1

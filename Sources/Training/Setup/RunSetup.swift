@@ -79,7 +79,7 @@ package struct RunSetup: Sendable {
         buckets = layout.bucketLayout(targetBytes: configuration.collectives.bucketBytes)
         optimizer = Self.optimizer(configuration)
         try optimizer.validate()
-        learningRate = Self.learningRate(configuration, epochs: counts.count)
+        learningRate = Self.learningRate(configuration, length: schedule.length)
         try learningRate.validate()
         average = configuration.averaging.ema.map { WeightAverage(decay: $0) }
         try average?.validate()
@@ -89,9 +89,6 @@ package struct RunSetup: Sendable {
 
     /// The name of the numbers' contract that all workers must honour.
     package var numericsProfile: String { "fp32" }
-
-    /// Steps of the epoch that `step` belongs to.
-    package func stepsPerEpoch(at location: StepLocation) -> Int { schedule.epochs[location.epoch].stepCount }
 
     /// A digest of the parameters' names and shapes and of the buffers': equal for equal networks.
     package var networkDigest: String {
@@ -229,14 +226,15 @@ extension RunSetup {
         }
     }
 
-    private static func learningRate(_ configuration: RunConfiguration, epochs: Int) -> LearningRateSchedule {
+    /// The learning rate of a run that is `length` epochs long.
+    package static func learningRate(_ configuration: RunConfiguration, length: Double) -> LearningRateSchedule {
         let rule = configuration.schedule
         let shape: LearningRateSchedule.Rule =
             switch rule.name {
             case .constant: .constant
             case .cosine:
                 .cosine(
-                    period: rule.periodEpochs > 0 ? Double(rule.periodEpochs) : Double(epochs),
+                    period: rule.periodEpochs > 0 ? Double(rule.periodEpochs) : length,
                     minimum: rule.minimum,
                     everyStep: true
                 )

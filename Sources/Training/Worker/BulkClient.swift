@@ -7,12 +7,18 @@ package final class BulkClient: Sendable {
     private static let window: UInt64 = 8
 
     private struct State: Sendable {
+        /// The share that is handed over, and its pieces.
+        var part: BulkPart?
         var sent: UInt64 = 0
         var taken: UInt64 = 0
         var answers: [UInt64: BulkMessage] = [:]
         var nextRequest: UInt64 = 1
+        /// Why what is under way cannot be finished; what begins after it can, over a connection that is made again.
         var lost: String?
+        var isClosed = false
         var transport: (any ClientTransport)?
+
+        mutating func begin() { lost = isClosed ? "it was closed" : nil }
     }
 
     private let state = Mutex(State())
@@ -27,7 +33,8 @@ package final class BulkClient: Sendable {
 
     package func close() {
         let transport = state.withLock { state in
-            state.lost = state.lost ?? "it was closed"
+            state.isClosed = true
+            state.lost = "it was closed"
             defer { state.transport = nil }
             return state.transport
         }
@@ -41,15 +48,16 @@ package final class BulkClient: Sendable {
             guard let message = BulkMessage(bytes) else { return }
             state.withLock { state in
                 switch message {
-                // No more can have been taken than was sent, whatever the message says.
-                case .taken(let count): state.taken = max(state.taken, min(count, state.sent))
+                case .taken(let part, let count):
+                    // No more can have been taken than was sent, whatever the message says.
+                    if part == state.part { state.taken = max(state.taken, min(count, state.sent)) }
                 case .chunk(let request, _, _), .refused(let request, _): state.answers[request] = message
                 default: break
                 }
             }
             condition.broadcast()
         case .lost(_, let reason):
-            state.withLock { if $0.sent > $0.taken || $0.nextRequest > 1 { $0.lost = reason } }
+            state.withLock { if !$0.isClosed { $0.lost = reason } }
             condition.broadcast()
         case .failed(let reason):
             state.withLock { $0.lost = reason }
@@ -58,20 +66,40 @@ package final class BulkClient: Sendable {
         }
     }
 
-    /// Sends a piece of a tensor, once the window has room. Blocks the calling thread, which must be its owner's own.
-    package func send(_ message: BulkMessage) throws {
-        let isPiece: Bool
-        if case .piece = message { isPiece = true } else { isPiece = false }
-        try waitUntil { state in !isPiece || state.sent - state.taken < Self.window }
-        let transport = state.withLock { state in
-            if isPiece { state.sent += 1 }
-            return state.transport
+    /// Sends bytes of a tensor, from `offset` on.
+    package typealias SendPiece = (_ name: String, _ shape: [Int], _ offset: Int, _ bytes: [UInt8]) throws -> Void
+
+    /// Hands a share over: `body` calls its argument with each piece of it, which waits until the window has room.
+    /// Returns the bytes when the coordinator has taken all of them.
+    ///
+    /// Blocks the calling thread, which must be its owner's own. One share at a time.
+    package func handOver(_ part: BulkPart, _ body: (_ send: SendPiece) throws -> Void) throws -> UInt64 {
+        state.withLock { state in
+            state.begin()
+            state.part = part
+            state.sent = 0
+            state.taken = 0
         }
-        try transport?.send(message.encoded)
+        defer { state.withLock { $0.part = nil } }
+        try send(.shareBegin(part: part))
+        var count: UInt64 = 0
+        try body { name, shape, offset, bytes in
+            try waitUntil { $0.sent - $0.taken < Self.window }
+            state.withLock { $0.sent += 1 }
+            try send(.piece(part: part, name: name, shape: shape, offset: offset, bytes: bytes))
+            count += UInt64(bytes.count)
+        }
+        try send(.shareDone(part: part, byteCount: count))
+        try waitUntil { $0.sent == $0.taken }
+        return count
     }
 
-    /// Waits until the coordinator has taken every piece.
-    package func drain() throws { try waitUntil { $0.sent == $0.taken } }
+    private func send(_ message: BulkMessage) throws {
+        guard let transport = state.withLock({ $0.transport }) else {
+            throw RunError.data("The bulk connection to the coordinator was closed.")
+        }
+        try transport.send(message.encoded)
+    }
 
     /// Fetches a whole file, in chunks, each handed to `body` with its offset.
     package func fetch(_ file: BulkFile, _ body: (_ offset: Int, _ fileSize: Int, _ bytes: [UInt8]) throws -> Void)
@@ -79,29 +107,28 @@ package final class BulkClient: Sendable {
     {
         var offset = 0
         while true {
-            let (request, transport) = state.withLock { state in
-                defer { state.nextRequest += 1 }
-                return (state.nextRequest, state.transport)
-            }
-            try transport?.send(
-                BulkMessage.fetch(
-                    request: request,
-                    file: file,
-                    offset: offset,
-                    length: BulkMessage.largestPayload
-                ).encoded
-            )
-            try waitUntil { $0.answers[request] != nil }
-            switch state.withLock({ $0.answers.removeValue(forKey: request) }) {
-            case .chunk(_, let size, let bytes):
-                try body(offset, size, bytes)
-                offset += bytes.count
-                if offset >= size { return }
-                if bytes.isEmpty { throw RunError.data("The coordinator's file \(file.name) ended early.") }
-            case .refused(_, let reason):
-                throw RunError.data("The coordinator does not give the file \(file.name): \(reason)")
-            default: return
-            }
+            let (size, bytes) = try fetch(file, from: offset, length: BulkMessage.largestPayload)
+            try body(offset, size, bytes)
+            offset += bytes.count
+            if offset >= size { return }
+            if bytes.isEmpty { throw RunError.data("The coordinator's file \(file.name) ended early.") }
+        }
+    }
+
+    /// Fetches up to `length` bytes of a file, and its size.
+    package func fetch(_ file: BulkFile, from offset: Int, length: Int) throws -> (fileSize: Int, bytes: [UInt8]) {
+        let request = state.withLock { state in
+            state.begin()
+            defer { state.nextRequest += 1 }
+            return state.nextRequest
+        }
+        try send(.fetch(request: request, file: file, offset: offset, length: length))
+        try waitUntil { $0.answers[request] != nil }
+        switch state.withLock({ $0.answers.removeValue(forKey: request) }) {
+        case .chunk(_, let size, let bytes): return (size, bytes)
+        case .refused(_, let reason):
+            throw RunError.data("The coordinator does not give the file \(file.name): \(reason)")
+        default: throw RunError.data("The coordinator gave no answer about the file \(file.name).")
         }
     }
 

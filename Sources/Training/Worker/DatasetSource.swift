@@ -81,10 +81,12 @@ package struct DatasetSource: Sendable {
     }
 
     private func fetch(into folder: String, from bulk: BulkClient) throws {
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         // The manifest says which shards there are; it is published last, so that its presence means completeness.
-        let incoming = "\(folder)/incoming"
-        try FileManager.default.createDirectory(atPath: incoming, withIntermediateDirectories: true)
+        // Other workers may fetch at the same time, and one may have died at it: each has a folder of its own.
+        let incoming = "\(folder)/incoming-\(UUID().uuidString)"
+        try FileSystem.createDirectory(incoming)
+        // What cannot be removed is left in the cache, where it does no harm.
+        defer { try? FileManager.default.removeItem(atPath: incoming) }
         try fetch(BulkFile(isCheckpoint: false, name: DatasetManifest.fileName), as: incoming, from: bulk)
         let manifest = try DatasetManifest.read(in: incoming)
         guard manifest.datasetDigest.description == digest else {
@@ -105,7 +107,6 @@ package struct DatasetSource: Sendable {
             "\(incoming)/\(DatasetManifest.fileName)",
             as: "\(folder)/\(DatasetManifest.fileName)"
         )
-        try? FileManager.default.removeItem(atPath: incoming)
     }
 
     private func fetch(_ name: BulkFile, as folder: String, from bulk: BulkClient) throws {
@@ -124,13 +125,18 @@ package struct DatasetSource: Sendable {
     /// Opens the checkpoint that the run goes on from: in the run's own folder, or fetched.
     package func checkpoint(_ name: String, folder: String, fetchingFrom bulk: BulkClient) throws -> CheckpointContents
     {
+        let file = BulkFile(isCheckpoint: true, name: name)
+        // On another machine the folder may be another run's: the coordinator's own seal tells.
+        let seal = try bulk.fetch(file, from: 0, length: CheckpointStore.sealBytes).bytes
         let path = "\(folder)/\(name)"
-        if !folder.isEmpty, FileSystem.exists(path) { return try CheckpointStore.load(path) }
-        try FileManager.default.createDirectory(atPath: cache, withIntermediateDirectories: true)
-        let copy = "\(cache)/resume-\(ProcessInfo.processInfo.processIdentifier)"
-        try FileManager.default.createDirectory(atPath: copy, withIntermediateDirectories: true)
+        if !folder.isEmpty, (try? CheckpointStore.seal(of: path)) == seal {
+            return try CheckpointStore.load(path)
+        }
+        let copy = "\(cache)/resume-\(UUID().uuidString)"
+        try FileSystem.createDirectory(copy)
+        // The file stays open, and is gone with the last reader.
         defer { try? FileManager.default.removeItem(atPath: copy) }
-        try fetch(BulkFile(isCheckpoint: true, name: name), as: copy, from: bulk)
+        try fetch(file, as: copy, from: bulk)
         return try CheckpointStore.load("\(copy)/\(name)")
     }
 }

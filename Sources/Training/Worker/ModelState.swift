@@ -132,9 +132,6 @@ package final class ModelState: @unchecked Sendable {
         return entries.sorted { $0.signature.name.utf8.lexicographicallyPrecedes($1.signature.name.utf8) }
     }
 
-    /// Bytes of all tensors in a checkpoint.
-    package var checkpointBytes: Int { tensors.reduce(0) { $0 + $1.byteCount } }
-
     // MARK: Digests
 
     private var vectors: [UnsafeRawBufferPointer] {

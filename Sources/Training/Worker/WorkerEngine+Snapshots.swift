@@ -16,45 +16,33 @@ extension WorkerEngine {
                 part: request.share.part,
                 parts: request.share.parts
             )
-            var sent = 0
             do {
-                for copy in copies {
-                    let values = copy.values(layout: setup.layout)
-                    try values.withUnsafeBytes { bytes in
-                        var offset = 0
-                        repeat {
-                            let end = min(offset + BulkMessage.largestPayload - 4096, bytes.count)
-                            try bulk.send(
-                                .piece(
-                                    part: part,
-                                    name: copy.signature.name,
-                                    shape: copy.signature.shape,
-                                    offset: offset,
-                                    bytes: Array(bytes[offset..<end])
-                                )
-                            )
-                            sent += end - offset
-                            offset = end
-                            pool.notePiece()
-                        } while offset < bytes.count
+                let sent = try bulk.handOver(part) { send in
+                    for copy in copies {
+                        let values = copy.values(layout: setup.layout)
+                        try values.withUnsafeBytes { bytes in
+                            var offset = 0
+                            repeat {
+                                let end = min(offset + BulkMessage.largestPayload - 4096, bytes.count)
+                                try send(copy.signature.name, copy.signature.shape, offset, Array(bytes[offset..<end]))
+                                offset = end
+                                pool.notePiece()
+                            } while offset < bytes.count
+                        }
                     }
                 }
-                try bulk.send(
-                    .shareDone(part: part, byteCount: UInt64(sent))
-                )
-                try bulk.drain()
                 report(.snapshotStreamed(piece(request, sent, nil)))
             } catch {
-                report(.snapshotStreamed(piece(request, sent, "\(error)")))
+                report(.snapshotStreamed(piece(request, 0, "\(error)")))
             }
         }
     }
 
-    private func piece(_ request: CheckpointRequest, _ sent: Int, _ failure: String?) -> CheckpointPiece {
+    private func piece(_ request: CheckpointRequest, _ sent: UInt64, _ failure: String?) -> CheckpointPiece {
         CheckpointPiece(
             completedSteps: request.completedSteps,
             share: request.share,
-            byteCount: UInt64(sent),
+            byteCount: sent,
             failure: failure
         )
     }

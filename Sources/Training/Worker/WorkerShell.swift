@@ -149,7 +149,8 @@ package final class WorkerShell: Sendable {
     private func prepared(_ welcome: Welcome) throws -> Ready {
         let configuration = try RunConfiguration.parse(welcome.configuration, file: "the coordinator's configuration")
         let bulk = try BulkClient(
-            endpoint: welcome.bulkEndpoint,
+            // Where the coordinator listens everywhere, it is reached as this worker has reached it.
+            endpoint: Endpoint.reachable(welcome.bulkEndpoint, beside: options.coordinator),
             identity: .random(role: "bulk")
         )
         parts.withLock { $0.bulk = bulk }

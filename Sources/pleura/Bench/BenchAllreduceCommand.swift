@@ -59,7 +59,7 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
                 let thread = try OwnedThread(name: "pleura-bench") {
                     continuation.resume(
                         with: Result {
-                            try benchmark.run { FileHandle.standardError.write(Data("\($0)\n".utf8)) }
+                            try benchmark.run { printError($0) }
                         }
                     )
                 }
@@ -70,7 +70,7 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
         let text = try encoder.encode(report) + Data("\n".utf8)
         switch json {
-        case "-": FileHandle.standardOutput.write(text)
+        case "-": try StandardStream.output.write(Array(text))
         case let path?:
             try text.write(to: URL(fileURLWithPath: path))
             print(Self.table(report))

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Diagnostics
 import Foundation
 import KernelSelection
 import Kernels
@@ -86,7 +87,7 @@ struct BenchKernelsCommand: ParsableCommand {
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
             let data = try encoder.encode(report)
             if json == "-" {
-                FileHandle.standardOutput.write(data + Data("\n".utf8))
+                try StandardStream.output.write(Array(data + Data("\n".utf8)))
             } else {
                 try data.write(to: URL(fileURLWithPath: json))
             }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Configuration
+import Diagnostics
 import Foundation
 import KernelSelection
 import Training
@@ -60,7 +61,7 @@ struct BenchTrainCommand: ParsableCommand {
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
             let data = try encoder.encode(report) + Data("\n".utf8)
             if json == "-" {
-                FileHandle.standardOutput.write(data)
+                try StandardStream.output.write(Array(data))
                 return
             }
             try data.write(to: URL(fileURLWithPath: json))

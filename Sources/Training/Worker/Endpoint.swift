@@ -1,0 +1,25 @@
+/// Endpoints of the form `tcp://HOST:PORT`.
+package enum Endpoint {
+    /// What a listener writes for "every address of this machine": no address to connect to from another one.
+    private static let wildcards: Set = ["*", "0.0.0.0", "[::]", "::"]
+
+    /// The endpoint with `host` in the place of a wildcard; any other endpoint as it is.
+    package static func reachable(_ endpoint: String, at host: String) -> String {
+        guard let (found, port) = parts(endpoint), wildcards.contains(found) else { return endpoint }
+        return "tcp://\(host):\(port)"
+    }
+
+    /// An endpoint that the process behind `other` listens on, as it is reached from where `other` is.
+    package static func reachable(_ endpoint: String, beside other: String) -> String {
+        guard let (host, _) = parts(other) else { return endpoint }
+        return reachable(endpoint, at: host)
+    }
+
+    private static func parts(_ endpoint: String) -> (host: String, port: Substring)? {
+        let scheme = "tcp://"
+        guard endpoint.hasPrefix(scheme), let colon = endpoint.lastIndex(of: ":") else { return nil }
+        let start = endpoint.index(endpoint.startIndex, offsetBy: scheme.count)
+        guard start < colon else { return nil }
+        return (String(endpoint[start..<colon]), endpoint[endpoint.index(after: colon)...])
+    }
+}

@@ -1,0 +1,234 @@
+import Coordination
+import Foundation
+import Messaging
+import Storage
+import Synchronization
+import Testing
+import Training
+
+/// Checkpoints from a worker's end of the bulk connection to the coordinator's disk.
+@Suite(.timeLimit(.minutes(5))) struct BulkTests {
+    let folder: TemporaryFolder
+    let outcomes = Outcomes()
+
+    init() throws { folder = try TemporaryFolder() }
+
+    /// What the keeper reports, in order.
+    final class Outcomes: Sendable {
+        private let list = Mutex<[CheckpointKeeper.Outcome]>([])
+        private let arrived = DispatchSemaphore(value: 0)
+
+        func add(_ outcome: CheckpointKeeper.Outcome) {
+            list.withLock { $0.append(outcome) }
+            arrived.signal()
+        }
+
+        func next() throws -> CheckpointKeeper.Outcome {
+            try #require(arrived.wait(timeout: .now() + 60) == .success, "the keeper reported nothing")
+            return list.withLock { $0.removeFirst() }
+        }
+
+        func failure() throws -> String {
+            guard case .failed(_, let reason) = try next() else { return "it was saved" }
+            return reason
+        }
+    }
+
+    static let tensors = [TensorSignature("model/a", [3]), TensorSignature("model/b", [2, 2])]
+
+    private func keeper(bind: String = "tcp://127.0.0.1:*") throws -> CheckpointKeeper {
+        try CheckpointKeeper(
+            bind: [bind],
+            directory: folder.file("checkpoints"),
+            shards: folder.file("shards"),
+            tensors: Self.tensors,
+            retention: RetentionPolicy(keepLast: 2),
+            report: { [outcomes] in outcomes.add($0) }
+        )
+    }
+
+    /// Opens the checkpoint of `step` in one part.
+    private func begin(_ step: UInt64, _ keeper: CheckpointKeeper, before: @escaping @Sendable () throws -> Void = {}) {
+        var progress = RunProgress.fresh(scheduleState: [])
+        progress.completedSteps = step
+        let share = CheckpointShare(part: 0, parts: 1)
+        let trainer = TrainerState(
+            network: "unet-small",
+            step: Int(step),
+            epoch: 0,
+            cursor: 0,
+            configuration: "",
+            numericsProfile: "fp32",
+            datasetDigest: "data"
+        )
+        keeper.begin(
+            CheckpointOrder(
+                progress: progress,
+                epoch: 0,
+                stepInEpoch: 0,
+                pieces: [.init(worker: 0, peer: PeerID(1), share: share)],
+                reason: .interval,
+                isBest: false
+            ),
+            trainer: trainer,
+            beforePublishing: before
+        )
+    }
+
+    private func part(_ step: UInt64) -> BulkPart { BulkPart(step: step, part: 0, parts: 1) }
+
+    /// Hands over the tensors, all or the first of them.
+    private func handOver(_ step: UInt64, _ client: BulkClient, count: Int = 2) throws -> UInt64 {
+        try client.handOver(part(step)) { send in
+            for tensor in Self.tensors.prefix(count) {
+                let elements = tensor.shape.reduce(1, *)
+                try send(tensor.name, tensor.shape, 0, [UInt8](repeating: UInt8(step), count: 4 * elements))
+            }
+        }
+    }
+
+    @Test func shareAfterShareIsSaved() throws {
+        let keeper = try keeper()
+        defer { keeper.close() }
+        let client = try BulkClient(endpoint: keeper.endpoints[0], identity: .random(role: "bulk"))
+        defer { client.close() }
+        let synced = Counter()
+        for step: UInt64 in 1...3 {
+            begin(step, keeper) { synced.add() }
+            #expect(try handOver(step, client) == 28)
+            guard case .durable(let steps, let path, let warnings) = try outcomes.next() else {
+                Issue.record("not saved")
+                return
+            }
+            #expect(steps == step && warnings.isEmpty && CheckpointStore.verify(path).isEmpty)
+        }
+        #expect(synced.value == 3)
+        #expect(try CheckpointStore(folder.file("checkpoints")).list().map(\.step) == [2, 3])
+    }
+
+    @Test func whatCannotBeSyncedBeforeIsAWarning() throws {
+        let keeper = try keeper()
+        defer { keeper.close() }
+        let client = try BulkClient(endpoint: keeper.endpoints[0], identity: .random(role: "bulk"))
+        defer { client.close() }
+        begin(1, keeper) { throw FileError("write to the disk", path: "metrics.jsonl", code: EIO) }
+        _ = try handOver(1, client)
+        guard case .durable(_, _, let warnings) = try outcomes.next() else {
+            Issue.record("not saved")
+            return
+        }
+        #expect(warnings.count == 1 && warnings[0].contains("metrics.jsonl"))
+    }
+
+    @Test func aShareWithoutATensorIsNotPublished() throws {
+        let keeper = try keeper()
+        defer { keeper.close() }
+        let client = try BulkClient(endpoint: keeper.endpoints[0], identity: .random(role: "bulk"))
+        defer { client.close() }
+        begin(1, keeper)
+        #expect(try handOver(1, client, count: 1) == 12)
+        #expect(try outcomes.failure().contains("model/b"))
+        #expect(try CheckpointStore(folder.file("checkpoints")).list().isEmpty)
+        // The next one is not harmed.
+        begin(2, keeper)
+        _ = try handOver(2, client)
+        guard case .durable = try outcomes.next() else {
+            Issue.record("not saved")
+            return
+        }
+    }
+
+    @Test func aShareOfOtherBytesThanItSaysIsRefused() throws {
+        let keeper = try keeper()
+        defer { keeper.close() }
+        let raw = try ZeroMQClient(connect: keeper.endpoints[0], identity: .random(role: "bulk")) { _ in }
+        defer { raw.close() }
+        begin(1, keeper)
+        let bytes = [UInt8](repeating: 1, count: 12)
+        try raw.send(BulkMessage.shareBegin(part: part(1)).encoded)
+        try raw.send(
+            BulkMessage.piece(part: part(1), name: "model/a", shape: [3], offset: 0, bytes: bytes).encoded
+        )
+        try raw.send(BulkMessage.shareDone(part: part(1), byteCount: 28).encoded)
+        #expect(try outcomes.failure().contains("12 bytes have come and 28 were sent"))
+    }
+
+    /// Pieces of an attempt that was given up are not mixed into the next one at the same step.
+    @Test func anEarlierAttemptIsToldApart() throws {
+        let keeper = try keeper()
+        defer { keeper.close() }
+        let raw = try ZeroMQClient(connect: keeper.endpoints[0], identity: .random(role: "bulk")) { _ in }
+        defer { raw.close() }
+        begin(1, keeper)
+        let bytes = [UInt8](repeating: 1, count: 12)
+        let piece = BulkMessage.piece(part: part(1), name: "model/a", shape: [3], offset: 0, bytes: bytes)
+        try raw.send(BulkMessage.shareBegin(part: part(1)).encoded)
+        try raw.send(piece.encoded)
+        try raw.send(BulkMessage.shareDone(part: part(1), byteCount: 0).encoded)
+        _ = try outcomes.failure()
+        begin(1, keeper)
+        // Late: their beginning was before this attempt's.
+        try raw.send(piece.encoded)
+        let client = try BulkClient(endpoint: keeper.endpoints[0], identity: .random(role: "bulk"))
+        defer { client.close() }
+        _ = try handOver(1, client)
+        guard case .durable = try outcomes.next() else {
+            Issue.record("not saved")
+            return
+        }
+    }
+
+    @Test func aConnectionThatBreaksCostsOneShareAtMost() throws {
+        var keeper = try keeper()
+        let endpoint = keeper.endpoints[0]
+        let client = try BulkClient(endpoint: endpoint, identity: .random(role: "bulk"))
+        defer { client.close() }
+        begin(1, keeper)
+        _ = try handOver(1, client)
+        _ = try outcomes.next()
+        keeper.close()
+        keeper = try self.keeper(bind: endpoint)
+        defer { keeper.close() }
+        // The share that is under way when the loss is noticed fails; a later one goes over the connection made anew.
+        let deadline = ContinuousClock.now + .seconds(60)
+        var step: UInt64 = 2
+        while true {
+            begin(step, keeper)
+            do {
+                _ = try handOver(step, client)
+                break
+            } catch {
+                keeper.abandon(completedSteps: step)
+                step += 1
+                try #require(ContinuousClock.now < deadline, "\(error)")
+            }
+        }
+        guard case .durable = try outcomes.next() else {
+            Issue.record("not saved")
+            return
+        }
+    }
+
+    @Test func messagesComeBackAsTheyWere() {
+        let part = BulkPart(step: 7, part: 1, parts: 3)
+        let messages: [BulkMessage] = [
+            .shareBegin(part: part), .taken(part: part, count: 9), .shareDone(part: part, byteCount: 5),
+            .piece(part: part, name: "model/a", shape: [1, 2], offset: 4, bytes: [1, 2, 3]),
+        ]
+        for message in messages {
+            #expect(BulkMessage(message.encoded) == message)
+            for length in 0..<min(17, message.encoded.count) {
+                #expect(BulkMessage(Array(message.encoded.prefix(length))) == nil)
+            }
+        }
+    }
+}
+
+/// A number that threads add to.
+final class Counter: Sendable {
+    private let number = Atomic(0)
+
+    var value: Int { number.load(ordering: .sequentiallyConsistent) }
+
+    func add() { number.add(1, ordering: .sequentiallyConsistent) }
+}

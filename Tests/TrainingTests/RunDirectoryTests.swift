@@ -1,0 +1,72 @@
+import Diagnostics
+import Foundation
+import Storage
+import Testing
+import Training
+
+@Suite struct RunDirectoryTests {
+    let folder: TemporaryFolder
+    var run: RunDirectory { RunDirectory(folder.file("run")) }
+
+    init() throws { folder = try TemporaryFolder() }
+
+    @Test func whatAnAbortedStartLeavesIsRemovedAndNothingElse() throws {
+        for name in ["config.yaml", "metrics.jsonl", "journal.jsonl", "notes.txt", "logs/worker-0.log"] {
+            try folder.write("x", to: "run/\(name)")
+        }
+        for name in ["events.out.tfevents.1.a", "other"] { try folder.write("x", to: "run/tensorboard/\(name)") }
+        try run.requireNoCheckpoints()
+        let removed = try run.removeAbortedStart()
+        #expect(removed == ["config.yaml", "metrics.jsonl", "journal.jsonl", "tensorboard/events.out.tfevents.1.a"])
+        #expect(folder.names(in: "run") == ["logs", "notes.txt", "tensorboard"])
+        #expect(folder.names(in: "run/tensorboard") == ["other"])
+        #expect(try run.removeAbortedStart().isEmpty)
+    }
+
+    @Test func aFolderWithACheckpointIsRefusedWithOrWithoutItsConfiguration() throws {
+        try folder.write("damaged or not", to: "run/checkpoints/step-00000001.h5")
+        let without = #expect(throws: RunError.self) { try run.requireNoCheckpoints() }
+        #expect(without?.description.contains("its config.yaml is gone") == true)
+        try folder.write("x", to: "run/config.yaml")
+        let with = #expect(throws: RunError.self) { try run.requireNoCheckpoints() }
+        #expect(with?.description.contains("pleura resume") == true)
+        #expect(with?.exitStatus == .usage && without?.exitStatus == .usage)
+    }
+
+    @Test func shardsAreFoundBesideAMovedRun() throws {
+        let gone = folder.file("gone")
+        let error = #expect(throws: RunError.self) { try run.shards(gone) }
+        #expect(error?.description.contains("\(gone)") == true)
+        #expect(error?.description.hasSuffix("give --set data.shards=FOLDER.") == true)
+        #expect(error?.exitStatus == .missingInput)
+        try folder.write("{}", to: "run/shards/dataset.json")
+        #expect(try run.shards(gone) == folder.file("run/shards"))
+        try folder.write("{}", to: "gone/dataset.json")
+        #expect(try run.shards(gone) == gone)
+    }
+
+    @Test func aFolderThatCannotBeMadeIsNamed() throws {
+        try folder.write("a file", to: "taken")
+        let error = #expect(throws: FileError.self) { try RunDirectory(folder.file("taken/run")).create() }
+        #expect(error?.description.contains("create the directory \(folder.file("taken"))") == true)
+        #expect(error?.exitStatus != .done)
+        #expect(FileError("open", path: "/ro/x", code: EROFS).exitStatus == .missingInput)
+    }
+
+    @Test func aLogThatCannotBeOpenedIsNotBlamedOnTheProgram() throws {
+        let log = folder.file("absent/worker-0.log")
+        let error = #expect(throws: FileError.self) {
+            _ = try LocalWorkers().start(program: "/bin/true", arguments: [], log: log, incarnation: 1) { _, _ in }
+        }
+        #expect(error?.path == log)
+    }
+
+    @Test func theLastLineOfAWorkersLogIsQuoted() throws {
+        try folder.write("from before\n", to: "worker.log")
+        let start = "from before\n".utf8.count
+        let log = folder.file("worker.log")
+        #expect(LocalWorkers.note(log: log, from: start) == "Its log is \(log); the worker wrote nothing.")
+        try folder.write("from before\nwarning: a\npleura: no such thing.\n", to: "worker.log")
+        #expect(LocalWorkers.note(log: log, from: start) == "Its log is \(log); it ends: pleura: no such thing.")
+    }
+}
