@@ -18,6 +18,8 @@ package enum DecodeChild {
             FileHandle.standardError.write(Data("pleura decode-worker is started by pleura itself.\n".utf8))
             return 64
         }
+        // Ctrl-C on a terminal reaches every process of the command; what becomes of this one, its parent decides.
+        signal(SIGINT, SIG_IGN)
         _ = cdicom_prepare()
         let failure = cdicom_confine(memoryLimit)
         guard failure == 0 else { return 71 }
@@ -56,7 +58,7 @@ package enum DecodeChild {
             text = try? encoder.encode(report)
         } catch {
             status = .refused
-            text = try? encoder.encode(DecodeMessage.Refusal(kind: error.kind, reason: error.reason))
+            text = try? encoder.encode(DecodeMessage.Refusal(kind: error.kind, reason: error.reason, id: error.id))
         }
         // Only texts and finite numbers are encoded; an empty reply is a refusal all the same.
         let reply = text ?? Data()
