@@ -23,10 +23,26 @@ import Testing
     }
 
     @Test func aLimitEndsTheRun() {
-        let schedule = RunSchedule(epochSampleCounts: [40, 40], microbatches: 2, microbatchSize: 2, maximumSteps: 13)
+        let schedule = RunSchedule(epochSampleCounts: [40, 40], microbatches: 2, microbatchSize: 2, steps: 13)
         #expect(schedule.totalSteps == 13)
         #expect(schedule.location(of: 12).epoch == 1)
         #expect(schedule.cursor(after: 13) == (1, 3))
         #expect(schedule.epochEnding(after: 13) == nil)
+    }
+
+    @Test func moreStepsThanEpochsGoOnWithTheLastEpoch() {
+        let listed = RunSchedule(epochSampleCounts: [9, 17], microbatches: 2, microbatchSize: 2, steps: 15)
+        let written = RunSchedule(epochSampleCounts: [9, 17, 17, 17], microbatches: 2, microbatchSize: 2, steps: 15)
+        #expect(listed.totalSteps == 15 && listed.epochCount == 4)
+        for step in 0..<UInt64(15) {
+            #expect(listed.location(of: step) == written.location(of: step))
+            #expect(listed.cursor(after: step) == written.cursor(after: step))
+            #expect(listed.epochEnding(after: step) == written.epochEnding(after: step))
+        }
+        #expect(listed.cursor(after: 15) == (3, 2))
+        // At once, and with no table of a thousand million epochs.
+        let long = RunSchedule(epochSampleCounts: [1], microbatches: 1, microbatchSize: 1, steps: 1_000_000_000)
+        #expect(long.location(of: 999_999_999).epoch == 999_999_999)
+        #expect(long.epochCount == 1_000_000_000)
     }
 }
