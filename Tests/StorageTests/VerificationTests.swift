@@ -157,6 +157,12 @@ import Testing
         #expect(stat("/dev/null", &status) == 0 && status.st_mode & S_IFMT == S_IFCHR)
     }
 
+    @Test func errorsNameThePathThatWasAskedFor() {
+        let path = folder.file("absent/x.json")
+        let error = #expect(throws: FileError.self) { try AtomicFile.write([1], to: path) }
+        #expect(error?.description.hasPrefix("Cannot write \(path): ") == true)
+    }
+
     @Test func aFolderThatCannotBeWrittenToIsNamed() throws {
         try FileSystem.requireWritable(folder.path)
         #expect(folder.names.isEmpty)

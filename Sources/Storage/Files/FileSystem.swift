@@ -172,7 +172,8 @@ package enum AtomicFile {
         } catch {
             // The first error is the one to tell; the file may not even exist.
             try? FileSystem.remove(temporary)
-            throw error
+            // The user knows the path that was asked for.
+            throw error.path == temporary ? FileError("write", path: path, code: error.code) : error
         }
     }
 
