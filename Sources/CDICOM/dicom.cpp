@@ -68,10 +68,13 @@ uint32_t number(DcmItem &item, const DcmTagKey &tag, uint32_t absent) {
 }
 
 /// Reads the first item of a sequence of look-up tables.
+///
+/// A table that is there and cannot be used is told: without it the image would have other greys than its maker meant.
 cdicom_table table(DcmDataset &dataset, const DcmTagKey &sequence, std::vector<uint16_t> &values) {
     cdicom_table result = {};
     DcmItem *item = nullptr;
     if (dataset.findAndGetSequenceItem(sequence, item, 0).bad() || item == nullptr) return result;
+    result.is_damaged = 1;
     DcmElement *descriptor = nullptr;
     DcmElement *data = nullptr;
     if (item->findAndGetElement(DCM_LUTDescriptor, descriptor).bad() || descriptor == nullptr) return result;
@@ -116,7 +119,39 @@ cdicom_table table(DcmDataset &dataset, const DcmTagKey &sequence, std::vector<u
     result.first = is_signed && fields[1] > 32767 ? static_cast<int32_t>(fields[1] - 65536)
                                                   : static_cast<int32_t>(fields[1]);
     result.bits = static_cast<uint32_t>(fields[2]);
+    result.is_damaged = result.bits < 1 || result.bits > 16;
     return result;
+}
+
+/// Reads two numbers that make sense together: 1 where both are there, 0 where neither has a value, else -1.
+int32_t pair(
+    DcmDataset &dataset, const DcmTagKey &first, double &one, const DcmTagKey &second, double &other) {
+    if (!dataset.tagExistsWithValue(first) && !dataset.tagExistsWithValue(second)) return 0;
+    return dataset.findAndGetFloat64(first, one).good() && dataset.findAndGetFloat64(second, other).good() ? 1 : -1;
+}
+
+/// A text of the meta header, which is written the same way in every file; empty where it cannot be read.
+std::string meta_text(const char *path, const DcmTagKey &tag) {
+    DcmFileFormat format;
+    OFString text;
+    // Its status is that of what follows too, such as an unknown transfer syntax: what counts is the text.
+    format.loadFile(path, EXS_Unknown, EGL_noChange, DCM_MaxReadLength, ERM_metaOnly);
+    if (format.getMetaInfo()->findAndGetOFString(tag, text).bad()) return "";
+    return text.c_str();
+}
+
+/// The name of a transfer syntax that cannot be decoded, or nothing where `uid` can be.
+std::string undecodable(const std::string &uid) {
+    if (uid.empty()) return "";
+    const DcmXfer syntax(uid.c_str());
+    if (syntax.getXfer() == EXS_Unknown) {
+        const bool is_htj2k = uid.compare(0, 22, "1.2.840.10008.1.2.4.20") == 0;
+        return std::string(is_htj2k ? "High-Throughput JPEG 2000" : "of no name that is known") + " (" + uid + ")";
+    }
+    if (!syntax.isEncapsulated() || DcmCodecList::canChangeCoding(syntax.getXfer(), EXS_LittleEndianExplicit)) {
+        return "";
+    }
+    return std::string(syntax.getXferName()) + " (" + uid + ")";
 }
 
 /// Whether the bytes 128..<132 are DICM; -1 where the file cannot be opened.
@@ -185,6 +220,12 @@ cdicom_status cdicom_open(const char *path, cdicom_file **file, char *message, s
             return CDICOM_NOT_DICOM;
         }
         if (loaded.bad()) {
+            // DCMTK stops at a transfer syntax that it does not know, as it does at damage.
+            const std::string syntax = undecodable(meta_text(path, DCM_TransferSyntaxUID));
+            if (!syntax.empty()) {
+                say(message, message_capacity, syntax);
+                return CDICOM_UNSUPPORTED_SYNTAX;
+            }
             say(message, message_capacity, std::string("it is damaged or cut off (DCMTK: ") + loaded.text() + ")");
             return CDICOM_DAMAGED;
         }
@@ -196,15 +237,24 @@ cdicom_status cdicom_open(const char *path, cdicom_file **file, char *message, s
                              : "it has no pixel data; it may be cut off before it");
             return CDICOM_NO_PIXELS;
         }
-        const DcmXfer syntax(dataset->getOriginalXfer());
-        if (syntax.isEncapsulated() &&
-            !DcmCodecList::canChangeCoding(dataset->getOriginalXfer(), EXS_LittleEndianExplicit)) {
-            say(message, message_capacity, std::string(syntax.getXferName()) + " (" + syntax.getXferID() + ")");
+        const std::string syntax = undecodable(DcmXfer(dataset->getOriginalXfer()).getXferID());
+        if (!syntax.empty()) {
+            say(message, message_capacity, syntax);
             return CDICOM_UNSUPPORTED_SYNTAX;
         }
         *file = opened.release();
         return CDICOM_OK;
     });
+}
+
+int cdicom_instance(const char *path, char *uid, size_t capacity) {
+    std::string text;
+    guarded(nullptr, 0, [&]() -> cdicom_status {
+        text = meta_text(path, DCM_MediaStorageSOPInstanceUID);
+        return CDICOM_OK;
+    });
+    say(uid, capacity, text);
+    return text.empty() ? 0 : 1;
 }
 
 void cdicom_describe(cdicom_file *file, cdicom_header *header) {
@@ -222,13 +272,17 @@ void cdicom_describe(cdicom_file *file, cdicom_header *header) {
         header->frames = dataset.findAndGetSint32(DCM_NumberOfFrames, frames).good() && frames > 0
             ? static_cast<uint32_t>(frames)
             : 1;
-        header->has_rescale = dataset.findAndGetFloat64(DCM_RescaleSlope, header->rescale_slope).good() &&
-            dataset.findAndGetFloat64(DCM_RescaleIntercept, header->rescale_intercept).good();
-        header->has_window = dataset.findAndGetFloat64(DCM_WindowCenter, header->window_center).good() &&
-            dataset.findAndGetFloat64(DCM_WindowWidth, header->window_width).good();
+        header->has_rescale = pair(
+            dataset, DCM_RescaleSlope, header->rescale_slope, DCM_RescaleIntercept, header->rescale_intercept);
+        header->has_window =
+            pair(dataset, DCM_WindowCenter, header->window_center, DCM_WindowWidth, header->window_width);
         header->modality_table = table(dataset, DCM_ModalityLUTSequence, file->modality_values);
         header->voi_table = table(dataset, DCM_VOILUTSequence, file->voi_values);
         header->is_encapsulated = DcmXfer(dataset.getOriginalXfer()).isEncapsulated();
+        DcmElement *pixels = nullptr;
+        if (!header->is_encapsulated && dataset.findAndGetElement(DCM_PixelData, pixels).good() && pixels != nullptr) {
+            header->native_bytes = pixels->getLength();
+        }
         return CDICOM_OK;
     });
 }

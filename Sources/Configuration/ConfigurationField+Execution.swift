@@ -2,11 +2,11 @@
 
 extension ConfigurationField {
     static let time: [ConfigurationField] = [
-        field("training.epochs", \.training.epochs, .atLeast(0), "Passes of the sampler."),
+        field("training.epochs", \.training.epochs, .within(0...1_000_000), "Passes of the sampler."),
         field(
             "training.steps",
             \.training.steps,
-            .atLeast(0),
+            .within(0...1_000_000_000),
             "Above 0, the run ends after this many steps, whatever the epochs say."
         ),
         field(
@@ -25,7 +25,7 @@ extension ConfigurationField {
         field(
             "validation.every_epochs",
             \.validation.everyEpochs,
-            .atLeast(0),
+            .within(0...1_000_000),
             "Epochs between two validations. 0 never validates."
         ),
         field(
@@ -38,17 +38,22 @@ extension ConfigurationField {
         field(
             "checkpoint.every_steps",
             \.checkpoint.everySteps,
-            .atLeast(0),
+            .within(0...1_000_000_000),
             "Steps between two checkpoints. 0: none."
         ),
         field(
             "checkpoint.every_minutes",
             \.checkpoint.everyMinutes,
-            .atLeast(0),
+            .within(0...1_000_000),
             "Minutes between two checkpoints. 0: none."
         ),
-        field("checkpoint.keep_last", \.checkpoint.keepLast, .atLeast(1), "How many of the newest stay."),
-        field("checkpoint.keep_best", \.checkpoint.keepBest, .atLeast(0), "How many of the best stay besides."),
+        field("checkpoint.keep_last", \.checkpoint.keepLast, .within(1...1_000_000), "How many of the newest stay."),
+        field(
+            "checkpoint.keep_best",
+            \.checkpoint.keepBest,
+            .within(0...1_000_000),
+            "How many of the best stay besides."
+        ),
         field("checkpoint.metric", \.checkpoint.metric, "What makes a checkpoint the best."),
     ]
 
@@ -73,7 +78,7 @@ extension ConfigurationField {
         field(
             "workers.heartbeat_seconds",
             \.workers.heartbeatSeconds,
-            .above(0, upTo: 60),
+            .within(0.01...60),
             "Between two signs of life of a worker."
         ),
         field(

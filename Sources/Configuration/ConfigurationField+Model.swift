@@ -11,7 +11,7 @@ extension ConfigurationField {
         field(
             "network.base_width",
             \.network.baseWidth,
-            .within(1...1024),
+            .within(1...512),
             "Channels of the first level of unet-small; each level has twice those of the one above."
         ),
         field(
@@ -23,15 +23,20 @@ extension ConfigurationField {
         field(
             "network.dropout",
             \.network.dropout,
-            .within(0..<1),
-            "The probability to drop a feature before the head."
+            .within(0...0.99),
+            "The probability to drop a feature before the head, in both architectures."
         ),
     ]
 
     static let minimisation: [ConfigurationField] = [
-        field("loss.cross_entropy", \.loss.crossEntropy, .atLeast(0), "The weight of binary cross-entropy on logits."),
-        field("loss.dice", \.loss.dice, .atLeast(0), "The weight of 1 - soft Dice."),
-        field("loss.focal", \.loss.focal, .atLeast(0), "The weight of the focal loss."),
+        field(
+            "loss.cross_entropy",
+            \.loss.crossEntropy,
+            .within(0...1_000_000),
+            "The weight of binary cross-entropy on logits."
+        ),
+        field("loss.dice", \.loss.dice, .within(0...1_000_000), "The weight of 1 - soft Dice."),
+        field("loss.focal", \.loss.focal, .within(0...1_000_000), "The weight of the focal loss."),
         field(
             "loss.dice_per",
             \.loss.dicePer,
@@ -41,20 +46,20 @@ extension ConfigurationField {
         field(
             "loss.smoothing",
             \.loss.smoothing,
-            .above(0),
+            .within(1e-6...1_000_000),
             "Added to the numerator and the denominator of soft Dice, so that an empty mask has one."
         ),
         field(
             "loss.focal_gamma",
             \.loss.focalGamma,
-            .atLeast(0),
+            .within(0...100),
             "The exponent of the focal loss: how little pixels count that are right already."
         ),
         field("optimizer.name", \.optimizer.name, "The rule of a step."),
         field(
             "optimizer.learning_rate",
             \.optimizer.learningRate,
-            .above(0),
+            .above(0, upTo: 1000),
             "The learning rate after warm-up; the schedule changes it from there."
         ),
         field("optimizer.momentum", \.optimizer.momentum, .within(0..<1), "For sgd."),
@@ -65,45 +70,60 @@ extension ConfigurationField {
             .pair(.within(0..<1)),
             "For adam and adamw: the decays of the gradient's mean and of its square's mean."
         ),
-        field("optimizer.epsilon", \.optimizer.epsilon, .above(0), "For adam and adamw: added to the denominator."),
+        field(
+            "optimizer.epsilon",
+            \.optimizer.epsilon,
+            .within(1e-30...1),
+            "For adam and adamw: added to the denominator."
+        ),
         field(
             "optimizer.weight_decay",
             \.optimizer.weightDecay,
-            .atLeast(0),
+            .within(0...1000),
             "sgd and adam add it, times the weights, to the gradient; adamw shrinks the weights themselves."
         ),
         field(
             "optimizer.clip_norm",
             \.optimizer.clipNorm,
-            .atLeast(0),
+            .within(0...1_000_000),
             "Scales a gradient down whose global norm is above this. 0 does not clip."
         ),
         field("schedule.name", \.schedule.name, "The shape after warm-up."),
-        field("schedule.warmup_steps", \.schedule.warmupSteps, .atLeast(0), "Steps of linear rise at the start."),
-        field("schedule.minimum", \.schedule.minimum, .atLeast(0), "For cosine and plateau: the lowest learning rate."),
+        field(
+            "schedule.warmup_steps",
+            \.schedule.warmupSteps,
+            .within(0...1_000_000_000),
+            "Steps of linear rise at the start; fewer than the run has."
+        ),
+        field(
+            "schedule.minimum",
+            \.schedule.minimum,
+            .within(0...1000),
+            "For cosine and plateau: the lowest learning rate."
+        ),
         field(
             "schedule.period_epochs",
             \.schedule.periodEpochs,
-            .atLeast(0),
+            .within(0...1_000_000),
             "For cosine: epochs from the top to the minimum; after them it rises again. 0 falls over the whole run."
         ),
-        field("schedule.factor", \.schedule.factor, .within(0..<1), "For plateau: the factor of each fall."),
+        field("schedule.factor", \.schedule.factor, .above(0, below: 1), "For plateau: the factor of each fall."),
         field(
             "schedule.patience",
             \.schedule.patience,
-            .atLeast(0),
+            .within(0...1_000_000),
             "For plateau: validations without improvement that are let pass before a fall."
         ),
         field(
             "schedule.threshold",
             \.schedule.threshold,
-            .atLeast(0),
+            .within(0...1_000_000),
             "For plateau: the smallest change of validation.metric that counts as improvement."
         ),
         field(
             "averaging.ema",
             \.averaging.ema,
-            .unlessOff(.within(0..<1)),
+            .unlessOff(.above(0, below: 1)),
             "The decay of an exponential moving average of the weights, such as 0.999; off keeps none."
         ),
     ]

@@ -16,7 +16,7 @@ extension ConfigurationField {
         "augmentation.affine": "Shifts, scales and rotates, together.",
         "augmentation.crop": "Takes a random part of the image and resizes it to the whole.",
         "augmentation.brightness": "Adds a constant to the pixels, which are in 0 to 1.",
-        "augmentation.contrast": "Scales the pixels about the image's mean.",
+        "augmentation.contrast": "Scales the pixels, which are in 0 to 1, about 0.5.",
         "augmentation.gamma": "Raises the pixels, which are in 0 to 1, to a power.",
         "network": "What is trained.",
         "loss": "What is minimised: the weighted sum of the terms, a mean over each microbatch.",
@@ -84,13 +84,13 @@ extension ConfigurationField {
         field(
             "sampler.positive_share",
             \.sampler.positiveShare,
-            .above(0, upTo: 1),
+            .within(0.001...1),
             "The share of positives in the first epoch, for the policy positives."
         ),
         field(
             "sampler.positive_share_end",
             \.sampler.positiveShareEnd,
-            .unlessOff(.above(0, upTo: 1)),
+            .unlessOff(.within(0.001...1)),
             "The share of positives in the last epoch; the epochs between lie on a line. off keeps the first share."
         ),
         field("augmentation.enabled", \.augmentation.enabled, "false leaves every sample as it is."),
@@ -105,7 +105,7 @@ extension ConfigurationField {
         field(
             "augmentation.affine.scale",
             \.augmentation.affine.scale,
-            .within(0..<1),
+            .within(0...0.9),
             "The largest relative change of size: 0.1 draws a factor in 0.9 to 1.1."
         ),
         field(
@@ -118,7 +118,7 @@ extension ConfigurationField {
         field(
             "augmentation.crop.minimum",
             \.augmentation.crop.minimum,
-            .above(0, upTo: 1),
+            .within(0.01...1),
             "The smallest side of the part, as a share of the whole side."
         ),
         field(
@@ -141,12 +141,12 @@ extension ConfigurationField {
             "The largest relative change: 0.2 draws a factor in 0.8 to 1.2."
         ),
         field("augmentation.gamma.probability", \.augmentation.gamma.probability, .within(0...1), "How often."),
-        field("augmentation.gamma.range", \.augmentation.gamma.range, .positiveRange, "The range of the exponent."),
+        field("augmentation.gamma.range", \.augmentation.gamma.range, .exponents, "The range of the exponent."),
         field(
             "augmentation.border",
             \.augmentation.border,
-            "What fills the part of the picture that moved in from outside: the mirrored image, or black (constant). "
-                + "Masks are always filled with background."
+            "What fills the part of the picture that moved in from outside: the mirrored image with its mirrored mask "
+                + "(reflect), or black with background (constant)."
         ),
     ]
 }
@@ -181,9 +181,13 @@ extension ValueCheck where Value == RunConfiguration.FoldChoice {
 
 extension ValueCheck where Value == RunConfiguration.Normalisation {
     static var normalisation: ValueCheck {
-        ValueCheck(text: "imagenet, or one or three numbers each with std above 0", saysType: true) { normalisation in
+        ValueCheck(
+            text: "imagenet, or one or three numbers each, mean from -1000 to 1000, std from 0.000001 to 1000",
+            saysType: true
+        ) { normalisation in
             guard case .values(let mean, let std) = normalisation else { return true }
-            return [1, 3].contains(mean.count) && [1, 3].contains(std.count) && std.allSatisfy { $0 > 0 }
+            return [1, 3].contains(mean.count) && [1, 3].contains(std.count)
+                && mean.allSatisfy { abs($0) <= 1000 } && std.allSatisfy { (1e-6...1000).contains($0) }
         }
     }
 }

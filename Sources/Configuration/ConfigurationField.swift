@@ -8,6 +8,8 @@ package struct ConfigurationField: Sendable {
     package let kind: String
     /// What the field does, in full sentences.
     package let summary: String
+    /// True for a field of text, of which an override takes whatever stands after `=`.
+    let isText: Bool
     /// Reads a node, checks the value and stores it.
     let assign: @Sendable (Node, inout RunConfiguration) throws(ValueProblem) -> Void
     /// The YAML text of the field's value.
@@ -42,6 +44,7 @@ package struct ConfigurationField: Sendable {
             name: name,
             kind: check.saysType ? check.text : check.text.isEmpty ? Value.kind : "\(Value.kind), \(check.text)",
             summary: summary,
+            isText: Value.self == String.self,
             assign: { node, configuration throws(ValueProblem) in
                 let value = try Value(node: node)
                 guard check.accepts(value) else {

@@ -82,7 +82,7 @@ extension Double: ConfigurationValue {
     }
 
     var yaml: String {
-        if let whole = Int(exactly: self), whole.magnitude < 1_000_000 { return String(whole) }
+        if let whole = Int(exactly: self), whole.magnitude <= 1_000_000 { return String(whole) }
         return String(self)
     }
 }

@@ -76,6 +76,18 @@ extension RunConfiguration {
         return found
     }
 
+    /// What is allowed and probably not meant, as sentences.
+    package var remarks: [String] {
+        let threads = workers.count * workers.threads
+        guard training.microbatches < threads else { return [] }
+        let idle = threads - training.microbatches
+        return [
+            "training.microbatches is \(training.microbatches) and there are \(threads) compute threads "
+                + "(workers.count × workers.threads): \(idle) of them \(idle == 1 ? "has" : "have") nothing to do. "
+                + "A multiple of \(threads) keeps all busy."
+        ]
+    }
+
     /// True where the run validates at all.
     package var validates: Bool {
         validation.everyEpochs > 0 && data.folds.validation != .listed([])

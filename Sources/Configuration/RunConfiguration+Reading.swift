@@ -98,7 +98,7 @@ struct ConfigurationReader {
             guard !root.isEmptyScalar else { return }
             apply(root, at: []) { Self.place($0, in: path) }
         } catch {
-            problems.append(syntaxProblem(error) { Self.place($0, in: path) })
+            problems.append(syntaxProblem(error, in: text) { Self.place($0, in: path) })
         }
     }
 
@@ -118,15 +118,24 @@ struct ConfigurationReader {
             )
             return
         }
+        let raw = String(parts[1])
+        let isQuoted = raw.utf8.count > 1 && raw.first == raw.last && (raw.first == "\"" || raw.first == "'")
+        if let field = ConfigurationField.all.first(where: { $0.name == parts[0] }), field.isText, !isQuoted,
+            !raw.isEmpty
+        {
+            // A path is not YAML: in it, `: ` is no key and ` #` begins no comment.
+            apply(.scalar(.init(raw, .implicit, .doubleQuoted)), at: names) { _ in .flag(text) }
+            return
+        }
         do {
-            guard let node = try compose(yaml: String(parts[1])) else {
+            guard let node = try compose(yaml: raw) else {
                 let hint = "write \(parts[0])='\"\"' for empty text"
                 problems.append(.init(origin: .flag(text), message: "no value after =; \(hint)"))
                 return
             }
             apply(node, at: names) { _ in .flag(text) }
         } catch {
-            problems.append(syntaxProblem(error) { _ in .flag(text) })
+            problems.append(syntaxProblem(error, in: raw) { _ in .flag(text) })
         }
     }
 
@@ -192,23 +201,48 @@ struct ConfigurationReader {
         if elsewhere.count == 1 {
             return "\(message); did you mean `\(elsewhere[0].name)`?"
         }
-        return "\(message); known are \(ConfigurationField.keys(in: section).joined(separator: ", "))"
+        let keys = ConfigurationField.keys(in: section).joined(separator: ", ")
+        let name = section.isEmpty ? "" : " " + section.joined(separator: ".")
+        return "\(message); known are \(keys): see `pleura inspect --fields\(name)`"
     }
 
     // MARK: - YAML's own errors
 
+    /// The line, counted from 1, where a key stands for the second time in the block that begins in line `first`.
+    private static func secondLine(of key: String, from first: Int, in text: String) -> Int? {
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        var indent: Substring?
+        for (index, line) in lines.enumerated().dropFirst(max(0, first - 1)) {
+            let margin = line.prefix { $0 == " " }
+            let rest = line.dropFirst(margin.count)
+            guard [key, "\"\(key)\"", "'\(key)'"].contains(where: { rest.hasPrefix($0 + ":") }) else { continue }
+            if indent == margin { return index + 1 }
+            if indent == nil { indent = margin }
+        }
+        return nil
+    }
+
     private func syntaxProblem(
         _ error: any Error,
+        in text: String,
         origin: (Mark?) -> ConfigurationError.Origin
     ) -> ConfigurationError.Problem {
         switch error as? YamlError {
         case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
             .composer(let context, let problem, let mark, _):
+            let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+            let line = lines.indices.contains(mark.line - 1) ? lines[mark.line - 1] : ""
+            if line.prefix(while: { $0 == " " || $0 == "\t" }).contains("\t") {
+                return .init(origin: origin(mark), message: "a tab indents this line; YAML wants spaces")
+            }
             let story = [context?.text, problem].compactMap { $0 }.joined(separator: ", ")
             return .init(origin: origin(mark), message: "not valid YAML: \(story)")
         case .duplicatedKeysInMapping(let duplicates, let context):
-            let keys = duplicates.map { "`\($0)`" }.joined(separator: ", ")
-            return .init(origin: origin(context.mark), message: "\(keys) stands twice; keep one")
+            let keys = duplicates.sorted()
+            let lines = keys.compactMap { Self.secondLine(of: $0, from: context.mark.line, in: text) }
+            let places = lines.isEmpty ? "" : ", again in line " + lines.map(String.init).joined(separator: " and ")
+            let names = keys.map { "`\($0)`" }.joined(separator: ", ")
+            return .init(origin: origin(context.mark), message: "\(names) stands twice\(places); keep one")
         case .reader(let problem, _, _, _):
             return .init(origin: origin(nil), message: "not valid YAML: \(problem)")
         default:

@@ -56,7 +56,7 @@ extension RunConfiguration {
         package var crop = Crop()
         /// A constant added to the pixels.
         package var brightness = Tone()
-        /// A factor on the pixels' distance from the image's mean.
+        /// A factor on the pixels' distance from 0.5.
         package var contrast = Tone()
         /// An exponent on the pixels.
         package var gamma = Gamma()

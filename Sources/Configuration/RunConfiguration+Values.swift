@@ -43,7 +43,10 @@ extension RunConfiguration.FoldChoice: ConfigurationValue {
         case "all": self = .all
         case "rest": self = .rest
         default:
-            guard case .sequence = node else { throw node.refusal(expected: Self.kind) }
+            guard case .sequence = node else {
+                let number = node.bareText.flatMap { Int($0) }
+                throw node.refusal(expected: Self.kind, hint: number.map { "; write [\($0)]" } ?? "")
+            }
             self = .listed(try [Int](node: node).sorted())
         }
     }

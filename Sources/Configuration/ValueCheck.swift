@@ -33,6 +33,11 @@ extension ValueCheck where Value: Comparable & ConfigurationValue {
         ValueCheck(text: "above \(lower.yaml), up to \(upper.yaml)") { $0 > lower && $0 <= upper }
     }
 
+    /// Between the bounds, neither of which counts.
+    static func above(_ lower: Value, below upper: Value) -> ValueCheck {
+        ValueCheck(text: "above \(lower.yaml) and below \(upper.yaml)") { $0 > lower && $0 < upper }
+    }
+
     static func oneOf(_ values: Value...) -> ValueCheck {
         ValueCheck(text: values.map(\.yaml).joined(separator: " or ")) { values.contains($0) }
     }
@@ -53,10 +58,10 @@ extension ValueCheck where Value == [Double] {
         }
     }
 
-    /// A lower and an upper bound above 0.
-    static var positiveRange: ValueCheck {
-        ValueCheck(text: "two numbers above 0, the smaller first", saysType: true) {
-            $0.count == 2 && $0[0] > 0 && $0[0] <= $0[1]
+    /// The two ends of a range of exponents.
+    static var exponents: ValueCheck {
+        ValueCheck(text: "two numbers of 0.01 to 100, the smaller first", saysType: true) {
+            $0.count == 2 && $0[0] >= 0.01 && $0[0] <= $0[1] && $0[1] <= 100
         }
     }
 }

@@ -14,7 +14,7 @@ package struct SmallUNet: Hashable, Sendable, Codable {
     package var depth: Int
     package var upsampling: Upsampling
     package var statistics: NormalizationStatistics
-    /// Probability of dropout at the coarsest scale.
+    /// Probability that a feature before the head is dropped.
     package var dropout: Double
 
     package init(
@@ -57,7 +57,6 @@ package struct SmallUNet: Hashable, Sendable, Codable {
                 x = try builder.maxPool(x, name: "encoder.\(level).pool", size: 2)
             }
         }
-        x = try builder.dropout(x, name: "encoder.\(depth).dropout", probability: dropout)
         for level in (0..<depth).reversed() {
             let name = "decoder.\(level)"
             let skip = skips[level]
@@ -82,6 +81,7 @@ package struct SmallUNet: Hashable, Sendable, Codable {
             x = try builder.concatenate([x, skip], name: "\(name).concatenate")
             x = try pair(x, name: name, channels: baseWidth << level, in: &builder)
         }
+        x = try builder.dropout(x, name: "head.dropout", probability: dropout)
         return try builder.convolution(
             x,
             name: "head",

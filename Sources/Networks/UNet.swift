@@ -6,15 +6,19 @@ package struct UNet: Hashable, Sendable, Codable {
     /// Channels of the decoder's blocks, coarse to fine.
     package var decoderChannels: [Int]
     package var statistics: NormalizationStatistics
+    /// Probability that a feature before the head is dropped.
+    package var dropout: Double
 
     package init(
         encoder: ResNetEncoder = .resnet34,
         decoderChannels: [Int] = [256, 128, 64, 32, 16],
-        statistics: NormalizationStatistics = .batch
+        statistics: NormalizationStatistics = .batch,
+        dropout: Double = 0
     ) {
         self.encoder = encoder
         self.decoderChannels = decoderChannels
         self.statistics = statistics
+        self.dropout = dropout
     }
 
     /// Appends the network; returns the logits, one channel of the input's size.
@@ -50,6 +54,7 @@ package struct UNet: Hashable, Sendable, Codable {
                 )
             }
         }
+        x = try builder.dropout(x, name: "segmentation_head.dropout", probability: dropout)
         return try builder.convolution(
             x,
             name: "segmentation_head.0",

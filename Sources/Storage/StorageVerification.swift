@@ -29,6 +29,13 @@ package enum StorageVerification {
         }
         guard FileSystem.isDirectory(path) else {
             _ = try FileSystem.size(of: path)
+            guard isKnown(path) else {
+                throw StorageDefect(
+                    .missing,
+                    file: path,
+                    "it is no shard, checkpoint, journal or metrics file, so there is nothing to verify"
+                )
+            }
             add(file(path))
             return items
         }
@@ -85,6 +92,19 @@ package enum StorageVerification {
             )
         }
         return Item(path: path, kind: "checkpoint", defects: CheckpointStore.verify(path))
+    }
+
+    /// Whether a file is of a kind that this program writes, by its name or by HDF5's signature.
+    private static func isKnown(_ path: String) -> Bool {
+        let name = FileSystem.name(of: path)
+        if name == DatasetManifest.fileName || name.hasSuffix(".jsonl") || name.hasSuffix(".h5") { return true }
+        guard let file = try? OpenFile(path, .read) else { return false }
+        // A checkpoint has a user block before HDF5's own bytes.
+        return [0, 512].contains { offset in
+            var bytes = [UInt8](repeating: 0, count: 8)
+            let count = try? bytes.withUnsafeMutableBytes { try file.read(at: offset, into: $0) }
+            return count == 8 && bytes == [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A]
+        }
     }
 
     private static func defects(of path: String, _ body: () throws -> [any ReportableError]) -> [any ReportableError] {

@@ -51,14 +51,6 @@ struct RunEvaluationOptions: ParsableArguments {
                 line.show(done: $0, total: samples.count)
             }
         }
-        let directory = RunDirectory(path)
-        try SegmentationRule(
-            evaluation.best,
-            flip: flip,
-            checkpoint: FileSystem.name(of: choice.model.checkpoint.path),
-            step: choice.model.step,
-            meanDice: evaluation.bestScore.meanDice
-        ).write(directory)
         let twice = flip ? ", each twice (flip)" : ""
         let text = """
             \(choice.model.checkpoint.path), step \(choice.model.step), on \(samples.count) validation images\(twice)
@@ -66,9 +58,18 @@ struct RunEvaluationOptions: ParsableArguments {
             \(indented(EvaluationReport(score: evaluation.half).text))
             best of \(RunEvaluation.rules.count) rules: \(evaluation.best.words)
             \(indented(EvaluationReport(score: evaluation.bestScore).text))
-            The best rule is saved as \(directory.rule); `pleura predict \(path)` uses it.
             """
         if json == "-" { printError(text) } else { print(text) }
+        save(
+            SegmentationRule(
+                evaluation.best,
+                flip: flip,
+                checkpoint: FileSystem.name(of: choice.model.checkpoint.path),
+                step: choice.model.step,
+                meanDice: evaluation.bestScore.meanDice
+            ),
+            with: path
+        ) { if json == "-" { printError($0) } else { print($0) } }
         if evaluation.bestScore.nonEmptyPredictions == 0 {
             printError(
                 "warning: under the best rule every mask is empty: this checkpoint does no better than predicting "
@@ -88,6 +89,19 @@ struct RunEvaluationOptions: ParsableArguments {
                     seconds: evaluation.seconds
                 ),
                 to: json
+            )
+        }
+    }
+
+    /// Saves the best rule with the run, where that can be written: the scores stand in any case.
+    private func save(_ rule: SegmentationRule, with path: String, say: (String) -> Void) {
+        let directory = RunDirectory(path)
+        do {
+            try rule.write(directory)
+            say("The best rule is saved as \(directory.rule); `pleura predict \(path)` uses it.")
+        } catch {
+            printError(
+                "warning: the best rule is not saved, so `pleura predict \(path)` will not use it. \(error)"
             )
         }
     }

@@ -57,19 +57,8 @@ struct EvaluateCommand: ParsableCommand {
         let score = try DiceScore(predictions: LabelFile.read(predictions), labels: LabelFile.read(labels))
         let report = EvaluationReport(score: score)
         if let json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            var data = try encoder.encode(report)
-            data.append(0x0A)
-            if json == "-" {
-                try StandardStream.output.write(Array(data))
-                return
-            }
-            do {
-                try data.write(to: URL(fileURLWithPath: json), options: .atomic)
-            } catch {
-                throw EvaluationError.cannotWriteReport(path: json, reason: error.localizedDescription)
-            }
+            try JSONOutput.write(report, to: json)
+            if json == "-" { return }
         }
         print(report.text)
     }

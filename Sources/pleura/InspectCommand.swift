@@ -13,12 +13,16 @@ struct InspectCommand: ParsableCommand {
         abstract: "Says what is in a run, a checkpoint or a configuration.",
         discussion: """
             A run or checkpoint: its step, its metrics, and the SHA-256 over all weights, by which runs are compared.
-            A configuration: layers, shapes, parameters, operations and planned memory.
+            A configuration: layers, shapes, parameters, operations and planned memory. With --fields: what may stand \
+            in a configuration, with types, defaults and meanings.
             """
     )
 
-    @Argument(help: "A run's folder, a checkpoint (.h5) or a configuration (.yaml).")
-    var path: String
+    @Argument(help: "A run's folder, a checkpoint (.h5) or a configuration (.yaml); with --fields, a field or section.")
+    var path: String?
+
+    @Flag(help: "Print every field of configurations, or those of the section or field that is named.")
+    var fields = false
 
     @Option(help: "For a configuration without shards: the side of the images in pixels.")
     var size = 256
@@ -28,15 +32,31 @@ struct InspectCommand: ParsableCommand {
     @Option(help: "Write the figures as JSON to this path; - for standard output.")
     var json: String?
 
-    func run() throws {
-        if path.hasSuffix(".yaml") || path.hasSuffix(".yml") {
-            try inspectConfiguration()
-        } else {
-            try inspectCheckpoint()
+    func validate() throws {
+        if path == nil && !fields {
+            throw ValidationError("Name a run, a checkpoint or a configuration, or give --fields.")
         }
     }
 
-    private func inspectConfiguration() throws {
+    func run() throws {
+        if fields {
+            guard let text = RunConfiguration.explain(path) else {
+                throw RunError.unknownOverride(
+                    "No field or section of configurations is called \(path ?? ""); `pleura inspect --fields` prints all."
+                )
+            }
+            print(text, terminator: "")
+            return
+        }
+        guard let path else { return }
+        if path.hasSuffix(".yaml") || path.hasSuffix(".yml") {
+            try inspectConfiguration(path)
+        } else {
+            try inspectCheckpoint(path)
+        }
+    }
+
+    private func inspectConfiguration(_ path: String) throws {
         let configuration = try RunConfiguration.load(path: path, overrides: overrides.set)
         var side = configuration.data.size == 0 ? size : configuration.data.size
         if configuration.data.size == 0, !configuration.data.shards.isEmpty,
@@ -78,7 +98,7 @@ struct InspectCommand: ParsableCommand {
         }
     }
 
-    private func inspectCheckpoint() throws {
+    private func inspectCheckpoint(_ path: String) throws {
         let checkpoint: CheckpointContents
         if FileSystem.isDirectory(path) {
             let directory = RunDirectory(path)
@@ -125,8 +145,16 @@ struct InspectCommand: ParsableCommand {
 
 /// Figures as JSON, for `--json PATH|-`.
 enum JSONOutput {
-    static func write(_ value: some Encodable, to path: String) throws {
+    /// Writes to a file, or to standard output for `-`.
+    ///
+    /// Numbers that JSON has not are texts.
+    static func write(
+        _ value: some Encodable,
+        to path: String,
+        keys: JSONEncoder.KeyEncodingStrategy = .useDefaultKeys
+    ) throws {
         let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = keys
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         encoder.nonConformingFloatEncodingStrategy = .convertToString(
             positiveInfinity: "inf",

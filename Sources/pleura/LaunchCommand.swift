@@ -11,7 +11,7 @@ struct LaunchCommand: ParsableCommand {
         commandName: "launch",
         abstract: "Starts a training run: a coordinator and its workers.",
         discussion: """
-            Ctrl-C finishes the step, saves a checkpoint and ends, as do SIGTERM and a closed terminal; a second Ctrl-C,
+            Ctrl-C finishes the step, saves a checkpoint and ends, as do SIGTERM and a closed terminal; a second Ctrl-C, \
             a second or more later, stops at once. `pleura resume` goes on where the run stopped, with the same results.
             """
     )
@@ -25,6 +25,7 @@ struct LaunchCommand: ParsableCommand {
     func run() throws {
         let sets = overrides.set + options.overrides
         let resolved = try RunConfiguration.load(path: configuration, overrides: sets)
+        for remark in resolved.remarks { printError("warning: \(remark)") }
         try CommandOutcome.finish(try RunLauncher(resolved, options: options.launcher).launch())
     }
 }
@@ -42,12 +43,20 @@ struct ResumeCommand: ParsableCommand {
     @OptionGroup var overrides: OverrideOptions
     @OptionGroup var options: RunOptions
 
+    func validate() throws {
+        if overrides.set.contains(where: { $0.hasPrefix("run.directory=") }) {
+            throw ValidationError("A run is resumed where it is: leave out --set run.directory.")
+        }
+    }
+
     func run() throws {
         let folder = RunDirectory(directory)
         guard folder.exists else { throw RunError.notARun(directory) }
+        let sets = overrides.set + options.overrides
+        var resolved = try RunConfiguration.load(path: folder.configuration, overrides: sets)
         // The folder may have been moved since.
-        let sets = ["run.directory=\(directory)"] + overrides.set + options.overrides
-        let resolved = try RunConfiguration.load(path: folder.configuration, overrides: sets)
+        resolved.run.directory = directory
+        for remark in resolved.remarks { printError("warning: \(remark)") }
         try CommandOutcome.finish(try RunLauncher(resolved, options: options.launcher).resume())
     }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Diagnostics
 import Foundation
+import Training
 
 /// The command line: parses, calls the library, prints.
 @main
@@ -8,6 +9,7 @@ struct Pleura: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pleura",
         abstract: "Trains pneumothorax segmenters on chest radiographs across many worker processes.",
+        version: "pleura \(ProgramVersion.current)",
         subcommands: [
             SynthesizeCommand.self, ShardCommand.self, LaunchCommand.self, ResumeCommand.self, WorkerCommand.self,
             PredictCommand.self, EvaluateCommand.self, ReportCommand.self, InspectCommand.self, VerifyCommand.self,
@@ -31,7 +33,13 @@ struct Pleura: AsyncParsableCommand {
             printError("pleura: \(error.description)")
             Foundation.exit(error.exitStatus.rawValue)
         } catch {
-            exit(withError: error)
+            // ArgumentParser knows the errors of the command line; of any other it would print whatever it is.
+            let isUnknown = !(error is ExitCode) && exitCode(for: error) == .failure
+            guard isUnknown else { exit(withError: error) }
+            printError(
+                "pleura: Something failed that the program does not know: \(error). Please report it with the command."
+            )
+            Foundation.exit(ExitStatus.internal.rawValue)
         }
     }
 }

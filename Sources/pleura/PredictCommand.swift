@@ -13,9 +13,10 @@ struct PredictCommand: ParsableCommand {
         commandName: "predict",
         abstract: "Predicts the masks of a folder of radiographs.",
         discussion: """
-            Reads .dcm, .png and .jpg files, nested or flat, and writes OUTPUT/submission.csv in the challenge's \
-            format at 1024×1024, probabilities and overlays as PNG. Files that cannot be read are listed in \
-            OUTPUT/rejected.csv, and the exit status is then 65. The rule that makes masks of probabilities is the one \
+            Reads files that end in \(RadiographFolder.endings), and DICOM files of any other name, nested or flat, and \
+            writes OUTPUT/submission.csv in the challenge's format at 1024×1024, probabilities and overlays as PNG. \
+            Files that cannot be read have no row in it; they are listed in OUTPUT/rejected.csv, and the exit status is \
+            then 65. The rule that makes masks of probabilities is the one \
             given, else the one that `pleura evaluate RUN` found, else the configuration's validation.threshold.
             """
     )
@@ -93,12 +94,13 @@ struct PredictCommand: ParsableCommand {
         var images: Int
         var nonEmptyPredictions: Int
         var rejected: Int
+        var ignored: Int
         var threads: Int
         var seconds: Double
         var imagesPerSecond: Double
 
         enum CodingKeys: String, CodingKey {
-            case checkpoint, step, rule, flip, output, images, rejected, threads, seconds
+            case checkpoint, step, rule, flip, output, images, rejected, ignored, threads, seconds
             case nonEmptyPredictions = "non_empty_predictions"
             case imagesPerSecond = "images_per_second"
         }
@@ -129,9 +131,13 @@ struct PredictCommand: ParsableCommand {
             )
         }
         let rate = String(format: "%.1f images/s (%.1f s)", summary.imagesPerSecond, summary.seconds)
+        let rejected =
+            summary.rejected.isEmpty
+            ? "none" : "\(summary.rejected.count), with no row in the submission; see \(output)/rejected.csv"
+        let ignored = summary.ignored > 0 ? "\n  ignored   \(summary.ignored) files that are no image" : ""
         let lines = """
             \(summary.images) radiographs, \(summary.positives) with a predicted pneumothorax: \(output)/submission.csv
-              rejected  \(summary.rejected.isEmpty ? "none" : "\(summary.rejected.count); see \(output)/rejected.csv")
+              rejected  \(rejected)\(ignored)
               speed     \(rate), \(threads) thread\(threads == 1 ? "" : "s")\(flip ? ", each image twice (flip)" : "")
             """
         if json == "-" { printError(lines) } else { print(lines) }
@@ -146,6 +152,7 @@ struct PredictCommand: ParsableCommand {
                     images: summary.images,
                     nonEmptyPredictions: summary.positives,
                     rejected: summary.rejected.count,
+                    ignored: summary.ignored,
                     threads: threads,
                     seconds: summary.seconds,
                     imagesPerSecond: summary.imagesPerSecond

@@ -3,6 +3,8 @@ import Diagnostics
 import Foundation
 import Radiography
 import Storage
+import Synchronization
+import Training
 
 /// `pleura shard`: radiographs and labels in, HDF5 shards out.
 struct ShardCommand: AsyncParsableCommand {
@@ -10,9 +12,9 @@ struct ShardCommand: AsyncParsableCommand {
         commandName: "shard",
         abstract: "Makes HDF5 shards from a folder of radiographs and their labels.",
         discussion: """
-            Reads .dcm, .png and .jpg files, nested or flat, pads them to squares, scales them, and writes them with \
-            their masks and folds. Files that cannot be read are listed in OUTPUT/rejected.csv, and the exit status \
-            is then 65. A run that was interrupted goes on when the same command is given again.
+            Reads files that end in \(RadiographFolder.endings), and DICOM files of any other name, nested or flat, pads \
+            to squares, scales them, and writes them with their masks and folds. Files that cannot be read are listed in \
+            OUTPUT/rejected.csv, and the exit status is then 65; files that are no image, in OUTPUT/warnings.csv. A run that was interrupted goes on when the same command is given again.
             """
     )
 
@@ -49,7 +51,7 @@ struct ShardCommand: AsyncParsableCommand {
     @Option(help: "Decides between equals when patients are dealt to folds.")
     var seed: UInt64 = 0
 
-    @Flag(help: "Stop at the first file or row that must be rejected.")
+    @Flag(help: "Stop at the first file or row that is bad, overlapping rows included.")
     var strict = false
 
     @Flag(help: "Replace a finished data set of other radiographs or options in OUTPUT.")
@@ -83,6 +85,12 @@ struct ShardCommand: AsyncParsableCommand {
         options.seed = seed
         options.isStrict = strict
         options.replaces = replace
+        // The first Ctrl-C stops the work tidily, the second at once.
+        let watch = SignalWatch([SIGINT]) { _ in
+            if Self.interruptions.add(1, ordering: .relaxed).newValue > 1 { _exit(128 + SIGINT) }
+        }
+        defer { watch.cancel() }
+        options.isInterrupted = { Self.interruptions.load(ordering: .relaxed) > 0 }
         let settled = options
         let summary = try await reportingErrors("shard", advice: Self.advice) {
             let display = ShardingDisplay(output: settled.output)
@@ -95,24 +103,20 @@ struct ShardCommand: AsyncParsableCommand {
         if summary.hasUnreadableFiles { throw ExitCode(ExitStatus.badInput.rawValue) }
     }
 
+    /// How often Ctrl-C was pressed.
+    private static let interruptions = Atomic(0)
+
     /// What to do after a failure that may pass.
     private static func advice(_ error: any ReportableError) -> String? {
-        error.exitStatus == .temporary
+        if case ShardingError.interrupted = error { return nil }
+        return error.exitStatus == .temporary
             ? "Finished shards are kept: the same command goes on from them." : nil
     }
 
     private func writeJSON(_ summary: ShardingSummary, to path: String) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        encoder.keyEncodingStrategy = .convertToSnakeCase
-        let text = String(decoding: try encoder.encode(summary.figures(output: output)), as: UTF8.self) + "\n"
-        if path == "-" {
-            print(text, terminator: "")
-            return
-        }
         do {
-            try AtomicFile.write(text, to: path)
-        } catch {
+            try JSONOutput.write(summary.figures(output: output), to: path, keys: .convertToSnakeCase)
+        } catch let error as any ReportableError {
             printError("pleura shard: \(error)")
             throw ExitCode(error.exitStatus.rawValue)
         }
@@ -197,7 +201,9 @@ extension ShardingSummary {
         }
         lines.append("  rejected   " + Self.list(rejected, in: "\(output)/\(Sharding.rejectedFile)"))
         lines.append("  warnings   " + Self.list(warnings, in: "\(output)/\(Sharding.warningsFile)"))
-        if ignoredFiles > 0 { lines.append("  ignored    \(ignoredFiles) files with names of no image") }
+        if ignoredFiles > 0 {
+            lines.append("  ignored    \(ignoredFiles) files that are no image; see \(output)/\(Sharding.warningsFile)")
+        }
         if keptShards > 0 { lines.append("  kept       \(keptShards) finished shards of an earlier run, verified") }
         let rate = String(format: "%.1f images/s", imagesPerSecond)
         lines.append(

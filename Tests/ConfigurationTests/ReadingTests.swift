@@ -109,4 +109,30 @@ struct ReadingTests {
         #expect(error?.exitStatus == .missingInput)
         #expect(error?.description.hasPrefix("no/such.yaml: no such configuration") == true)
     }
+
+    @Test(arguments: ["r/a: b", "runs/x #1", "[a", "{b}", "*c", "- d", "true", "a'b", "~"])
+    func textOfAnOverrideIsTakenAsItIs(text: String) throws {
+        let read = try RunConfiguration.parse("", file: "c.yaml", overrides: ["run.directory=\(text)"])
+        #expect(read.run.directory == text)
+        // It comes back from the configuration that is saved with the run.
+        let again = try RunConfiguration.parse(read.resolvedYAML(), file: "c.yaml")
+        #expect(again.run.directory == text)
+    }
+
+    @Test func quotedTextOfAnOverrideIsYAML() throws {
+        let read = try RunConfiguration.parse(
+            "",
+            file: "c.yaml",
+            overrides: [#"run.name="a\tb""#, "run.directory='c #1'"]
+        )
+        #expect(read.run.name == "a\tb" && read.run.directory == "c #1")
+    }
+
+    @Test func idleThreadsAreRemarked() throws {
+        let few = ["training.microbatches=3", "workers.count=2", "workers.threads=2"]
+        let remark = try RunConfiguration.parse("", file: "c.yaml", overrides: few).remarks.first
+        #expect(remark?.contains("training.microbatches is 3") == true && remark?.contains("1 of them has") == true)
+        let enough = ["training.microbatches=4", "workers.count=2", "workers.threads=2"]
+        #expect(try RunConfiguration.parse("", file: "c.yaml", overrides: enough).remarks.isEmpty)
+    }
 }

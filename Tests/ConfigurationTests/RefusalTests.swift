@@ -47,7 +47,8 @@ struct RefusalTests {
     @Test func aKeyThatResemblesNothingGetsTheListOfKeys() {
         #expect(
             refusal("averaging: {zzzzzzzz: 1}\n") == [
-                "c.yaml, line 1, column 13: unknown key `zzzzzzzz` in `averaging`; known are ema"
+                "c.yaml, line 1, column 13: unknown key `zzzzzzzz` in `averaging`; known are ema: see "
+                    + "`pleura inspect --fields averaging`"
             ]
         )
     }
@@ -112,15 +113,23 @@ struct RefusalTests {
 
     @Test(arguments: [
         ("run.seed=-1", "at least 0"), ("data.size=5000", "0 to 4096"), ("data.channels=2", "1 or 3"),
-        ("sampler.positive_share=0", "above 0, up to 1"), ("sampler.positive_share_end=1.5", "above 0, up to 1"),
+        ("sampler.positive_share=0", "0.001 to 1"), ("sampler.positive_share_end=1.5", "0.001 to 1"),
         ("augmentation.flip.probability=1.01", "0 to 1"), ("augmentation.affine.rotate=-1", "0 to 180"),
-        ("augmentation.gamma.range=[1.2, 0.8]", "two numbers above 0, the smaller first"),
-        ("optimizer.learning_rate=0", "above 0"), ("optimizer.betas=[0.9]", "two numbers, each 0 to below 1"),
-        ("optimizer.betas=[0.9, 1]", "two numbers, each 0 to below 1"), ("averaging.ema=1", "0 to below 1"),
-        ("training.microbatches=0", "1 to 65536"), ("checkpoint.keep_last=0", "at least 1"),
+        ("augmentation.gamma.range=[1.2, 0.8]", "two numbers of 0.01 to 100, the smaller first"),
+        ("optimizer.learning_rate=0", "above 0, up to 1000"),
+        ("optimizer.betas=[0.9]", "two numbers, each 0 to below 1"),
+        ("optimizer.betas=[0.9, 1]", "two numbers, each 0 to below 1"), ("averaging.ema=1", "above 0 and below 1"),
+        ("averaging.ema=0", "above 0 and below 1"),
+        ("schedule.factor=0", "above 0 and below 1"),
+        ("training.microbatches=0", "1 to 65536"), ("checkpoint.keep_last=0", "1 to 1000000"),
+        ("checkpoint.every_minutes=1e300", "0 to 1000000"), ("training.epochs=4000000000000000000", "0 to 1000000"),
+        ("training.steps=2000000000", "0 to 1000000000"), ("network.base_width=1024", "1 to 512"),
         ("data.folds.validation=[0, 0]", "all or fold numbers of 0 and more, each once"),
         ("data.folds.train=[-1]", "all, rest or fold numbers of 0 and more, each once, at least one"),
-        ("data.normalisation={mean: 0, std: 0}", "imagenet, or one or three numbers each with std above 0"),
+        (
+            "data.normalisation={mean: 0, std: 0}",
+            "imagenet, or one or three numbers each, mean from -1000 to 1000, std from 0.000001 to 1000"
+        ),
     ])
     func rangesAreCheckedAndNameTheFlag(override: String, range: String) {
         let messages = refusal("", overrides: [override])
@@ -173,8 +182,19 @@ struct RefusalTests {
         #expect(messages.first?.hasPrefix("c.yaml, line ") == true)
         #expect(messages.first?.contains("not valid YAML") == true)
         #expect(
-            refusal("run: {seed: 1}\nrun: {seed: 2}\n") == ["c.yaml, line 1, column 1: `run` stands twice; keep one"]
+            refusal("run: {seed: 1}\nrun: {seed: 2}\n") == [
+                "c.yaml, line 1, column 1: `run` stands twice, again in line 2; keep one"
+            ]
         )
+    }
+
+    @Test func hintsSayWhatToWrite() {
+        #expect(refusal("data: {folds: {validation: 0}}\n").first?.hasSuffix("found `0`; write [0]") == true)
+        #expect(refusal("run:\n\tseed: 1\n").first?.contains("a tab indents this line") == true)
+        #expect(
+            refusal("run:\n  seed: 1\n  name: x\n  seed: 2\n").first?.contains("again in line 4") == true
+        )
+        #expect(refusal("zzzzzzzz: 1\n").first?.contains("`pleura inspect --fields`") == true)
     }
 
     @Test(arguments: [

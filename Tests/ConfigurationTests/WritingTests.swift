@@ -88,7 +88,7 @@ struct WritingTests {
         let text = try #require(RunConfiguration.explain("optimizer", width: 80))
         #expect(text.hasPrefix("optimizer: How a step changes the weights.\n  optimizer.name = adam\n"))
         #expect(text.contains("optimizer.learning_rate = 0.001\n"))
-        #expect(text.contains("(a number, above 0)"))
+        #expect(text.contains("a\n      number, above 0, up to 1000)"))
         #expect(text.split(separator: "\n").allSatisfy { $0.count <= 80 })
         #expect(RunConfiguration.explain("optimizer.betas")?.contains("optimizer.name") == false)
         #expect(RunConfiguration.explain("nothing") == nil)

@@ -43,7 +43,7 @@ struct CoordinatorRig {
                     epochSampleCounts: [400],
                     microbatches: 4,
                     microbatchSize: 2,
-                    maximumSteps: steps
+                    steps: steps
                 ),
                 validation: validation,
                 checkpoints: checkpoints,

@@ -75,9 +75,23 @@ import Testing
         }
     }
 
+    @Test func `dropout stands before the head of both networks, and nowhere without a probability`() throws {
+        for (architecture, head) in [
+            (Network.Architecture.unet(UNet(encoder: .resnet18, dropout: 0.2)), "segmentation_head.dropout"),
+            (.unetSmall(SmallUNet(baseWidth: 8, depth: 2, dropout: 0.2)), "head.dropout"),
+        ] {
+            let network = Network(architecture, height: 32, width: 32)
+            #expect(try network.graph(loss: nil).nodes.contains { $0.name == head })
+        }
+        for architecture in [Network.Architecture.unet(UNet(encoder: .resnet18)), .unetSmall(SmallUNet())] {
+            let graph = try Network(architecture, height: 32, width: 32).graph(loss: nil)
+            #expect(!graph.nodes.contains { $0.name.contains("dropout") })
+        }
+    }
+
     @Test func `networks survive coding`() throws {
         for architecture in [
-            Network.Architecture.unet(UNet(encoder: .resnet18, statistics: .running)),
+            Network.Architecture.unet(UNet(encoder: .resnet18, statistics: .running, dropout: 0.2)),
             .unetSmall(SmallUNet(baseWidth: 8, depth: 3, upsampling: .transposed, dropout: 0.1)),
         ] {
             let network = Network(architecture, height: 64, width: 32)

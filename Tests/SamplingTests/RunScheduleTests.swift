@@ -28,15 +28,31 @@ import Testing
         let positions = (0..<schedule.totalSteps).map { schedule.epochs(before: schedule.location(of: $0)) }
         #expect(positions == (0..<10).map { Double($0) / 10 } + [1, 1.5])
         #expect(schedule.length == 2)
-        let cut = RunSchedule(epochSampleCounts: [40, 8, 40], microbatches: 2, microbatchSize: 2, maximumSteps: 17)
+        let cut = RunSchedule(epochSampleCounts: [40, 8, 40], microbatches: 2, microbatchSize: 2, steps: 17)
         #expect(cut.length == 2.5)
     }
 
     @Test func aLimitEndsTheRun() {
-        let schedule = RunSchedule(epochSampleCounts: [40, 40], microbatches: 2, microbatchSize: 2, maximumSteps: 13)
+        let schedule = RunSchedule(epochSampleCounts: [40, 40], microbatches: 2, microbatchSize: 2, steps: 13)
         #expect(schedule.totalSteps == 13)
         #expect(schedule.location(of: 12).epoch == 1)
         #expect(schedule.cursor(after: 13) == (1, 3))
         #expect(schedule.epochEnding(after: 13) == nil)
+    }
+
+    @Test func moreStepsThanEpochsGoOnWithTheLastEpoch() {
+        let listed = RunSchedule(epochSampleCounts: [9, 17], microbatches: 2, microbatchSize: 2, steps: 15)
+        let written = RunSchedule(epochSampleCounts: [9, 17, 17, 17], microbatches: 2, microbatchSize: 2, steps: 15)
+        #expect(listed.totalSteps == 15 && listed.epochCount == 4)
+        for step in 0..<UInt64(15) {
+            #expect(listed.location(of: step) == written.location(of: step))
+            #expect(listed.cursor(after: step) == written.cursor(after: step))
+            #expect(listed.epochEnding(after: step) == written.epochEnding(after: step))
+        }
+        #expect(listed.cursor(after: 15) == (3, 2))
+        // At once, and with no table of a thousand million epochs.
+        let long = RunSchedule(epochSampleCounts: [1], microbatches: 1, microbatchSize: 1, steps: 1_000_000_000)
+        #expect(long.location(of: 999_999_999).epoch == 999_999_999)
+        #expect(long.epochCount == 1_000_000_000)
     }
 }

@@ -114,4 +114,59 @@ import Testing
         let absent = #expect(throws: FileError.self) { try StorageVerification.verify(folder.file("absent")) }
         #expect(absent?.exitStatus == .missingInput)
     }
+
+    @Test func aFileOfAnotherKindIsNoDamagedCheckpoint() throws {
+        try overwrite(folder.file("notes.txt"), Array("notes".utf8))
+        let error = #expect(throws: StorageDefect.self) { try StorageVerification.verify(folder.file("notes.txt")) }
+        #expect(error?.problem == .missing && error?.description.contains("nothing to verify") == true)
+        // By its name it should be one.
+        try overwrite(folder.file("step.h5"), Array("notes".utf8))
+        #expect(try !StorageVerification.verify(folder.file("step.h5")).flatMap(\.defects).isEmpty)
+    }
+}
+
+@Suite("Small files", .timeLimit(.minutes(1))) struct AtomicFileTests {
+    private let folder: TemporaryFolder
+
+    init() throws { folder = try TemporaryFolder() }
+
+    @Test func linksAreFollowed() throws {
+        try overwrite(folder.file("target"), [1])
+        try FileManager.default.createSymbolicLink(atPath: folder.file("link"), withDestinationPath: "target")
+        try AtomicFile.write([2, 3], to: folder.file("link"))
+        #expect(try contents(folder.file("target")) == [2, 3])
+        #expect(try FileManager.default.destinationOfSymbolicLink(atPath: folder.file("link")) == "target")
+        // One that leads nowhere yet makes its target.
+        try FileManager.default.createSymbolicLink(atPath: folder.file("loose"), withDestinationPath: "new")
+        try AtomicFile.write([4], to: folder.file("loose"))
+        #expect(try contents(folder.file("new")) == [4])
+        #expect(folder.names == ["link", "loose", "new", "target"])
+    }
+
+    @Test func whatIsNoFileIsWrittenTo() throws {
+        let path = folder.file("pipe")
+        #expect(mkfifo(path, 0o600) == 0)
+        let reader = open(path, O_RDONLY | O_NONBLOCK)
+        defer { close(reader) }
+        try AtomicFile.write([5, 6, 7], to: path)
+        var bytes = [UInt8](repeating: 0, count: 8)
+        #expect(bytes.withUnsafeMutableBytes { read(reader, $0.baseAddress, 8) } == 3)
+        var status = stat()
+        #expect(stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFIFO)
+        try AtomicFile.write([1], to: "/dev/null")
+        #expect(stat("/dev/null", &status) == 0 && status.st_mode & S_IFMT == S_IFCHR)
+    }
+
+    @Test func errorsNameThePathThatWasAskedFor() {
+        let path = folder.file("absent/x.json")
+        let error = #expect(throws: FileError.self) { try AtomicFile.write([1], to: path) }
+        #expect(error?.description.hasPrefix("Cannot write \(path): ") == true)
+    }
+
+    @Test func aFolderThatCannotBeWrittenToIsNamed() throws {
+        try FileSystem.requireWritable(folder.path)
+        #expect(folder.names.isEmpty)
+        let error = #expect(throws: FileError.self) { try FileSystem.requireWritable("/proc") }
+        #expect(error?.description.hasPrefix("Cannot write to /proc: ") == true)
+    }
 }

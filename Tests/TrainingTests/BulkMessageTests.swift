@@ -48,7 +48,9 @@ import Training
             length: BulkMessage.largestPayload + 1
         )
         #expect(BulkMessage(fetch.encoded) == nil)
-        #expect(BulkMessage(BulkMessage.taken(part: BulkPart(step: 7, part: 1, parts: 3), count: 1).encoded + [0]) == nil)
+        #expect(
+            BulkMessage(BulkMessage.taken(part: BulkPart(step: 7, part: 1, parts: 3), count: 1).encoded + [0]) == nil
+        )
     }
 
     /// Whoever reaches the port can send anything.

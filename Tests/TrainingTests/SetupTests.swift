@@ -36,7 +36,7 @@ import Training
             epochSampleCounts: [40, 24, 40],
             microbatches: 2,
             microbatchSize: 2,
-            maximumSteps: steps
+            steps: steps
         )
         let configuration = try RunConfiguration().overridden(by: [
             "schedule.name=cosine", "schedule.minimum=1e-5", "optimizer.learning_rate=1e-3",

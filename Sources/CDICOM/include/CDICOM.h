@@ -36,6 +36,8 @@ typedef struct {
     int32_t first;
     /// The bits of an entry.
     uint32_t bits;
+    /// Whether the header has a table that cannot be used.
+    int32_t is_damaged;
 } cdicom_table;
 
 typedef struct {
@@ -47,6 +49,7 @@ typedef struct {
     uint32_t bits_stored;
     uint32_t high_bit;
     int32_t is_signed;
+    /// 1 where slope and intercept are there, -1 where they are there in part or are no numbers; so with the window.
     int32_t has_rescale;
     double rescale_slope;
     double rescale_intercept;
@@ -57,6 +60,8 @@ typedef struct {
     cdicom_table voi_table;
     /// Whether the pixel data is compressed.
     int32_t is_encapsulated;
+    /// The bytes of pixel data that is not compressed.
+    uint64_t native_bytes;
 } cdicom_header;
 
 typedef enum {
@@ -79,6 +84,10 @@ int cdicom_prepare(void);
 
 /// Reads a file but for large values. On failure `*file` is null and `message` says why.
 cdicom_status cdicom_open(const char *path, cdicom_file **file, char *message, size_t message_capacity);
+
+/// The UID of the image that the file's meta header names, for files that cannot be read further; returns 0 where it
+/// names none.
+int cdicom_instance(const char *path, char *uid, size_t capacity);
 
 /// What the header says; absent numbers are 0, absent frames and samples 1.
 void cdicom_describe(cdicom_file *file, cdicom_header *header);

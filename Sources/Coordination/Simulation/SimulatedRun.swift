@@ -42,12 +42,16 @@ package struct SimulatedRun: Sendable {
             isPositive: (0..<samples).map { $0 % 3 != 1 }
         )
         let sampler = sampler
-        let schedule = RunSchedule(
-            epochSampleCounts: (0..<epochs).map(sampler.sampleCount),
-            microbatches: microbatches,
-            microbatchSize: microbatchSize,
-            maximumSteps: maximumSteps
-        )
+        func schedule(steps: UInt64?) -> RunSchedule {
+            RunSchedule(
+                epochSampleCounts: (0..<epochs).map(sampler.sampleCount),
+                microbatches: microbatches,
+                microbatchSize: microbatchSize,
+                steps: steps
+            )
+        }
+        let length = schedule(steps: nil).totalSteps
+        let schedule = schedule(steps: min(length, maximumSteps ?? length))
         self.schedule = schedule
         self.validation = validation
         self.patience = patience

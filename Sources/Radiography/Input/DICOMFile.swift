@@ -9,6 +9,10 @@ enum DICOMFile {
     ///
     /// It may be anything: call this in a process that may die.
     static func read(_ path: String) throws(RadiographError) -> Radiograph {
+        do { return try readImage(path) } catch { throw identified(error) }
+    }
+
+    private static func readImage(_ path: String) throws(RadiographError) -> Radiograph {
         let file = try open(path)
         defer { cdicom_close(file) }
         var header = cdicom_header()
@@ -21,6 +25,10 @@ enum DICOMFile {
 
     /// Reads and checks the header alone.
     static func probe(_ path: String) throws(RadiographError) -> RadiographMetadata {
+        do { return try readHeader(path) } catch { throw identified(error) }
+    }
+
+    private static func readHeader(_ path: String) throws(RadiographError) -> RadiographMetadata {
         let file = try open(path)
         defer { cdicom_close(file) }
         var header = cdicom_header()
@@ -83,6 +91,15 @@ enum DICOMFile {
         }
         var transform = PixelTransform(bitsStored: Int(header.bits_stored), isSigned: header.is_signed != 0)
         transform.isInverted = photometric == "MONOCHROME1"
+        for (table, name) in [(header.modality_table, "modality"), (header.voi_table, "values-of-interest")]
+        where table.is_damaged != 0 {
+            throw refuse(.damaged, "its \(name) look-up table is malformed, so its greys are not known")
+        }
+        if header.has_rescale < 0 || header.has_window < 0 {
+            let pair = header.has_rescale < 0 ? "rescale slope and intercept" : "window center and width"
+            throw refuse(.damaged, "its \(pair) are not two numbers, so its greys are not known")
+        }
+        if header.is_encapsulated == 0 { try checkNativeLength(header, path: path) }
         if let table = lookupTable(header.modality_table) {
             transform.modality = .table(table)
         } else if header.has_rescale != 0 && !(header.rescale_slope == 1 && header.rescale_intercept == 0) {
@@ -103,6 +120,20 @@ enum DICOMFile {
         }
         if let defect = transform.defect { throw refuse(.damaged, defect) }
         return transform
+    }
+
+    /// Data that is not compressed has the length that the header says, but for padding of less than a row.
+    private static func checkNativeLength(_ header: cdicom_header, path: String) throws(RadiographError) {
+        let rowBytes = Int(header.columns) * Int(header.bits_allocated / 8)
+        let expected = Int(header.rows) * rowBytes
+        let found = Int(clamping: header.native_bytes)
+        guard found < expected || found >= expected + max(rowBytes, 2) else { return }
+        throw RadiographError(
+            .damaged,
+            path: path,
+            reason: "it has \(found) bytes of pixels under a header of \(header.columns)×\(header.rows), which takes "
+                + "\(expected)"
+        )
     }
 
     private static func lookupTable(_ table: cdicom_table) -> LookupTable? {
@@ -163,6 +194,11 @@ enum DICOMFile {
             }
             return bytes
         }
+        if header.is_encapsulated != 0 {
+            try withStream(file, path: path) { stream throws(RadiographError) in
+                try checkEncodedSize(stream, file: file, header: header, path: path)
+            }
+        }
         var words = [UInt16](repeating: 0, count: count)
         if let failure = words.withUnsafeMutableBytes({ decode(file, into: $0, path: path) }) { throw failure }
         return [UInt8](unsafeUninitializedCapacity: count) { target, initialized in
@@ -182,13 +218,14 @@ enum DICOMFile {
         path: String
     ) throws(RadiographError) -> [UInt8] {
         let count = Int(header.rows) * Int(header.columns)
-        if text(file, CDICOM_TEXT_TRANSFER_SYNTAX_UID) == TransferSyntax.jpegBaseline.rawValue {
-            // libjpeg-turbo gives the same values as DCMTK's libjpeg four times as fast, and notices damage that
-            // DCMTK's lets pass. What it does not take goes to DCMTK.
-            var bytes: UnsafePointer<UInt8>?
-            var length = 0
-            if cdicom_fragments(file, &bytes, &length) == CDICOM_OK {
-                let stream = UnsafeBufferPointer(start: bytes, count: length)
+        if header.is_encapsulated != 0 {
+            let decoded = try withStream(file, path: path) { stream throws(RadiographError) -> [UInt8]? in
+                try checkEncodedSize(stream, file: file, header: header, path: path)
+                guard text(file, CDICOM_TEXT_TRANSFER_SYNTAX_UID) == TransferSyntax.jpegBaseline.rawValue else {
+                    return nil
+                }
+                // libjpeg-turbo gives the same values as DCMTK's libjpeg four times as fast, and notices damage that
+                // DCMTK's lets pass. What it does not take goes to DCMTK.
                 switch RasterFile.decodeGrayJPEG(stream, width: Int(header.columns), height: Int(header.rows)) {
                 case .decoded(let pixels): return pixels
                 case .damaged(let reason):
@@ -197,15 +234,64 @@ enum DICOMFile {
                         path: path,
                         reason: "its JPEG data is damaged or cut off (libjpeg: \(reason))"
                     )
-                case .other: break
+                case .other: return nil
                 }
             }
+            if let decoded { return decoded }
         }
         // DCMTK asks for an even number of bytes.
         var bytes = [UInt8](repeating: 0, count: count + count % 2)
         if let failure = bytes.withUnsafeMutableBytes({ decode(file, into: $0, path: path) }) { throw failure }
         if count % 2 == 1 { bytes.removeLast() }
         return bytes
+    }
+
+    /// The compressed bytes of the image.
+    private static func withStream<Value>(
+        _ file: OpaquePointer,
+        path: String,
+        _ body: (UnsafeBufferPointer<UInt8>) throws(RadiographError) -> Value
+    ) throws(RadiographError) -> Value {
+        var bytes: UnsafePointer<UInt8>?
+        var length = 0
+        guard cdicom_fragments(file, &bytes, &length) == CDICOM_OK else {
+            throw RadiographError(.damaged, path: path, reason: "its compressed pixel data is not in fragments")
+        }
+        return try body(UnsafeBufferPointer(start: bytes, count: length))
+    }
+
+    /// Refuses an image of another size than its header's.
+    private static func checkEncodedSize(
+        _ stream: UnsafeBufferPointer<UInt8>,
+        file: OpaquePointer,
+        header: cdicom_header,
+        path: String
+    ) throws(RadiographError) {
+        func damaged(_ reason: String) -> RadiographError { RadiographError(.damaged, path: path, reason: reason) }
+        let (width, height) = (Int(header.columns), Int(header.rows))
+        let syntax = text(file, CDICOM_TEXT_TRANSFER_SYNTAX_UID) ?? ""
+        if syntax == TransferSyntax.runLength.rawValue {
+            guard let planes = EncodedSize.runLengthPlanes(in: stream) else {
+                throw damaged("its RLE header is malformed")
+            }
+            let expected = Int(header.bits_allocated / 8)
+            guard planes.count == expected else {
+                throw damaged("it has \(planes.count) planes of bytes under a header of \(header.bits_allocated) bits")
+            }
+            if let wrong = planes.first(where: { $0 < width * height || $0 >= width * height + max(width, 2) }) {
+                throw damaged("an image of \(wrong) pixels under a header of \(width)×\(height)")
+            }
+        } else if syntax.hasPrefix("1.2.840.10008.1.2.4.") {
+            guard let frame = EncodedSize.jpegFrame(in: stream) else {
+                throw damaged("its JPEG data has no frame header")
+            }
+            guard frame.width == width, frame.height == height else {
+                throw damaged("a \(frame.width)×\(frame.height) image under a header of \(width)×\(height)")
+            }
+            guard frame.components == 1 else {
+                throw damaged("an image of \(frame.components) components under a header of one sample a pixel")
+            }
+        }
     }
 
     private static func decode(
@@ -220,6 +306,18 @@ enum DICOMFile {
     }
 
     // MARK: - Errors
+
+    /// The error with the id of the image that the file would have been, where its meta header still tells.
+    private static func identified(_ error: RadiographError) -> RadiographError {
+        guard error.kind != .unreadable, error.kind != .notAnImage else { return error }
+        var uid = [CChar](repeating: 0, count: 80)
+        guard uid.withUnsafeMutableBufferPointer({ cdicom_instance(error.path, $0.baseAddress, $0.count) }) != 0 else {
+            return error
+        }
+        var error = error
+        error.id = String(decoding: uid.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return error
+    }
 
     private static func withMessage(
         _ body: (UnsafeMutablePointer<CChar>?, Int) -> cdicom_status
@@ -238,14 +336,18 @@ enum DICOMFile {
             let hint = message.contains("begins with") ? "; a download may have saved an error page" : ""
             return RadiographError(.notAnImage, path: path, reason: message + hint)
         case CDICOM_UNSUPPORTED_SYNTAX:
-            let isJPEG2000 =
-                message.contains("JPEG 2000") || message.contains("1.2.840.10008.1.2.4.9")
-                || message.contains("1.2.840.10008.1.2.4.20")
-            let remedy = isJPEG2000 ? "gdcmconv --raw IN.dcm OUT.dcm" : "gdcmconv --raw or dcmdjpeg, where they know it"
+            let remedy: String
+            if message.contains("1.2.840.10008.1.2.4.20") {
+                remedy = "; convert it first: pydicom with pylibjpeg-openjpeg reads it (Dataset.decompress)"
+            } else if message.contains("JPEG 2000") || message.contains("1.2.840.10008.1.2.4.9") {
+                remedy = "; convert it first: gdcmconv --raw IN.dcm OUT.dcm"
+            } else {
+                remedy = "; convert it first: gdcmconv --raw or dcmdjpeg, where they know it"
+            }
             return RadiographError(
                 .unsupported,
                 path: path,
-                reason: "its transfer syntax \(message) has no decoder in DCMTK; convert it first: \(remedy)"
+                reason: "its transfer syntax \(message) has no decoder in DCMTK\(remedy)"
             )
         default: return RadiographError(.damaged, path: path, reason: message)
         }

@@ -19,6 +19,8 @@ package enum DecodeChild {
             StandardStream.error.say("pleura decode-worker is started by pleura itself.\n")
             return 64
         }
+        // Ctrl-C on a terminal reaches every process of the command; what becomes of this one, its parent decides.
+        signal(SIGINT, SIG_IGN)
         _ = cdicom_prepare()
         let failure = cdicom_confine(memoryLimit)
         guard failure == 0 else { return 71 }
@@ -57,7 +59,7 @@ package enum DecodeChild {
             text = try? encoder.encode(report)
         } catch {
             status = .refused
-            text = try? encoder.encode(DecodeMessage.Refusal(kind: error.kind, reason: error.reason))
+            text = try? encoder.encode(DecodeMessage.Refusal(kind: error.kind, reason: error.reason, id: error.id))
         }
         // Only texts and finite numbers are encoded; an empty reply is a refusal all the same.
         let reply = text ?? Data()

@@ -34,6 +34,7 @@ enum DecodeMessage {
     struct Refusal: Codable {
         var kind: RadiographError.Kind
         var reason: String
+        var id: String?
     }
 
     static func number(_ value: Int) -> [UInt8] {

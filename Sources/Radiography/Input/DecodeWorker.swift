@@ -126,7 +126,9 @@ package final class DecodeWorker {
                 guard let refusal = try? JSONDecoder().decode(DecodeMessage.Refusal.self, from: text) else {
                     throw babble(path)
                 }
-                throw RadiographError(refusal.kind, path: path, reason: refusal.reason)
+                var error = RadiographError(refusal.kind, path: path, reason: refusal.reason)
+                error.id = refusal.id
+                throw error
             }
         } catch let failure as SocketStream.Failure {
             throw end(child, after: failure, path: path)

@@ -71,6 +71,8 @@ package struct RadiographError: ReportableError, Equatable {
     package var kind: Kind
     package var path: String
     package var reason: String
+    /// The SOP instance UID of the image, where it could still be read.
+    package var id: String?
 
     package init(_ kind: Kind, path: String, reason: String) {
         self.kind = kind

@@ -53,7 +53,7 @@ package enum RasterFile {
         case other
     }
 
-    /// Decodes a grey JPEG stream that should have the given size.
+    /// Decodes a grey JPEG stream whose frame header has the given size.
     static func decodeGrayJPEG(_ bytes: UnsafeBufferPointer<UInt8>, width: Int, height: Int) -> JPEGOutcome {
         var image = craster_image()
         let isDecoded = craster_decode_jpeg(bytes.baseAddress, bytes.count, UInt64(width * height), &image)

@@ -36,13 +36,9 @@ package enum EvaluationError: ReportableError, Equatable {
     case badPredictions(String, count: Int)
     case badLabel(String)
     case unlabelled(id: String, count: Int, predictions: String, labels: String)
-    case cannotWriteReport(path: String, reason: String)
 
     package var exitStatus: ExitStatus {
-        switch self {
-        case .badPredictions, .badLabel, .unlabelled: .badInput
-        case .cannotWriteReport: .temporary
-        }
+        .badInput
     }
 
     package var description: String {
@@ -56,8 +52,6 @@ package enum EvaluationError: ReportableError, Equatable {
             "The image \(id) of \(predictions) has no label in \(labels)"
                 + (count > 1 ? ", and \(count - 1) more have none" : "")
                 + ". Scores are taken over all images of the submission: add the labels or take the rows out."
-        case .cannotWriteReport(let path, let reason):
-            "Cannot write the figures to \(path): \(reason). Name another file, or - for standard output."
         }
     }
 }

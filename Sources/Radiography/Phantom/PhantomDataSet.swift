@@ -1,5 +1,6 @@
 package import Diagnostics
 import Foundation
+private import Storage
 import Synchronization
 
 /// A set of phantom radiographs, written as the challenge's files are.
@@ -121,9 +122,9 @@ package struct PhantomDataSet: Sendable {
         var text = "ImageId, EncodedPixels\n"
         for case let row? in rows { text += row }
         do {
-            try Data(text.utf8).write(to: URL(fileURLWithPath: labelPath), options: .atomic)
+            try AtomicFile.write(text, to: labelPath)
         } catch {
-            throw .cannotWrite(path: labelPath, reason: error.localizedDescription)
+            throw .cannotWrite(path: labelPath, reason: String(cString: strerror(error.code)))
         }
         return Summary(images: count, positives: positives, rows: text.utf8.count { $0 == 0x0A } - 1)
     }
@@ -186,9 +187,9 @@ package struct PhantomDataSet: Sendable {
 
     private static func makeFolder(_ path: String) throws(PhantomError) {
         do {
-            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+            try FileSystem.createDirectory(path)
         } catch {
-            throw .cannotWrite(path: path, reason: error.localizedDescription)
+            throw .cannotWrite(path: path, reason: String(cString: strerror(error.code)))
         }
     }
 }

@@ -3,10 +3,16 @@ package struct RadiographFolder {
     package let path: String
     /// The image files, below the folder, in the order of their bytes.
     package let files: [String]
-    /// How many files have other names than images have.
+    /// How many files are no image by their names and first bytes.
     package let ignored: Int
-    /// Folders that cannot be listed, below the folder, and why.
-    package let unreadable: [(path: String, reason: String)]
+    /// Folders that cannot be listed and files whose names are not UTF-8, as rejected items.
+    package let unreadable: [RejectedItem]
+
+    /// The endings of image files, for people.
+    package static var endings: String {
+        let last = FolderScan.endings[FolderScan.endings.count - 1]
+        return FolderScan.endings.dropLast().joined(separator: ", ") + " or " + last
+    }
 
     /// Lists a folder, nested or flat.
     ///
@@ -14,12 +20,12 @@ package struct RadiographFolder {
     package init(_ path: String) throws {
         let scan = try FolderScan(path)
         guard !scan.files.isEmpty || !scan.unreadable.isEmpty else {
-            throw ShardingError.noImages(folder: path, ignored: scan.ignored)
+            throw ShardingError.noImages(folder: path, ignored: scan.ignored.count)
         }
         self.path = path
         files = scan.files
-        ignored = scan.ignored
-        unreadable = scan.unreadable
+        ignored = scan.ignored.count
+        unreadable = scan.unreadable.map { RejectedItem($0, in: path) }
     }
 
     /// Reads all files in `jobs` decoding processes, and hands them over in order on the calling thread.

@@ -6,6 +6,8 @@ package struct RejectedItem: Sendable, Equatable, CustomStringConvertible {
         /// A file that gave no radiograph.
         case file(RadiographError.Kind)
         case unreadableFolder
+        /// A file that is no image by its name and its first bytes.
+        case ignoredFile
         /// A second file of the same image.
         case duplicateID
         case imageWithoutLabel
@@ -18,6 +20,7 @@ package struct RejectedItem: Sendable, Equatable, CustomStringConvertible {
             switch self {
             case .file(let kind): kind.rawValue
             case .unreadableFolder: "unreadable-folder"
+            case .ignoredFile: "ignored-file"
             case .duplicateID: "duplicate-id"
             case .imageWithoutLabel: "image-without-label"
             case .labelWithoutImage: "label-without-image"
@@ -35,8 +38,11 @@ package struct RejectedItem: Sendable, Equatable, CustomStringConvertible {
 
         /// Whether the image is in the data set all the same.
         package var isWarning: Bool {
-            if case .label(let kind) = self { return kind.isWarning }
-            return false
+            switch self {
+            case .label(let kind): kind.isWarning
+            case .ignoredFile: true
+            default: false
+            }
         }
     }
 
@@ -60,11 +66,37 @@ package struct RejectedItem: Sendable, Equatable, CustomStringConvertible {
         self.init(.label(defect.kind), path: defect.path, row: defect.row, id: defect.id, reason: defect.reason)
     }
 
+    /// What a scan of the folder `root` could not read.
+    init(_ item: FolderScan.Unreadable, in root: String) {
+        let kind: Kind = item.isFolder ? .unreadableFolder : .file(.unreadable)
+        self.init(kind, path: root + "/" + item.path, reason: item.reason)
+    }
+
     package var description: String {
         let place = row.map { "\(path):\($0)" } ?? path
         // Most files are called after their image.
         let name = id.flatMap { path.contains($0) ? nil : "\($0): " } ?? ""
         return "\(place): \(name)\(reason) [\(kind.name)]"
+    }
+
+    /// A second file of an image.
+    static func duplicate(of id: String, path: String, kept: String, isSame: Bool) -> RejectedItem {
+        let relation = isSame ? "the same bytes" : "OTHER content"
+        return RejectedItem(
+            .duplicateID,
+            path: path,
+            id: id,
+            reason: "\(kept) is the same image id with \(relation); kept that one"
+        )
+    }
+
+    /// A file that was passed over.
+    static func ignored(_ path: String) -> RejectedItem {
+        RejectedItem(
+            .ignoredFile,
+            path: path,
+            reason: "neither its name nor its first bytes are those of an image; left out"
+        )
     }
 
     /// The items as CSV with a header, by path and row.

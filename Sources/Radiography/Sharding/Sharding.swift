@@ -37,27 +37,42 @@ package struct Sharding {
         let patients = try options.patients.map { try PatientFile.read($0) } ?? [:]
         let scan = try FolderScan(options.input)
         try FileSystem.createDirectory(options.output)
+        try FileSystem.requireWritable(options.output)
         let lock = try OutputLock(options.output)
         defer { lock.release() }
-
-        let plan: ShardingPlan
+        for path in scan.ignored { warnings.append(.ignored(options.input + "/" + path)) }
         do {
-            plan = try makePlan(scan: scan, labels: labels, patients: patients)
+            return try make(scan: scan, labels: labels, patients: patients, since: start)
         } catch {
-            try? writeTables()
+            // The error is what counts; the tables are for the next look. Over a finished data set, whose own tables
+            // these are, nothing is written by a run that failed.
+            if !hasFinishedSet { try? writeTables() }
+            // The same command would remove them too, but it may never be given.
+            try? ShardSet.removeTemporaries(in: options.output)
             throw error
         }
+    }
+
+    private var hasFinishedSet: Bool { FileSystem.exists(options.output + "/" + DatasetManifest.fileName) }
+
+    private mutating func make(
+        scan: FolderScan,
+        labels: LabelFile?,
+        patients: [String: String],
+        since start: ContinuousClock.Instant
+    ) throws -> ShardingSummary {
+        let plan = try makePlan(scan: scan, labels: labels, patients: patients)
         let folds = try assignFolds(plan)
         let kept = try keepShards(of: plan, folds: folds)
         let (records, decoded) = try makeShards(plan, keeping: kept)
-        try writeTables()
         guard !records.isEmpty else { throw nothingLeft(labels: labels) }
+        try writeTables()
         let manifest = try publish(records, plan: plan, folds: folds)
         return ShardingSummary(
             manifest: manifest,
             rejected: rejected,
-            warnings: warnings,
-            ignoredFiles: scan.ignored,
+            warnings: warnings.filter { $0.kind != .ignoredFile },
+            ignoredFiles: scan.ignored.count,
             keptShards: kept.count,
             decodedImages: decoded,
             seconds: (ContinuousClock.now - start) / .seconds(1)
@@ -69,6 +84,8 @@ package struct Sharding {
     private mutating func reject(_ item: RejectedItem) throws {
         if item.kind.isWarning {
             warnings.append(item)
+            // A row with a reservation is bad input too.
+            if options.isStrict { throw ShardingError.rejected(item) }
         } else {
             rejected.append(item)
             if options.isStrict { throw ShardingError.rejected(item) }
@@ -91,7 +108,7 @@ package struct Sharding {
         return .nothingLeft(
             folder: options.input,
             rejected: rejected.count,
-            list: options.output + "/" + Self.rejectedFile,
+            list: hasFinishedSet ? nil : options.output + "/" + Self.rejectedFile,
             hint: hint
         )
     }
@@ -104,33 +121,43 @@ package struct Sharding {
         patients: [String: String]
     ) throws -> ShardingPlan {
         for defect in labels?.defects ?? [] { try reject(RejectedItem(defect)) }
-        for folder in scan.unreadable {
-            try reject(
-                RejectedItem(
-                    .unreadableFolder,
-                    path: options.input + "/" + folder.path,
-                    reason: "the folder cannot be listed: \(folder.reason)"
-                )
-            )
-        }
+        for item in scan.unreadable { try reject(RejectedItem(item, in: options.input)) }
         guard !scan.files.isEmpty else {
-            throw ShardingError.noImages(folder: options.input, ignored: scan.ignored)
+            throw ShardingError.noImages(folder: options.input, ignored: scan.ignored.count)
         }
         var files: [SampleMatcher.File] = []
         var excused: Set<String> = []
-        try eachFile(scan.files, work: { worker, _, path in try worker.probe(path) }) { index, outcome in
-            let file = scan.files[index]
+        var nameless = 0
+        let input = options.input
+        let paths = scan.files
+        let probe = { @Sendable (worker: DecodeWorker, index: Int) throws -> Result<FileReport, RadiographError> in
+            do {
+                return .success(try worker.probe(input + "/" + paths[index]))
+            } catch let error as RadiographError {
+                return .failure(error)
+            }
+        }
+        try eachFile(paths.count, work: probe) { index, outcome in
+            let file = paths[index]
             switch outcome {
             case .success(let fileReport): files.append(.init(path: file, report: fileReport))
             case .failure(let error):
-                // Its header is lost, but its name may be the id that the labels know.
+                // Where its header is lost, its name may be the id that the labels know.
                 let stem = FolderScan.stem(of: file)
-                if labels?[stem] != nil { excused.insert(stem) }
-                try reject(RejectedItem(.file(error.kind), path: error.path, id: stem, reason: error.reason))
+                let known = [error.id, stem].compactMap { $0 }.first { labels?[$0] != nil }
+                if let known { excused.insert(known) } else if error.id == nil { nameless += 1 }
+                let id = known ?? error.id ?? stem
+                try reject(RejectedItem(.file(error.kind), path: error.path, id: id, reason: error.reason))
             }
             report(.probed(index + 1, of: scan.files.count))
         }
-        let matcher = SampleMatcher(options: options, labels: labels, patients: patients, excusedIDs: excused)
+        let matcher = SampleMatcher(
+            options: options,
+            labels: labels,
+            patients: patients,
+            excusedIDs: excused,
+            namelessFiles: nameless
+        )
         let samples = try matcher.match(files) { try reject($0) }
         guard !samples.isEmpty else { throw nothingLeft(labels: labels) }
         return ShardingPlan(samples: samples, options: options)
@@ -146,11 +173,30 @@ package struct Sharding {
             )
         }
         let patients = Set(samples.map(\.patient)).count
-        let count = options.folds ?? (options.labels == nil ? 0 : min(5, patients))
+        let count = options.folds ?? (options.labels == nil ? 0 : defaultFolds(patients: patients))
         guard count > 0 else { return ([:], 0) }
         guard count <= patients else { throw ShardingError.tooFewPatients(folds: count, patients: patients) }
         let folds = FoldAssignment.folds(of: samples, count: count, seed: options.seed)
         return (Dictionary(uniqueKeysWithValues: zip(plan.samples.map(\.id), folds)), count)
+    }
+
+    /// As many folds as is usual and there are patients; one fold would leave nothing to train on.
+    private func defaultFolds(patients: Int) -> Int {
+        if patients == 1 {
+            report(
+                .note(
+                    "All radiographs are of one patient, so there are no folds: a run on these shards needs "
+                        + "--set validation.every_epochs=0."
+                )
+            )
+            return 0
+        }
+        if patients < ShardingOptions.usualFolds {
+            report(
+                .note("There are \(patients) folds, one a patient, for there are no \(ShardingOptions.usualFolds).")
+            )
+        }
+        return min(ShardingOptions.usualFolds, patients)
     }
 
     // MARK: - Resuming
@@ -215,52 +261,103 @@ package struct Sharding {
     }
 
     /// Whether the images that a finished shard lacks are still rejected; they are then listed again.
+    ///
+    /// Images that have spares are read once more too: which of their files was damaged, only decoding tells.
     private mutating func confirmsRejections(
         of record: ShardRecord,
         shard: ShardingPlan.Shard,
         plan: ShardingPlan
     ) throws -> Bool {
-        guard record.samples < shard.samples.count else { return true }
+        let samples = plan.samples[shard.samples]
+        guard record.samples < samples.count || samples.contains(where: { !$0.spares.isEmpty }) else { return true }
         let present = Set(try ShardSet.ids(of: record, in: options.output))
-        let missing = plan.samples[shard.samples].filter { !present.contains($0.id) }
+        let doubtful = samples.filter { !present.contains($0.id) || !$0.spares.isEmpty }
         let size = options.size
-        var failures: [(ShardingPlan.Sample, RadiographError)] = []
-        try eachFile(missing.map(\.file), work: { worker, _, path in try worker.read(path, size: size) }) {
-            index,
-            outcome in
-            if case .failure(let error) = outcome { failures.append((missing[index], error)) }
+        let input = options.input
+        var outcomes: [(ShardingPlan.Sample, Attempt<Void>)] = []
+        try eachFile(
+            doubtful.count,
+            work: { worker, index in
+                try Self.firstReadable(doubtful[index], in: input) { _ = try worker.read($0, size: size) }
+            },
+            consume: { outcomes.append((doubtful[$0], $1)) }
+        )
+        guard outcomes.allSatisfy({ ($1.value != nil) == present.contains($0.id) }) else { return false }
+        for (sample, outcome) in outcomes { try settle(sample, outcome) }
+        return true
+    }
+
+    // MARK: - Candidates
+
+    /// What came of the files of one image.
+    private struct Attempt<Value: Sendable>: Sendable {
+        /// Nothing where no file could be read.
+        var value: Value?
+        /// Why the files before the one that was read could not be.
+        var failures: [RadiographError] = []
+    }
+
+    /// Reads the files of an image one after another until one is sound.
+    private static func firstReadable<Value: Sendable>(
+        _ sample: ShardingPlan.Sample,
+        in input: String,
+        read: (String) throws -> Value
+    ) throws -> Attempt<Value> {
+        var attempt = Attempt<Value>()
+        for file in sample.candidates {
+            do {
+                attempt.value = try read(input + "/" + file)
+                break
+            } catch let error as RadiographError {
+                attempt.failures.append(error)
+            }
         }
-        guard failures.count == missing.count else { return false }
-        for (sample, error) in failures {
+        return attempt
+    }
+
+    /// Lists the files of an image that could not be read, and takes back what was said of its spares.
+    private mutating func settle<Value: Sendable>(_ sample: ShardingPlan.Sample, _ attempt: Attempt<Value>) throws {
+        guard !attempt.failures.isEmpty else { return }
+        let paths = Set(sample.spares.map { options.input + "/" + $0.file })
+        rejected.removeAll { $0.kind == .duplicateID && $0.id == sample.id && paths.contains($0.path) }
+        for error in attempt.failures {
             try reject(RejectedItem(.file(error.kind), path: error.path, id: sample.id, reason: error.reason))
         }
-        return true
+        guard attempt.value != nil, attempt.failures.count <= sample.spares.count else { return }
+        let used = sample.spares[attempt.failures.count - 1]
+        report(.note("\(options.input)/\(used.file) is used in the place of \(options.input)/\(sample.file)."))
+        for spare in sample.spares[attempt.failures.count...] {
+            rejected.append(
+                .duplicate(
+                    of: sample.id,
+                    path: options.input + "/" + spare.file,
+                    kept: options.input + "/" + used.file,
+                    isSame: spare.contentHash == used.contentHash
+                )
+            )
+        }
     }
 
     // MARK: - Decoding
 
-    /// Does something with each file in the decoding processes, and takes the outcomes in order.
+    /// Does something with each of `count` things in the decoding processes, and takes the outcomes in order.
     private func eachFile<Value: Sendable>(
-        _ files: [String],
+        _ count: Int,
         window: Int = 512,
-        work: @escaping @Sendable (DecodeWorker, Int, String) throws -> Value,
-        consume: (Int, Result<Value, RadiographError>) throws -> Void
+        work: @escaping @Sendable (DecodeWorker, Int) throws -> Value,
+        consume: (Int, Value) throws -> Void
     ) throws {
         let launch = options.launch
-        let input = options.input
         try OrderedWork.run(
-            count: files.count,
+            count: count,
             jobs: options.jobs,
             window: window,
             makeWorker: { DecodeWorker(launch) },
-            work: { worker, index -> Result<Value, RadiographError> in
-                do {
-                    return .success(try work(worker, index, input + "/" + files[index]))
-                } catch let error as RadiographError {
-                    return .failure(error)
-                }
-            },
-            consume: consume
+            work: work,
+            consume: { index, value in
+                if options.isInterrupted() { throw ShardingError.interrupted }
+                try consume(index, value)
+            }
         )
     }
 
@@ -295,23 +392,23 @@ package struct Sharding {
         // A window of at most 128 MiB of samples that wait for their turn.
         let window = max(2 * options.jobs, min(512, (128 << 20) / (2 * schema.planeBytes)))
         let samples = plan.samples
+        let input = options.input
         try eachFile(
-            order.map { samples[$0].file },
+            order.count,
             window: window,
-            work: { worker, index, path in
-                let radiograph = try worker.read(path, size: size)
-                return try Self.sample(samples[order[index]], radiograph).encoded(under: schema, deflate: deflate)
+            work: { worker, index in
+                let planned = samples[order[index]]
+                return try Self.firstReadable(planned, in: input) { path in
+                    try Self.sample(planned, try worker.read(path, size: size)).encoded(under: schema, deflate: deflate)
+                }
             }
-        ) { index, outcome in
-            switch outcome {
-            case .success(let sample):
+        ) { index, attempt in
+            if let sample = attempt.value {
                 try writer.append(sample)
                 written += 1
                 decoded += 1
-            case .failure(let error):
-                let id = samples[order[index]].id
-                try reject(RejectedItem(.file(error.kind), path: error.path, id: id, reason: error.reason))
             }
+            try settle(samples[order[index]], attempt)
             if let shard = remaining.first, order[index] == shard.samples.upperBound - 1 {
                 try finish(shard)
                 remaining.removeFirst()

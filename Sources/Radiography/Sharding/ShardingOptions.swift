@@ -27,6 +27,10 @@ package struct ShardingOptions: Sendable {
     package var isStrict = false
     /// Whether a finished data set of other input or options in `output` may be replaced.
     package var replaces = false
+    /// Whether the work is to stop before the next radiograph; asked on the calling thread.
+    package var isInterrupted: @Sendable () -> Bool = { false }
+    /// The number of folds where nothing else is asked for.
+    package static let usualFolds = 5
     /// How to start decoding processes.
     package var launch = DecodeLaunch()
 
@@ -79,17 +83,19 @@ package enum ShardingError: ReportableError {
     /// `--strict`: the first rejected item.
     case rejected(RejectedItem)
     case noImages(folder: String, ignored: Int)
-    case nothingLeft(folder: String, rejected: Int, list: String, hint: String?)
+    /// `list` is where the rejected items are listed, if anywhere.
+    case nothingLeft(folder: String, rejected: Int, list: String?, hint: String?)
     case tooFewPatients(folds: Int, patients: Int)
     case otherDataset(output: String, difference: String)
     case busy(output: String)
+    case interrupted
 
     package var exitStatus: ExitStatus {
         switch self {
         case .rejected, .nothingLeft: .badInput
         case .noImages: .missingInput
         case .tooFewPatients, .otherDataset: .usage
-        case .busy: .temporary
+        case .busy, .interrupted: .temporary
         }
     }
 
@@ -98,15 +104,19 @@ package enum ShardingError: ReportableError {
         case .rejected(let item):
             "Stopped at the first rejected item, as --strict asks: \(item)"
         case .noImages(let folder, let ignored):
-            "Found no radiographs under \(folder): no .dcm, .png, .jpg or .jpeg file, and \(ignored) others."
+            "Found no radiographs under \(folder): no \(RadiographFolder.endings) file, none with DICOM's mark, and "
+                + "\(ignored) others."
         case .nothingLeft(let folder, let rejected, let list, let hint):
-            "No radiograph under \(folder) can be used: \(rejected) items were rejected, listed in \(list)."
+            "No radiograph under \(folder) can be used: \(rejected) items were rejected"
+                + (list.map { ", listed in \($0)." } ?? ". The finished data set in the output folder stays.")
                 + (hint.map { " \($0)" } ?? "")
         case .tooFewPatients(let folds, let patients):
             "Cannot make \(folds) folds of \(patients) patients: each fold needs a patient of its own. Ask for fewer."
         case .otherDataset(let output, let difference):
             "\(output) already holds a finished data set, and \(difference). Choose another --output, or pass --replace "
                 + "to make it anew."
+        case .interrupted:
+            "Interrupted. Finished shards are kept: the same command goes on from them."
         case .busy(let output):
             "Another pleura shard is writing to \(output). Wait for it, or choose another --output."
         }

@@ -10,6 +10,19 @@ struct ShardingPlan {
         var mask: RunLengthMask
         var patient: String
         var contentHash: String
+        /// Other files of the same image, in the order of `files`: each takes the place of those before it where they
+        /// turn out to be damaged.
+        var spares: [Spare] = []
+
+        /// The file and its spares.
+        var candidates: [String] { [file] + spares.map(\.file) }
+    }
+
+    /// A second file of an image.
+    struct Spare: Sendable {
+        /// The file, below the input folder.
+        var file: String
+        var contentHash: String
     }
 
     /// Consecutive samples that make one file.
@@ -58,6 +71,7 @@ struct ShardingPlan {
             hash.update(sized: sample.id)
             hash.update(sized: sample.contentHash)
             hash.update(sized: sample.patient)
+            for spare in sample.spares { hash.update(sized: "spare " + spare.contentHash) }
             hash.update(littleEndian: Int64(sample.mask.runs.count))
             sample.mask.runs.withUnsafeBytes { hash.update($0) }
         }
@@ -82,25 +96,30 @@ struct SampleMatcher {
     let patients: [String: String]
     /// Image ids of labels whose image's file was rejected; these are told of already.
     var excusedIDs: Set<String> = []
+    /// Files that were rejected and whose image ids are not known: a label without an image may be of one of them.
+    var namelessFiles = 0
 
     /// The samples, in the order of `files`.
     func match(_ files: [File], reject: (RejectedItem) throws -> Void) throws -> [ShardingPlan.Sample] {
         let refusedLabels = Set(labels?.rejectedIDs ?? [])
         var samples: [ShardingPlan.Sample] = []
         var first: [String: File] = [:]
+        var places: [String: Int] = [:]
         for file in files {
             let id = id(of: file, refusedLabels: refusedLabels)
             let path = options.input + "/" + file.path
             if let other = first[id] {
-                let relation = other.report.contentHash == file.report.contentHash ? "the same bytes" : "OTHER content"
                 try reject(
-                    RejectedItem(
-                        .duplicateID,
+                    .duplicate(
+                        of: id,
                         path: path,
-                        id: id,
-                        reason: "\(options.input)/\(other.path) is the same image id with \(relation); kept that one"
+                        kept: options.input + "/" + other.path,
+                        isSame: other.report.contentHash == file.report.contentHash
                     )
                 )
+                if let place = places[id] {
+                    samples[place].spares.append(.init(file: file.path, contentHash: file.report.contentHash))
+                }
                 continue
             }
             first[id] = file
@@ -115,6 +134,7 @@ struct SampleMatcher {
                 }
                 mask = entry.mask
             }
+            places[id] = samples.count
             samples.append(
                 .init(
                     id: id,
@@ -133,6 +153,8 @@ struct SampleMatcher {
                     row: entry.rows.first,
                     id: entry.id,
                     reason: "no image under \(options.input) has this id"
+                        + (namelessFiles > 0
+                            ? ", unless it is one of the \(namelessFiles) files that could not be read" : "")
                 )
             )
         }

@@ -20,21 +20,51 @@ package enum FileSystem {
     }
 
     /// The names in a directory except "." and "..", in order of their bytes.
+    ///
+    /// Names that are not UTF-8 cannot be told to the system again from a `String`, and are left out.
     package static func names(in directory: String) throws(FileError) -> [String] {
+        try listing(of: directory).names
+    }
+
+    /// The names in a directory, and those in it that are not UTF-8, written with \xNN for the bytes that do not fit.
+    package static func listing(
+        of directory: String
+    ) throws(FileError) -> (names: [String], foreign: [String]) {
         guard let stream = opendir(directory) else { throw FileError("list", path: directory, code: errno) }
         defer { closedir(stream) }
         var names: [String] = []
+        var foreign: [String] = []
         errno = 0
         while let entry = readdir(stream) {
             // `d_name` is a tuple of 256 bytes; the name inside ends with a zero.
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            let bytes = withUnsafeBytes(of: &entry.pointee.d_name) { Array($0.prefix { $0 != 0 }) }
+            if let name = String(validating: bytes, as: UTF8.self) {
+                if name != ".", name != ".." { names.append(name) }
+            } else {
+                foreign.append(escaped(bytes))
             }
-            if name != ".", name != ".." { names.append(name) }
             errno = 0
         }
         guard errno == 0 else { throw FileError("list", path: directory, code: errno) }
-        return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        return (names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }, foreign.sorted())
+    }
+
+    private static func escaped(_ bytes: [UInt8]) -> String {
+        bytes.map { byte in
+            if byte < 0x80 { return String(UnicodeScalar(byte)) }
+            return "\\x" + String(byte, radix: 16, uppercase: true)
+        }.joined()
+    }
+
+    /// Throws if no file can be created in a directory.
+    ///
+    /// Found out by creating one: permissions do not tell of disks that are mounted for reading.
+    package static func requireWritable(_ directory: String) throws(FileError) {
+        let path = temporaryPath(for: directory + "/writable")
+        do throws(FileError) { _ = try OpenFile(path, .create) } catch {
+            throw FileError("write to", path: directory, code: error.code)
+        }
+        try remove(path)
     }
 
     /// Creates a directory and those above it; one that exists is fine.
@@ -148,25 +178,62 @@ package enum FileSystem {
 package enum AtomicFile {
     /// Replaces the file at `path` by `bytes`, durably.
     ///
-    /// On an error the old file stands and nothing is left behind.
+    /// Links are followed: what they point at is replaced. What is no file, such as a device or a pipe, is written to
+    /// as it is. On an error the old file stands and nothing is left behind.
     package static func write(_ bytes: [UInt8], to path: String) throws(FileError) {
-        let file = try FileSystem.createTemporary(for: path)
+        guard let target = replaceable(path) else { return try writeInPlace(bytes, to: path) }
+        let file: OpenFile
+        do throws(FileError) {
+            file = try FileSystem.createTemporary(for: target)
+        } catch {
+            // The user knows the path that was asked for.
+            throw FileError("write", path: path, code: error.code)
+        }
         do throws(FileError) {
             var failure: FileError?
             bytes.withUnsafeBytes { buffer in
                 do throws(FileError) { try file.write(buffer, at: 0) } catch { failure = error }
             }
             if let failure { throw failure }
-            try FileSystem.publish(file.path, as: path)
+            try FileSystem.publish(file.path, as: target)
         } catch {
             // The first error is the one to tell.
             try? FileSystem.remove(file.path)
-            throw error
+            throw error.path == file.path ? FileError("write", path: path, code: error.code) : error
         }
     }
 
     /// Replaces the file at `path` by text in UTF-8, durably.
     package static func write(_ text: String, to path: String) throws(FileError) {
         try write(Array(text.utf8), to: path)
+    }
+
+    /// The path at which a file may be replaced by renaming, or nothing where another kind of thing stands.
+    private static func replaceable(_ path: String) -> String? {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return path }
+        switch status.st_mode & S_IFMT {
+        case S_IFREG: return path
+        case S_IFDIR:
+            // Renaming onto it fails and says so.
+            return path
+        case S_IFLNK:
+            // A link that leads nowhere is written through, so that its target comes to be.
+            guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+                let resolved = realpath(path, nil)
+            else { return nil }
+            defer { free(resolved) }
+            return String(cString: resolved)
+        default: return nil
+        }
+    }
+
+    private static func writeInPlace(_ bytes: [UInt8], to path: String) throws(FileError) {
+        let file = try OpenFile(path, .stream)
+        var failure: FileError?
+        bytes.withUnsafeBytes { buffer in
+            do throws(FileError) { try file.append(buffer) } catch { failure = error }
+        }
+        if let failure { throw failure }
     }
 }

@@ -17,6 +17,8 @@ package final class OpenFile: Sendable {
         case create
         /// For appending; created if it does not exist.
         case append
+        /// For writing from the start, one byte after another; created if it does not exist. For devices and pipes too.
+        case stream
     }
 
     package init(_ path: String, _ mode: Mode) throws(FileError) {
@@ -26,6 +28,7 @@ package final class OpenFile: Sendable {
             case .update: O_RDWR
             case .create: O_RDWR | O_CREAT | O_EXCL
             case .append: O_RDWR | O_CREAT | O_APPEND
+            case .stream: O_WRONLY | O_CREAT | O_TRUNC
             }
         var descriptor: Int32
         repeat { descriptor = Glibc.open(path, flags | O_CLOEXEC, 0o644) } while descriptor < 0 && errno == EINTR
@@ -71,7 +74,7 @@ package final class OpenFile: Sendable {
         }
     }
 
-    /// Writes all bytes at the end of a file opened with `.append`.
+    /// Writes all bytes at the end of a file opened with `.append`, or after those before with `.stream`.
     package func append(_ bytes: UnsafeRawBufferPointer) throws(FileError) {
         var done = 0
         while done < bytes.count, let base = bytes.baseAddress {

@@ -32,6 +32,14 @@ package struct ShardSchema: Codable, Hashable, Sendable {
     /// Whether the samples have labels.
     package var isLabelled: Bool { !extraMetadata.contains(Self.labelColumn) }
 
+    /// The schema in words.
+    var words: String {
+        let columns = extraMetadata.filter { $0 != Self.labelColumn }
+        return
+            "images of \(size)×\(size) pixels \(isLabelled ? "with masks of \(labelSize)×\(labelSize)" : "without labels")"
+            + (columns.isEmpty ? "" : " and the columns \(columns.joined(separator: ", "))")
+    }
+
     /// Bytes of an image, and of a mask.
     package var planeBytes: Int { size * size }
 

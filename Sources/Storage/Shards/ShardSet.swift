@@ -20,7 +20,7 @@ package enum ShardSet {
             do {
                 let reader = try ShardReader(path)
                 guard reader.index.schema == schema else {
-                    let detail = "expected \(schema), found \(reader.index.schema)"
+                    let detail = "expected \(schema.words), found \(reader.index.schema.words)"
                     defects.append(StorageDefect(.foreign, file: path, detail))
                     continue
                 }

@@ -80,7 +80,7 @@ final class RunRecorder {
             line,
             done: Int(record.step) + 1,
             total: total,
-            epochs: setup.schedule.epochs.count,
+            epochs: setup.schedule.epochCount,
             dice: lastMetrics?.values["positive_dice"]
         )
     }

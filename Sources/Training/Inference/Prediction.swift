@@ -36,6 +36,8 @@ package struct Prediction: Sendable {
         package var positives = 0
         /// Files and folders that could not be read, and second files of an image.
         package var rejected: [RejectedItem] = []
+        /// Files that are no image by their names and first bytes, and were passed over.
+        package var ignored = 0
         package var seconds = 0.0
 
         package var imagesPerSecond: Double { seconds > 0 ? Double(images) / seconds : 0 }
@@ -68,23 +70,23 @@ package struct Prediction: Sendable {
         try checkFolders()
         let folder = try RadiographFolder(options.input)
         try FileSystem.createDirectory(options.output)
+        try FileSystem.requireWritable(options.output)
         if options.writesProbabilities { try FileSystem.createDirectory("\(options.output)/probabilities") }
         if options.writesOverlays { try FileSystem.createDirectory("\(options.output)/overlays") }
         var summary = Summary()
+        summary.ignored = folder.ignored
         func reject(_ item: RejectedItem) {
             summary.rejected.append(item)
             note(item)
         }
-        for entry in folder.unreadable {
-            reject(RejectedItem(.unreadableFolder, path: "\(options.input)/\(entry.path)", reason: entry.reason))
-        }
+        for item in folder.unreadable { reject(item) }
         var files: [String: String] = [:]
         var names = FileNames()
         try folder.read(size: pool.model.size, jobs: options.jobs) { index, id, outcome in
             let path = "\(options.input)/\(folder.files[index])"
             switch outcome {
             case .failure(let error):
-                reject(RejectedItem(.file(error.kind), path: path, reason: error.reason))
+                reject(RejectedItem(.file(error.kind), path: path, id: error.id, reason: error.reason))
             case .success(let radiograph):
                 if let first = files[id] {
                     reject(

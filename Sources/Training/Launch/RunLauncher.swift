@@ -217,6 +217,7 @@ package struct RunLauncher {
     // MARK: The run
 
     private func run(_ setup: RunSetup, resume: ResumePoint?, fencing: UInt64) throws -> RunOutcome {
+        if let remark = setup.remark { console.log(.warning, remark) }
         let state = try ModelState(setup, kernels: .reference, transpositions: [])
         let count = configuration.workers.count
         let shell = try CoordinatorShell(

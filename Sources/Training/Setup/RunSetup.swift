@@ -28,6 +28,8 @@ package struct RunSetup: Sendable {
     /// Side of a network input in pixels.
     package let size: Int
     package let datasetDigest: String
+    /// What the user should know of this configuration on this data set.
+    package let remark: String?
 
     /// Derives everything from `configuration` and the data set's manifest.
     ///
@@ -48,25 +50,19 @@ package struct RunSetup: Sendable {
             samples: folds.training,
             isPositive: samples.map(dataset.isPositive)
         )
-        let epochs = max(1, configuration.training.epochs)
-        var counts = (0..<epochs).map(sampler.sampleCount(of:))
         let steps = configuration.training.steps
-        if steps > 0 {
-            // The run ends by its steps: as many epochs as they take.
-            let batch = configuration.globalBatchSize
-            var total = counts.reduce(0) { $0 + ($1 + batch - 1) / batch }
-            while total < steps {
-                let count = sampler.sampleCount(of: counts.count)
-                counts.append(count)
-                total += (count + batch - 1) / batch
-            }
-        }
         schedule = RunSchedule(
-            epochSampleCounts: counts,
+            epochSampleCounts: (0..<max(1, configuration.training.epochs)).map(sampler.sampleCount(of:)),
             microbatches: configuration.training.microbatches,
             microbatchSize: configuration.training.microbatchSize,
-            maximumSteps: steps > 0 ? UInt64(steps) : nil
+            steps: steps > 0 ? UInt64(steps) : nil
         )
+        let warmUp = configuration.schedule.warmupSteps
+        remark =
+            warmUp < schedule.totalSteps
+            ? nil
+            : "schedule.warmup_steps is \(warmUp) and the run has \(schedule.totalSteps) steps, so the learning rate is "
+                + "never reached. Warm up for fewer steps, or train for more epochs."
         size = configuration.data.size == 0 ? dataset.size : configuration.data.size
         // Resolved: a checkpoint is used where the shards are not, to predict.
         var resolved = configuration
@@ -74,7 +70,7 @@ package struct RunSetup: Sendable {
         self.configuration = resolved
         network = Self.network(configuration, size: size)
         loss = Self.loss(configuration)
-        graph = try network.graph(loss: loss)
+        graph = try Self.graph(network, loss: loss, configuration)
         layout = ParameterLayout(graph)
         buckets = layout.bucketLayout(targetBytes: configuration.collectives.bucketBytes)
         optimizer = Self.optimizer(configuration)
@@ -122,7 +118,8 @@ extension RunSetup {
             architecture = .unet(
                 UNet(
                     encoder: configuration.network.encoder == .resnet18 ? .resnet18 : .resnet34,
-                    statistics: statistics
+                    statistics: statistics,
+                    dropout: configuration.network.dropout
                 )
             )
         }
@@ -132,6 +129,23 @@ extension RunSetup {
             width: size,
             inputChannels: configuration.data.channels
         )
+    }
+
+    /// The graph of a network; that its input does not fit is said in the words of the configuration.
+    private static func graph(
+        _ network: Networks.Network,
+        loss: SegmentationLoss,
+        _ configuration: RunConfiguration
+    ) throws -> Graph {
+        do {
+            return try network.graph(loss: loss)
+        } catch {
+            guard error.layer == "input" else { throw error }
+            let origin = configuration.data.size == 0 ? "the shards' own size" : "data.size"
+            throw RunError.data(
+                "The network cannot take images of \(network.width)×\(network.height) (\(origin)): \(error.problem)"
+            )
+        }
     }
 
     /// The loss of a configuration.
@@ -163,13 +177,19 @@ extension RunSetup {
     private static func folds(_ configuration: RunConfiguration, _ dataset: Dataset) throws -> FoldSelection {
         let folds = (0..<dataset.count).map { dataset.fold(of: $0) ?? 0 }
         let all = Set(folds).sorted()
-        let hasFolds = dataset.manifest.foldCount > 0
         let validation: [Int] =
             switch configuration.data.folds.validation {
             case .all: all
             case .rest: []
-            case .listed(let listed): hasFolds || !configuration.validates ? listed : []
+            case .listed(let listed): listed
             }
+        if configuration.validates, dataset.manifest.foldCount == 0, configuration.data.folds.validation != .all {
+            throw RunError.data(
+                "The shards in \(configuration.data.shards) have no folds, and data.folds.validation asks for "
+                    + "\(validation.map(String.init).joined(separator: ", ")). Make them with `pleura shard --folds 5`, "
+                    + "or train without validation: --set validation.every_epochs=0."
+            )
+        }
         if !configuration.validates {
             return try FoldSelection(folds: folds, training: training(configuration, all, []), validation: [])
         }
@@ -197,7 +217,7 @@ extension RunSetup {
                     .linear(
                         from: configuration.sampler.positiveShare,
                         to: $0,
-                        over: max(1, configuration.training.epochs)
+                        over: max(1, configuration.training.epochs - 1)
                     )
                 } ?? .constant(configuration.sampler.positiveShare)
             )

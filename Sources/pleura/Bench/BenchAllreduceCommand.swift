@@ -66,16 +66,11 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
                 thread.detach()
             } catch { continuation.resume(throwing: error) }
         }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        let text = try encoder.encode(report) + Data("\n".utf8)
-        switch json {
-        case "-": try StandardStream.output.write(Array(text))
-        case let path?:
-            try text.write(to: URL(fileURLWithPath: path))
-            print(Self.table(report))
-        case nil: print(Self.table(report))
+        if let json {
+            try JSONOutput.write(report, to: json)
+            if json == "-" { return }
         }
+        print(Self.table(report))
     }
 
     private func options() throws -> AllreduceBenchmark.Options {

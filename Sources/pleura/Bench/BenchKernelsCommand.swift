@@ -83,14 +83,7 @@ struct BenchKernelsCommand: ParsableCommand {
             report.rows += benchmark.streaming(images: 4, size: 256, channels: 16, limits: limits)
         }
         if let json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            let data = try encoder.encode(report)
-            if json == "-" {
-                try StandardStream.output.write(Array(data + Data("\n".utf8)))
-            } else {
-                try data.write(to: URL(fileURLWithPath: json))
-            }
+            try JSONOutput.write(report, to: json)
             return
         }
         print(

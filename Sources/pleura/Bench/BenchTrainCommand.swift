@@ -57,14 +57,8 @@ struct BenchTrainCommand: ParsableCommand {
         )
         let report = try benchmark.run { printError($0) }
         if let json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            let data = try encoder.encode(report) + Data("\n".utf8)
-            if json == "-" {
-                try StandardStream.output.write(Array(data))
-                return
-            }
-            try data.write(to: URL(fileURLWithPath: json))
+            try JSONOutput.write(report, to: json)
+            if json == "-" { return }
         }
         print(Self.table(report))
     }

@@ -234,6 +234,110 @@ struct DICOMTests {
         #expect(error?.kind == .damaged)
     }
 
+    /// The file with another number of rows or columns in its header, both of which are explicit shorts.
+    private func patched(_ path: String, element: UInt8, to value: UInt16, as name: String) throws -> String {
+        var data = try Data(contentsOf: URL(fileURLWithPath: path))
+        // (0028,0010) Rows and (0028,0011) Columns, US, 2 bytes.
+        let tag = Data([0x28, 0x00, element, 0x00, 0x55, 0x53, 0x02, 0x00])
+        let range = try #require(data.range(of: tag))
+        data[range.upperBound] = UInt8(value & 0xFF)
+        data[range.upperBound + 1] = UInt8(value >> 8)
+        return try folder.write(data, to: name)
+    }
+
+    @Test(
+        "A header of another size than its image is damage, not a black border",
+        arguments: [
+            TransferSyntax.explicitLittleEndian, .jpegBaseline, .jpegExtended, .jpegLossless,
+            .jpegLosslessFirstOrder, .jpegLSLossless, .runLength,
+        ]
+    )
+    func headerOfAnotherSize(syntax: TransferSyntax) throws {
+        for bits in [8, 12] where bits == 8 || syntax != .jpegBaseline {
+            // DCMTK refuses some of the JPEG-LS streams that it writes itself, for a byte of padding: take one that
+            // it reads.
+            let candidate = (0..<16).lazy.compactMap { seed -> String? in
+                let noise = GrayImageTests.noise(64, 64, seed: UInt64(seed)).pixels
+                var source = DICOMSource(
+                    bits == 8 ? .bytes(noise) : .words(noise.map { 16 * UInt16($0) }),
+                    rows: 64,
+                    columns: 64
+                )
+                source.bitsStored = bits
+                source.transferSyntax = syntax
+                source.elements = ["SOPInstanceUID=1.2.77"]
+                guard let path = try? written(source, as: "sound.dcm") else { return nil }
+                return (try? RadiographReader.read(path)).map { _ in path }
+            }.first
+            let sound = try #require(candidate)
+            for (element, value) in [(UInt8(0x10), UInt16(128)), (0x11, 128), (0x10, 32), (0x11, 32)] {
+                let path = try patched(sound, element: element, to: value, as: "patched.dcm")
+                let error = refusal(of: path)
+                #expect(error?.kind == .damaged, "\(syntax), \(bits) bits, \(element): \(value)")
+                #expect(error?.reason.contains("under a header of") == true)
+                #expect(error?.id == "1.2.77")
+            }
+        }
+    }
+
+    @Test("An RLE stream is counted, not believed")
+    func runLengthPlanes() {
+        func planes(_ bytes: [UInt8]) -> [Int]? { bytes.withUnsafeBufferPointer(EncodedSize.runLengthPlanes) }
+        var header = [UInt8](repeating: 0, count: 64)
+        header[0] = 1
+        header[4] = 64
+        // Three literals, four repeats, nothing; a literal run that is cut off; a header that points outside.
+        #expect(planes(header + [2, 1, 2, 3, 0xFD, 9, 0x80]) == [7])
+        #expect(planes(header + [5, 1, 2]) == [2])
+        header[4] = 200
+        #expect(planes(header + [0, 1]) == nil)
+        #expect(planes([]) == nil)
+    }
+
+    @Test(
+        "Look-up tables, windows and rescales that cannot be used are damage, not nothing",
+        arguments: [
+            ["VOILUTSequence[0].LUTDescriptor=9\\0\\8", "VOILUTSequence[0].LUTData=5\\32"],
+            ["VOILUTSequence[0].LUTDescriptor=3\\0\\8"],
+            ["ModalityLUTSequence[0].LUTData=5\\32\\FA"],
+            ["ModalityLUTSequence[0].LUTDescriptor=3\\0\\17", "ModalityLUTSequence[0].LUTData=5\\32\\FA"],
+            ["WindowCenter=50"], ["WindowCenter=fifty", "WindowWidth=9"], ["RescaleSlope=2"],
+        ]
+    )
+    func unusableTables(elements: [String]) throws {
+        var source = DICOMSource(.words([0, 1, 2, 3]), rows: 1, columns: 4)
+        source.bitsStored = 12
+        source.transferSyntax = .explicitLittleEndian
+        source.elements = elements
+        let error = refusal(of: try written(source))
+        #expect(error?.kind == .damaged && error?.reason.contains("greys are not known") == true)
+    }
+
+    @Test(
+        "A transfer syntax that DCMTK does not know is refused by name",
+        arguments: [("1.2.840.10008.1.2.4.202", "High-Throughput JPEG 2000"), ("1.2.840.10008.9.9.9.999", "no name")]
+    )
+    func unknownSyntax(uid: String, name: String) throws {
+        // A file whose meta header names the syntax; its length is unchanged but for even padding.
+        var source = DICOMSource(.bytes(.init(repeating: 1, count: 64)), rows: 8, columns: 8)
+        source.elements = ["SOPInstanceUID=1.2.78"]
+        let data = try Data(contentsOf: URL(fileURLWithPath: written(source)))
+        let old = Data("1.2.840.10008.1.2.4.50".utf8)
+        let range = try #require(data.range(of: old))
+        var patched = data
+        var value = Data(uid.utf8)
+        if value.count % 2 == 1 { value.append(0) }
+        patched.replaceSubrange(range, with: value)
+        // The value's length, and the length of the group.
+        patched[range.lowerBound - 2] = UInt8(value.count)
+        let groupLength = try #require(patched.range(of: Data([0x02, 0, 0, 0, 0x55, 0x4C, 0x04, 0])))
+        patched[groupLength.upperBound] &+= UInt8(value.count - old.count)
+        let error = refusal(of: try folder.write(patched, to: "unknown.dcm"))
+        #expect(error?.kind == .unsupported, "\(error?.reason ?? "read")")
+        #expect(error?.reason.contains(name) == true && error?.reason.contains(uid) == true)
+        #expect(error?.id == "1.2.78")
+    }
+
     // The challenge's DICOM may not be redistributed: the test runs where PLEURA_SHARED_DATA has it.
     @Test("The golden radiograph and its MONOCHROME1 twin", .enabled(if: SharedData.isPresent))
     func golden() throws {

@@ -2,6 +2,7 @@ import Diagnostics
 import Foundation
 import Radiography
 import Storage
+import Synchronization
 import Testing
 
 /// A small set of radiographs and labels on disk.
@@ -141,7 +142,160 @@ struct ShardingTests {
             }
         }
         let warnings = try set.table(Sharding.warningsFile)
-        #expect(warnings.count == 1 && warnings.first?.hasPrefix("overlapping-rows,\(set.labels),11,") == true)
+        #expect(warnings.count == 2)
+        #expect(warnings.contains { $0.hasPrefix("overlapping-rows,\(set.labels),11,") })
+        #expect(warnings.contains { $0.hasPrefix("ignored-file,\(set.images)/a/notes.txt,") })
+    }
+
+    /// A file whose header is sound and whose pixels are not.
+    private func writeDamaged(_ set: SmallSet, _ index: Int, to name: String) throws {
+        let path = try set.write(index, to: name)
+        var source = DICOMSource(.bytes(GrayImageTests.noise(48, 40, seed: 99).pixels), rows: 40, columns: 48)
+        source.elements = ["SOPInstanceUID=\(SmallSet.id(index))", "PatientID=patient-\(index / 2)"]
+        try source.write(to: path)
+        var data = try Data(contentsOf: URL(fileURLWithPath: path))
+        data[data.count / 2] = 0xFF
+        data[data.count / 2 + 1] = 0xD9
+        try data.write(to: URL(fileURLWithPath: path))
+    }
+
+    @Test("A damaged first copy of an image does not cost the sound second one")
+    func spares() throws {
+        let set = try SmallSet(count: 6)
+        try writeDamaged(set, 1, to: "a/first.dcm")
+        try set.write(1, to: "b/third.dcm")
+        let summary = try Sharding.run(set.options())
+        #expect(summary.manifest.samples == 6)
+        let dataset = try Dataset.open(set.output)
+        let sample = try #require((0..<6).first { dataset.id(of: $0) == SmallSet.id(1) })
+        var image = [UInt8](repeating: 0, count: 32 * 32)
+        var mask = image
+        try image.withUnsafeMutableBytes { image in
+            try mask.withUnsafeMutableBytes { try dataset.read(sample, image: image, mask: $0) }
+        }
+        #expect(image == GrayImageTests.noise(48, 40, seed: 1).squared(to: 32).pixels)
+        let table = try set.table()
+        #expect(table.count == 2)
+        #expect(table[0].hasPrefix("damaged,\(set.images)/a/first.dcm,"))
+        #expect(table[1].hasPrefix("duplicate-id,\(set.images)/study-5/"))
+        #expect(table[1].contains("/b/third.dcm is the same image id"))
+        // A run that finds everything done says the same.
+        let again = try Sharding.run(set.options())
+        #expect(again.decodedImages == 0 && again.keptShards == 2)
+        #expect(try set.table() == table)
+    }
+
+    @Test("Every copy of an image damaged: each is listed")
+    func sparesAllDamaged() throws {
+        let set = try SmallSet(count: 4)
+        try writeDamaged(set, 1, to: "study-3/series/\(SmallSet.id(1)).dcm")
+        try writeDamaged(set, 1, to: "a/first.dcm")
+        let summary = try Sharding.run(set.options())
+        #expect(summary.manifest.samples == 3 && summary.rejected.count == 2)
+        #expect(summary.rejected.allSatisfy { $0.kind == .file(.damaged) && $0.id == SmallSet.id(1) })
+    }
+
+    @Test("A command that was wrong leaves the tables of a finished set alone")
+    func tablesOfAFinishedSet() throws {
+        let set = try SmallSet(count: 5)
+        try set.folder.write("no image", to: "images/zzz.dcm")
+        _ = try Sharding.run(set.options())
+        let table = try set.table()
+        #expect(table.count == 1)
+        var options = try set.options()
+        options.labels = try set.folder.write("other,-1\n", to: "other.csv")
+        let error = #expect(throws: ShardingError.self) { try Sharding.run(options) }
+        #expect(error?.description.contains("finished data set") == true)
+        #expect(try set.table() == table)
+        options = try set.options()
+        options.size = 16
+        #expect(throws: ShardingError.self) { try Sharding.run(options) }
+        #expect(try set.table() == table)
+    }
+
+    @Test("An interruption leaves finished shards, tables and no temporary files; the same command goes on")
+    func interruption() throws {
+        let set = try SmallSet(count: 12)
+        try set.folder.write("no image", to: "images/zzz.dcm")
+        let finished = Mutex(false)
+        var options = try set.options()
+        options.isInterrupted = { finished.withLock { $0 } }
+        let error = #expect(throws: ShardingError.self) {
+            try Sharding.run(options) { if case .finished = $0 { finished.withLock { $0 = true } } }
+        }
+        #expect(error?.description.contains("the same command goes on") == true)
+        let names = try FileSystem.names(in: set.output)
+        #expect(names == ["rejected.csv", "shard-00000.h5", "warnings.csv"])
+        #expect(try set.table().count == 1)
+        let summary = try Sharding.run(set.options())
+        #expect(summary.keptShards == 1 && summary.manifest.samples == 12)
+    }
+
+    @Test("A rejected file keeps its image's label from being called one without image")
+    func labelsOfRejectedFiles() throws {
+        let set = try SmallSet(count: 4)
+        // Named otherwise than its image; colour, so refused with its header known.
+        var source = DICOMSource(.bytes(.init(repeating: 1, count: 48)), rows: 4, columns: 4)
+        source.samplesPerPixel = 3
+        source.photometric = "RGB"
+        source.transferSyntax = .explicitLittleEndian
+        source.elements = ["SOPInstanceUID=1.2.555"]
+        try source.write(to: set.images + "/colour.dcm")
+        let labels = try String(contentsOfFile: set.labels, encoding: .utf8)
+        try set.folder.write(labels + "\n1.2.555, -1\n", to: "labels.csv")
+        let summary = try Sharding.run(set.options())
+        #expect(summary.rejected.map(\.kind) == [.file(.unsupported)])
+        #expect(summary.rejected.first?.id == "1.2.555")
+        // Of a file that tells nothing, only so much is known.
+        try set.folder.write("<html>", to: "images/page.dcm")
+        try set.folder.write(labels + "\n1.2.555, -1\n1.2.666, -1\n", to: "labels.csv")
+        let other = try Sharding.run(set.options())
+        let item = other.rejected.first { $0.kind == .labelWithoutImage }
+        #expect(item?.id == "1.2.666" && item?.reason.contains("1 files that could not be read") == true)
+    }
+
+    @Test("DICOM files without an ending are found, other files are listed, odd names are told")
+    func names() throws {
+        let set = try SmallSet(count: 4)
+        try set.write(7, to: "IM000001")
+        try set.write(8, to: "DICOMDIR")
+        try set.folder.write("notes", to: "images/README")
+        var odd = Array((set.images + "/odd-").utf8CString.dropLast())
+        odd += [CChar(bitPattern: 0xFF), 0]
+        let descriptor = open(odd, O_CREAT | O_WRONLY, 0o644)
+        #expect(descriptor >= 0)
+        close(descriptor)
+        var options = try set.options()
+        options.labels = nil
+        let summary = try Sharding.run(options)
+        #expect(summary.manifest.samples == 5 && summary.ignoredFiles == 2)
+        #expect(summary.rejected.count == 1 && summary.rejected.first?.path.hasSuffix("odd-\\xFF") == true)
+        #expect(try set.table(Sharding.warningsFile).allSatisfy { $0.hasPrefix("ignored-file,") })
+    }
+
+    @Test("One patient: no folds, and it is said; few patients: as many folds")
+    func fewPatients() throws {
+        let one = try SmallSet(count: 2)
+        var notes: [String] = []
+        let single = try Sharding.run(one.options()) { if case .note(let text) = $0 { notes.append(text) } }
+        #expect(single.manifest.foldCount == 0 && notes.contains { $0.contains("of one patient") })
+        notes = []
+        let few = try SmallSet(count: 6)
+        let summary = try Sharding.run(few.options()) { if case .note(let text) = $0 { notes.append(text) } }
+        #expect(summary.manifest.foldCount == 3 && notes.contains { $0.contains("3 folds") })
+    }
+
+    @Test("--strict stops at overlapping rows too")
+    func strictOverlap() throws {
+        let set = try SmallSet(count: 4)
+        let labels = try String(contentsOfFile: set.labels, encoding: .utf8)
+        try set.folder.write(labels + "\n\(SmallSet.id(0)), 100 9000\n", to: "labels.csv")
+        #expect(try Sharding.run(set.options()).warnings.count == 1)
+        var options = try set.options()
+        options.output += "-strict"
+        options.isStrict = true
+        let error = #expect(throws: ShardingError.self) { try Sharding.run(options) }
+        #expect(error?.description.contains("overlapping-rows") == true)
     }
 
     @Test("--strict stops at the first rejected item")
