@@ -74,10 +74,14 @@ func forEachPlace(
         }
         storeLanes(best, at(y, image, row, column) + channel, count)
         let target = taps + ((image * y.height + row) * y.width + column) * y.channels + channel
-        var lane = 0
-        while lane < min(16, count) {
-            target[lane] = UInt8(truncatingIfNeeded: tap[lane])
-            lane += 1
+        if count >= 16 {
+            pleura_narrow(tap, target)
+        } else {
+            var lane = 0
+            while lane < count {
+                target[lane] = UInt8(truncatingIfNeeded: tap[lane])
+                lane += 1
+            }
         }
     }
 }

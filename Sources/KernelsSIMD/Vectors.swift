@@ -1,3 +1,4 @@
+import CIntrinsics
 import Kernels
 
 // Sums and optimizers over flat vectors, element by element. The last sixteen may read past the end by up to 15
@@ -124,7 +125,7 @@ import Kernels
         storeLanes(first, m + i, n)
         storeLanes(second, v + i, n)
         let denominator =
-            second.squareRoot() / Lanes(repeating: step.rootCorrection2) + Lanes(repeating: step.epsilon)
+            pleura_square_roots(second) / Lanes(repeating: step.rootCorrection2) + Lanes(repeating: step.epsilon)
         storeLanes(fma(Lanes(repeating: -step.stepSize), first / denominator, weight), w + i, n)
         i += 16
     }

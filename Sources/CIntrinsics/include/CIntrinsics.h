@@ -17,6 +17,19 @@ static inline pleura_int32x16 pleura_widen(const uint8_t *bytes) {
     return __builtin_convertvector(value, pleura_int32x16);
 }
 
+/// Sixteen floats: `SIMD16<Float>` in Swift.
+typedef float pleura_float32x16 __attribute__((ext_vector_type(16)));
+
+/// Square roots, correctly rounded. Swift's `squareRoot()` of a vector takes one root after the other.
+static inline pleura_float32x16 pleura_square_roots(pleura_float32x16 x) { return __builtin_elementwise_sqrt(x); }
+
+/// The low bytes of sixteen integers.
+static inline void pleura_narrow(pleura_int32x16 x, uint8_t *bytes) {
+    typedef uint8_t bytes16 __attribute__((ext_vector_type(16)));
+    bytes16 value = __builtin_convertvector(x, bytes16);
+    memcpy(bytes, &value, sizeof value);
+}
+
 /// The most channels that a convolution reads from the zeros below.
 #define PLEURA_ZERO_CHANNELS 8192
 
