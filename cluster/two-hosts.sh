@@ -17,6 +17,6 @@ until endpoint=$(grep -o 'tcp://[^ ]*' "$scratch/launch.log" | head -n 1) && [ -
     sleep 0.1
 done
 for host in a b; do
-    "$pleura" worker --coordinator "$endpoint" --host "$host" --cache "$scratch/cache-$host" &
+    "$pleura" worker --coordinator "$endpoint" --host "$host" --fetch --cache "$scratch/cache-$host" &
 done
 wait "$coordinator"

@@ -42,6 +42,9 @@ struct WorkerCommand: ParsableCommand {
     @Option(help: "The folder with the job's shards; by default where the configuration says, or fetched.")
     var shards: String?
 
+    @Flag(help: "Fetch the shards even where their folder can be seen here, as on a slow network disk.")
+    var fetch = false
+
     @Option(help: "Where fetched shards are kept.")
     var cache: String?
 
@@ -55,6 +58,7 @@ struct WorkerCommand: ParsableCommand {
     var host: String?
 
     func validate() throws {
+        if fetch && shards != nil { throw ValidationError("--fetch and --shards exclude each other.") }
         guard threads >= 1 && threads <= 1024 else {
             throw ValidationError("--threads must be from 1 to 1024, found \(threads).")
         }
@@ -79,6 +83,7 @@ struct WorkerCommand: ParsableCommand {
             listen: address.listen,
             advertisedHost: address.advertised,
             shards: shards,
+            fetches: fetch,
             cache: cache ?? "\(home)/pleura",
             host: host
         )

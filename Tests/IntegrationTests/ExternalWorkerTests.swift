@@ -28,7 +28,6 @@ extension Processes {
         }
 
         private func startWorker(_ endpoint: String, host: String, _ extra: [String] = []) throws -> RunningProgram {
-            // A working directory of its own: nothing that the configuration names is there.
             let directory = runner.path("host-\(host)")
             try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
             return try runner.start(
@@ -37,7 +36,6 @@ extension Processes {
             )
         }
 
-        /// Folders are named relative to the coordinator's, so that workers elsewhere do not find them.
         private func settings(run: String) -> [String] {
             ["--set", "run.directory=\(run)", "--set", "data.shards=shards"]
         }
@@ -67,7 +65,7 @@ extension Processes {
 
             func run(_ arguments: [String], fetches: Bool) throws {
                 let (coordinator, endpoint) = try startCoordinator(arguments)
-                let workers = try hosts.map { try startWorker(endpoint, host: $0) }
+                let workers = try hosts.map { try startWorker(endpoint, host: $0, ["--fetch"]) }
                 let outcome = try coordinator.finish()
                 let ends = try workers.map { try $0.finish() }
                 #expect(outcome.status == 0, "\(outcome.errors)\n\(ends.map(\.errors))")
@@ -106,8 +104,9 @@ extension Processes {
             defer { worker.send(SIGKILL) }
             #expect(coordinator.wait { coordinator.errorText.contains("started at step 0") })
             worker.send(SIGINT)
-            // The coordinator says so once the worker has taken the first signal; two at once would count as one.
+            // The coordinator says so once the worker has taken the first signal. A second one counts from a second on.
             #expect(coordinator.wait { coordinator.errorText.contains("asked to leave") }, "\(coordinator.errorText)")
+            usleep(1_100_000)
             worker.send(SIGINT)
             let before = ContinuousClock.now
             _ = worker.wait { false }

@@ -16,15 +16,21 @@ package final class SignalWatch: @unchecked Sendable {
     private static let watches = Mutex<[Int32: Int]>([:])
 
     /// Watches `signals`, except a SIGHUP that whoever started the program wants ignored, as `nohup` does.
+    ///
+    /// A signal that comes after this has returned is heard.
     package init(_ signals: [Int32], _ handler: @escaping @Sendable (Int32) -> Void) {
         let taken = signals.filter(Self.take)
         numbers = Mutex(taken)
+        let registered = DispatchGroup()
         sources = taken.map { number in
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
             source.setEventHandler { handler(number) }
+            registered.enter()
+            source.setRegistrationHandler { registered.leave() }
             source.resume()
             return source
         }
+        registered.wait()
     }
 
     private static func take(_ number: Int32) -> Bool {

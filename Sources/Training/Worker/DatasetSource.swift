@@ -7,8 +7,9 @@ package struct DatasetSource: Sendable {
     let digest: String
     /// The folder that the worker's user named, which is binding; nil where none was.
     let shards: String?
-    /// Where the configuration says that it is: on this machine that may be another data set, or nothing.
-    let configured: String
+    /// Where the configuration says that it is: on this machine that may be another data set, or nothing. nil to fetch
+    /// it in any case.
+    let configured: String?
     /// Where fetched files are kept, by digest.
     let cache: String
     /// Called for each piece that has come: fetching a data set may take long.
@@ -17,7 +18,7 @@ package struct DatasetSource: Sendable {
     package init(
         digest: String,
         shards: String?,
-        configured: String,
+        configured: String?,
         cache: String,
         noteProgress: @escaping @Sendable () -> Void
     ) {
@@ -31,7 +32,7 @@ package struct DatasetSource: Sendable {
     /// Opens the data set; `notice` hears of a fetch, and why others were not taken.
     package func open(fetchingFrom bulk: BulkClient, notice: (String) -> Void) throws -> Dataset {
         if let shards { return try named(shards) }
-        if let dataset = existing(configured, notice) { return dataset }
+        if let configured, let dataset = existing(configured, notice) { return dataset }
         let folder = "\(cache)/\(digest.prefix(32))"
         if let dataset = existing(folder, notice) { return dataset }
         // What is left of an interrupted fetch is taken up. Where that turns out to be damaged, all is fetched anew.

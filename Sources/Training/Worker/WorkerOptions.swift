@@ -13,6 +13,8 @@ package struct WorkerOptions: Sendable {
     package var advertisedHost: String?
     /// Another folder with the job's shards than the configuration names.
     package var shards: String?
+    /// Whether shards are fetched even where the configuration's folder can be seen here.
+    package var fetches: Bool
     /// Where fetched shards and checkpoints are kept.
     package var cache: String
     /// Another name for this host: parts of one machine then behave as several hosts.
@@ -26,6 +28,7 @@ package struct WorkerOptions: Sendable {
         listen: String = "tcp://127.0.0.1:*",
         advertisedHost: String? = nil,
         shards: String? = nil,
+        fetches: Bool = false,
         cache: String,
         host: String? = nil
     ) {
@@ -36,6 +39,7 @@ package struct WorkerOptions: Sendable {
         self.listen = listen
         self.advertisedHost = advertisedHost
         self.shards = shards
+        self.fetches = fetches
         self.cache = cache
         self.host = host
     }

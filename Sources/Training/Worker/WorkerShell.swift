@@ -157,7 +157,7 @@ package final class WorkerShell: Sendable {
         let source = DatasetSource(
             digest: welcome.datasetDigest,
             shards: options.shards,
-            configured: configuration.data.shards,
+            configured: options.fetches ? nil : configuration.data.shards,
             cache: options.cache,
             noteProgress: { [self] in noteStage() }
         )
