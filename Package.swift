@@ -154,7 +154,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
             "Optimization", "Reduction", "Sampling", "Storage",
         ]
     ),
-    ("Integration", ["Diagnostics", "Storage", "HDF5IO"]),
+    ("Integration", ["CSystem", "Diagnostics", "Storage", "HDF5IO"]),
 ]
 
 let tests: [Target] = testDependencies.map { entry in

@@ -1,3 +1,4 @@
+import CSystem
 import Foundation
 import Testing
 
@@ -45,23 +46,19 @@ extension Processes {
                 runner.launchArguments(configuration, run: "orphaned", ["--set", "training.epochs=200"])
             )
             #expect(running.wait { ((try? runner.metrics("orphaned", kind: "step").count) ?? 0) >= 1 })
-            let workers = running.children
+            // Taken while they live, so that no other process is meant.
+            let workers = running.children.map(system_process_descriptor)
+            #expect(workers.count == 2 && workers.allSatisfy { $0 >= 0 })
             running.send(SIGKILL)
             _ = try running.finish()
-            let deadline = ContinuousClock.now + .seconds(10)
-            while workers.contains(where: isAlive), ContinuousClock.now < deadline { usleep(10_000) }
-            #expect(!workers.contains(where: isAlive))
+            for worker in workers {
+                var end = pollfd(fd: worker, events: Int16(POLLIN), revents: 0)
+                #expect(poll(&end, 1, 10_000) == 1)
+                close(worker)
+            }
             // A run that was killed goes on from its last checkpoint, or says that there is none.
             let resumed = try runner.run(["resume", runner.path("orphaned"), "--set", "training.epochs=1"])
             #expect([0, 66].contains(resumed.status), "\(resumed.errors)")
-        }
-
-        /// Alive, and no zombie that nobody has waited for yet.
-        private func isAlive(_ process: Int32) -> Bool {
-            guard let status = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8) else {
-                return false
-            }
-            return !status.contains(") Z ")
         }
     }
 }

@@ -13,6 +13,8 @@ import Training
 
     init() throws { folder = try TemporaryFolder() }
 
+    struct NotSaved: Error { var outcome: String }
+
     /// What the keeper reports, in order.
     final class Outcomes: Sendable {
         private let list = Mutex<[CheckpointKeeper.Outcome]>([])
@@ -26,6 +28,14 @@ import Training
         func next() throws -> CheckpointKeeper.Outcome {
             try #require(arrived.wait(timeout: .now() + 60) == .success, "the keeper reported nothing")
             return list.withLock { $0.removeFirst() }
+        }
+
+        func durable() throws -> (steps: UInt64, path: String, warnings: [String]) {
+            let outcome = try next()
+            guard case .durable(let steps, let path, let warnings) = outcome else {
+                throw NotSaved(outcome: "\(outcome)")
+            }
+            return (steps, path, warnings)
         }
 
         func failure() throws -> String {
@@ -96,10 +106,7 @@ import Training
         for step: UInt64 in 1...3 {
             begin(step, keeper) { synced.add() }
             #expect(try handOver(step, client) == 28)
-            guard case .durable(let steps, let path, let warnings) = try outcomes.next() else {
-                Issue.record("not saved")
-                return
-            }
+            let (steps, path, warnings) = try outcomes.durable()
             #expect(steps == step && warnings.isEmpty && CheckpointStore.verify(path).isEmpty)
         }
         #expect(synced.value == 3)
@@ -113,10 +120,7 @@ import Training
         defer { client.close() }
         begin(1, keeper) { throw FileError("write to the disk", path: "metrics.jsonl", code: EIO) }
         _ = try handOver(1, client)
-        guard case .durable(_, _, let warnings) = try outcomes.next() else {
-            Issue.record("not saved")
-            return
-        }
+        let warnings = try outcomes.durable().warnings
         #expect(warnings.count == 1 && warnings[0].contains("metrics.jsonl"))
     }
 
@@ -132,10 +136,7 @@ import Training
         // The next one is not harmed.
         begin(2, keeper)
         _ = try handOver(2, client)
-        guard case .durable = try outcomes.next() else {
-            Issue.record("not saved")
-            return
-        }
+        _ = try outcomes.durable()
     }
 
     @Test func aShareOfOtherBytesThanItSaysIsRefused() throws {
@@ -172,10 +173,7 @@ import Training
         let client = try BulkClient(endpoint: keeper.endpoints[0], identity: .random(role: "bulk"))
         defer { client.close() }
         _ = try handOver(1, client)
-        guard case .durable = try outcomes.next() else {
-            Issue.record("not saved")
-            return
-        }
+        _ = try outcomes.durable()
     }
 
     @Test func aConnectionThatBreaksCostsOneShareAtMost() throws {
@@ -203,10 +201,7 @@ import Training
                 try #require(ContinuousClock.now < deadline, "\(error)")
             }
         }
-        guard case .durable = try outcomes.next() else {
-            Issue.record("not saved")
-            return
-        }
+        _ = try outcomes.durable()
     }
 
     @Test func messagesComeBackAsTheyWere() {

@@ -43,7 +43,7 @@ enum OrderedWork {
     }
 }
 
-/// What the threads share; `@unchecked Sendable` because every access to its variables is under `condition`.
+/// What the threads share. Every access to its variables is under `condition`, so threads may share it unchecked.
 private final class State<Output: Sendable>: @unchecked Sendable {
     private let condition = NSCondition()
     private let count: Int

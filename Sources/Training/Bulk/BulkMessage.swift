@@ -121,8 +121,7 @@ package enum BulkMessage: Hashable, Sendable {
     }
 }
 
-/// A part of one attempt at a checkpoint. An attempt after a loss has fewer parts than the one before, so what is still
-/// under way from that one is told apart.
+/// A part of a checkpoint. Attempts at the same checkpoint may have equal parts: `shareBegin` tells them apart.
 package struct BulkPart: Hashable, Sendable {
     /// The completed steps that the checkpoint is named by.
     package var step: UInt64

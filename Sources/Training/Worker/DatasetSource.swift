@@ -83,8 +83,10 @@ package struct DatasetSource: Sendable {
 
     private func fetch(into folder: String, from bulk: BulkClient) throws {
         // The manifest says which shards there are; it is published last, so that its presence means completeness.
-        // Other workers may fetch at the same time, and one may have died at it: each has a folder of its own.
-        let incoming = "\(folder)/incoming-\(UUID().uuidString)"
+        // Other workers may fetch at the same time, and one may have died at it: each has a folder of its own, beside the
+        // one that another may find damaged and remove.
+        let incoming = "\(folder).incoming-\(UUID().uuidString)"
+        try FileSystem.createDirectory(folder)
         try FileSystem.createDirectory(incoming)
         // What cannot be removed is left in the cache, where it does no harm.
         defer { try? FileManager.default.removeItem(atPath: incoming) }
