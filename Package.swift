@@ -13,9 +13,9 @@ let strict: [SwiftSetting] = [
 /// A kernel target compiles the sources of `Sources/KernelsSIMD` (through a symlink) for one instruction set.
 /// `-Ounchecked` removes the overflow and precondition traps that would keep the inner loops from vectorising;
 /// the doors of the kernels check their arguments once, in the caller.
-func kernelSettings(march: String, define: String) -> [SwiftSetting] {
-    strict + [
-        .define(define),
+func kernelSettings(_ defines: [String], march: String, features: [String] = []) -> [SwiftSetting] {
+    strict + defines.map { .define($0) } + [
+        .unsafeFlags(features.flatMap { ["-Xcc", $0] }),
         .unsafeFlags([
             "-Xcc", "-march=\(march)", "-Ounchecked",
             // A specialised signature is a weak symbol; see the check of the kernels' symbols in .ci.
@@ -63,16 +63,35 @@ let pure: [Target] = [
     .target(
         name: "KernelsAVX2",
         dependencies: ["Kernels", "Numerics", "CIntrinsics"],
-        swiftSettings: kernelSettings(march: "x86-64-v3", define: "AVX2")
+        swiftSettings: kernelSettings(["AVX2"], march: "x86-64-v3")
     ),
     .target(
         name: "KernelsAVX512",
         dependencies: ["Kernels", "Numerics", "CIntrinsics"],
-        swiftSettings: kernelSettings(march: "x86-64-v4", define: "AVX512")
+        swiftSettings: kernelSettings(["AVX512"], march: "x86-64-v4")
+    ),
+    // The same sources once more, for feature maps of bfloat16.
+    .target(
+        name: "KernelsBF16AVX2",
+        dependencies: ["Kernels", "Numerics", "CIntrinsics"],
+        swiftSettings: kernelSettings(["AVX2", "BF16"], march: "x86-64-v3")
+    ),
+    .target(
+        name: "KernelsBF16AVX512",
+        dependencies: ["Kernels", "Numerics", "CIntrinsics"],
+        swiftSettings: kernelSettings(["AVX512", "BF16"], march: "x86-64-v4", features: ["-mavx512bf16"])
+    ),
+    .target(
+        name: "KernelsReferenceBF16",
+        dependencies: ["Kernels", "Numerics"],
+        swiftSettings: strict + [.define("BF16")]
     ),
     .target(
         name: "KernelSelection",
-        dependencies: ["Diagnostics", "Kernels", "KernelsAVX2", "KernelsAVX512", "CSystem"],
+        dependencies: [
+            "Diagnostics", "Kernels", "KernelsReferenceBF16", "KernelsAVX2", "KernelsAVX512",
+            "KernelsBF16AVX2", "KernelsBF16AVX512", "CSystem",
+        ],
         swiftSettings: strict
     ),
     .target(name: "Graph", dependencies: ["Diagnostics", "Numerics", "Kernels", "Reduction"], swiftSettings: strict),

@@ -30,10 +30,11 @@ final class ExecutionContext {
         for (id, tensor) in program.tensors.enumerated() {
             let place = program.places[id]
             let root = program.tensors[place.root]
-            let offset = max(0, program.rootOffsets[place.root]) + place.channel
+            let offset =
+                4 * max(0, program.rootOffsets[place.root]) + place.channel * root.format.byteCount
             (views + id).initialize(
                 to: TensorView(
-                    arena + offset,
+                    UnsafeMutableRawPointer(arena) + offset,
                     images: tensor.images,
                     height: tensor.shape.height,
                     width: tensor.shape.width,
@@ -64,11 +65,11 @@ final class ExecutionContext {
 
     func view(_ tensor: Int) -> TensorView { views[tensor] }
     func setBase(of tensor: Int, to base: UnsafePointer<Float>) {
-        views[tensor].base = UnsafeMutablePointer(mutating: base)
+        views[tensor].address = UnsafeMutableRawPointer(mutating: base)
     }
-    func pointer(_ vector: Int) -> UnsafeMutablePointer<Float> { views[vector].base }
+    func pointer(_ vector: Int) -> UnsafeMutablePointer<Float> { views[vector].floats }
     func bytes(_ vector: Int) -> UnsafeMutablePointer<UInt8> {
-        UnsafeMutableRawPointer(views[vector].base).assumingMemoryBound(to: UInt8.self)
+        views[vector].address.assumingMemoryBound(to: UInt8.self)
     }
 
     func weight(_ parameter: Int) -> UnsafePointer<Float> { memory.weights + offsets[parameter].weight }
@@ -90,10 +91,10 @@ final class ExecutionContext {
 }
 
 extension TensorView {
-    /// The view of `count` channels from `first`.
-    func channels(from first: Int, count: Int) -> TensorView {
+    /// The view of `count` channels from `first` of elements in `format`.
+    func channels(from first: Int, count: Int, _ format: ElementFormat) -> TensorView {
         var view = self
-        view.base += first
+        view.address += first * format.byteCount
         view.channels = count
         return view
     }

@@ -35,7 +35,7 @@ package final class Executor {
     /// How many buckets are complete after each instruction.
     private let completedBuckets: [Int]
 
-    /// `arena` has `program.arenaBytes` bytes at a multiple of 64; `buckets` cuts the sums of the program's layout.
+    /// `kernels` are those of the program's precision; `arena` has `program.arenaBytes` bytes at a multiple of 64; `buckets` cuts the sums of the program's layout.
     package init(
         _ program: Program,
         kernels: KernelTable,
@@ -44,6 +44,7 @@ package final class Executor {
     ) {
         precondition(UInt(bitPattern: arena) % 64 == 0, "the arena must start at a multiple of 64 bytes")
         let buckets = buckets ?? BucketLayout(buckets: [0..<program.layout.sumCount])
+        precondition(kernels.format == program.precision, "kernels of another format")
         precondition(buckets.elementCount == program.layout.sumCount, "the buckets are those of another layout")
         self.program = program
         context = ExecutionContext(

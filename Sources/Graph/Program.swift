@@ -1,3 +1,5 @@
+package import Kernels
+
 /// A graph compiled for one image count and mode: a flat list of instructions over one planned arena.
 ///
 /// Pure data, shared by all compute threads; `Executor` runs it.
@@ -5,6 +7,8 @@ package struct Program: Sendable {
     package let layout: ParameterLayout
     package let images: Int
     package let mode: ProgramMode
+    /// The format of the feature maps between the images and the logits.
+    package let precision: ElementFormat
     package let inputShape: FeatureShape
     package let outputShape: FeatureShape
     package let instructions: [ScheduledInstruction]
@@ -35,12 +39,13 @@ package struct Program: Sendable {
         }
     }
 
-    /// Compiles `graph`, whose layout is `layout`, for microbatches of `images` images.
+    /// Compiles `graph`, whose layout is `layout`, for microbatches of `images` images, with feature maps of `precision`.
     package init(
         _ graph: Graph,
         layout: ParameterLayout,
         images: Int,
         mode: ProgramMode,
+        precision: ElementFormat = .float32,
         options: Options = Options()
     ) throws(GraphError) {
         guard images >= 1 && images <= 4096 else {
@@ -53,6 +58,7 @@ package struct Program: Sendable {
         } else {
             try graph.checkBatchStatistics(images: images)
         }
+        if precision != .float32 { graph = casting(graph, to: precision) }
         if options.fuses { graph = fused(graph) }
         let lowering = Lowering(graph, images: images, mode: mode)
         lowering.run()
@@ -80,7 +86,7 @@ package struct Program: Sendable {
         var blocks = roots.map { root in
             ArenaBlock(
                 offset: 0,
-                count: padded(tensors[root].elements),
+                count: padded(tensors[root].words),
                 firstUse: uses[root]?.first ?? 0,
                 lastUse: uses[root]?.last ?? 0
             )
@@ -92,6 +98,7 @@ package struct Program: Sendable {
         self.layout = layout
         self.images = images
         self.mode = mode
+        self.precision = precision
         inputShape = graph.shape(of: graph.input)
         outputShape = graph.shape(of: graph.output)
         instructions = sharing.instructions

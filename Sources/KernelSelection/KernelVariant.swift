@@ -3,6 +3,9 @@ package import Diagnostics
 package import Kernels
 import KernelsAVX2
 import KernelsAVX512
+import KernelsBF16AVX2
+import KernelsBF16AVX512
+import KernelsReferenceBF16
 
 /// The instruction sets that kernels are compiled for, slowest first. All give the same bits.
 package enum KernelVariant: String, Sendable, CaseIterable {
@@ -44,6 +47,30 @@ package enum KernelVariant: String, Sendable, CaseIterable {
         }
         return table
     }
+
+    /// The kernels over feature maps of bfloat16, with equal bits for all variants.
+    ///
+    /// Where the processor has no dot product of bfloat16 (`hasDotProduct`), AVX2 emulates it.
+    package var bfloat16Table: KernelTable {
+        var table = table
+        switch self {
+        case .reference: KernelsReferenceBF16.installReference(into: &table)
+        case .avx2: KernelsBF16AVX2.install(into: &table)
+        case .avx512:
+            if Self.hasDotProduct {
+                KernelsBF16AVX512.install(into: &table)
+            } else {
+                KernelsBF16AVX2.install(into: &table)
+            }
+        }
+        return table
+    }
+
+    /// Both tables.
+    package var tables: KernelTables { KernelTables(float32: table, bfloat16: bfloat16Table) }
+
+    /// Whether this processor multiplies bfloat16 itself (AVX512_BF16).
+    package static var hasDotProduct: Bool { system_has_avx512_bf16() }
 }
 
 /// What `PLEURA_KERNELS` asked for cannot be had.

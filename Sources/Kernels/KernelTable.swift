@@ -1,7 +1,7 @@
 /// The kernels of one instruction set: every operation that a step is made of, as functions over unsafe memory.
 ///
-/// One table for each variant: `KernelTable.reference` (scalar, the definition), and those of `KernelsAVX2` and
-/// `KernelsAVX512`. All give the same bits: the order of each reduction is written here and is part of the contract.
+/// One table for each variant: the reference (scalar, the definition), and those of `KernelsAVX2` and `KernelsAVX512`.
+/// All give the same bits: the order of each reduction is written here and is part of the contract.
 /// Kernels allocate nothing, throw nothing, start nothing and check nothing: the graph has checked the shapes once.
 ///
 /// Terms of the contracts: *fma chain* is acc ← fma(a, b, acc) in the order given. A *pixel block* is 64 consecutive
@@ -12,6 +12,8 @@
 package struct KernelTable: Sendable {
     /// "reference", "avx2" or "avx512", as logs and benchmarks print it.
     package var name: String
+    /// The format of the feature maps that the kernels take.
+    package var format: ElementFormat
 
     /// Runs `iterations` rounds of 12 independent fma on 16 lanes (384 · iterations operations) and returns a value
     /// that depends on all of them: what the limit of one core is measured with.
@@ -112,6 +114,10 @@ package struct KernelTable: Sendable {
     package var add: @Sendable (_ a: TensorView, _ b: TensorView, _ y: TensorView, _ relu: Bool) -> Void
     /// y ← x, or y + x where `accumulate`: concatenation and the sums of gradients.
     package var copy: @Sendable (_ x: TensorView, _ y: TensorView, _ accumulate: Bool) -> Void
+    /// y ← x, or y + x: x in the table's format, y of `Float`s.
+    package var widen: @Sendable (_ x: TensorView, _ y: TensorView, _ accumulate: Bool) -> Void
+    /// y ← x, or y + x: x of `Float`s, y in the table's format.
+    package var narrow: @Sendable (_ x: TensorView, _ y: TensorView, _ accumulate: Bool) -> Void
     /// y ← value.
     package var fill: @Sendable (_ y: TensorView, _ value: Float) -> Void
     /// y ← x · m / keep, with m = 1 where word i of the Philox sequence (`seed`, dropout, `step`, `position`) is below

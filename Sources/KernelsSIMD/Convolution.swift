@@ -1,306 +1,311 @@
 import CIntrinsics
 import Kernels
 
-// Convolutions forward and back to the input: both gather.
-//
-// The output pixels of a *class* read their taps at fixed offsets: forward there is one class; backward one for each
-// (row mod stride, column mod stride), whose taps are those that reach it.
+#if !BF16
+    // Convolutions forward and back to the input: both gather.
+    //
+    // The output pixels of a *class* read their taps at fixed offsets: forward there is one class; backward one for each
+    // (row mod stride, column mod stride), whose taps are those that reach it.
 
-@Sendable func convolution(
-    x: TensorView,
-    weights: UnsafePointer<Float>,
-    bias: UnsafePointer<Float>?,
-    y: TensorView,
-    geometry: ConvolutionGeometry,
-    relu: Bool
-) {
-    let g = geometry
-    let job = GatherClass(
-        source: x,
-        sourceStep: g.stride,
-        destination: y,
-        destinationStep: 1,
-        firstRow: 0,
-        firstColumn: 0,
-        rows: y.height,
-        columns: y.width,
-        weights: weights,
-        blockStride: g.taps * g.inputChannels * 16,
-        depth: g.inputChannels,
-        channels: g.outputChannels,
-        bias: bias,
-        relu: relu,
-        accumulate: false
-    )
-    var taps = TapTable()
-    var ky = 0
-    while ky < g.kernelHeight {
-        var kx = 0
-        while kx < g.kernelWidth {
-            taps.append(
-                row: ky * g.dilation - g.padding,
-                column: kx * g.dilation - g.padding,
-                weights: (ky * g.kernelWidth + kx) * g.inputChannels * 16
-            )
-            kx += 1
-        }
-        ky += 1
-    }
-    gather(job, taps)
-}
-
-@Sendable func convolutionBackwardInput(
-    dy: TensorView,
-    transposedWeights: UnsafePointer<Float>,
-    bias: UnsafePointer<Float>?,
-    dx: TensorView,
-    geometry: ConvolutionGeometry,
-    relu: Bool,
-    accumulate: Bool
-) {
-    let g = geometry
-    var job = GatherClass(
-        source: dy,
-        sourceStep: 1,
-        destination: dx,
-        destinationStep: g.stride,
-        firstRow: 0,
-        firstColumn: 0,
-        rows: 0,
-        columns: 0,
-        weights: transposedWeights,
-        blockStride: g.taps * g.outputChannels * 16,
-        depth: g.outputChannels,
-        channels: g.inputChannels,
-        bias: bias,
-        relu: relu,
-        accumulate: accumulate
-    )
-    while job.firstRow < min(g.stride, job.destination.height) {
-        job.rows = (job.destination.height - job.firstRow + g.stride - 1) / g.stride
-        job.firstColumn = 0
-        while job.firstColumn < min(g.stride, job.destination.width) {
-            job.columns = (job.destination.width - job.firstColumn + g.stride - 1) / g.stride
-            var taps = TapTable()
-            var ky = 0
-            while ky < g.kernelHeight {
-                let y = job.firstRow + g.padding - ky * g.dilation
-                var kx = 0
-                while kx < g.kernelWidth {
-                    let x = job.firstColumn + g.padding - kx * g.dilation
-                    if y % g.stride == 0 && x % g.stride == 0 {
-                        taps.append(
-                            row: y / g.stride,
-                            column: x / g.stride,
-                            weights: (ky * g.kernelWidth + kx) * g.outputChannels * 16
-                        )
-                    }
-                    kx += 1
-                }
-                ky += 1
+    @Sendable func convolution(
+        x: TensorView,
+        weights: UnsafePointer<Float>,
+        bias: UnsafePointer<Float>?,
+        y: TensorView,
+        geometry: ConvolutionGeometry,
+        relu: Bool
+    ) {
+        let g = geometry
+        let job = GatherClass(
+            source: x,
+            sourceStep: g.stride,
+            destination: y,
+            destinationStep: 1,
+            firstRow: 0,
+            firstColumn: 0,
+            rows: y.height,
+            columns: y.width,
+            weights: weights,
+            blockStride: g.taps * g.inputChannels * 16,
+            depth: g.inputChannels,
+            channels: g.outputChannels,
+            bias: bias,
+            relu: relu,
+            accumulate: false
+        )
+        var taps = TapTable()
+        var ky = 0
+        while ky < g.kernelHeight {
+            var kx = 0
+            while kx < g.kernelWidth {
+                taps.append(
+                    row: ky * g.dilation - g.padding,
+                    column: kx * g.dilation - g.padding,
+                    weights: (ky * g.kernelWidth + kx) * g.inputChannels * 16
+                )
+                kx += 1
             }
-            gather(job, taps)
-            job.firstColumn += 1
+            ky += 1
         }
-        job.firstRow += 1
+        gather(job, taps)
     }
-}
 
-/// The tiles of one class. Blocks of tiles go through all output channels, so that the weights are read once for a
-/// block and the sources stay in the cache.
-func gather(_ job: GatherClass, _ taps: TapTable) {
-    let size = GatherTile.pixels
-    let tiles = max(1, min(Int(PLEURA_TILES), Int(PLEURA_POINTERS) / max(1, taps.count * size)))
-    let sources = UnsafeMutableRawPointer(pleura_sources()).assumingMemoryBound(to: UnsafePointer<Float>.self)
-    let outputs = UnsafeMutableRawPointer(pleura_outputs()).assumingMemoryBound(to: UnsafeMutablePointer<Float>.self)
-    let total = job.destination.images * job.rows * job.columns
-    var first = 0
-    while first < total {
-        let count = min(tiles * size, total - first)
-        job.locate(first: first, count: count, taps: taps, sources: sources, outputs: outputs)
-        var channel = 0
-        while channel < job.channels {
-            let wide = GatherTile.blocks == 2 && channel + 16 < job.channels
-            var tile = GatherTile(
-                pointers: sources,
-                outputs: outputs,
-                weightOffsets: taps.weights,
-                weights: job.weights + channel / 16 * job.blockStride,
-                blockStride: job.blockStride,
-                taps: taps.count,
-                depth: job.depth,
-                bias: job.bias,
-                valid: 0,
-                channels: job.channels - channel,
-                relu: job.relu,
-                accumulate: job.accumulate
-            )
-            if let bias = job.bias { tile.bias = bias + channel }
+    @Sendable func convolutionBackwardInput(
+        dy: TensorView,
+        transposedWeights: UnsafePointer<Float>,
+        bias: UnsafePointer<Float>?,
+        dx: TensorView,
+        geometry: ConvolutionGeometry,
+        relu: Bool,
+        accumulate: Bool
+    ) {
+        let g = geometry
+        var job = GatherClass(
+            source: dy,
+            sourceStep: 1,
+            destination: dx,
+            destinationStep: g.stride,
+            firstRow: 0,
+            firstColumn: 0,
+            rows: 0,
+            columns: 0,
+            weights: transposedWeights,
+            blockStride: g.taps * g.outputChannels * 16,
+            depth: g.outputChannels,
+            channels: g.inputChannels,
+            bias: bias,
+            relu: relu,
+            accumulate: accumulate
+        )
+        while job.firstRow < min(g.stride, job.destination.height) {
+            job.rows = (job.destination.height - job.firstRow + g.stride - 1) / g.stride
+            job.firstColumn = 0
+            while job.firstColumn < min(g.stride, job.destination.width) {
+                job.columns = (job.destination.width - job.firstColumn + g.stride - 1) / g.stride
+                var taps = TapTable()
+                var ky = 0
+                while ky < g.kernelHeight {
+                    let y = job.firstRow + g.padding - ky * g.dilation
+                    var kx = 0
+                    while kx < g.kernelWidth {
+                        let x = job.firstColumn + g.padding - kx * g.dilation
+                        if y % g.stride == 0 && x % g.stride == 0 {
+                            taps.append(
+                                row: y / g.stride,
+                                column: x / g.stride,
+                                weights: (ky * g.kernelWidth + kx) * g.outputChannels * 16
+                            )
+                        }
+                        kx += 1
+                    }
+                    ky += 1
+                }
+                gather(job, taps)
+                job.firstColumn += 1
+            }
+            job.firstRow += 1
+        }
+    }
+
+    /// The tiles of one class. Blocks of tiles go through all output channels, so that the weights are read once for a
+    /// block and the sources stay in the cache.
+    func gather(_ job: GatherClass, _ taps: TapTable) {
+        let size = GatherTile.pixels
+        let tiles = max(1, min(Int(PLEURA_TILES), Int(PLEURA_POINTERS) / max(1, taps.count * size)))
+        let sources = UnsafeMutableRawPointer(pleura_sources()).assumingMemoryBound(to: UnsafePointer<Float>.self)
+        let outputs = UnsafeMutableRawPointer(pleura_outputs()).assumingMemoryBound(
+            to: UnsafeMutablePointer<Float>.self
+        )
+        let total = job.destination.images * job.rows * job.columns
+        var first = 0
+        while first < total {
+            let count = min(tiles * size, total - first)
+            job.locate(first: first, count: count, taps: taps, sources: sources, outputs: outputs)
+            var channel = 0
+            while channel < job.channels {
+                let wide = GatherTile.blocks == 2 && channel + 16 < job.channels
+                var tile = GatherTile(
+                    pointers: sources,
+                    outputs: outputs,
+                    weightOffsets: taps.weights,
+                    weights: job.weights + channel / 16 * job.blockStride,
+                    blockStride: job.blockStride,
+                    taps: taps.count,
+                    depth: job.depth,
+                    bias: job.bias,
+                    valid: 0,
+                    channels: job.channels - channel,
+                    relu: job.relu,
+                    accumulate: job.accumulate
+                )
+                if let bias = job.bias { tile.bias = bias + channel }
+                var done = 0
+                while done < count {
+                    tile.valid = min(size, count - done)
+                    if wide { tile.runWide() } else { tile.runNarrow() }
+                    tile.pointers += taps.count * size
+                    tile.outputs += size
+                    done += size
+                }
+                // The outputs advance with the channels.
+                let step = wide ? 32 : 16
+                var pixel = 0
+                while pixel < count {
+                    outputs[pixel] += step
+                    pixel += 1
+                }
+                channel += step
+            }
+            first += count
+        }
+    }
+
+    extension GatherTile {
+        @inline(__always)
+        borrowing func runWide() {
+            #if AVX512
+                GatherTile.wide(self)
+            #else
+                GatherTile.narrow(self)
+            #endif
+        }
+
+        @inline(__always)
+        borrowing func runNarrow() { GatherTile.narrow(self) }
+    }
+
+    /// For each tap: the offset of its source from the output's place, and of its weights.
+    struct TapTable {
+        private(set) var count = 0
+        let rows: UnsafeMutablePointer<Int>
+        let columns: UnsafeMutablePointer<Int>
+        let weights: UnsafeMutablePointer<Int>
+
+        /// Uses the thread's scratch memory: one table at a time.
+        init() {
+            rows = pleura_tap_table()
+            columns = rows + Int(PLEURA_TAPS)
+            weights = columns + Int(PLEURA_TAPS)
+        }
+
+        mutating func append(row: Int, column: Int, weights offset: Int) {
+            rows[count] = row
+            columns[count] = column
+            weights[count] = offset
+            count += 1
+        }
+    }
+
+    /// The outputs (firstRow + r · destinationStep, firstColumn + c · destinationStep) for r < rows, c < columns of every
+    /// image; tap t of output (r, c) reads source (r · sourceStep + taps.rows[t], c · sourceStep + taps.columns[t]).
+    struct GatherClass {
+        var source: TensorView
+        var sourceStep: Int
+        var destination: TensorView
+        var destinationStep: Int
+        var firstRow: Int
+        var firstColumn: Int
+        var rows: Int
+        var columns: Int
+        var weights: UnsafePointer<Float>
+        var blockStride: Int
+        var depth: Int
+        var channels: Int
+        var bias: UnsafePointer<Float>?
+        var relu: Bool
+        var accumulate: Bool
+
+        /// Fills `sources` (`[tiles][taps][pixels]`) and `outputs` (`[tiles · pixels]`) for outputs `first` ..< `first + count`
+        /// of the class, counted over (image, r, c).
+        func locate(
+            first: Int,
+            count: Int,
+            taps: TapTable,
+            sources: UnsafeMutablePointer<UnsafePointer<Float>>,
+            outputs: UnsafeMutablePointer<UnsafeMutablePointer<Float>>
+        ) {
+            let size = GatherTile.pixels
+            let zeros = pleura_zeros()
+            let stride = source.pixelStride
+            var image = first / (rows * columns)
+            var r = (first - image * rows * columns) / columns
+            var c = first - image * rows * columns - r * columns
+            var table = sources
             var done = 0
             while done < count {
-                tile.valid = min(size, count - done)
-                if wide { tile.runWide() } else { tile.runNarrow() }
-                tile.pointers += taps.count * size
-                tile.outputs += size
-                done += size
-            }
-            // The outputs advance with the channels.
-            let step = wide ? 32 : 16
-            var pixel = 0
-            while pixel < count {
-                outputs[pixel] += step
-                pixel += 1
-            }
-            channel += step
-        }
-        first += count
-    }
-}
-
-extension GatherTile {
-    @inline(__always)
-    borrowing func runWide() {
-        #if AVX512
-            GatherTile.wide(self)
-        #else
-            GatherTile.narrow(self)
-        #endif
-    }
-
-    @inline(__always)
-    borrowing func runNarrow() { GatherTile.narrow(self) }
-}
-
-/// For each tap: the offset of its source from the output's place, and of its weights.
-struct TapTable {
-    private(set) var count = 0
-    let rows: UnsafeMutablePointer<Int>
-    let columns: UnsafeMutablePointer<Int>
-    let weights: UnsafeMutablePointer<Int>
-
-    /// Uses the thread's scratch memory: one table at a time.
-    init() {
-        rows = pleura_tap_table()
-        columns = rows + Int(PLEURA_TAPS)
-        weights = columns + Int(PLEURA_TAPS)
-    }
-
-    mutating func append(row: Int, column: Int, weights offset: Int) {
-        rows[count] = row
-        columns[count] = column
-        weights[count] = offset
-        count += 1
-    }
-}
-
-/// The outputs (firstRow + r · destinationStep, firstColumn + c · destinationStep) for r < rows, c < columns of every
-/// image; tap t of output (r, c) reads source (r · sourceStep + taps.rows[t], c · sourceStep + taps.columns[t]).
-struct GatherClass {
-    var source: TensorView
-    var sourceStep: Int
-    var destination: TensorView
-    var destinationStep: Int
-    var firstRow: Int
-    var firstColumn: Int
-    var rows: Int
-    var columns: Int
-    var weights: UnsafePointer<Float>
-    var blockStride: Int
-    var depth: Int
-    var channels: Int
-    var bias: UnsafePointer<Float>?
-    var relu: Bool
-    var accumulate: Bool
-
-    /// Fills `sources` (`[tiles][taps][pixels]`) and `outputs` (`[tiles · pixels]`) for outputs `first` ..< `first + count`
-    /// of the class, counted over (image, r, c).
-    func locate(
-        first: Int,
-        count: Int,
-        taps: TapTable,
-        sources: UnsafeMutablePointer<UnsafePointer<Float>>,
-        outputs: UnsafeMutablePointer<UnsafeMutablePointer<Float>>
-    ) {
-        let size = GatherTile.pixels
-        let zeros = pleura_zeros()
-        let stride = source.pixelStride
-        var image = first / (rows * columns)
-        var r = (first - image * rows * columns) / columns
-        var c = first - image * rows * columns - r * columns
-        var table = sources
-        var done = 0
-        while done < count {
-            // Pixels of the tile past the last read what the last one reads; their sums are dropped.
-            var pixel = 0
-            let valid = min(size, count - done)
-            while pixel < size {
-                if pixel == 0 || pixel < valid {
-                    // A run of pixels in one row.
-                    let run = min(valid - pixel, columns - c)
-                    let imageBase = UnsafePointer(source.base) + image * source.height * source.width * stride
-                    var tap = 0
-                    while tap < taps.count {
-                        let row = r * sourceStep + taps.rows[tap]
-                        let column = c * sourceStep + taps.columns[tap]
-                        let last = column + (run - 1) * sourceStep
-                        let entries = table + tap * size + pixel
-                        if row < 0 || row >= source.height {
-                            var k = 0
-                            while k < run {
-                                entries[k] = zeros
-                                k += 1
-                            }
-                        } else {
-                            let start = imageBase + (row * source.width + column) * stride
-                            let step = sourceStep * stride
-                            if column >= 0 && last < source.width {
+                // Pixels of the tile past the last read what the last one reads; their sums are dropped.
+                var pixel = 0
+                let valid = min(size, count - done)
+                while pixel < size {
+                    if pixel == 0 || pixel < valid {
+                        // A run of pixels in one row.
+                        let run = min(valid - pixel, columns - c)
+                        let imageBase = UnsafePointer(source.base) + image * source.height * source.width * stride
+                        var tap = 0
+                        while tap < taps.count {
+                            let row = r * sourceStep + taps.rows[tap]
+                            let column = c * sourceStep + taps.columns[tap]
+                            let last = column + (run - 1) * sourceStep
+                            let entries = table + tap * size + pixel
+                            if row < 0 || row >= source.height {
                                 var k = 0
                                 while k < run {
-                                    entries[k] = start + k * step
+                                    entries[k] = zeros
                                     k += 1
                                 }
                             } else {
-                                var k = 0
-                                while k < run {
-                                    let place = column + k * sourceStep
-                                    entries[k] = place >= 0 && place < source.width ? start + k * step : zeros
-                                    k += 1
+                                let start = imageBase + (row * source.width + column) * stride
+                                let step = sourceStep * stride
+                                if column >= 0 && last < source.width {
+                                    var k = 0
+                                    while k < run {
+                                        entries[k] = start + k * step
+                                        k += 1
+                                    }
+                                } else {
+                                    var k = 0
+                                    while k < run {
+                                        let place = column + k * sourceStep
+                                        entries[k] = place >= 0 && place < source.width ? start + k * step : zeros
+                                        k += 1
+                                    }
                                 }
                             }
+                            tap += 1
                         }
-                        tap += 1
-                    }
-                    let row = firstRow + r * destinationStep
-                    let output =
-                        destination.base
-                        + ((image * destination.height + row) * destination.width + firstColumn + c * destinationStep)
-                        * destination.pixelStride
-                    var k = 0
-                    while k < run {
-                        outputs[done + pixel + k] = output + k * destinationStep * destination.pixelStride
-                        k += 1
-                    }
-                    pixel += run
-                    c += run
-                    if c == columns {
-                        c = 0
-                        r += 1
-                        if r == rows {
-                            r = 0
-                            image += 1
+                        let row = firstRow + r * destinationStep
+                        let output =
+                            destination.base
+                            + ((image * destination.height + row) * destination.width + firstColumn + c
+                                * destinationStep)
+                            * destination.pixelStride
+                        var k = 0
+                        while k < run {
+                            outputs[done + pixel + k] = output + k * destinationStep * destination.pixelStride
+                            k += 1
                         }
+                        pixel += run
+                        c += run
+                        if c == columns {
+                            c = 0
+                            r += 1
+                            if r == rows {
+                                r = 0
+                                image += 1
+                            }
+                        }
+                    } else {
+                        var tap = 0
+                        while tap < taps.count {
+                            table[tap * size + pixel] = table[tap * size + valid - 1]
+                            tap += 1
+                        }
+                        pixel += 1
                     }
-                } else {
-                    var tap = 0
-                    while tap < taps.count {
-                        table[tap * size + pixel] = table[tap * size + valid - 1]
-                        tap += 1
-                    }
-                    pixel += 1
                 }
+                table += taps.count * size
+                done += size
             }
-            table += taps.count * size
-            done += size
         }
     }
-}
+#endif

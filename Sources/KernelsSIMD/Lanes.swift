@@ -2,9 +2,37 @@
 // kernel target; AVX512 or AVX2 is defined. Nothing here may use a generic of the standard library that is not inlined:
 // its specialisation would be a weak symbol with this target's instructions, which the linker may give to others.
 
+import CIntrinsics
+import Kernels
+
 /// Sixteen channels of a pixel: one 512-bit register, or two of 256 bits.
 typealias Lanes = SIMD16<Float>
 typealias LaneMask = SIMDMask<SIMD16<Int32>>
+
+// Feature maps hold elements: `Float`, or with BF16 defined the bits of bfloat16. Loads widen them, stores round them.
+#if BF16
+    typealias Element = UInt16
+#else
+    typealias Element = Float
+#endif
+
+extension TensorView {
+    var base: UnsafeMutablePointer<Element> {
+        @inline(__always) get { address.assumingMemoryBound(to: Element.self) }
+    }
+}
+
+@inline(__always)
+func load(_ pointer: UnsafePointer<UInt16>) -> Lanes { pleura_widen_bf16(pointer) }
+
+@inline(__always)
+func load(_ pointer: UnsafeMutablePointer<UInt16>) -> Lanes { pleura_widen_bf16(pointer) }
+
+/// Rounds and stores the first `count` lanes (at least 1, at most 16).
+@inline(__always)
+func storeLanes(_ value: Lanes, _ pointer: UnsafeMutablePointer<UInt16>, _ count: Int = 16) {
+    pleura_round_bf16(value, pointer, count)
+}
 
 @inline(__always)
 func load(_ pointer: UnsafePointer<Float>) -> Lanes {

@@ -4,7 +4,7 @@ import Numerics
 // Element by element, in whatever order.
 
 @inline(__always)
-func place(_ view: TensorView, _ pixel: Int, _ channel: Int) -> UnsafeMutablePointer<Float> {
+func place(_ view: TensorView, _ pixel: Int, _ channel: Int) -> UnsafeMutablePointer<Element> {
     view.base + pixel * view.pixelStride + channel
 }
 
@@ -54,6 +54,27 @@ func put(
     forEachLanes(x) { pixel, c, n in put(load(place(x, pixel, c)), y, pixel, c, n, accumulate: accumulate) }
 }
 
+/// y of `Float`s ← x.
+@Sendable func widen(x: TensorView, y: TensorView, accumulate: Bool) {
+    forEachLanes(x) { pixel, channel, count in
+        let value = load(x.base + pixel * x.pixelStride + channel)
+        let place = y.floats + pixel * y.pixelStride + channel
+        storeLanes(accumulate ? load(place) + value : value, place, count)
+    }
+}
+
+/// y ← x of `Float`s, rounded to y's elements.
+@Sendable func narrow(x: TensorView, y: TensorView, accumulate: Bool) {
+    forEachLanes(x) { pixel, channel, count in
+        put(
+            load(x.floats + pixel * x.pixelStride + channel),
+            y.base + pixel * y.pixelStride + channel,
+            count,
+            accumulate
+        )
+    }
+}
+
 @Sendable func fill(y: TensorView, value: Float) {
     forEachLanes(y) { pixel, c, n in put(Lanes(repeating: value), y, pixel, c, n) }
 }
@@ -68,25 +89,25 @@ func put(
 ) {
     let philox = Philox(key: key.seed)
     let purpose = RandomPurpose.dropout.rawValue
-    let pixels = x.pixels
     var block = SIMD4<UInt32>(repeating: 0)
     var blockIndex = -1
-    var pixel = 0
-    while pixel < pixels {
-        var channel = 0
-        while channel < x.channels {
-            let index = key.firstWord + pixel * x.channels + channel
+    forEachLanes(x) { pixel, channel, count in
+        // 1 where the element is kept.
+        var kept = Lanes(repeating: 0)
+        var lane = 0
+        while lane < min(16, count) {
+            let index = key.firstWord + pixel * x.channels + channel + lane
             if index >> 2 != blockIndex {
                 blockIndex = index >> 2
                 block = philox.block(
                     at: SIMD4(UInt32(truncatingIfNeeded: blockIndex), key.position, key.step, purpose)
                 )
             }
-            let value = block[index & 3] < threshold ? place(x, pixel, channel).pointee / keep : 0
-            let target = place(y, pixel, channel)
-            target.pointee = accumulate ? target.pointee + value : value
-            channel += 1
+            if block[index & 3] < threshold { kept[lane] = 1 }
+            lane += 1
         }
-        pixel += 1
+        let value = load(place(x, pixel, channel)) / Lanes(repeating: keep)
+        let chosen = Lanes(repeating: 0).replacing(with: value, where: kept .> Lanes(repeating: 0))
+        put(chosen, place(y, pixel, channel), count, accumulate)
     }
 }

@@ -5,12 +5,12 @@ import Kernels
 // The address of pixel (image, row, column).
 
 @inline(__always)
-func at(_ view: TensorView, _ image: Int, _ row: Int, _ column: Int) -> UnsafeMutablePointer<Float> {
+func at(_ view: TensorView, _ image: Int, _ row: Int, _ column: Int) -> UnsafeMutablePointer<Element> {
     view.base + ((image * view.height + row) * view.width + column) * view.pixelStride
 }
 
 @inline(__always)
-func put(_ value: Lanes, _ place: UnsafeMutablePointer<Float>, _ count: Int, _ accumulate: Bool) {
+func put(_ value: Lanes, _ place: UnsafeMutablePointer<Element>, _ count: Int, _ accumulate: Bool) {
     storeLanes(accumulate ? load(place) + value : value, place, count)
 }
 
@@ -143,11 +143,13 @@ func forEachPlace(
                     }
                     first += 64
                 }
+                var mean = Lanes(repeating: 0)
                 lane = 0
-                while lane < min(16, x.channels - channel) {
-                    y.base[image * y.pixelStride + channel + lane] = Float(total[lane] / Double(pixels))
+                while lane < 16 {
+                    mean[lane] = Float(total[lane] / Double(pixels))
                     lane += 1
                 }
+                storeLanes(mean, y.base + image * y.pixelStride + channel, x.channels - channel)
             }
             channel += 16
         }

@@ -7,11 +7,6 @@ package import Kernels
 /// helpers would be weak symbols with these instructions.
 package func install(into table: inout KernelTable) {
     table.name = variantName
-    table.fmaRounds = fmaRounds
-    table.convolution = convolution
-    table.convolutionBackwardInput = convolutionBackwardInput
-    table.convolutionBackwardWeights = convolutionBackwardWeights
-    table.transposeWeights = transposeWeights
     table.channelSums = channelSums
     table.batchStatistics = batchStatistics
     table.scaleShift = scaleShift
@@ -23,6 +18,8 @@ package func install(into table: inout KernelTable) {
     table.sigmoidBackward = sigmoidBackward
     table.add = add
     table.copy = copy
+    table.widen = widen
+    table.narrow = narrow
     table.fill = fill
     table.dropout = dropout
     table.maxPool = maxPool
@@ -33,14 +30,23 @@ package func install(into table: inout KernelTable) {
     table.upsampleNearestBackward = upsampleNearestBackward
     table.upsampleBilinear = upsampleBilinear
     table.upsampleBilinearBackward = upsampleBilinearBackward
-    table.lossSums = lossSums
-    table.lossGradient = lossGradient
-    table.addVectors = addVectors
-    table.sumVectors = sumVectors
-    table.sumOfSquares = sumOfSquares
-    table.sgd = sgd
-    table.adam = adam
-    table.movingAverage = movingAverage
+    #if BF16
+        table.format = .bfloat16
+    #else
+        table.fmaRounds = fmaRounds
+        table.convolution = convolution
+        table.convolutionBackwardInput = convolutionBackwardInput
+        table.convolutionBackwardWeights = convolutionBackwardWeights
+        table.transposeWeights = transposeWeights
+        table.lossSums = lossSums
+        table.lossGradient = lossGradient
+        table.addVectors = addVectors
+        table.sumVectors = sumVectors
+        table.sumOfSquares = sumOfSquares
+        table.sgd = sgd
+        table.adam = adam
+        table.movingAverage = movingAverage
+    #endif
 }
 
 #if AVX512

@@ -27,7 +27,7 @@ final class TestTensor {
             let random = RandomSequence(seed: UInt64(seed), purpose: .simulation)
             for pixel in 0..<view.pixels {
                 for c in 0..<channels {
-                    (view.base + pixel * stride)[c] = random.uniform(pixel * channels + c, in: -1...1)
+                    (view.floats + pixel * stride)[c] = random.uniform(pixel * channels + c, in: -1...1)
                 }
             }
         }
@@ -200,7 +200,7 @@ let vectorVariants = KernelVariant.allCases.filter { $0 != .reference && $0.isSu
         let a = TestTensor(images, height, width, channels, pixelStride: channels + 2, seed: 1)
         let b = TestTensor(images, height, width, channels, seed: 2)
         for special in [Float.nan, .infinity, -.infinity, -0.0, .leastNonzeroMagnitude, 88.9, -104.5, -87.5] {
-            a.view.base[special.isNaN ? 0 : Int(special.bitPattern % 61) * a.view.pixelStride] = special
+            a.view.floats[special.isNaN ? 0 : Int(special.bitPattern % 61) * a.view.pixelStride] = special
         }
         let results = [KernelTable.reference, variant.table].map { table in
             func run(_ body: (TensorView) -> Void) -> [UInt32] {
@@ -265,9 +265,9 @@ let vectorVariants = KernelVariant.allCases.filter { $0 != .reference && $0.isSu
     func losses(variant: KernelVariant, gamma: Float) {
         for (images, height, width) in Self.extents + [(2, 40, 41)] {
             let logits = TestTensor(images, height, width, 1, seed: 1)
-            for pixel in 0..<logits.view.pixels { logits.view.base[pixel] *= pixel % 3 == 0 ? 30 : 3 }
+            for pixel in 0..<logits.view.pixels { logits.view.floats[pixel] *= pixel % 3 == 0 ? 30 : 3 }
             let targets = TestTensor(images, height, width, 1, seed: 2)
-            for pixel in 0..<targets.view.pixels { targets.view.base[pixel] = targets.view.base[pixel] > 0 ? 1 : 0 }
+            for pixel in 0..<targets.view.pixels { targets.view.floats[pixel] = targets.view.floats[pixel] > 0 ? 1 : 0 }
             var coefficients = [LossCoefficients](repeating: LossCoefficients(), count: images)
             for image in 0..<images {
                 coefficients[image].cross = 0.5

@@ -3,6 +3,9 @@
 
 #include <stdint.h>
 #include <string.h>
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
 
 #pragma clang assume_nonnull begin
 
@@ -22,6 +25,41 @@ typedef float pleura_float32x16 __attribute__((ext_vector_type(16)));
 
 /// Square roots, correctly rounded. Swift's `squareRoot()` of a vector takes one root after the other.
 static inline pleura_float32x16 pleura_square_roots(pleura_float32x16 x) { return __builtin_elementwise_sqrt(x); }
+
+/// Sixteen bfloat16 as floats.
+static inline pleura_float32x16 pleura_widen_bf16(const uint16_t *elements) {
+    typedef uint16_t words16 __attribute__((ext_vector_type(16)));
+    typedef uint32_t uint32x16 __attribute__((ext_vector_type(16)));
+    words16 value;
+    memcpy(&value, elements, sizeof value);
+    return (pleura_float32x16)(__builtin_convertvector(value, uint32x16) << 16);
+}
+
+/// Rounds sixteen floats to bfloat16 and stores the first `count`: to nearest even, denormals to zeros of their sign,
+/// NaN to NaN, as VCVTNEPS2BF16 does.
+static inline void pleura_round_bf16(pleura_float32x16 x, uint16_t *elements, long count) {
+    typedef uint16_t words16 __attribute__((ext_vector_type(16)));
+    words16 value;
+#ifdef __AVX512BF16__
+    __m256bh rounded = _mm512_cvtneps_pbh((__m512)x);
+    memcpy(&value, &rounded, sizeof value);
+#else
+    typedef uint32_t uint32x16 __attribute__((ext_vector_type(16)));
+    typedef int32_t int32x16 __attribute__((ext_vector_type(16)));
+    uint32x16 bits = (uint32x16)x;
+    uint32x16 rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
+    int32x16 isNaN = x != x;
+    int32x16 isSmall = (bits & 0x7F800000) == 0;
+    rounded = isNaN ? (bits >> 16 | 0x40) : rounded;
+    rounded = isSmall ? (bits >> 16 & 0x8000) : rounded;
+    value = __builtin_convertvector(rounded, words16);
+#endif
+    if (count >= 16) {
+        memcpy(elements, &value, sizeof value);
+    } else {
+        for (long lane = 0; lane < count; lane += 1) elements[lane] = value[lane];
+    }
+}
 
 /// The low bytes of sixteen integers.
 static inline void pleura_narrow(pleura_int32x16 x, uint8_t *bytes) {

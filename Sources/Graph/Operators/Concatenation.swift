@@ -62,7 +62,11 @@ struct ConcatenationForward: Instruction {
 
     func run(_ context: ExecutionContext) {
         let x = context.view(x)
-        context.kernels.copy(x, context.view(y).channels(from: channel, count: x.channels), false)
+        context.kernels.copy(
+            x,
+            context.view(y).channels(from: channel, count: x.channels, context.kernels.format),
+            false
+        )
     }
 }
 
@@ -79,6 +83,7 @@ struct ConcatenationBackward: Instruction {
 
     func run(_ context: ExecutionContext) {
         let dx = context.view(dx)
-        context.kernels.copy(context.view(dy).channels(from: channel, count: dx.channels), dx, accumulate)
+        let part = context.view(dy).channels(from: channel, count: dx.channels, context.kernels.format)
+        context.kernels.copy(part, dx, accumulate)
     }
 }

@@ -45,7 +45,7 @@ extension Operator {
 let operatorList: [any Operator.Type] = [
     Convolution.self, TransposedConvolution.self, BatchNormalization.self, ReLU.self, Sigmoid.self, Addition.self,
     Concatenation.self, MaxPooling.self, NearestUpsampling.self, BilinearUpsampling.self, GlobalAveragePooling.self,
-    Dropout.self, SegmentationLossHead.self,
+    Dropout.self, Cast.self, SegmentationLossHead.self,
 ]
 
 /// The kinds of all operators: tests check that each is covered.

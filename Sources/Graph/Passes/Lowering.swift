@@ -1,3 +1,5 @@
+import Kernels
+
 /// What a program is compiled for.
 package enum ProgramMode: Hashable, Sendable {
     /// Forward and backward; batch normalisation uses the microbatch's statistics where its layer says so.
@@ -10,8 +12,11 @@ package enum ProgramMode: Hashable, Sendable {
 struct ProgramTensor: Sendable {
     var images: Int
     var shape: FeatureShape
+    var format = ElementFormat.float32
 
     var elements: Int { images * shape.elements }
+    /// Its size in the arena, in words of 4 bytes.
+    var words: Int { (elements * format.byteCount + 3) / 4 }
 }
 
 /// Turns a graph into a list of instructions over numbered tensors: forward in the graph's order, then backward in
@@ -42,7 +47,7 @@ final class Lowering {
         self.graph = graph
         self.images = images
         self.mode = mode
-        tensors = graph.shapes.map { ProgramTensor(images: images, shape: $0) }
+        tensors = zip(graph.shapes, graph.formats).map { ProgramTensor(images: images, shape: $0, format: $1) }
         targets = tensors.count
         tail = TailLayout(graph)
         let output = graph.shape(of: graph.output)

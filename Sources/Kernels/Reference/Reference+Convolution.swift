@@ -1,122 +1,128 @@
-extension Reference {
-    @Sendable static func convolution(
-        x: TensorView,
-        weights: UnsafePointer<Float>,
-        bias: UnsafePointer<Float>?,
-        y: TensorView,
-        geometry g: ConvolutionGeometry,
-        relu: Bool
-    ) {
-        for n in 0..<y.images {
-            for oy in 0..<y.height {
-                for ox in 0..<y.width {
-                    for output in 0..<g.outputChannels {
-                        var sum: Float = 0
-                        for ky in 0..<g.kernelHeight {
-                            for kx in 0..<g.kernelWidth {
-                                let iy = oy * g.stride - g.padding + ky * g.dilation
-                                let ix = ox * g.stride - g.padding + kx * g.dilation
-                                let inside = iy >= 0 && iy < x.height && ix >= 0 && ix < x.width
-                                for input in 0..<g.inputChannels {
-                                    let value = inside ? x.pixel(n, iy, ix)[input] : 0
-                                    let index = g.storageIndex(output: output, input: input, ky: ky, kx: kx)
-                                    sum.addProduct(value, weights[index])
-                                }
-                            }
-                        }
-                        if let bias { sum += bias[output] }
-                        y.pixel(n, oy, ox)[output] = relu ? clampBelow(sum) : sum
-                    }
-                }
-            }
-        }
-    }
+#if BF16
+    import Kernels
+#endif
 
-    @Sendable static func convolutionBackwardInput(
-        dy: TensorView,
-        transposedWeights: UnsafePointer<Float>,
-        bias: UnsafePointer<Float>?,
-        dx: TensorView,
-        geometry g: ConvolutionGeometry,
-        relu: Bool,
-        accumulate: Bool
-    ) {
-        for n in 0..<dx.images {
-            for iy in 0..<dx.height {
-                for ix in 0..<dx.width {
-                    for input in 0..<g.inputChannels {
-                        var sum: Float = 0
-                        for ky in 0..<g.kernelHeight {
-                            for kx in 0..<g.kernelWidth {
-                                let y = iy + g.padding - ky * g.dilation
-                                let x = ix + g.padding - kx * g.dilation
-                                guard y % g.stride == 0, x % g.stride == 0 else { continue }
-                                let inside = y >= 0 && x >= 0 && y / g.stride < dy.height && x / g.stride < dy.width
-                                for output in 0..<g.outputChannels {
-                                    let value = inside ? dy.pixel(n, y / g.stride, x / g.stride)[output] : 0
-                                    let index = g.transposedIndex(output: output, input: input, ky: ky, kx: kx)
-                                    sum.addProduct(value, transposedWeights[index])
-                                }
-                            }
-                        }
-                        if let bias { sum += bias[input] }
-                        if relu { sum = clampBelow(sum) }
-                        store(sum, at: dx.pixel(n, iy, ix) + input, accumulate: accumulate)
-                    }
-                }
-            }
-        }
-    }
-
-    @Sendable static func convolutionBackwardWeights(
-        x: TensorView,
-        dy: TensorView,
-        dw: UnsafeMutablePointer<Float>,
-        geometry g: ConvolutionGeometry
-    ) {
-        for index in 0..<g.storageCount { dw[index] = 0 }
-        let rows = g.rowsPerRun(outputWidth: dy.width)
-        for output in 0..<g.outputChannels {
-            for input in 0..<g.inputChannels {
-                for ky in 0..<g.kernelHeight {
-                    for kx in 0..<g.kernelWidth {
-                        var total: Float = 0
-                        for first in stride(from: 0, to: dy.images * dy.height, by: rows) {
+#if !BF16
+    extension Reference {
+        @Sendable static func convolution(
+            x: TensorView,
+            weights: UnsafePointer<Float>,
+            bias: UnsafePointer<Float>?,
+            y: TensorView,
+            geometry g: ConvolutionGeometry,
+            relu: Bool
+        ) {
+            for n in 0..<y.images {
+                for oy in 0..<y.height {
+                    for ox in 0..<y.width {
+                        for output in 0..<g.outputChannels {
                             var sum: Float = 0
-                            for row in first..<min(first + rows, dy.images * dy.height) {
-                                let (n, oy) = row.quotientAndRemainder(dividingBy: dy.height)
-                                let iy = oy * g.stride - g.padding + ky * g.dilation
-                                guard iy >= 0, iy < x.height else { continue }
-                                for ox in 0..<dy.width {
+                            for ky in 0..<g.kernelHeight {
+                                for kx in 0..<g.kernelWidth {
+                                    let iy = oy * g.stride - g.padding + ky * g.dilation
                                     let ix = ox * g.stride - g.padding + kx * g.dilation
-                                    guard ix >= 0, ix < x.width else { continue }
-                                    sum.addProduct(x.pixel(n, iy, ix)[input], dy.pixel(n, oy, ox)[output])
+                                    let inside = iy >= 0 && iy < x.height && ix >= 0 && ix < x.width
+                                    for input in 0..<g.inputChannels {
+                                        let value = inside ? x.pixel(n, iy, ix)[input] : 0
+                                        let index = g.storageIndex(output: output, input: input, ky: ky, kx: kx)
+                                        sum.addProduct(value, weights[index])
+                                    }
                                 }
                             }
-                            total += sum
+                            if let bias { sum += bias[output] }
+                            y.pixel(n, oy, ox)[output] = relu ? clampBelow(sum) : sum
                         }
-                        dw[g.storageIndex(output: output, input: input, ky: ky, kx: kx)] = total
                     }
                 }
             }
         }
-    }
 
-    @Sendable static func transposeWeights(
-        weights: UnsafePointer<Float>,
-        transposed: UnsafeMutablePointer<Float>,
-        geometry g: ConvolutionGeometry
-    ) {
-        for index in 0..<g.transposedCount { transposed[index] = 0 }
-        for output in 0..<g.outputChannels {
-            for input in 0..<g.inputChannels {
-                for ky in 0..<g.kernelHeight {
-                    for kx in 0..<g.kernelWidth {
-                        transposed[g.transposedIndex(output: output, input: input, ky: ky, kx: kx)] =
-                            weights[g.storageIndex(output: output, input: input, ky: ky, kx: kx)]
+        @Sendable static func convolutionBackwardInput(
+            dy: TensorView,
+            transposedWeights: UnsafePointer<Float>,
+            bias: UnsafePointer<Float>?,
+            dx: TensorView,
+            geometry g: ConvolutionGeometry,
+            relu: Bool,
+            accumulate: Bool
+        ) {
+            for n in 0..<dx.images {
+                for iy in 0..<dx.height {
+                    for ix in 0..<dx.width {
+                        for input in 0..<g.inputChannels {
+                            var sum: Float = 0
+                            for ky in 0..<g.kernelHeight {
+                                for kx in 0..<g.kernelWidth {
+                                    let y = iy + g.padding - ky * g.dilation
+                                    let x = ix + g.padding - kx * g.dilation
+                                    guard y % g.stride == 0, x % g.stride == 0 else { continue }
+                                    let inside = y >= 0 && x >= 0 && y / g.stride < dy.height && x / g.stride < dy.width
+                                    for output in 0..<g.outputChannels {
+                                        let value = inside ? dy.pixel(n, y / g.stride, x / g.stride)[output] : 0
+                                        let index = g.transposedIndex(output: output, input: input, ky: ky, kx: kx)
+                                        sum.addProduct(value, transposedWeights[index])
+                                    }
+                                }
+                            }
+                            if let bias { sum += bias[input] }
+                            if relu { sum = clampBelow(sum) }
+                            store(sum, at: dx.pixel(n, iy, ix) + input, accumulate: accumulate)
+                        }
+                    }
+                }
+            }
+        }
+
+        @Sendable static func convolutionBackwardWeights(
+            x: TensorView,
+            dy: TensorView,
+            dw: UnsafeMutablePointer<Float>,
+            geometry g: ConvolutionGeometry
+        ) {
+            for index in 0..<g.storageCount { dw[index] = 0 }
+            let rows = g.rowsPerRun(outputWidth: dy.width)
+            for output in 0..<g.outputChannels {
+                for input in 0..<g.inputChannels {
+                    for ky in 0..<g.kernelHeight {
+                        for kx in 0..<g.kernelWidth {
+                            var total: Float = 0
+                            for first in stride(from: 0, to: dy.images * dy.height, by: rows) {
+                                var sum: Float = 0
+                                for row in first..<min(first + rows, dy.images * dy.height) {
+                                    let (n, oy) = row.quotientAndRemainder(dividingBy: dy.height)
+                                    let iy = oy * g.stride - g.padding + ky * g.dilation
+                                    guard iy >= 0, iy < x.height else { continue }
+                                    for ox in 0..<dy.width {
+                                        let ix = ox * g.stride - g.padding + kx * g.dilation
+                                        guard ix >= 0, ix < x.width else { continue }
+                                        sum.addProduct(x.pixel(n, iy, ix)[input], dy.pixel(n, oy, ox)[output])
+                                    }
+                                }
+                                total += sum
+                            }
+                            dw[g.storageIndex(output: output, input: input, ky: ky, kx: kx)] = total
+                        }
+                    }
+                }
+            }
+        }
+
+        @Sendable static func transposeWeights(
+            weights: UnsafePointer<Float>,
+            transposed: UnsafeMutablePointer<Float>,
+            geometry g: ConvolutionGeometry
+        ) {
+            for index in 0..<g.transposedCount { transposed[index] = 0 }
+            for output in 0..<g.outputChannels {
+                for input in 0..<g.inputChannels {
+                    for ky in 0..<g.kernelHeight {
+                        for kx in 0..<g.kernelWidth {
+                            transposed[g.transposedIndex(output: output, input: input, ky: ky, kx: kx)] =
+                                weights[g.storageIndex(output: output, input: input, ky: ky, kx: kx)]
+                        }
                     }
                 }
             }
         }
     }
-}
+#endif

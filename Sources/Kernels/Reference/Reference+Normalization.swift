@@ -1,3 +1,7 @@
+#if BF16
+    import Kernels
+#endif
+
 extension Reference {
     /// The block sum of `value(pixel)` over `pixels` pixels: `Float` within a block, `Double` across blocks. `add`
     /// folds one pixel into the block's accumulator.

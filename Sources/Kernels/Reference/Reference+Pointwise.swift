@@ -1,5 +1,9 @@
 import Numerics
 
+#if BF16
+    import Kernels
+#endif
+
 extension Reference {
     private static func forEach(_ view: TensorView, _ body: (_ pixel: Int, _ channel: Int) -> Void) {
         for pixel in 0..<view.pixels {
@@ -38,6 +42,19 @@ extension Reference {
 
     @Sendable static func copy(x: TensorView, y: TensorView, accumulate: Bool) {
         forEach(x) { pixel, c in store(x.pixel(pixel)[c], at: y.pixel(pixel) + c, accumulate: accumulate) }
+    }
+
+    @Sendable static func widen(x: TensorView, y: TensorView, accumulate: Bool) {
+        forEach(x) { pixel, c in
+            let place = y.floats + pixel * y.pixelStride + c
+            place.pointee = accumulate ? place.pointee + x.pixel(pixel)[c] : x.pixel(pixel)[c]
+        }
+    }
+
+    @Sendable static func narrow(x: TensorView, y: TensorView, accumulate: Bool) {
+        forEach(x) { pixel, c in
+            store((x.floats + pixel * x.pixelStride)[c], at: y.pixel(pixel) + c, accumulate: accumulate)
+        }
     }
 
     @Sendable static func fill(y: TensorView, value: Float) {

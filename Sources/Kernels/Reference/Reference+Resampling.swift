@@ -1,3 +1,7 @@
+#if BF16
+    import Kernels
+#endif
+
 extension Reference {
     @Sendable static func maxPool(
         x: TensorView,

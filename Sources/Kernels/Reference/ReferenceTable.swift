@@ -1,43 +1,80 @@
-extension KernelTable {
-    /// The scalar definition of every kernel: plain loops in the order of the contract. Slow; for tests.
-    package static let reference = KernelTable(
-        name: "reference",
-        fmaRounds: Reference.fmaRounds,
-        convolution: Reference.convolution,
-        convolutionBackwardInput: Reference.convolutionBackwardInput,
-        convolutionBackwardWeights: Reference.convolutionBackwardWeights,
-        transposeWeights: Reference.transposeWeights,
-        channelSums: Reference.channelSums,
-        batchStatistics: Reference.batchStatistics,
-        scaleShift: Reference.scaleShift,
-        batchNormBackwardSums: Reference.batchNormBackwardSums,
-        batchNormBackward: Reference.batchNormBackward,
-        relu: Reference.relu,
-        reluBackward: Reference.reluBackward,
-        sigmoid: Reference.sigmoid,
-        sigmoidBackward: Reference.sigmoidBackward,
-        add: Reference.add,
-        copy: Reference.copy,
-        fill: Reference.fill,
-        dropout: Reference.dropout,
-        maxPool: Reference.maxPool,
-        maxPoolBackward: Reference.maxPoolBackward,
-        globalAveragePool: Reference.globalAveragePool,
-        globalAveragePoolBackward: Reference.globalAveragePoolBackward,
-        upsampleNearest: Reference.upsampleNearest,
-        upsampleNearestBackward: Reference.upsampleNearestBackward,
-        upsampleBilinear: Reference.upsampleBilinear,
-        upsampleBilinearBackward: Reference.upsampleBilinearBackward,
-        lossSums: Reference.lossSums,
-        lossGradient: Reference.lossGradient,
-        addVectors: Reference.addVectors,
-        sumVectors: Reference.sumVectors,
-        sumOfSquares: Reference.sumOfSquares,
-        sgd: Reference.sgd,
-        adam: Reference.adam,
-        movingAverage: Reference.movingAverage
-    )
-}
+#if BF16
+    package import Kernels
+#endif
+
+#if BF16
+    /// Puts the scalar kernels over feature maps of bfloat16 into `table`: plain loops in the order of the contract.
+    package func installReference(into table: inout KernelTable) {
+        table.format = .bfloat16
+        table.channelSums = Reference.channelSums
+        table.batchStatistics = Reference.batchStatistics
+        table.scaleShift = Reference.scaleShift
+        table.batchNormBackwardSums = Reference.batchNormBackwardSums
+        table.batchNormBackward = Reference.batchNormBackward
+        table.relu = Reference.relu
+        table.reluBackward = Reference.reluBackward
+        table.sigmoid = Reference.sigmoid
+        table.sigmoidBackward = Reference.sigmoidBackward
+        table.add = Reference.add
+        table.copy = Reference.copy
+        table.widen = Reference.widen
+        table.narrow = Reference.narrow
+        table.fill = Reference.fill
+        table.dropout = Reference.dropout
+        table.maxPool = Reference.maxPool
+        table.maxPoolBackward = Reference.maxPoolBackward
+        table.globalAveragePool = Reference.globalAveragePool
+        table.globalAveragePoolBackward = Reference.globalAveragePoolBackward
+        table.upsampleNearest = Reference.upsampleNearest
+        table.upsampleNearestBackward = Reference.upsampleNearestBackward
+        table.upsampleBilinear = Reference.upsampleBilinear
+        table.upsampleBilinearBackward = Reference.upsampleBilinearBackward
+    }
+#else
+    extension KernelTable {
+        /// The scalar definition of every kernel: plain loops in the order of the contract. Slow; for tests.
+        package static let reference = KernelTable(
+            name: "reference",
+            format: .float32,
+            fmaRounds: Reference.fmaRounds,
+            convolution: Reference.convolution,
+            convolutionBackwardInput: Reference.convolutionBackwardInput,
+            convolutionBackwardWeights: Reference.convolutionBackwardWeights,
+            transposeWeights: Reference.transposeWeights,
+            channelSums: Reference.channelSums,
+            batchStatistics: Reference.batchStatistics,
+            scaleShift: Reference.scaleShift,
+            batchNormBackwardSums: Reference.batchNormBackwardSums,
+            batchNormBackward: Reference.batchNormBackward,
+            relu: Reference.relu,
+            reluBackward: Reference.reluBackward,
+            sigmoid: Reference.sigmoid,
+            sigmoidBackward: Reference.sigmoidBackward,
+            add: Reference.add,
+            copy: Reference.copy,
+            widen: Reference.widen,
+            narrow: Reference.narrow,
+            fill: Reference.fill,
+            dropout: Reference.dropout,
+            maxPool: Reference.maxPool,
+            maxPoolBackward: Reference.maxPoolBackward,
+            globalAveragePool: Reference.globalAveragePool,
+            globalAveragePoolBackward: Reference.globalAveragePoolBackward,
+            upsampleNearest: Reference.upsampleNearest,
+            upsampleNearestBackward: Reference.upsampleNearestBackward,
+            upsampleBilinear: Reference.upsampleBilinear,
+            upsampleBilinearBackward: Reference.upsampleBilinearBackward,
+            lossSums: Reference.lossSums,
+            lossGradient: Reference.lossGradient,
+            addVectors: Reference.addVectors,
+            sumVectors: Reference.sumVectors,
+            sumOfSquares: Reference.sumOfSquares,
+            sgd: Reference.sgd,
+            adam: Reference.adam,
+            movingAverage: Reference.movingAverage
+        )
+    }
+#endif
 
 /// The scalar kernels. Each is named after the entry of `KernelTable` whose contract it states in code.
 enum Reference {
@@ -46,17 +83,7 @@ enum Reference {
     /// max(0, v) with NaN kept: the comparison is false for NaN.
     static func clampBelow(_ v: Float) -> Float { v < 0 ? 0 : v }
 
-    static func store(_ value: Float, at pointer: UnsafeMutablePointer<Float>, accumulate: Bool) {
-        pointer.pointee = accumulate ? pointer.pointee + value : value
+    static func store(_ value: Float, at place: PixelElements, accumulate: Bool) {
+        place[0] = accumulate ? place[0] + value : value
     }
-}
-
-extension TensorView {
-    /// The address of element (image, row, column, channel 0).
-    func pixel(_ image: Int, _ row: Int, _ column: Int) -> UnsafeMutablePointer<Float> {
-        base + ((image * height + row) * width + column) * pixelStride
-    }
-
-    /// The address of pixel `index`, counted over (image, row, column).
-    func pixel(_ index: Int) -> UnsafeMutablePointer<Float> { base + index * pixelStride }
 }
