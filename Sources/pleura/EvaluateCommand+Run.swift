@@ -29,7 +29,7 @@ struct RunEvaluationOptions: ParsableArguments {
     func evaluate(_ path: String, json: String?) throws {
         guard FileSystem.isDirectory(path) else { throw RunError.notARun(path) }
         let variant = try KernelVariant.selected(environment: ProcessInfo.processInfo.environment)
-        let choice = try CheckpointChoice(path, best: best, kernels: variant.table)
+        let choice = try CheckpointChoice(path, best: best, kernels: variant.tables)
         for note in choice.notes { printError("warning: \(note)") }
         let (dataset, samples) = try RunEvaluation.samples(of: choice.model, shards: shards)
         guard !samples.isEmpty else {

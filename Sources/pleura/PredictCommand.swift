@@ -108,7 +108,7 @@ struct PredictCommand: ParsableCommand {
 
     func run() throws {
         let variant = try KernelVariant.selected(environment: ProcessInfo.processInfo.environment)
-        let choice = try CheckpointChoice(model, best: best, kernels: variant.table)
+        let choice = try CheckpointChoice(model, best: best, kernels: variant.tables)
         for note in choice.notes { printError("warning: \(note)") }
         let (rule, origin) = try rule(choice)
         let averaged = choice.model.usesAverage ? ", averaged weights" : ""

@@ -138,10 +138,10 @@ struct RefusalTests {
         #expect(messages.first?.contains("must be \(range), found ") == true)
     }
 
-    @Test func bf16IsKnownAndNotThereYet() {
+    @Test func precisionsAreTwo() {
         #expect(
-            refusal("precision: bf16\n") == [
-                "c.yaml, line 1, column 12: `precision`: must be fp32, for bf16 is not there yet, found bf16"
+            refusal("precision: fp16\n") == [
+                "c.yaml, line 1, column 12: `precision`: expected fp32 or bf16, found fp16"
             ]
         )
     }

@@ -6,6 +6,7 @@ import Testing
 struct WritingTests {
     /// A configuration in which no field has its default.
     private static let everythingChanged = """
+        precision: bf16
         run: {directory: "runs/a \\"b\\"\\tü", seed: 9007199254740993, name: "true"}
         data: {shards: ./s, folds: {validation: all, train: [1, 3]}, size: 64, channels: 3, normalisation: {mean: [0.1, 0.2, 0.3], std: 0.5}}
         sampler: {policy: positives, positive_share: 0.8, positive_share_end: 0.22}
@@ -45,7 +46,7 @@ struct WritingTests {
     /// A field that the table forgot would keep its default in the file above, or be lost when written.
     @Test func theTableCoversEveryPropertyOnce() throws {
         let changed = try RunConfiguration.parse(Self.everythingChanged, file: "c.yaml")
-        for field in ConfigurationField.all where field.name != "precision" {
+        for field in ConfigurationField.all {
             #expect(field.text(in: changed) != field.defaultText, "\(field.name) must differ from its default here")
         }
         #expect(leaves(of: RunConfiguration()) == ConfigurationField.all.count)

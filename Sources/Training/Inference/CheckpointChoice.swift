@@ -14,7 +14,7 @@ package struct CheckpointChoice {
 
     /// Loads `path`: a checkpoint's file, or a run's folder, of which the newest intact checkpoint is meant, or with
     /// `best` the one with the best validation.
-    package init(_ path: String, best: Bool = false, kernels: KernelTable) throws {
+    package init(_ path: String, best: Bool = false, kernels: KernelTables) throws {
         guard FileSystem.isDirectory(path) else {
             directory = nil
             notes = []

@@ -22,7 +22,9 @@ package final class InferenceModel: @unchecked Sendable {
     package let parameterCount: Int
     package let usesAverage: Bool
     let program: Program
-    let kernels: KernelTable
+    let tables: KernelTables
+    /// Of vectors and of logits.
+    var kernels: KernelTable { tables.float32 }
     let normalization: ChannelNormalization
     private let weights: PageMemory
     private let transposed: PageMemory
@@ -34,9 +36,9 @@ package final class InferenceModel: @unchecked Sendable {
     /// Reads the weights out of a checkpoint, and checks them.
     ///
     /// Throws where the checkpoint is damaged, or its tensors are not those of its configuration's network.
-    package init(_ checkpoint: CheckpointContents, kernels: KernelTable) throws {
+    package init(_ checkpoint: CheckpointContents, kernels tables: KernelTables) throws {
         self.checkpoint = checkpoint
-        self.kernels = kernels
+        self.tables = tables
         configuration = try RunConfiguration.parse(
             checkpoint.trainer.configuration,
             file: "the configuration in \(checkpoint.path)"
@@ -47,7 +49,13 @@ package final class InferenceModel: @unchecked Sendable {
         normalization = RunSetup.normalization(configuration)
         let graph = try network.graph(loss: RunSetup.loss(configuration))
         let layout = ParameterLayout(graph)
-        program = try Program(graph, layout: layout, images: 1, mode: .inference(probabilities: false))
+        program = try Program(
+            graph,
+            layout: layout,
+            images: 1,
+            mode: .inference(probabilities: false),
+            precision: RunSetup.precision(configuration)
+        )
         parameterCount = layout.parameters.reduce(0) { $0 + $1.elementCount }
         try checkpoint.require(
             layout.parameters.map { TensorSignature("model/\($0.name)", $0.shape) }
@@ -117,7 +125,7 @@ package final class InferenceEngine: @unchecked Sendable {
         input = inputs.floats
         map = maps.floats
         mirrored = mirrors.floats
-        executor = Executor(model.program, kernels: model.kernels, arena: arena.base)
+        executor = Executor(model.program, kernels: model.tables[model.program.precision], arena: arena.base)
     }
 
     /// The probabilities of a grey image of `side` × `side`: `size` × `size` values, row by row, valid until the next

@@ -77,7 +77,7 @@ package struct RunReportBuilder {
         do {
             let choice = try CheckpointChoice(
                 directory.path,
-                kernels: KernelVariant.selected(environment: ProcessInfo.processInfo.environment).table
+                kernels: KernelVariant.selected(environment: ProcessInfo.processInfo.environment).tables
             )
             // A rule that was searched with another checkpoint says nothing about this one.
             let stored = try SegmentationRule.read(directory).flatMap { $0.step == choice.model.step ? $0 : nil }

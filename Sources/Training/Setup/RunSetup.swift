@@ -1,6 +1,7 @@
 package import Configuration
 import Diagnostics
 package import Graph
+package import Kernels
 package import Networks
 package import Optimization
 package import Radiography
@@ -84,7 +85,18 @@ package struct RunSetup: Sendable {
     }
 
     /// The name of the numbers' contract that all workers must honour.
-    package var numericsProfile: String { "fp32" }
+    package var numericsProfile: String { Self.numericsProfile(precision) }
+
+    package static func numericsProfile(_ precision: ElementFormat) -> String {
+        precision == .float32 ? "fp32" : "bf16-dot"
+    }
+
+    /// The format of feature maps between the images and the logits.
+    package var precision: ElementFormat { Self.precision(configuration) }
+
+    package static func precision(_ configuration: RunConfiguration) -> ElementFormat {
+        configuration.precision == .fp32 ? .float32 : .bfloat16
+    }
 
     /// A digest of the parameters' names and shapes and of the buffers': equal for equal networks.
     package var networkDigest: String {

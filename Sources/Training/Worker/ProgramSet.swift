@@ -22,14 +22,21 @@ package final class ProgramSet: Sendable {
         }
         var programs: [Int: Program] = [:]
         for size in sizes.sorted() {
-            programs[size] = try Program(setup.graph, layout: setup.layout, images: size, mode: .training)
+            programs[size] = try Program(
+                setup.graph,
+                layout: setup.layout,
+                images: size,
+                mode: .training,
+                precision: setup.precision
+            )
         }
         training = programs
         inference = try Program(
             setup.graph,
             layout: setup.layout,
             images: 1,
-            mode: .inference(probabilities: false)
+            mode: .inference(probabilities: false),
+            precision: setup.precision
         )
         arenaBytes = max(programs.values.map(\.arenaBytes).max() ?? 0, inference.arenaBytes)
     }
@@ -48,7 +55,8 @@ package final class ThreadEngine: @unchecked Sendable {
     let probabilities: UnsafeMutablePointer<Float>
     private let memory: [PageMemory]
 
-    package init(_ programs: ProgramSet, setup: RunSetup, kernels: KernelTable) throws {
+    package init(_ programs: ProgramSet, setup: RunSetup, kernels: KernelTables) throws {
+        let kernels = kernels[setup.precision]
         let arena = try PageMemory(bytes: programs.arenaBytes)
         let pixels = setup.size * setup.size
         let samples = try PageMemory(bytes: 4 * pixels * setup.network.inputChannels)

@@ -63,11 +63,11 @@ package final class WorkerEngine: Sendable {
         self.worker = worker
         self.report = report
         kernels = variant.table
-        let table = kernels
+        let tables = variant.tables
         let programs = try ProgramSet(setup)
         self.programs = programs
         state = try ModelState(setup, kernels: kernels, transpositions: programs.transpositions)
-        engines = try (0..<threads).map { _ in try ThreadEngine(programs, setup: setup, kernels: table) }
+        engines = try (0..<threads).map { _ in try ThreadEngine(programs, setup: setup, kernels: tables) }
         loader = try SampleLoader(setup, dataset: dataset, capacity: 2 * threads + 2)
         scratch = ScratchVectors(count: setup.layout.sumCount)
         pool = try ComputePool(threads: threads)

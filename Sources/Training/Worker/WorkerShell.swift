@@ -4,6 +4,7 @@ package import Coordination
 import Diagnostics
 import Foundation
 package import KernelSelection
+import Kernels
 import Messaging
 import Storage
 import Synchronization
@@ -76,7 +77,7 @@ package final class WorkerShell: Sendable {
                 hostIdentity: host,
                 processID: ProcessInfo.processInfo.processIdentifier,
                 threads: UInt32(options.threads),
-                numericsProfiles: ["fp32"],
+                numericsProfiles: [ElementFormat.float32, .bfloat16].map(RunSetup.numericsProfile),
                 job: options.job,
                 incarnation: options.incarnation,
                 endpoints: [],
@@ -164,6 +165,13 @@ package final class WorkerShell: Sendable {
         let dataset = try source.open(fetchingFrom: bulk) { log(.info, $0) }
         noteStage()
         let setup = try RunSetup(configuration, dataset: dataset)
+        if setup.precision == .bfloat16, !KernelVariant.hasDotProduct {
+            log(
+                .warning,
+                "precision is bf16, and the processor of \(ProcessInfo.processInfo.hostName) has no AVX512_BF16: the same "
+                    + "bits are computed without it, many times slower. All wait for this worker."
+            )
+        }
         noteStage()
         let transport =
             TransportChoice(rawValue: configuration.workers.transport.rawValue) ?? .auto
