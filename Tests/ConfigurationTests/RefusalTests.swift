@@ -141,7 +141,7 @@ struct RefusalTests {
     @Test func precisionsAreTwo() {
         #expect(
             refusal("precision: fp16\n") == [
-                "c.yaml, line 1, column 12: `precision`: expected fp32 or bf16, found fp16"
+                "c.yaml, line 1, column 12: `precision`: expected one of fp32, bf16, found `fp16`; did you mean `fp32`?"
             ]
         )
     }
