@@ -41,6 +41,13 @@ extension ConfigurationField {
             "How feature maps are stored and multiplied. bf16: sums, normalisation, losses, weights and optimizer stay in "
                 + "fp32; processors without AVX512_BF16 give the same bits, slowly."
         ),
+        field(
+            "memory",
+            \.memory,
+            "What the forward pass leaves for the backward pass. keep: all it reads. lean: not the outputs of "
+                + "normalisations and upsamplings, which are made once more. recompute: not those of convolutions either, "
+                + "for about a third more time. `pleura inspect` prints each one's memory; the result is the same."
+        ),
         field("data.shards", \.data.shards, "The folder that `pleura shard` wrote, with its dataset.json."),
         field(
             "data.folds.validation",

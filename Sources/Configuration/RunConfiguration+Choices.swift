@@ -4,8 +4,18 @@ extension RunConfiguration {
     /// The numerics profile.
     package enum Precision: String, ConfigurationWord {
         case fp32
-        /// Known, and refused until the engine has it.
+        /// bfloat16 feature maps and dot products, fp32 sums.
         case bf16
+    }
+
+    /// What a compute thread keeps between forward and backward pass.
+    package enum MemoryChoice: String, ConfigurationWord {
+        /// All that the backward pass reads.
+        case keep
+        /// Not what a pass over memory makes once more.
+        case lean
+        /// Not what convolutions make once more, either.
+        case recompute
     }
 
     /// Which samples an epoch draws.

@@ -8,6 +8,8 @@ package struct RunConfiguration: Sendable, Equatable {
     package var run = Run()
     /// The numerics profile of all workers.
     package var precision = Precision.fp32
+    /// What a compute thread keeps between forward and backward pass; the result is the same.
+    package var memory = MemoryChoice.lean
     /// The samples.
     package var data = Data()
     /// Which samples an epoch draws.

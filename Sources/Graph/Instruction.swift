@@ -11,12 +11,15 @@ protocol Instruction: Sendable {
     var writes: [Int] { get }
     /// A chance to let two tensors share memory.
     var sharing: SharingRequest? { get }
+    /// What writes the same feature maps once more in the backward pass, nil where that is not foreseen.
+    var recomputation: (any Instruction)? { get }
 
     func run(_ context: ExecutionContext)
 }
 
 extension Instruction {
     var sharing: SharingRequest? { nil }
+    var recomputation: (any Instruction)? { nil }
 }
 
 /// How two tensors of an instruction could share memory.
@@ -49,6 +52,8 @@ package struct ScheduledInstruction: Sendable {
     /// The declared parameters whose gradients are complete after it.
     var completes: [Int]
     var instruction: any Instruction
+    /// Whether it makes once more what the forward pass has made and given up.
+    package var isRecomputation = false
 }
 
 /// Moves a tensor: y ← x, or y + x.

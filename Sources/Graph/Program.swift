@@ -32,10 +32,12 @@ package struct Program: Sendable {
     package struct Options: Sendable {
         package var fuses = true
         package var sharesMemory = true
+        package var memory = MemoryPolicy.lean
 
-        package init(fuses: Bool = true, sharesMemory: Bool = true) {
+        package init(fuses: Bool = true, sharesMemory: Bool = true, memory: MemoryPolicy = .lean) {
             self.fuses = fuses
             self.sharesMemory = sharesMemory
+            self.memory = memory
         }
     }
 
@@ -72,23 +74,23 @@ package struct Program: Sendable {
         let tensors = lowering.tensors
         let places = tensors.indices.map(sharing.place)
 
-        var uses: [Int: (first: Int, last: Int)] = [:]
-        for (index, scheduled) in sharing.instructions.enumerated() {
-            for id in scheduled.instruction.reads + scheduled.instruction.writes {
-                let root = places[id].root
-                uses[root] = (min(uses[root]?.first ?? index, index), index)
-            }
-        }
-        if mode != .training, let use = uses[places[graph.output.index].root] {
-            uses[places[graph.output.index].root] = (use.first, sharing.instructions.count)
+        let recomputation = RecomputationPass(
+            sharing.instructions,
+            roots: places.map(\.root),
+            words: tensors.map(\.words),
+            external: external,
+            policy: mode == .training ? options.memory : .keep
+        )
+        var uses = recomputation.uses(roots: places.map(\.root))
+        if mode != .training, let use = uses[places[graph.output.index].root]?.last {
+            uses[places[graph.output.index].root] = [use.lowerBound...recomputation.instructions.count]
         }
         let roots = uses.keys.filter { !external.contains($0) }.sorted()
         var blocks = roots.map { root in
             ArenaBlock(
                 offset: 0,
                 count: padded(tensors[root].words),
-                firstUse: uses[root]?.first ?? 0,
-                lastUse: uses[root]?.last ?? 0
+                uses: uses[root] ?? [0...0]
             )
         }
         let (arena, peak) = plannedOffsets(&blocks)
@@ -101,7 +103,7 @@ package struct Program: Sendable {
         self.precision = precision
         inputShape = graph.shape(of: graph.input)
         outputShape = graph.shape(of: graph.output)
-        instructions = sharing.instructions
+        instructions = recomputation.instructions
         self.blocks = blocks
         arenaBytes = arena * 4 + 64
         peakBytes = peak * 4
@@ -112,7 +114,7 @@ package struct Program: Sendable {
         targets = lowering.targets
         output = graph.output.index
         var seen: Set<Int> = []
-        transpositions = sharing.instructions.compactMap { scheduled in
+        transpositions = recomputation.instructions.compactMap { scheduled in
             guard let instruction = scheduled.instruction as? ConvolutionInputGradient,
                 seen.insert(instruction.weight).inserted
             else { return nil }
@@ -124,8 +126,19 @@ package struct Program: Sendable {
         }
     }
 
-    /// Floating-point operations of one run: those of the convolutions.
-    package var flops: Int { instructions.reduce(0) { $0 + $1.flops } }
+    /// Floating-point operations of one run: those of the convolutions, each once.
+    package var flops: Int { instructions.reduce(0) { $0 + ($1.isRecomputation ? 0 : $1.flops) } }
+
+    /// Bytes of feature maps that the backward pass makes once more by instructions that move memory.
+    package var recomputedBytes: Int {
+        instructions.reduce(0) { total, scheduled in
+            guard scheduled.isRecomputation, scheduled.flops == 0 else { return total }
+            return total + scheduled.instruction.writes.reduce(0) { $0 + 4 * tensors[$1].words }
+        }
+    }
+
+    /// Those of what the backward pass computes once more.
+    package var recomputedFlops: Int { instructions.reduce(0) { $0 + ($1.isRecomputation ? $1.flops : 0) } }
 }
 
 extension Graph {

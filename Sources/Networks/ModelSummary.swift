@@ -1,4 +1,5 @@
 package import Graph
+package import Kernels
 
 /// What `pleura inspect CONFIG` prints: layers, shapes, parameters, floating-point operations, planned memory.
 package struct ModelSummary: Hashable, Sendable, Codable {
@@ -19,23 +20,64 @@ package struct ModelSummary: Hashable, Sendable, Codable {
     package var imagesPerMicrobatch: Int
     /// Floating-point operations of the convolutions in the forward and backward pass of one microbatch.
     package var trainingFlops: Int
-    /// The arena of a compute thread in training, and the least any plan could need.
-    package var trainingArenaBytes: Int
-    package var trainingPeakBytes: Int
+    /// A compute thread's arena in training under one policy, and what it computes once more for it.
+    package struct Arena: Hashable, Sendable, Codable {
+        package var policy: MemoryPolicy
+        package var isChosen: Bool
+        package var bytes: Int
+        /// The least any plan could need.
+        package var peakBytes: Int
+        /// Floating-point operations that are done a second time.
+        package var recomputedFlops: Int
+        /// Bytes of feature maps that instructions without such operations write a second time.
+        package var recomputedBytes: Int
+    }
+
+    package var precision: ElementFormat
+    package var arenas: [Arena]
     package var inferenceArenaBytes: Int
     /// Weights, transposed weights and buffers, shared by the threads of a worker.
     package var sharedBytes: Int
 
     /// Summarises `network` trained with `loss` on microbatches of `images` images.
-    package init(_ network: Network, loss: SegmentationLoss, images: Int) throws(GraphError) {
+    package init(
+        _ network: Network,
+        loss: SegmentationLoss,
+        images: Int,
+        precision: ElementFormat = .float32,
+        memory: MemoryPolicy = .lean
+    ) throws(GraphError) {
         let graph = try network.graph(loss: loss)
         let layout = ParameterLayout(graph)
-        let training = try Program(graph, layout: layout, images: images, mode: .training)
+        var arenas: [Arena] = []
+        var flops = 0
+        for policy in MemoryPolicy.allCases {
+            let training = try Program(
+                graph,
+                layout: layout,
+                images: images,
+                mode: .training,
+                precision: precision,
+                options: Program.Options(memory: policy)
+            )
+            flops = training.flops
+            arenas.append(
+                Arena(
+                    policy: policy,
+                    isChosen: policy == memory,
+                    bytes: training.arenaBytes,
+                    peakBytes: training.peakBytes,
+                    recomputedFlops: training.recomputedFlops,
+                    recomputedBytes: training.recomputedBytes
+                )
+            )
+        }
         let inference = try Program(
             graph,
             layout: layout,
             images: images,
-            mode: .inference(probabilities: true)
+            mode: .inference(probabilities: true),
+            precision: precision
         )
         self.network = network.name
         layers = graph.nodes.map { node in
@@ -50,9 +92,9 @@ package struct ModelSummary: Hashable, Sendable, Codable {
         parameters = layout.parameters.reduce(0) { $0 + $1.elementCount }
         multiplyAdds = layers.reduce(0) { $0 + $1.multiplyAdds }
         imagesPerMicrobatch = images
-        trainingFlops = training.flops
-        trainingArenaBytes = training.arenaBytes
-        trainingPeakBytes = training.peakBytes
+        trainingFlops = flops
+        self.precision = precision
+        self.arenas = arenas
         inferenceArenaBytes = inference.arenaBytes
         sharedBytes = 4 * (layout.weightCount + layout.transposedCount + layout.bufferCount)
     }
@@ -77,16 +119,27 @@ package struct ModelSummary: Hashable, Sendable, Codable {
         }
         lines += [
             "",
-            "network            \(network)",
+            "network            \(network), \(precision.rawValue)",
             "parameters         \(parameters)",
             "forward pass       \(Self.decimals(multiplyAdds, per: 1_000_000)) M multiply-adds an image",
             "microbatch         \(imagesPerMicrobatch) images, "
                 + "\(Self.decimals(trainingFlops, per: 1_000_000_000)) GFLOP forward and backward",
-            "training arena     \(Self.decimals(trainingArenaBytes, per: 1 << 20)) MiB a compute thread "
-                + "(at once in use: \(Self.decimals(trainingPeakBytes, per: 1 << 20)) MiB)",
             "inference arena    \(Self.decimals(inferenceArenaBytes, per: 1 << 20)) MiB a compute thread",
             "shared by threads  \(Self.decimals(sharedBytes, per: 1 << 20)) MiB",
         ]
+        for arena in arenas {
+            let name = "memory: \(arena.policy.rawValue)"
+            let again =
+                arena.recomputedBytes + arena.recomputedFlops == 0
+                ? ""
+                : ", for \(Self.decimals(arena.recomputedFlops, per: 1_000_000_000)) GFLOP and "
+                    + "\(Self.decimals(arena.recomputedBytes, per: 1 << 20)) MiB of feature maps computed twice"
+            lines.append(
+                name + String(repeating: " ", count: max(1, 19 - name.count))
+                    + "\(Self.decimals(arena.bytes, per: 1 << 20)) MiB a compute thread in training\(again)"
+                    + (arena.isChosen ? " (chosen)" : "")
+            )
+        }
         return lines.joined(separator: "\n") + "\n"
     }
 

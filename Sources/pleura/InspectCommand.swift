@@ -67,7 +67,9 @@ struct InspectCommand: ParsableCommand {
         let summary = try ModelSummary(
             RunSetup.network(configuration, size: side),
             loss: RunSetup.loss(configuration),
-            images: configuration.training.microbatchSize
+            images: configuration.training.microbatchSize,
+            precision: RunSetup.precision(configuration),
+            memory: RunSetup.memoryPolicy(configuration)
         )
         if let json {
             try JSONOutput.write(summary, to: json)

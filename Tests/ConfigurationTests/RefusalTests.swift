@@ -95,7 +95,7 @@ struct RefusalTests {
         )
         #expect(
             refusal("- a\n- b\n") == [
-                "c.yaml, line 1, column 1: a configuration has keys of its own (run, precision, data, …), found a list"
+                "c.yaml, line 1, column 1: a configuration has keys of its own (run, precision, memory, …), found a list"
             ]
         )
     }

@@ -7,6 +7,7 @@ struct WritingTests {
     /// A configuration in which no field has its default.
     private static let everythingChanged = """
         precision: bf16
+        memory: recompute
         run: {directory: "runs/a \\"b\\"\\tü", seed: 9007199254740993, name: "true"}
         data: {shards: ./s, folds: {validation: all, train: [1, 3]}, size: 64, channels: 3, normalisation: {mean: [0.1, 0.2, 0.3], std: 0.5}}
         sampler: {policy: positives, positive_share: 0.8, positive_share_end: 0.22}

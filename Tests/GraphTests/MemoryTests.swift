@@ -34,6 +34,23 @@ private func miniature(dropout: Bool = true) throws -> Graph {
     return try b.finish()
 }
 
+/// Residual blocks, one after the other.
+private func deep() throws -> Graph {
+    var b = try GraphBuilder(input: FeatureShape(height: 16, width: 16, channels: 4))
+    var x = b.input
+    for block in 0..<8 {
+        var y = x
+        for half in 1...2 {
+            y = try b.convolution(y, name: "\(block).conv\(half)", outputChannels: 4, kernel: 3)
+            y = try b.batchNormalization(y, name: "\(block).bn\(half)")
+            if half == 1 { y = try b.relu(y, name: "\(block).relu\(half)") }
+        }
+        x = try b.relu(try b.add(y, x, name: "\(block).add"), name: "\(block).relu")
+    }
+    try b.segmentationLoss(try b.convolution(x, name: "head", outputChannels: 1, kernel: 1), SegmentationLoss())
+    return try b.finish()
+}
+
 @Suite struct MemoryTests {
     private let input = randomValues(2 * 96, seed: 3)
     private let targets = randomMask(2 * 96, seed: 4)
@@ -44,7 +61,7 @@ private func miniature(dropout: Bool = true) throws -> Graph {
         let blocks = rig.program.blocks
         for (index, a) in blocks.enumerated() {
             #expect(a.offset % 16 == 0 && (a.offset + a.count) * 4 <= rig.program.arenaBytes)
-            for b in blocks[..<index] where a.firstUse <= b.lastUse && b.firstUse <= a.lastUse {
+            for b in blocks[..<index] where a.uses.contains(where: { own in b.uses.contains { $0.overlaps(own) } }) {
                 #expect(a.offset + a.count <= b.offset || b.offset + b.count <= a.offset)
             }
         }
@@ -91,6 +108,32 @@ private func miniature(dropout: Bool = true) throws -> Graph {
             separate.train(input, targets)
             #expect(fused.sums.values == separate.sums.values, "\(kernels.name)")
         }
+    }
+
+    @Test func `what is computed once more has the same bits`() throws {
+        for kernels in tables {
+            let keeping = try Rig(miniature(), images: 2, kernels: kernels, options: .init(memory: .keep))
+            keeping.train(input, targets)
+            for policy in [MemoryPolicy.lean, .recompute] {
+                let rig = try Rig(miniature(), images: 2, kernels: kernels, options: .init(memory: policy))
+                rig.poisonFreedMemory()
+                rig.train(input, targets)
+                #expect(rig.sums.values == keeping.sums.values, "\(kernels.name), \(policy)")
+                #expect(rig.program.flops == keeping.program.flops)
+            }
+        }
+    }
+
+    @Test(arguments: [true, false])
+    func `each policy needs less memory than the one before`(_ sharesMemory: Bool) throws {
+        let programs = try MemoryPolicy.allCases.map { policy in
+            try Rig(deep(), images: 2, options: .init(sharesMemory: sharesMemory, memory: policy)).program
+        }
+        #expect(programs[1].peakBytes < programs[0].peakBytes)
+        #expect(programs[2].peakBytes < programs[1].peakBytes)
+        #expect(programs.map { $0.recomputedFlops > 0 } == [false, false, true])
+        // Memory-bound instructions only, or at most one forward pass more.
+        #expect(programs[2].recomputedFlops < programs[2].flops * 2 / 5)
     }
 
     @Test func `kernel tables give the same bits`() throws {

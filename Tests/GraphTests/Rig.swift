@@ -58,7 +58,7 @@ final class Rig {
         let blocks = program.blocks
         let base = arena.base
         executor.observer = { index in
-            for block in blocks where block.lastUse == index {
+            for block in blocks where block.uses.contains(where: { $0.upperBound == index }) {
                 (base + block.offset).update(repeating: .nan, count: block.count)
             }
         }

@@ -53,6 +53,7 @@ struct AdditionForward: Instruction {
     var reads: [Int] { [a, b] }
     var writes: [Int] { [y] }
     var sharing: SharingRequest? { .inPlace(output: y, input: a) }
+    var recomputation: (any Instruction)? { self }
 
     func run(_ context: ExecutionContext) {
         context.kernels.add(context.view(a), context.view(b), context.view(y), relu)

@@ -204,6 +204,9 @@ struct BatchNormalizationForward: Instruction {
     var reads: [Int] { residual.map { [x, $0] } ?? [x] }
     var writes: [Int] { [y, mean, inverseDeviation, scale, shift] }
     var sharing: SharingRequest? { .inPlace(output: y, input: x) }
+    var recomputation: (any Instruction)? {
+        BatchNormalizationApplication(x: x, residual: residual, y: y, scale: scale, shift: shift, relu: relu)
+    }
 
     func run(_ context: ExecutionContext) {
         let x = context.view(x)
@@ -249,6 +252,30 @@ struct BatchNormalizationForward: Instruction {
             meanShare[c] = Float(Double(mean[c]) * context.sampleWeight)
             varianceShare[c] = Float(Double(variance[c]) * unbiased)
         }
+    }
+}
+
+/// y ← normalised x once more, with the scale and the shift of the first time.
+struct BatchNormalizationApplication: Instruction {
+    var x: Int
+    var residual: Int?
+    var y: Int
+    var scale: Int
+    var shift: Int
+    var relu: Bool
+
+    var reads: [Int] { [x, scale, shift] + (residual.map { [$0] } ?? []) }
+    var writes: [Int] { [y] }
+
+    func run(_ context: ExecutionContext) {
+        context.kernels.scaleShift(
+            context.view(x),
+            context.pointer(scale),
+            context.pointer(shift),
+            residual.map(context.view),
+            context.view(y),
+            relu
+        )
     }
 }
 

@@ -59,6 +59,7 @@ struct BilinearUpsamplingForward: Instruction {
 
     var reads: [Int] { [x] }
     var writes: [Int] { [y] }
+    var recomputation: (any Instruction)? { self }
 
     func run(_ context: ExecutionContext) {
         context.kernels.upsampleBilinear(context.view(x), context.view(y), alignCorners)

@@ -36,6 +36,7 @@ struct CastInstruction: Instruction {
 
     var reads: [Int] { accumulate ? [x, y] : [x] }
     var writes: [Int] { [y] }
+    var recomputation: (any Instruction)? { self }
 
     func run(_ context: ExecutionContext) {
         if narrows {

@@ -59,6 +59,7 @@ struct ConcatenationForward: Instruction {
     var reads: [Int] { [x] }
     var writes: [Int] { [y] }
     var sharing: SharingRequest? { .join(operand: x, joined: y, channel: channel) }
+    var recomputation: (any Instruction)? { self }
 
     func run(_ context: ExecutionContext) {
         let x = context.view(x)

@@ -191,6 +191,7 @@ struct ConvolutionForward: Instruction {
 
     var reads: [Int] { [x] }
     var writes: [Int] { [y] }
+    var recomputation: (any Instruction)? { self }
 
     func run(_ context: ExecutionContext) {
         context.kernels.convolution(
@@ -216,6 +217,7 @@ struct ConvolutionInputGradient: Instruction {
 
     var reads: [Int] { accumulate ? [dy, dx] : [dy] }
     var writes: [Int] { [dx] }
+    var recomputation: (any Instruction)? { self }
 
     func run(_ context: ExecutionContext) {
         context.kernels.convolutionBackwardInput(

@@ -69,6 +69,7 @@ struct DropoutInstruction: Instruction {
 
     var reads: [Int] { accumulate ? [x, y] : [x] }
     var writes: [Int] { [y] }
+    var recomputation: (any Instruction)? { self }
 
     func run(_ context: ExecutionContext) {
         let keep = 1 - probability
@@ -93,6 +94,7 @@ struct DropoutIdentity: Instruction {
     var reads: [Int] { [x] }
     var writes: [Int] { [y] }
     var sharing: SharingRequest? { .slice(part: y, whole: x, channel: 0) }
+    var recomputation: (any Instruction)? { self }
 
     func run(_ context: ExecutionContext) { context.kernels.copy(context.view(x), context.view(y), false) }
 }

@@ -33,6 +33,7 @@ struct GlobalAveragePoolingForward: Instruction {
 
     var reads: [Int] { [x] }
     var writes: [Int] { [y] }
+    var recomputation: (any Instruction)? { self }
 
     func run(_ context: ExecutionContext) {
         context.kernels.globalAveragePool(context.view(x), context.view(y))

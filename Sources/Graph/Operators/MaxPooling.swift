@@ -78,6 +78,7 @@ struct MaxPoolingForward: Instruction {
 
     var reads: [Int] { [x] }
     var writes: [Int] { [y, taps] }
+    var recomputation: (any Instruction)? { self }
 
     func run(_ context: ExecutionContext) {
         context.kernels.maxPool(context.view(x), context.view(y), context.bytes(taps), window)

@@ -47,6 +47,7 @@ struct NearestUpsamplingForward: Instruction {
 
     var reads: [Int] { [x] }
     var writes: [Int] { [y] }
+    var recomputation: (any Instruction)? { self }
 
     func run(_ context: ExecutionContext) {
         context.kernels.upsampleNearest(context.view(x), context.view(y), factor)

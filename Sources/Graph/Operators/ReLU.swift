@@ -32,6 +32,7 @@ struct ReLUForward: Instruction {
     var reads: [Int] { [x] }
     var writes: [Int] { [y] }
     var sharing: SharingRequest? { .inPlace(output: y, input: x) }
+    var recomputation: (any Instruction)? { self }
 
     func run(_ context: ExecutionContext) { context.kernels.relu(context.view(x), context.view(y)) }
 }

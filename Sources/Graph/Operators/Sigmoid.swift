@@ -31,6 +31,7 @@ struct SigmoidForward: Instruction {
 
     var reads: [Int] { [x] }
     var writes: [Int] { [y] }
+    var recomputation: (any Instruction)? { self }
 
     func run(_ context: ExecutionContext) { context.kernels.sigmoid(context.view(x), context.view(y)) }
 }

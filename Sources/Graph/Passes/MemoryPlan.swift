@@ -3,9 +3,16 @@ package struct ArenaBlock: Hashable, Sendable {
     /// In elements of 4 bytes, a multiple of 16.
     package var offset: Int
     package var count: Int
-    package var firstUse: Int
-    /// The last instruction that touches it; after it the memory may be given to another block.
-    package var lastUse: Int
+    package var firstUse: Int { uses[0].lowerBound }
+    /// The last instruction that touches it.
+    package var lastUse: Int { uses[uses.count - 1].upperBound }
+    /// When it holds something, in rising order: after each range the memory may be given to another block.
+    package var uses: [ClosedRange<Int>]
+
+    /// Whether both hold something at some time.
+    func isAliveWith(_ other: ArenaBlock) -> Bool {
+        uses.contains { own in other.uses.contains { $0.overlaps(own) } }
+    }
 }
 
 /// Gives every block an offset so that blocks alive at once do not overlap: the largest first, each into the tightest
@@ -20,7 +27,7 @@ func plannedOffsets(_ blocks: inout [ArenaBlock]) -> (arena: Int, peak: Int) {
         let block = blocks[index]
         let neighbours =
             placed
-            .filter { blocks[$0].firstUse <= block.lastUse && block.firstUse <= blocks[$0].lastUse }
+            .filter { blocks[$0].isAliveWith(block) }
             .sorted { blocks[$0].offset < blocks[$1].offset }
         var best: (offset: Int, gap: Int)?
         var end = 0
@@ -36,8 +43,10 @@ func plannedOffsets(_ blocks: inout [ArenaBlock]) -> (arena: Int, peak: Int) {
     // The lower bound on any plan: the most that is alive at once.
     var changes: [Int: Int] = [:]
     for block in blocks {
-        changes[block.firstUse, default: 0] += block.count
-        changes[block.lastUse + 1, default: 0] -= block.count
+        for range in block.uses {
+            changes[range.lowerBound, default: 0] += block.count
+            changes[range.upperBound + 1, default: 0] -= block.count
+        }
     }
     var alive = 0
     var peak = 0

@@ -87,6 +87,16 @@ package struct RunSetup: Sendable {
     /// The name of the numbers' contract that all workers must honour.
     package var numericsProfile: String { Self.numericsProfile(precision) }
 
+    package var memoryPolicy: MemoryPolicy { Self.memoryPolicy(configuration) }
+
+    package static func memoryPolicy(_ configuration: RunConfiguration) -> MemoryPolicy {
+        switch configuration.memory {
+        case .keep: .keep
+        case .lean: .lean
+        case .recompute: .recompute
+        }
+    }
+
     package static func numericsProfile(_ precision: ElementFormat) -> String {
         precision == .float32 ? "fp32" : "bf16-dot"
     }

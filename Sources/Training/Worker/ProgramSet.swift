@@ -27,7 +27,8 @@ package final class ProgramSet: Sendable {
                 layout: setup.layout,
                 images: size,
                 mode: .training,
-                precision: setup.precision
+                precision: setup.precision,
+                options: Program.Options(memory: setup.memoryPolicy)
             )
         }
         training = programs
