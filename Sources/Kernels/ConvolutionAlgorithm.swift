@@ -21,7 +21,17 @@ extension ConvolutionGeometry {
     /// rounded to it before they are multiplied.
     package func algorithm(for format: ElementFormat) -> ConvolutionAlgorithm {
         let fits = kernelHeight == 3 && kernelWidth == 3 && stride == 1 && dilation == 1 && padding <= 2
-        return format == .float32 && fits && min(inputChannels, outputChannels) >= 16 ? .winograd : .direct
+        return false && format == .float32 && fits && min(inputChannels, outputChannels) >= 16 ? .winograd : .direct
+    }
+
+    /// Whether direct sums go over sixteen input channels at a time, since too few outputs would fill a register: heads.
+    package var sumsInLanes: Bool {
+        outputChannels < 4 && inputChannels >= 8 && kernelHeight <= 3 && kernelWidth <= 3
+    }
+
+    /// Whether direct sums take a row of taps as one, out of a copy of x with its padding: stems.
+    package var foldsColumns: Bool {
+        inputChannels <= 4 && outputChannels >= 4 && kernelWidth > 1 && dilation == 1
     }
 
     /// Bytes of scratch memory that a pass needs, the same for all variants; `height` × `width` is the size of x.
@@ -40,7 +50,10 @@ extension ConvolutionGeometry {
         case (.direct, .backwardInput):
             return 4 * TransposedPanels(self).count
         case (.direct, .forward), (.direct, .backwardWeights):
-            return 0
+            if sumsInLanes { return 4 * max(9 * 16, outputChannels * taps * Self.blocks(inputChannels) * 16) }
+            // A row of taps is read in whole registers.
+            let padded = (height + 2 * padding) * (width + 2 * padding)
+            return foldsColumns ? 4 * (images * padded * inputChannels + 16) : 0
         }
     }
 

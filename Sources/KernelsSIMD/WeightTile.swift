@@ -85,6 +85,11 @@ import Kernels
                     scratch: scratch.assumingMemoryBound(to: Float.self)
                 )
             )
+        } else if g.sumsInLanes {
+            lanedBackwardWeights(x, dy, dw, g, scratch.assumingMemoryBound(to: Float.self))
+        } else if g.foldsColumns {
+            let copy = paddedCopy(x, g, scratch.assumingMemoryBound(to: Float.self))
+            directBackwardWeights(copy, dy, dw, g.folded)
         } else {
             directBackwardWeights(x, dy, dw, g)
         }
