@@ -21,7 +21,7 @@ extension ConvolutionGeometry {
     /// rounded to it before they are multiplied.
     package func algorithm(for format: ElementFormat) -> ConvolutionAlgorithm {
         let fits = kernelHeight == 3 && kernelWidth == 3 && stride == 1 && dilation == 1 && padding <= 2
-        return false && format == .float32 && fits && min(inputChannels, outputChannels) >= 16 ? .winograd : .direct
+        return format == .float32 && fits && min(inputChannels, outputChannels) >= 16 ? .winograd : .direct
     }
 
     /// Whether direct sums go over sixteen input channels at a time, since too few outputs would fill a register: heads.
@@ -66,7 +66,8 @@ extension ConvolutionGeometry {
             width: isForward ? outputWidth(width) : width,
             padding: isForward ? padding : 2 - padding,
             depth: isForward ? inputChannels : outputChannels,
-            channels: isForward ? outputChannels : inputChannels
+            channels: isForward ? outputChannels : inputChannels,
+            transposes: !isForward
         )
     }
 
