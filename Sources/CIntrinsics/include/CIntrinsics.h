@@ -61,6 +61,82 @@ static inline void pleura_round_bf16(pleura_float32x16 x, uint16_t *elements, lo
     }
 }
 
+/// Pairs of bfloat16: the low half of each integer from `even`, the high half from `odd`, rounded as above.
+static inline pleura_int32x16 pleura_round_pairs(pleura_float32x16 even, pleura_float32x16 odd) {
+    uint16_t low[16], high[16];
+    pleura_round_bf16(even, low, 16);
+    pleura_round_bf16(odd, high, 16);
+    typedef uint16_t words16 __attribute__((ext_vector_type(16)));
+    typedef uint32_t uint32x16 __attribute__((ext_vector_type(16)));
+    words16 a, b;
+    memcpy(&a, low, sizeof a);
+    memcpy(&b, high, sizeof b);
+    return (pleura_int32x16)(__builtin_convertvector(a, uint32x16) | __builtin_convertvector(b, uint32x16) << 16);
+}
+
+/// The pairs (a[i], b[i]) of sixteen elements each.
+static inline pleura_int32x16 pleura_join_pairs(const uint16_t *a, const uint16_t *b) {
+    typedef uint16_t words16 __attribute__((ext_vector_type(16)));
+    typedef uint32_t uint32x16 __attribute__((ext_vector_type(16)));
+    words16 x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return (pleura_int32x16)(__builtin_convertvector(x, uint32x16) | __builtin_convertvector(y, uint32x16) << 16);
+}
+
+/// Rounds `inputs` rows of sixteen floats and stores their `pairs` pairs of neighbours as columns: target[16 · pair + row];
+/// rows past `inputs` are zeros.
+static inline void pleura_transpose_pairs(const float *source, long inputs, int32_t *target, long pairs) {
+    int32_t rows[16][8];
+    for (long row = 0; row < 16; row += 1) {
+        if (row < inputs) {
+            pleura_float32x16 x;
+            uint16_t rounded[16];
+            memcpy(&x, source + 16 * row, sizeof x);
+            pleura_round_bf16(x, rounded, 16);
+            memcpy(rows[row], rounded, sizeof rounded);
+        } else {
+            memset(rows[row], 0, sizeof rows[row]);
+        }
+    }
+    for (long pair = 0; pair < pairs; pair += 1) {
+        for (long row = 0; row < 16; row += 1) target[16 * pair + row] = rows[row][pair];
+    }
+}
+
+/// One dot step of sixteen sums with pairs of bfloat16: fma of the odd elements, then of the even ones.
+///
+/// VDPBF16PS where the processor has it. It flushes denormals in and out; without it `pleura_flush_denormals` must be
+/// in force.
+static inline pleura_float32x16 pleura_dot_bf16(pleura_float32x16 sum, pleura_int32x16 a, pleura_int32x16 b) {
+#ifdef __AVX512BF16__
+    return (pleura_float32x16)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+#else
+    typedef uint32_t uint32x16 __attribute__((ext_vector_type(16)));
+    uint32x16 x = (uint32x16)a, y = (uint32x16)b;
+    pleura_float32x16 odd = __builtin_elementwise_fma(
+        (pleura_float32x16)(x & 0xFFFF0000), (pleura_float32x16)(y & 0xFFFF0000), sum);
+    return __builtin_elementwise_fma((pleura_float32x16)(x << 16), (pleura_float32x16)(y << 16), odd);
+#endif
+}
+
+/// Lets this thread's vector arithmetic flush denormals in and out; returns what was in force before.
+static inline unsigned pleura_flush_denormals(void) {
+#ifdef __x86_64__
+    unsigned before = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(before | 0x8040);
+    return before;
+#else
+    return 0;
+#endif
+}
+
+static inline void pleura_restore_denormals(unsigned before) {
+#ifdef __x86_64__
+    __builtin_ia32_ldmxcsr(before);
+#endif
+}
+
 /// The low bytes of sixteen integers.
 static inline void pleura_narrow(pleura_int32x16 x, uint8_t *bytes) {
     typedef uint8_t bytes16 __attribute__((ext_vector_type(16)));
