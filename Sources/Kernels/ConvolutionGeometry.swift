@@ -45,12 +45,6 @@ package struct ConvolutionGeometry: Hashable, Sendable {
         Self.blocks(outputChannels) * taps * inputChannels * Self.lanes
     }
 
-    /// Elements of the weights in the transposed layout, which the backward pass to the input reads:
-    /// `[⌈inputChannels / 16⌉][kernelHeight][kernelWidth][outputChannels][16]`.
-    package var transposedCount: Int {
-        Self.blocks(inputChannels) * taps * outputChannels * Self.lanes
-    }
-
     package static func blocks(_ channels: Int) -> Int { (channels + lanes - 1) / lanes }
 
     /// Height of the output for an input of `height` rows; 0 or less where the kernel does not fit.
@@ -68,13 +62,6 @@ package struct ConvolutionGeometry: Hashable, Sendable {
         let block = output / Self.lanes
         return (((block * kernelHeight + ky) * kernelWidth + kx) * inputChannels + input) * Self.lanes
             + output % Self.lanes
-    }
-
-    /// Index into the transposed layout of the weight that PyTorch calls `[output, input, ky, kx]`.
-    package func transposedIndex(output: Int, input: Int, ky: Int, kx: Int) -> Int {
-        let block = input / Self.lanes
-        return (((block * kernelHeight + ky) * kernelWidth + kx) * outputChannels + output) * Self.lanes
-            + input % Self.lanes
     }
 
     /// Output rows of one run of `KernelTable.convolutionBackwardWeights`: as many as hold at least 256 pixels, so

@@ -37,7 +37,6 @@ package func install(into table: inout KernelTable) {
         table.convolution = convolution
         table.convolutionBackwardInput = convolutionBackwardInput
         table.convolutionBackwardWeights = convolutionBackwardWeights
-        table.transposeWeights = transposeWeights
         table.lossSums = lossSums
         table.lossGradient = lossGradient
         table.addVectors = addVectors

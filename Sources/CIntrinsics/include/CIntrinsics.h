@@ -185,4 +185,45 @@ static inline double *pleura_group_sums(void) {
     return sums;
 }
 
+/// Asks for the cache line at `address` in the second-level cache, for reading.
+static inline void pleura_prefetch(const void *address) { __builtin_prefetch(address, 0, 2); }
+
+/// Transposes 16 × 16 floats: row i of the source (`sourceStride` floats apart) becomes column i of the target.
+static inline void pleura_transpose(const float *source, long sourceStride, float *target, long targetStride) {
+    typedef float v __attribute__((ext_vector_type(16)));
+    v r[16], t[16];
+    for (int i = 0; i < 16; i++) memcpy(&r[i], source + i * sourceStride, sizeof(v));
+    // Pairs of rows, then pairs of pairs within each quarter of a register, then the quarters.
+    for (int i = 0; i < 8; i++) {
+        t[2 * i] = __builtin_shufflevector(r[2 * i], r[2 * i + 1], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28,
+                                           13, 29);
+        t[2 * i + 1] = __builtin_shufflevector(r[2 * i], r[2 * i + 1], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27,
+                                               14, 30, 15, 31);
+    }
+    for (int i = 0; i < 4; i++) {
+        for (int j = 0; j < 2; j++) {
+            r[4 * i + 2 * j] = __builtin_shufflevector(t[4 * i + j], t[4 * i + 2 + j], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9,
+                                                       24, 25, 12, 13, 28, 29);
+            r[4 * i + 2 * j + 1] = __builtin_shufflevector(t[4 * i + j], t[4 * i + 2 + j], 2, 3, 18, 19, 6, 7, 22, 23,
+                                                           10, 11, 26, 27, 14, 15, 30, 31);
+        }
+    }
+    // r[4i + j]: column j of each quarter, rows 4i ... 4i + 3.
+    for (int j = 0; j < 4; j++) {
+        v low02 = __builtin_shufflevector(r[j], r[4 + j], 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27);
+        v low13 = __builtin_shufflevector(r[j], r[4 + j], 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+        v high02 = __builtin_shufflevector(r[8 + j], r[12 + j], 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26,
+                                           27);
+        v high13 = __builtin_shufflevector(r[8 + j], r[12 + j], 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30,
+                                           31);
+        t[j] = __builtin_shufflevector(low02, high02, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+        t[8 + j] = __builtin_shufflevector(low02, high02, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+        t[4 + j] = __builtin_shufflevector(low13, high13, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+        t[12 + j] = __builtin_shufflevector(low13, high13, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30,
+                                            31);
+    }
+    for (int i = 0; i < 16; i++) memcpy(target + i * targetStride, &t[i], sizeof(v));
+}
+
 #pragma clang assume_nonnull end
+

@@ -66,14 +66,16 @@ struct Convolution: Operator {
     }
 
     func forward(_ node: Node, in lowering: Lowering) {
+        let x = node.inputs[0].index
         lowering.emit(
             ConvolutionForward(
-                x: node.inputs[0].index,
+                x: x,
                 y: node.output.index,
                 weight: lowering.parameter(node, "weight").index,
                 bias: bias ? lowering.parameter(node, "bias").index : nil,
                 geometry: geometry,
-                relu: relu
+                relu: relu,
+                scratch: lowering.scratch(.forward, geometry, x: x)
             ),
             multiplyAdds: work(node, lowering)
         )
@@ -87,7 +89,13 @@ struct Convolution: Operator {
         let weight = lowering.parameter(node, "weight")
         if weight.isTrainable {
             lowering.emit(
-                ConvolutionWeightGradient(x: x.index, dy: dy, weight: weight.index, geometry: geometry),
+                ConvolutionWeightGradient(
+                    x: x.index,
+                    dy: dy,
+                    weight: weight.index,
+                    geometry: geometry,
+                    scratch: lowering.scratch(.backwardWeights, geometry, x: x.index)
+                ),
                 multiplyAdds: work(node, lowering),
                 completes: [weight.index]
             )
@@ -101,7 +109,8 @@ struct Convolution: Operator {
                     bias: nil,
                     geometry: geometry,
                     relu: false,
-                    accumulate: accumulate
+                    accumulate: accumulate,
+                    scratch: lowering.scratch(.backwardInput, geometry, x: dx)
                 ),
                 multiplyAdds: work(node, lowering)
             )
@@ -188,9 +197,10 @@ struct ConvolutionForward: Instruction {
     var bias: Int?
     var geometry: ConvolutionGeometry
     var relu: Bool
+    var scratch: Int?
 
     var reads: [Int] { [x] }
-    var writes: [Int] { [y] }
+    var writes: [Int] { [y] + (scratch.map { [$0] } ?? []) }
     var recomputation: (any Instruction)? { self }
 
     func run(_ context: ExecutionContext) {
@@ -200,7 +210,8 @@ struct ConvolutionForward: Instruction {
             bias.map(context.weight),
             context.view(y),
             geometry,
-            relu
+            relu,
+            context.scratch(scratch)
         )
     }
 }
@@ -214,20 +225,22 @@ struct ConvolutionInputGradient: Instruction {
     var geometry: ConvolutionGeometry
     var relu: Bool
     var accumulate: Bool
+    var scratch: Int?
 
     var reads: [Int] { accumulate ? [dy, dx] : [dy] }
-    var writes: [Int] { [dx] }
+    var writes: [Int] { [dx] + (scratch.map { [$0] } ?? []) }
     var recomputation: (any Instruction)? { self }
 
     func run(_ context: ExecutionContext) {
         context.kernels.convolutionBackwardInput(
             context.view(dy),
-            context.transposedWeight(weight),
+            context.weight(weight),
             bias.map(context.weight),
             context.view(dx),
             geometry,
             relu,
-            accumulate
+            accumulate,
+            context.scratch(scratch)
         )
     }
 }
@@ -237,16 +250,18 @@ struct ConvolutionWeightGradient: Instruction {
     var dy: Int
     var weight: Int
     var geometry: ConvolutionGeometry
+    var scratch: Int?
 
     var reads: [Int] { [x, dy] }
-    var writes: [Int] { [] }
+    var writes: [Int] { scratch.map { [$0] } ?? [] }
 
     func run(_ context: ExecutionContext) {
         context.kernels.convolutionBackwardWeights(
             context.view(x),
             context.view(dy),
             context.gradient(weight),
-            geometry
+            geometry,
+            context.scratch(scratch)
         )
     }
 }

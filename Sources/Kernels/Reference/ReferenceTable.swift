@@ -40,7 +40,6 @@
             convolution: Reference.convolution,
             convolutionBackwardInput: Reference.convolutionBackwardInput,
             convolutionBackwardWeights: Reference.convolutionBackwardWeights,
-            transposeWeights: Reference.transposeWeights,
             channelSums: Reference.channelSums,
             batchStatistics: Reference.batchStatistics,
             scaleShift: Reference.scaleShift,
