@@ -32,6 +32,15 @@ extension ConvolutionGeometry {
         height: Int,
         width: Int
     ) -> Int {
+        if format == .bfloat16 {
+            switch pass {
+            case .forward: return DotScratch.forwardBytes(self, images: images, height: height, width: width)
+            case .backwardInput:
+                return DotScratch.backwardInputBytes(self, images: images, height: height, width: width)
+            case .backwardWeights:
+                return DotScratch.backwardWeightsBytes(self, images: images, height: height, width: width)
+            }
+        }
         switch (algorithm(for: format), pass) {
         case (.winograd, .forward), (.winograd, .backwardInput):
             return 4 * winogradPlan(pass, images: images, height: height, width: width).count

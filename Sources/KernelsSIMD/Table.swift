@@ -32,6 +32,9 @@ package func install(into table: inout KernelTable) {
     table.upsampleBilinearBackward = upsampleBilinearBackward
     #if BF16
         table.format = .bfloat16
+        table.convolution = dotConvolution
+        table.convolutionBackwardInput = dotConvolutionBackwardInput
+        table.convolutionBackwardWeights = dotConvolutionBackwardWeights
     #else
         table.fmaRounds = fmaRounds
         table.convolution = convolution

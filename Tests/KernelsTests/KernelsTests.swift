@@ -93,7 +93,7 @@ let vectorVariants = KernelVariant.allCases.filter { $0 != .reference && $0.isSu
             let outWidth = g.outputWidth(width)
             guard outHeight > 0, outWidth > 0 else { continue }
             let x = TestTensor(images, height, width, g.inputChannels, pixelStride: g.inputChannels + 3, seed: 1)
-            let weights = storageWeights(g, seed: 2)
+            let weights = EqualBits.storageWeights(g, seed: 2)
             let bias = randomVector(g.outputChannels, seed: 3)
             let results = [KernelTable.reference, variant.table].map { table in
                 let y = TestTensor(images, outHeight, outWidth, g.outputChannels, pixelStride: g.outputChannels + 5)
@@ -110,7 +110,7 @@ let vectorVariants = KernelVariant.allCases.filter { $0 != .reference && $0.isSu
         for (images, height, width) in Self.extents {
             guard g.outputHeight(height) > 0, g.outputWidth(width) > 0 else { continue }
             let dy = TestTensor(images, g.outputHeight(height), g.outputWidth(width), g.outputChannels, seed: 4)
-            let weights = storageWeights(g, seed: 2)
+            let weights = EqualBits.storageWeights(g, seed: 2)
             let biases = randomVector(g.inputChannels, seed: 3)
             for accumulate in [false, true] {
                 let results = [KernelTable.reference, variant.table].map { table in
@@ -156,7 +156,7 @@ let vectorVariants = KernelVariant.allCases.filter { $0 != .reference && $0.isSu
         }
     }
 
-    private func storageWeights(_ g: ConvolutionGeometry, seed: Int) -> [Float] {
+    static func storageWeights(_ g: ConvolutionGeometry, seed: Int) -> [Float] {
         let values = randomVector(g.storageCount, seed: seed)
         var weights = [Float](repeating: 0, count: g.storageCount)
         for output in 0..<g.outputChannels {

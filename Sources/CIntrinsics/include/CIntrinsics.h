@@ -35,25 +35,36 @@ static inline pleura_float32x16 pleura_widen_bf16(const uint16_t *elements) {
     return (pleura_float32x16)(__builtin_convertvector(value, uint32x16) << 16);
 }
 
-/// Rounds sixteen floats to bfloat16 and stores the first `count`: to nearest even, denormals to zeros of their sign,
-/// NaN to NaN, as VCVTNEPS2BF16 does.
-static inline void pleura_round_bf16(pleura_float32x16 x, uint16_t *elements, long count) {
-    typedef uint16_t words16 __attribute__((ext_vector_type(16)));
-    words16 value;
+/// Sixteen bfloat16 by their bits.
+typedef uint16_t pleura_words16 __attribute__((ext_vector_type(16)));
+typedef uint32_t pleura_uint32x16 __attribute__((ext_vector_type(16)));
+
+/// words <- x, sixteen floats rounded to bfloat16: to nearest even, denormals to zeros of their sign, NaN to NaN, as
+/// VCVTNEPS2BF16 does. A macro: a call would pass a vector, which needs its instruction set in every caller.
 #ifdef __AVX512BF16__
-    __m256bh rounded = _mm512_cvtneps_pbh((__m512)x);
-    memcpy(&value, &rounded, sizeof value);
+#define PLEURA_ROUND_BF16(words, x)                                                                                    \
+    do {                                                                                                               \
+        __m256bh rounded_ = _mm512_cvtneps_pbh((__m512)(x));                                                           \
+        memcpy(&(words), &rounded_, sizeof(words));                                                                    \
+    } while (0)
 #else
-    typedef uint32_t uint32x16 __attribute__((ext_vector_type(16)));
-    typedef int32_t int32x16 __attribute__((ext_vector_type(16)));
-    uint32x16 bits = (uint32x16)x;
-    uint32x16 rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
-    int32x16 isNaN = x != x;
-    int32x16 isSmall = (bits & 0x7F800000) == 0;
-    rounded = isNaN ? (bits >> 16 | 0x40) : rounded;
-    rounded = isSmall ? (bits >> 16 & 0x8000) : rounded;
-    value = __builtin_convertvector(rounded, words16);
+#define PLEURA_ROUND_BF16(words, x)                                                                                    \
+    do {                                                                                                               \
+        pleura_float32x16 x_ = (x);                                                                                    \
+        pleura_uint32x16 bits_ = (pleura_uint32x16)x_;                                                                 \
+        pleura_uint32x16 rounded_ = (bits_ + 0x7FFF + ((bits_ >> 16) & 1)) >> 16;                                      \
+        pleura_int32x16 isNaN_ = x_ != x_;                                                                             \
+        pleura_int32x16 isSmall_ = (bits_ & 0x7F800000) == 0;                                                          \
+        rounded_ = isNaN_ ? (bits_ >> 16 | 0x40) : rounded_;                                                           \
+        rounded_ = isSmall_ ? (bits_ >> 16 & 0x8000) : rounded_;                                                       \
+        words = __builtin_convertvector(rounded_, pleura_words16);                                                     \
+    } while (0)
 #endif
+
+/// Rounds sixteen floats to bfloat16 and stores the first `count`.
+static inline void pleura_round_bf16(pleura_float32x16 x, uint16_t *elements, long count) {
+    pleura_words16 value;
+    PLEURA_ROUND_BF16(value, x);
     if (count >= 16) {
         memcpy(elements, &value, sizeof value);
     } else {
@@ -63,15 +74,11 @@ static inline void pleura_round_bf16(pleura_float32x16 x, uint16_t *elements, lo
 
 /// Pairs of bfloat16: the low half of each integer from `even`, the high half from `odd`, rounded as above.
 static inline pleura_int32x16 pleura_round_pairs(pleura_float32x16 even, pleura_float32x16 odd) {
-    uint16_t low[16], high[16];
-    pleura_round_bf16(even, low, 16);
-    pleura_round_bf16(odd, high, 16);
-    typedef uint16_t words16 __attribute__((ext_vector_type(16)));
-    typedef uint32_t uint32x16 __attribute__((ext_vector_type(16)));
-    words16 a, b;
-    memcpy(&a, low, sizeof a);
-    memcpy(&b, high, sizeof b);
-    return (pleura_int32x16)(__builtin_convertvector(a, uint32x16) | __builtin_convertvector(b, uint32x16) << 16);
+    pleura_words16 low, high;
+    PLEURA_ROUND_BF16(low, even);
+    PLEURA_ROUND_BF16(high, odd);
+    return (pleura_int32x16)(__builtin_convertvector(low, pleura_uint32x16)
+                             | __builtin_convertvector(high, pleura_uint32x16) << 16);
 }
 
 /// The pairs (a[i], b[i]) of sixteen elements each.
@@ -91,10 +98,10 @@ static inline void pleura_transpose_pairs(const float *source, long inputs, int3
     for (long row = 0; row < 16; row += 1) {
         if (row < inputs) {
             pleura_float32x16 x;
-            uint16_t rounded[16];
+            pleura_words16 rounded;
             memcpy(&x, source + 16 * row, sizeof x);
-            pleura_round_bf16(x, rounded, 16);
-            memcpy(rows[row], rounded, sizeof rounded);
+            PLEURA_ROUND_BF16(rounded, x);
+            memcpy(rows[row], &rounded, sizeof rounded);
         } else {
             memset(rows[row], 0, sizeof rows[row]);
         }

@@ -6,6 +6,9 @@
     /// Puts the scalar kernels over feature maps of bfloat16 into `table`: plain loops in the order of the contract.
     package func installReference(into table: inout KernelTable) {
         table.format = .bfloat16
+        table.convolution = Reference.convolution
+        table.convolutionBackwardInput = Reference.convolutionBackwardInput
+        table.convolutionBackwardWeights = Reference.convolutionBackwardWeights
         table.channelSums = Reference.channelSums
         table.batchStatistics = Reference.batchStatistics
         table.scaleShift = Reference.scaleShift
