@@ -32,8 +32,19 @@ import Kernels
                     scratch: scratch.assumingMemoryBound(to: Float.self)
                 )
             )
-            return
+        } else {
+            directConvolution(x, weights, bias, y, g, relu)
         }
+    }
+
+    func directConvolution(
+        _ x: TensorView,
+        _ weights: UnsafePointer<Float>,
+        _ bias: UnsafePointer<Float>?,
+        _ y: TensorView,
+        _ g: ConvolutionGeometry,
+        _ relu: Bool
+    ) {
         let job = GatherClass(
             source: x,
             sourceStep: g.stride,
@@ -95,8 +106,21 @@ import Kernels
                     scratch: scratch
                 )
             )
-            return
+        } else {
+            directBackwardInput(dy, weights, bias, dx, g, relu, accumulate, scratch)
         }
+    }
+
+    func directBackwardInput(
+        _ dy: TensorView,
+        _ weights: UnsafePointer<Float>,
+        _ bias: UnsafePointer<Float>?,
+        _ dx: TensorView,
+        _ g: ConvolutionGeometry,
+        _ relu: Bool,
+        _ accumulate: Bool,
+        _ scratch: UnsafeMutablePointer<Float>
+    ) {
         let panels = TransposedPanels(g)
         var channel = 0
         while channel < g.inputChannels {

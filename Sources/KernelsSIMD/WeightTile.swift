@@ -85,8 +85,17 @@ import Kernels
                     scratch: scratch.assumingMemoryBound(to: Float.self)
                 )
             )
-            return
+        } else {
+            directBackwardWeights(x, dy, dw, g)
         }
+    }
+
+    func directBackwardWeights(
+        _ x: TensorView,
+        _ dy: TensorView,
+        _ dw: UnsafeMutablePointer<Float>,
+        _ g: ConvolutionGeometry
+    ) {
         var index = 0
         while index < g.storageCount {
             storeLanes(Lanes(repeating: 0), dw + index)
