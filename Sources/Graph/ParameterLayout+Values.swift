@@ -41,7 +41,7 @@ extension ParameterLayout {
     private static func eachWeight(_ geometry: ConvolutionGeometry, _ body: (_ index: Int, _ storage: Int) -> Void) {
         var index = 0
         for output in 0..<geometry.outputChannels {
-            for input in 0..<geometry.inputChannels {
+            for input in 0..<geometry.inputsPerGroup {
                 for ky in 0..<geometry.kernelHeight {
                     for kx in 0..<geometry.kernelWidth {
                         body(index, geometry.storageIndex(output: output, input: input, ky: ky, kx: kx))
@@ -136,7 +136,13 @@ extension ParameterLayout {
         kernels: KernelTable
     ) {
         for item in transpositions {
-            kernels.transposeWeights(weights + item.offset, transposed + item.transposedOffset, item.geometry)
+            let source = weights + item.offset
+            let destination = transposed + item.transposedOffset
+            if item.geometry.groups > 1 {
+                kernels.transposeGroupedWeights(source, destination, item.geometry)
+            } else {
+                kernels.transposeWeights(source, destination, item.geometry)
+            }
         }
     }
 }

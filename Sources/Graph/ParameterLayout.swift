@@ -191,8 +191,8 @@ package struct ParameterLayout: Sendable {
         var transposedOffsets = [Int](repeating: -1, count: order.count)
         var transposed = 0
         for scheduled in lowering.instructions {
-            guard let instruction = scheduled.instruction as? ConvolutionInputGradient,
-                transposedOffsets[instruction.weight] < 0
+            guard let instruction = scheduled.instruction as? any TransposedWeightReader,
+                !instruction.geometry.isDepthwise, transposedOffsets[instruction.weight] < 0
             else { continue }
             transposedOffsets[instruction.weight] = transposed
             transposed += padded(instruction.geometry.transposedCount)

@@ -115,8 +115,8 @@ package struct Program: Sendable {
         output = graph.output.index
         var seen: Set<Int> = []
         transpositions = recomputation.instructions.compactMap { scheduled in
-            guard let instruction = scheduled.instruction as? ConvolutionInputGradient,
-                seen.insert(instruction.weight).inserted
+            guard let instruction = scheduled.instruction as? any TransposedWeightReader,
+                !instruction.geometry.isDepthwise, seen.insert(instruction.weight).inserted
             else { return nil }
             return WeightTransposition(
                 offset: layout.weightOffsets[instruction.weight],
