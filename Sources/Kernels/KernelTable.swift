@@ -75,6 +75,42 @@ package struct KernelTable: Sendable {
             _ scratch: UnsafeMutableRawPointer
         ) -> Void
 
+    // MARK: Convolutions with groups, depthwise ones included
+
+    /// y ← x ⋆ weights + bias, clamped below at 0 where `relu`, for `geometry.groups` > 1.
+    ///
+    /// An element is the fma chain over (ky, input channel of its group, kx) ascending from 0, without the taps outside
+    /// the image; then + bias, then max(0, ·). Weights in the storage layout; bias `[outputChannels]` or nil. In
+    /// bfloat16 the same on widened elements, rounded at the end.
+    package var groupedConvolution:
+        @Sendable (
+            _ x: TensorView, _ weights: UnsafePointer<Float>, _ bias: UnsafePointer<Float>?, _ y: TensorView,
+            _ geometry: ConvolutionGeometry, _ relu: Bool
+        ) -> Void
+
+    /// dx ← gradient of the convolution to its input.
+    ///
+    /// An element is the fma chain over (ky, output channel of its group, kx) ascending from 0, over the taps whose
+    /// offset is a multiple of the stride, without places outside dy. Weights in the transposed layout.
+    package var groupedConvolutionBackwardInput:
+        @Sendable (
+            _ dy: TensorView, _ transposedWeights: UnsafePointer<Float>, _ dx: TensorView,
+            _ geometry: ConvolutionGeometry, _ accumulate: Bool
+        ) -> Void
+
+    /// dw ← gradient of the convolution to its weights: by the rule of `convolutionBackwardWeights`.
+    package var groupedConvolutionBackwardWeights:
+        @Sendable (
+            _ x: TensorView, _ dy: TensorView, _ dw: UnsafeMutablePointer<Float>, _ geometry: ConvolutionGeometry
+        ) -> Void
+
+    /// Storage layout → transposed layout, lanes past the channels zero.
+    package var transposeGroupedWeights:
+        @Sendable (
+            _ weights: UnsafePointer<Float>, _ transposed: UnsafeMutablePointer<Float>,
+            _ geometry: ConvolutionGeometry
+        ) -> Void
+
     /// sums[c] ← block sum of x over all pixels, rounded to `Float`: the gradient of a bias.
     package var channelSums: @Sendable (_ x: TensorView, _ sums: UnsafeMutablePointer<Float>) -> Void
 

@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 #include <string.h>
-#ifdef __AVX512BF16__
+#ifdef __AVX2__
 #include <immintrin.h>
 #endif
 
@@ -22,6 +22,33 @@ static inline pleura_int32x16 pleura_widen(const uint8_t *bytes) {
 
 /// Sixteen floats: `SIMD16<Float>` in Swift.
 typedef float pleura_float32x16 __attribute__((ext_vector_type(16)));
+
+/// Lane i of the result is lane index[i] of x. With AVX2 lanes of the two halves do not mix: index[i] stands for
+/// 8 · (i / 8) + index[i] mod 8.
+static inline pleura_float32x16 pleura_permute(pleura_float32x16 x, pleura_int32x16 index) {
+#if defined(__AVX512F__)
+    return (pleura_float32x16)_mm512_permutexvar_ps((__m512i)index, (__m512)x);
+#elif defined(__AVX2__)
+    __m256 halves[2];
+    __m256i indices[2];
+    memcpy(halves, &x, sizeof x);
+    memcpy(indices, &index, sizeof index);
+    halves[0] = _mm256_permutevar8x32_ps(halves[0], indices[0]);
+    halves[1] = _mm256_permutevar8x32_ps(halves[1], indices[1]);
+    memcpy(&x, halves, sizeof x);
+    return x;
+#else
+    pleura_float32x16 result;
+    for (int lane = 0; lane < 16; lane += 1) result[lane] = x[index[lane]];
+    return result;
+#endif
+}
+
+/// For each lane the first lane of its group of `size` (a power of two up to 8), plus `offset`.
+static inline pleura_int32x16 pleura_group_lanes(long size, long offset) {
+    pleura_int32x16 lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return (lanes & (int32_t)-size) + (int32_t)offset;
+}
 
 /// Square roots, correctly rounded. Swift's `squareRoot()` of a vector takes one root after the other.
 static inline pleura_float32x16 pleura_square_roots(pleura_float32x16 x) { return __builtin_elementwise_sqrt(x); }
