@@ -41,7 +41,7 @@ extension ParameterLayout {
     private static func eachWeight(_ geometry: ConvolutionGeometry, _ body: (_ index: Int, _ storage: Int) -> Void) {
         var index = 0
         for output in 0..<geometry.outputChannels {
-            for input in 0..<geometry.inputChannels {
+            for input in 0..<geometry.inputsPerGroup {
                 for ky in 0..<geometry.kernelHeight {
                     for kx in 0..<geometry.kernelWidth {
                         body(index, geometry.storageIndex(output: output, input: input, ky: ky, kx: kx))

@@ -21,8 +21,9 @@ package struct KernelTable: Sendable {
 
     // MARK: Convolutions
 
-    // Dense convolutions follow `geometry.algorithm(for: format)`; their scratch memory, at a multiple of 64 bytes, has
-    // `geometry.scratchBytes` bytes and holds nothing before and after. Weights are in the storage layout.
+    // Dense convolutions are direct, or Winograd where `geometry.usesWinograd(for: format)`. Their scratch memory, at a
+    // multiple of 64 bytes, has `geometry.scratchBytes` bytes and holds nothing before and after. Weights are in the
+    // storage layout.
     //
     // *Winograd*: tiles of 2×2 results, counted over (image, tile row, tile column); the last of a row or column may be
     // cut. The patch d of a tile is the 4×4 elements of the source that it depends on, zero outside the image. Each
@@ -31,6 +32,11 @@ package struct KernelTable: Sendable {
     //   taps    u0 = g0, u1 = 0.5 · ((g0 + g2) + g1), u2 = 0.5 · ((g0 + g2) - g1), u3 = g2
     //   result  y0 = (m0 + m1) + m2, y1 = (m1 - m2) - m3
     // with m the 16 products: each the fma chain t · u over the source's channels ascending from 0.
+
+    // *Over bfloat16*, always direct: weights are rounded to bfloat16; in the place of a chain's fma stand *dot steps* with
+    // pairs of channels (2i, 2i + 1), the last padded with a zero: fma of the odd elements, then of the even ones, each
+    // rounded to nearest even, denormals flushed to zeros of their sign in and out, as VDPBF16PS does. Gradients to the
+    // weights pair neighbouring output columns (2i, 2i + 1) of a row. All additions of these kernels flush denormals.
 
     /// y ← x ⋆ weights + bias, clamped below at 0 where `relu`.
     ///
@@ -71,6 +77,42 @@ package struct KernelTable: Sendable {
         @Sendable (
             _ x: TensorView, _ dy: TensorView, _ dw: UnsafeMutablePointer<Float>, _ geometry: ConvolutionGeometry,
             _ scratch: UnsafeMutableRawPointer
+        ) -> Void
+
+    // MARK: Convolutions with groups, depthwise ones included
+
+    /// y ← x ⋆ weights + bias, clamped below at 0 where `relu`, for `geometry.groups` > 1.
+    ///
+    /// An element is the fma chain over (ky, input channel of its group, kx) ascending from 0, without the taps outside
+    /// the image; then + bias, then max(0, ·). Weights in the storage layout; bias `[outputChannels]` or nil. In
+    /// bfloat16 the same on widened elements, rounded at the end.
+    package var groupedConvolution:
+        @Sendable (
+            _ x: TensorView, _ weights: UnsafePointer<Float>, _ bias: UnsafePointer<Float>?, _ y: TensorView,
+            _ geometry: ConvolutionGeometry, _ relu: Bool
+        ) -> Void
+
+    /// dx ← gradient of the convolution to its input.
+    ///
+    /// An element is the fma chain over (ky, output channel of its group, kx) ascending from 0, over the taps whose
+    /// offset is a multiple of the stride, without places outside dy. Weights in the transposed layout.
+    package var groupedConvolutionBackwardInput:
+        @Sendable (
+            _ dy: TensorView, _ transposedWeights: UnsafePointer<Float>, _ dx: TensorView,
+            _ geometry: ConvolutionGeometry, _ accumulate: Bool
+        ) -> Void
+
+    /// dw ← gradient of the convolution to its weights: by the rule of `convolutionBackwardWeights`.
+    package var groupedConvolutionBackwardWeights:
+        @Sendable (
+            _ x: TensorView, _ dy: TensorView, _ dw: UnsafeMutablePointer<Float>, _ geometry: ConvolutionGeometry
+        ) -> Void
+
+    /// Storage layout → transposed layout, lanes past the channels zero.
+    package var transposeGroupedWeights:
+        @Sendable (
+            _ weights: UnsafePointer<Float>, _ transposed: UnsafeMutablePointer<Float>,
+            _ geometry: ConvolutionGeometry
         ) -> Void
 
     /// sums[c] ← block sum of x over all pixels, rounded to `Float`: the gradient of a bias.

@@ -487,8 +487,8 @@ import Kernels
         let copy = TensorView(
             scratch,
             images: x.images,
-            height: x.height + 2 * g.padding,
-            width: x.width + 2 * g.padding,
+            height: x.height + g.padding + g.paddingAfter,
+            width: x.width + g.padding + g.paddingAfter,
             channels: x.channels
         )
         let rowCount = copy.width * x.channels
@@ -496,7 +496,7 @@ import Kernels
         var image = 0
         while image < x.images {
             var row = -g.padding
-            while row < x.height + g.padding {
+            while row < x.height + g.paddingAfter {
                 var index = 0
                 if row < 0 || row >= x.height {
                     while index < rowCount {
@@ -507,7 +507,11 @@ import Kernels
                     let edge = g.padding * x.channels
                     while index < edge {
                         to[index] = 0
-                        to[rowCount - 1 - index] = 0
+                        index += 1
+                    }
+                    index = rowCount - g.paddingAfter * x.channels
+                    while index < rowCount {
+                        to[index] = 0
                         index += 1
                     }
                     copyRow(x, row: image * x.height + row, to + edge)

@@ -7,6 +7,9 @@ package import Kernels
 /// helpers would be weak symbols with these instructions.
 package func install(into table: inout KernelTable) {
     table.name = variantName
+    table.groupedConvolution = groupedConvolution
+    table.groupedConvolutionBackwardInput = groupedConvolutionBackwardInput
+    table.groupedConvolutionBackwardWeights = groupedConvolutionBackwardWeights
     table.channelSums = channelSums
     table.batchStatistics = batchStatistics
     table.scaleShift = scaleShift
@@ -32,11 +35,15 @@ package func install(into table: inout KernelTable) {
     table.upsampleBilinearBackward = upsampleBilinearBackward
     #if BF16
         table.format = .bfloat16
+        table.convolution = dotConvolution
+        table.convolutionBackwardInput = dotConvolutionBackwardInput
+        table.convolutionBackwardWeights = dotConvolutionBackwardWeights
     #else
         table.fmaRounds = fmaRounds
         table.convolution = convolution
         table.convolutionBackwardInput = convolutionBackwardInput
         table.convolutionBackwardWeights = convolutionBackwardWeights
+        table.transposeGroupedWeights = transposeGroupedWeights
         table.lossSums = lossSums
         table.lossGradient = lossGradient
         table.addVectors = addVectors

@@ -40,10 +40,10 @@ class Case:
         self.parameters[name] = tensor
         return tensor
 
-    def conv(self, x, name, out, k=1, stride=1, padding=0, dilation=1, bias=False):
-        weight = self.parameter(name + ".weight", (out, x.shape[1], k, k))
+    def conv(self, x, name, out, k=1, stride=1, padding=0, dilation=1, bias=False, groups=1):
+        weight = self.parameter(name + ".weight", (out, x.shape[1] // groups, k, k))
         b = self.parameter(name + ".bias", (out,)) if bias else None
-        return F.conv2d(x, weight, b, stride, padding, dilation)
+        return F.conv2d(x, weight, b, stride, padding, dilation, groups)
 
     def transposed(self, x, name, out, k, stride, padding=0, output_padding=0):
         weight = self.parameter(name + ".weight", (x.shape[1], out, k, k))
@@ -156,6 +156,46 @@ def convolution_bias_relu(c):
 @case((2, 6, 5, 2))
 def convolution_no_padding(c):
     return c.conv(c.stem(), "op", 4, 3, 1, 0)
+
+
+@case((2, 5, 7, 2))
+def convolution_depthwise(c):
+    return c.conv(c.stem(19), "op", 19, 3, padding=1, groups=19)
+
+
+@case((1, 9, 12, 2))
+def convolution_depthwise_5x5_relu(c):
+    return torch.relu(c.conv(c.stem(6), "op", 6, 5, 2, 2, bias=True, groups=6))
+
+
+@case((1, 8, 11, 2))
+def convolution_depthwise_dilated(c):
+    return c.conv(c.stem(5), "op", 5, 3, padding=2, dilation=2, groups=5)
+
+
+@case((1, 8, 12, 2))
+def convolution_depthwise_same(c):
+    return c.conv(F.pad(c.stem(6), (0, 1, 0, 1)), "op", 6, 3, 2, groups=6)
+
+
+@case((2, 5, 11, 2))
+def convolution_grouped(c):
+    return c.conv(c.stem(20), "op", 20, 3, padding=1, groups=5)
+
+
+@case((1, 7, 12, 2))
+def convolution_grouped_stride_2(c):
+    return c.conv(c.stem(32), "op", 32, 3, 2, 1, groups=2)
+
+
+@case((1, 5, 6, 2))
+def convolution_grouped_uneven(c):
+    return c.conv(c.stem(12), "op", 18, 3, padding=1, bias=True, groups=6)
+
+
+@case((2, 6, 8, 2))
+def convolution_same(c):
+    return c.conv(F.pad(c.stem(5), (1, 2, 1, 2)), "op", 6, 5, 2)
 
 
 @case((2, 3, 5, 2))

@@ -79,6 +79,64 @@ private let convolutionCases: [OperatorCase] = [
     OperatorCase(name: "convolution_no_padding", kind: "convolution", images: 2, input: shape(6, 5, 2)) {
         try $0.convolution($1, name: "op", outputChannels: 4, kernel: 3, padding: 0)
     },
+    OperatorCase(name: "convolution_depthwise", kind: "convolution", images: 2, input: shape(5, 7, 2), stem: 19) {
+        try $0.convolution($1, name: "op", outputChannels: 19, kernel: 3, groups: 19)
+    },
+    OperatorCase(
+        name: "convolution_depthwise_5x5_relu",
+        kind: "convolution",
+        images: 1,
+        input: shape(9, 12, 2),
+        stem: 6
+    ) {
+        let y = try $0.convolution($1, name: "op", outputChannels: 6, kernel: 5, stride: 2, groups: 6, bias: true)
+        return try $0.relu(y, name: "relu")
+    },
+    OperatorCase(name: "convolution_depthwise_dilated", kind: "convolution", images: 1, input: shape(8, 11, 2)) {
+        try $0.convolution($1, name: "op", outputChannels: 5, kernel: 3, dilation: 2, groups: 5)
+    },
+    OperatorCase(
+        name: "convolution_depthwise_same",
+        kind: "convolution",
+        images: 1,
+        input: shape(8, 12, 2),
+        stem: 6
+    ) {
+        try $0.convolution(
+            $1,
+            name: "op",
+            outputChannels: 6,
+            kernel: 3,
+            stride: 2,
+            padding: 0,
+            paddingAfter: 1,
+            groups: 6
+        )
+    },
+    OperatorCase(name: "convolution_grouped", kind: "convolution", images: 2, input: shape(5, 11, 2), stem: 20) {
+        try $0.convolution($1, name: "op", outputChannels: 20, kernel: 3, groups: 5)
+    },
+    OperatorCase(
+        name: "convolution_grouped_stride_2",
+        kind: "convolution",
+        images: 1,
+        input: shape(7, 12, 2),
+        stem: 32
+    ) {
+        try $0.convolution($1, name: "op", outputChannels: 32, kernel: 3, stride: 2, groups: 2)
+    },
+    OperatorCase(
+        name: "convolution_grouped_uneven",
+        kind: "convolution",
+        images: 1,
+        input: shape(5, 6, 2),
+        stem: 12
+    ) {
+        try $0.convolution($1, name: "op", outputChannels: 18, kernel: 3, groups: 6, bias: true)
+    },
+    OperatorCase(name: "convolution_same", kind: "convolution", images: 2, input: shape(6, 8, 2)) {
+        try $0.convolution($1, name: "op", outputChannels: 6, kernel: 5, stride: 2, padding: 1, paddingAfter: 2)
+    },
     OperatorCase(name: "transposed_2x2", kind: "transposed convolution", images: 2, input: shape(3, 5, 2)) {
         try $0.transposedConvolution($1, name: "op", outputChannels: 17)
     },

@@ -85,6 +85,8 @@ let vectorVariants = KernelVariant.allCases.filter { $0 != .reference && $0.isSu
         .init(inputChannels: 9, outputChannels: 2, kernelHeight: 3, kernelWidth: 2, stride: 2, padding: 1),
         .init(inputChannels: 1, outputChannels: 20, kernelHeight: 3, kernelWidth: 3, padding: 1),
         .init(inputChannels: 4, outputChannels: 33, kernelHeight: 5, kernelWidth: 5, stride: 2, padding: 2),
+        .init(inputChannels: 3, outputChannels: 24, kernelHeight: 3, kernelWidth: 3, stride: 2, paddingAfter: 1),
+        .init(inputChannels: 18, outputChannels: 20, kernelHeight: 3, kernelWidth: 3, padding: 1, paddingAfter: 3),
         .init(inputChannels: 16, outputChannels: 50, kernelHeight: 3, kernelWidth: 3),
         .init(inputChannels: 37, outputChannels: 16, kernelHeight: 3, kernelWidth: 3, padding: 2),
         .init(inputChannels: 130, outputChannels: 150, kernelHeight: 3, kernelWidth: 3, padding: 1),
@@ -92,8 +94,8 @@ let vectorVariants = KernelVariant.allCases.filter { $0 != .reference && $0.isSu
     static let extents = [(1, 1, 1), (1, 3, 5), (2, 7, 13), (3, 17, 4), (1, 20, 33)]
 
     static func fits(_ g: ConvolutionGeometry, _ height: Int, _ width: Int) -> Bool {
-        height + 2 * g.padding > g.dilation * (g.kernelHeight - 1)
-            && width + 2 * g.padding > g.dilation * (g.kernelWidth - 1)
+        height + g.padding + g.paddingAfter > g.dilation * (g.kernelHeight - 1)
+            && width + g.padding + g.paddingAfter > g.dilation * (g.kernelWidth - 1)
     }
 
     @Test(arguments: vectorVariants, geometries)
@@ -103,7 +105,7 @@ let vectorVariants = KernelVariant.allCases.filter { $0 != .reference && $0.isSu
             let outWidth = g.outputWidth(width)
             guard Self.fits(g, height, width) else { continue }
             let x = TestTensor(images, height, width, g.inputChannels, pixelStride: g.inputChannels + 3, seed: 1)
-            let weights = storageWeights(g, seed: 2)
+            let weights = EqualBits.storageWeights(g, seed: 2)
             let bias = randomVector(g.outputChannels, seed: 3)
             let results = [KernelTable.reference, variant.table].map { table in
                 let y = TestTensor(images, outHeight, outWidth, g.outputChannels, pixelStride: g.outputChannels + 5)
@@ -120,7 +122,7 @@ let vectorVariants = KernelVariant.allCases.filter { $0 != .reference && $0.isSu
         for (images, height, width) in Self.extents {
             guard Self.fits(g, height, width) else { continue }
             let dy = TestTensor(images, g.outputHeight(height), g.outputWidth(width), g.outputChannels, seed: 4)
-            let weights = storageWeights(g, seed: 2)
+            let weights = EqualBits.storageWeights(g, seed: 2)
             let biases = randomVector(g.inputChannels, seed: 3)
             for accumulate in [false, true] {
                 let results = [KernelTable.reference, variant.table].map { table in
@@ -166,7 +168,7 @@ let vectorVariants = KernelVariant.allCases.filter { $0 != .reference && $0.isSu
         }
     }
 
-    private func storageWeights(_ g: ConvolutionGeometry, seed: Int) -> [Float] {
+    static func storageWeights(_ g: ConvolutionGeometry, seed: Int) -> [Float] {
         let values = randomVector(g.storageCount, seed: seed)
         var weights = [Float](repeating: 0, count: g.storageCount)
         for output in 0..<g.outputChannels {

@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 #include <string.h>
-#ifdef __AVX512BF16__
+#ifdef __AVX2__
 #include <immintrin.h>
 #endif
 
@@ -23,6 +23,33 @@ static inline pleura_int32x16 pleura_widen(const uint8_t *bytes) {
 /// Sixteen floats: `SIMD16<Float>` in Swift.
 typedef float pleura_float32x16 __attribute__((ext_vector_type(16)));
 
+/// Lane i of the result is lane index[i] of x. With AVX2 lanes of the two halves do not mix: index[i] stands for
+/// 8 · (i / 8) + index[i] mod 8.
+static inline pleura_float32x16 pleura_permute(pleura_float32x16 x, pleura_int32x16 index) {
+#if defined(__AVX512F__)
+    return (pleura_float32x16)_mm512_permutexvar_ps((__m512i)index, (__m512)x);
+#elif defined(__AVX2__)
+    __m256 halves[2];
+    __m256i indices[2];
+    memcpy(halves, &x, sizeof x);
+    memcpy(indices, &index, sizeof index);
+    halves[0] = _mm256_permutevar8x32_ps(halves[0], indices[0]);
+    halves[1] = _mm256_permutevar8x32_ps(halves[1], indices[1]);
+    memcpy(&x, halves, sizeof x);
+    return x;
+#else
+    pleura_float32x16 result;
+    for (int lane = 0; lane < 16; lane += 1) result[lane] = x[index[lane]];
+    return result;
+#endif
+}
+
+/// For each lane the first lane of its group of `size` (a power of two up to 8), plus `offset`.
+static inline pleura_int32x16 pleura_group_lanes(long size, long offset) {
+    pleura_int32x16 lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return (lanes & (int32_t)-size) + (int32_t)offset;
+}
+
 /// Square roots, correctly rounded. Swift's `squareRoot()` of a vector takes one root after the other.
 static inline pleura_float32x16 pleura_square_roots(pleura_float32x16 x) { return __builtin_elementwise_sqrt(x); }
 
@@ -35,30 +62,113 @@ static inline pleura_float32x16 pleura_widen_bf16(const uint16_t *elements) {
     return (pleura_float32x16)(__builtin_convertvector(value, uint32x16) << 16);
 }
 
-/// Rounds sixteen floats to bfloat16 and stores the first `count`: to nearest even, denormals to zeros of their sign,
-/// NaN to NaN, as VCVTNEPS2BF16 does.
-static inline void pleura_round_bf16(pleura_float32x16 x, uint16_t *elements, long count) {
-    typedef uint16_t words16 __attribute__((ext_vector_type(16)));
-    words16 value;
+/// Sixteen bfloat16 by their bits.
+typedef uint16_t pleura_words16 __attribute__((ext_vector_type(16)));
+typedef uint32_t pleura_uint32x16 __attribute__((ext_vector_type(16)));
+
+/// words <- x, sixteen floats rounded to bfloat16: to nearest even, denormals to zeros of their sign, NaN to NaN, as
+/// VCVTNEPS2BF16 does. A macro: a call would pass a vector, which needs its instruction set in every caller.
 #ifdef __AVX512BF16__
-    __m256bh rounded = _mm512_cvtneps_pbh((__m512)x);
-    memcpy(&value, &rounded, sizeof value);
+#define PLEURA_ROUND_BF16(words, x)                                                                                    \
+    do {                                                                                                               \
+        __m256bh rounded_ = _mm512_cvtneps_pbh((__m512)(x));                                                           \
+        memcpy(&(words), &rounded_, sizeof(words));                                                                    \
+    } while (0)
 #else
-    typedef uint32_t uint32x16 __attribute__((ext_vector_type(16)));
-    typedef int32_t int32x16 __attribute__((ext_vector_type(16)));
-    uint32x16 bits = (uint32x16)x;
-    uint32x16 rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
-    int32x16 isNaN = x != x;
-    int32x16 isSmall = (bits & 0x7F800000) == 0;
-    rounded = isNaN ? (bits >> 16 | 0x40) : rounded;
-    rounded = isSmall ? (bits >> 16 & 0x8000) : rounded;
-    value = __builtin_convertvector(rounded, words16);
+#define PLEURA_ROUND_BF16(words, x)                                                                                    \
+    do {                                                                                                               \
+        pleura_float32x16 x_ = (x);                                                                                    \
+        pleura_uint32x16 bits_ = (pleura_uint32x16)x_;                                                                 \
+        pleura_uint32x16 rounded_ = (bits_ + 0x7FFF + ((bits_ >> 16) & 1)) >> 16;                                      \
+        pleura_int32x16 isNaN_ = x_ != x_;                                                                             \
+        pleura_int32x16 isSmall_ = (bits_ & 0x7F800000) == 0;                                                          \
+        rounded_ = isNaN_ ? (bits_ >> 16 | 0x40) : rounded_;                                                           \
+        rounded_ = isSmall_ ? (bits_ >> 16 & 0x8000) : rounded_;                                                       \
+        words = __builtin_convertvector(rounded_, pleura_words16);                                                     \
+    } while (0)
 #endif
+
+/// Rounds sixteen floats to bfloat16 and stores the first `count`.
+static inline void pleura_round_bf16(pleura_float32x16 x, uint16_t *elements, long count) {
+    pleura_words16 value;
+    PLEURA_ROUND_BF16(value, x);
     if (count >= 16) {
         memcpy(elements, &value, sizeof value);
     } else {
         for (long lane = 0; lane < count; lane += 1) elements[lane] = value[lane];
     }
+}
+
+/// Pairs of bfloat16: the low half of each integer from `even`, the high half from `odd`, rounded as above.
+static inline pleura_int32x16 pleura_round_pairs(pleura_float32x16 even, pleura_float32x16 odd) {
+    pleura_words16 low, high;
+    PLEURA_ROUND_BF16(low, even);
+    PLEURA_ROUND_BF16(high, odd);
+    return (pleura_int32x16)(__builtin_convertvector(low, pleura_uint32x16)
+                             | __builtin_convertvector(high, pleura_uint32x16) << 16);
+}
+
+/// The pairs (a[i], b[i]) of sixteen elements each.
+static inline pleura_int32x16 pleura_join_pairs(const uint16_t *a, const uint16_t *b) {
+    typedef uint16_t words16 __attribute__((ext_vector_type(16)));
+    typedef uint32_t uint32x16 __attribute__((ext_vector_type(16)));
+    words16 x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return (pleura_int32x16)(__builtin_convertvector(x, uint32x16) | __builtin_convertvector(y, uint32x16) << 16);
+}
+
+/// Rounds `inputs` rows of sixteen floats and stores their `pairs` pairs of neighbours as columns: target[16 · pair + row];
+/// rows past `inputs` are zeros.
+static inline void pleura_transpose_pairs(const float *source, long inputs, int32_t *target, long pairs) {
+    int32_t rows[16][8];
+    for (long row = 0; row < 16; row += 1) {
+        if (row < inputs) {
+            pleura_float32x16 x;
+            pleura_words16 rounded;
+            memcpy(&x, source + 16 * row, sizeof x);
+            PLEURA_ROUND_BF16(rounded, x);
+            memcpy(rows[row], &rounded, sizeof rounded);
+        } else {
+            memset(rows[row], 0, sizeof rows[row]);
+        }
+    }
+    for (long pair = 0; pair < pairs; pair += 1) {
+        for (long row = 0; row < 16; row += 1) target[16 * pair + row] = rows[row][pair];
+    }
+}
+
+/// One dot step of sixteen sums with pairs of bfloat16: fma of the odd elements, then of the even ones.
+///
+/// VDPBF16PS where the processor has it. It flushes denormals in and out; without it `pleura_flush_denormals` must be
+/// in force.
+static inline pleura_float32x16 pleura_dot_bf16(pleura_float32x16 sum, pleura_int32x16 a, pleura_int32x16 b) {
+#ifdef __AVX512BF16__
+    return (pleura_float32x16)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+#else
+    typedef uint32_t uint32x16 __attribute__((ext_vector_type(16)));
+    uint32x16 x = (uint32x16)a, y = (uint32x16)b;
+    pleura_float32x16 odd = __builtin_elementwise_fma(
+        (pleura_float32x16)(x & 0xFFFF0000), (pleura_float32x16)(y & 0xFFFF0000), sum);
+    return __builtin_elementwise_fma((pleura_float32x16)(x << 16), (pleura_float32x16)(y << 16), odd);
+#endif
+}
+
+/// Lets this thread's vector arithmetic flush denormals in and out; returns what was in force before.
+static inline unsigned pleura_flush_denormals(void) {
+#ifdef __x86_64__
+    unsigned before = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(before | 0x8040);
+    return before;
+#else
+    return 0;
+#endif
+}
+
+static inline void pleura_restore_denormals(unsigned before) {
+#ifdef __x86_64__
+    __builtin_ia32_ldmxcsr(before);
+#endif
 }
 
 /// The low bytes of sixteen integers.

@@ -1,6 +1,6 @@
 import Kernels
 
-/// Convolution with any kernel size, stride, padding and dilation; `linear` is a 1×1 convolution on one pixel.
+/// Convolution with any kernel size, stride, padding, dilation and groups; `linear` is a 1×1 convolution on one pixel.
 struct Convolution: Operator {
     static let kind = "convolution"
 
@@ -14,12 +14,18 @@ struct Convolution: Operator {
     func outputShape(_ inputs: [FeatureShape]) throws(ShapeDefect) -> FeatureShape {
         let x = inputs[0]
         if geometry.outputChannels < 1 || geometry.kernelHeight < 1 || geometry.kernelWidth < 1 || geometry.stride < 1
-            || geometry.padding < 0 || geometry.dilation < 1
+            || geometry.padding < 0 || geometry.paddingAfter < 0 || geometry.dilation < 1
         {
             throw ShapeDefect(
                 "a convolution needs positive channels, kernel, stride and dilation, found \(geometry.outputChannels) "
                     + "channels, \(geometry.kernelHeight)×\(geometry.kernelWidth), stride \(geometry.stride), "
                     + "dilation \(geometry.dilation), padding \(geometry.padding)."
+            )
+        }
+        if geometry.groups < 1 || x.channels % geometry.groups != 0 || geometry.outputChannels % geometry.groups != 0 {
+            throw ShapeDefect(
+                "a convolution's groups divide its input and output channels, found \(geometry.groups) groups of "
+                    + "\(x.channels) and \(geometry.outputChannels) channels."
             )
         }
         if isLinear && x.pixels != 1 {
@@ -28,7 +34,7 @@ struct Convolution: Operator {
         let height = geometry.outputHeight(x.height)
         let width = geometry.outputWidth(x.width)
         let reach = geometry.dilation * (max(geometry.kernelHeight, geometry.kernelWidth) - 1) + 1
-        if min(x.height, x.width) + 2 * geometry.padding < reach || height < 1 || width < 1 {
+        if min(x.height, x.width) + geometry.padding + geometry.paddingAfter < reach || height < 1 || width < 1 {
             throw ShapeDefect(
                 "a \(geometry.kernelHeight)×\(geometry.kernelWidth) kernel with dilation \(geometry.dilation) and "
                     + "padding \(geometry.padding) does not fit into \(x); use a larger image."
@@ -38,8 +44,8 @@ struct Convolution: Operator {
     }
 
     func state(_ inputs: [FeatureShape]) -> OperatorState {
-        let fanIn = geometry.inputChannels * geometry.taps
-        let shape = [geometry.outputChannels, geometry.inputChannels]
+        let fanIn = geometry.inputsPerGroup * geometry.taps
+        let shape = [geometry.outputChannels, geometry.inputsPerGroup]
         var parameters = [
             ParameterDeclaration(
                 name: "weight",
@@ -62,7 +68,7 @@ struct Convolution: Operator {
     }
 
     func multiplyAdds(_ inputs: [FeatureShape], _ output: FeatureShape) -> Int {
-        output.elements * geometry.inputChannels * geometry.taps
+        output.elements * geometry.inputsPerGroup * geometry.taps
     }
 
     func forward(_ node: Node, in lowering: Lowering) {
@@ -100,7 +106,20 @@ struct Convolution: Operator {
                 completes: [weight.index]
             )
         }
-        if let (dx, accumulate) = lowering.contribution(to: x) {
+        guard let (dx, accumulate) = lowering.contribution(to: x) else { return }
+        if geometry.groups > 1 {
+            lowering.emit(
+                GroupedConvolutionInputGradient(
+                    dy: dy,
+                    dx: dx,
+                    weight: weight.index,
+                    geometry: geometry,
+                    accumulate: accumulate,
+                    scratch: lowering.scratch(.backwardInput, geometry, x: dx)
+                ),
+                multiplyAdds: work(node, lowering)
+            )
+        } else {
             lowering.emit(
                 ConvolutionInputGradient(
                     dy: dy,
@@ -140,8 +159,9 @@ func emitBiasGradient(_ node: Node, dy: Int, in lowering: Lowering) {
 extension GraphBuilder {
     /// y ← x ⋆ weights (+ bias), as PyTorch's `Conv2d`: parameters `<name>.weight` `[out, in, k, k]`, `<name>.bias`.
     ///
-    /// `padding` nil means half of the kernel, which keeps the size at stride 1 for an odd kernel. The bias begins at
-    /// `initialBias`.
+    /// `padding` nil means half of the kernel, which keeps the size at stride 1 for an odd kernel; `paddingAfter` is that
+    /// after the last row and column where it differs. With `groups` the weights are `[out, in / groups, k, k]`. The bias
+    /// begins at `initialBias`.
     package mutating func convolution(
         _ x: Tensor,
         name: String,
@@ -149,7 +169,9 @@ extension GraphBuilder {
         kernel: Int,
         stride: Int = 1,
         padding: Int? = nil,
+        paddingAfter: Int? = nil,
         dilation: Int = 1,
+        groups: Int = 1,
         bias: Bool = false,
         initialBias: Float = 0
     ) throws(GraphError) -> Tensor {
@@ -160,7 +182,9 @@ extension GraphBuilder {
             kernelWidth: kernel,
             stride: stride,
             padding: padding ?? dilation * (kernel / 2),
-            dilation: dilation
+            paddingAfter: paddingAfter,
+            dilation: dilation,
+            groups: groups
         )
         return try apply(
             Convolution(geometry: geometry, bias: bias, initialBias: initialBias),
@@ -204,6 +228,17 @@ struct ConvolutionForward: Instruction {
     var recomputation: (any Instruction)? { self }
 
     func run(_ context: ExecutionContext) {
+        if geometry.groups > 1 {
+            context.kernels.groupedConvolution(
+                context.view(x),
+                context.weight(weight),
+                bias.map(context.weight),
+                context.view(y),
+                geometry,
+                relu
+            )
+            return
+        }
         context.kernels.convolution(
             context.view(x),
             context.weight(weight),
@@ -212,6 +247,34 @@ struct ConvolutionForward: Instruction {
             geometry,
             relu,
             context.scratch(scratch)
+        )
+    }
+}
+
+struct GroupedConvolutionInputGradient: Instruction {
+    var dy: Int
+    var dx: Int
+    var weight: Int
+    var geometry: ConvolutionGeometry
+    var accumulate: Bool
+    /// For the weights in the transposed layout; nil where the kernel reads them as they are stored.
+    var scratch: Int?
+
+    var reads: [Int] { accumulate ? [dy, dx] : [dy] }
+    var writes: [Int] { [dx] + (scratch.map { [$0] } ?? []) }
+
+    func run(_ context: ExecutionContext) {
+        var weights = context.weight(weight)
+        if let scratch {
+            context.kernels.transposeGroupedWeights(weights, context.pointer(scratch), geometry)
+            weights = UnsafePointer(context.pointer(scratch))
+        }
+        context.kernels.groupedConvolutionBackwardInput(
+            context.view(dy),
+            weights,
+            context.view(dx),
+            geometry,
+            accumulate
         )
     }
 }
@@ -256,6 +319,15 @@ struct ConvolutionWeightGradient: Instruction {
     var writes: [Int] { scratch.map { [$0] } ?? [] }
 
     func run(_ context: ExecutionContext) {
+        if geometry.groups > 1 {
+            context.kernels.groupedConvolutionBackwardWeights(
+                context.view(x),
+                context.view(dy),
+                context.gradient(weight),
+                geometry
+            )
+            return
+        }
         context.kernels.convolutionBackwardWeights(
             context.view(x),
             context.view(dy),

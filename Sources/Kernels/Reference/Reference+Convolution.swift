@@ -13,7 +13,7 @@
             relu: Bool,
             scratch: UnsafeMutableRawPointer
         ) {
-            if g.algorithm(for: .float32) == .winograd {
+            if g.usesWinograd(for: .float32) {
                 let job = ReferenceWinograd(geometry: g, weights: weights, transposed: false)
                 job.run(source: x, bias: bias, destination: y, relu: relu, accumulate: false)
                 return
@@ -60,7 +60,7 @@
             accumulate: Bool,
             scratch: UnsafeMutableRawPointer
         ) {
-            if g.algorithm(for: .float32) == .winograd {
+            if g.usesWinograd(for: .float32) {
                 let job = ReferenceWinograd(geometry: g, weights: weights, transposed: true)
                 job.run(source: dy, bias: bias, destination: dx, relu: relu, accumulate: accumulate)
                 return
@@ -100,7 +100,7 @@
             scratch: UnsafeMutableRawPointer
         ) {
             for index in 0..<g.storageCount { dw[index] = 0 }
-            if g.algorithm(for: .float32) == .winograd {
+            if g.usesWinograd(for: .float32) {
                 ReferenceWinograd.gradient(x: x, dy: dy, dw: dw, geometry: g)
                 return
             }

@@ -6,6 +6,12 @@
     /// Puts the scalar kernels over feature maps of bfloat16 into `table`: plain loops in the order of the contract.
     package func installReference(into table: inout KernelTable) {
         table.format = .bfloat16
+        table.convolution = Reference.convolution
+        table.convolutionBackwardInput = Reference.convolutionBackwardInput
+        table.convolutionBackwardWeights = Reference.convolutionBackwardWeights
+        table.groupedConvolution = Reference.groupedConvolution
+        table.groupedConvolutionBackwardInput = Reference.groupedConvolutionBackwardInput
+        table.groupedConvolutionBackwardWeights = Reference.groupedConvolutionBackwardWeights
         table.channelSums = Reference.channelSums
         table.batchStatistics = Reference.batchStatistics
         table.scaleShift = Reference.scaleShift
@@ -40,6 +46,10 @@
             convolution: Reference.convolution,
             convolutionBackwardInput: Reference.convolutionBackwardInput,
             convolutionBackwardWeights: Reference.convolutionBackwardWeights,
+            groupedConvolution: Reference.groupedConvolution,
+            groupedConvolutionBackwardInput: Reference.groupedConvolutionBackwardInput,
+            groupedConvolutionBackwardWeights: Reference.groupedConvolutionBackwardWeights,
+            transposeGroupedWeights: Reference.transposeGroupedWeights,
             channelSums: Reference.channelSums,
             batchStatistics: Reference.batchStatistics,
             scaleShift: Reference.scaleShift,
