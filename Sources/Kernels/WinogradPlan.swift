@@ -137,7 +137,8 @@ package struct WinogradGradientPlan: Hashable, Sendable {
         isSingle = tiles <= Self.run
         // Half a megabyte for 128 channels on both sides together.
         chunk = isSingle || deep + wide <= 64 ? Self.run : Self.run / 2
-        depthBlock = min(deep, 128)
+        let blocks = (deep + 191) / 192
+        depthBlock = WinogradPlan.rounded((deep + blocks - 1) / blocks, 16)
         let length = min(chunk, tiles)
         patches = WinogradPlan.Area(offset: 0, plane: length * depthBlock + 16)
         gradients = WinogradPlan.Area(offset: patches.end, plane: length * wide + 16)

@@ -390,8 +390,11 @@ import CIntrinsics
                 var a7 = job.start(7, 0), b7 = job.start(7, 1)
                 var patches = job.patches
                 var gradients = job.gradients
+                var ahead = job.ahead
                 var left = job.tiles
                 while left > 0 {
+                    pleura_prefetch(ahead)
+                    ahead += job.aheadStep
                     let u = gradients.loadUnaligned(as: Lanes.self)
                     let v = gradients.loadUnaligned(fromByteOffset: 64, as: Lanes.self)
                     let p0 = Lanes(repeating: patches.loadUnaligned(as: Float.self))
@@ -453,8 +456,11 @@ import CIntrinsics
                 var a7 = job.start(7, 0)
                 var patches = job.patches
                 var gradients = job.gradients
+                var ahead = job.ahead
                 var left = job.tiles
                 while left > 0 {
+                    pleura_prefetch(ahead)
+                    ahead += job.aheadStep
                     let u = gradients.loadUnaligned(as: Lanes.self)
                     let p0 = Lanes(repeating: patches.loadUnaligned(as: Float.self))
                     a0.addProduct(p0, u)
@@ -507,8 +513,11 @@ import CIntrinsics
                 var a15 = job.start(15, 0)
                 var patches = job.patches
                 var gradients = job.gradients
+                var ahead = job.ahead
                 var left = job.tiles
                 while left > 0 {
+                    pleura_prefetch(ahead)
+                    ahead += job.aheadStep
                     let u = gradients.loadUnaligned(as: Lanes.self)
                     let p0 = Lanes(repeating: patches.loadUnaligned(as: Float.self))
                     a0.addProduct(p0, u)
@@ -575,8 +584,11 @@ import CIntrinsics
                 var a5 = job.start(5, 0)
                 var patches = job.patches
                 var gradients = job.gradients
+                var ahead = job.ahead
                 var left = job.tiles
                 while left > 0 {
+                    pleura_prefetch(ahead)
+                    ahead += job.aheadStep
                     let u = gradients.loadUnaligned(as: Lanes.self)
                     let p0 = Lanes(repeating: patches.loadUnaligned(as: Float.self))
                     a0.addProduct(p0, u)
@@ -611,8 +623,11 @@ import CIntrinsics
                 var a3 = job.start(3, 0)
                 var patches = job.patches
                 var gradients = job.gradients
+                var ahead = job.ahead
                 var left = job.tiles
                 while left > 0 {
+                    pleura_prefetch(ahead)
+                    ahead += job.aheadStep
                     let u = gradients.loadUnaligned(as: Lanes.self)
                     let p0 = Lanes(repeating: patches.loadUnaligned(as: Float.self))
                     a0.addProduct(p0, u)

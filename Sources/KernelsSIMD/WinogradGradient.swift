@@ -21,6 +21,9 @@ import Kernels
         var finishes: Bool
         /// Whether sums of earlier runs are there to be added to.
         var adds: Bool
+        /// What to fetch meanwhile: `aheadStep` bytes further for each tile.
+        var ahead: UnsafeRawPointer
+        var aheadStep: Int
 
         @inline(__always)
         borrowing func start(_ channel: Int, _ block: Int) -> Lanes {
@@ -37,6 +40,16 @@ import Kernels
             }
         }
 
+        /// Register tiles of a block of input channels.
+        @inline(__always)
+        static func tilesOfBlock(wide: Bool) -> Int {
+            #if AVX512
+                wide ? 2 : 1
+            #else
+                3
+            #endif
+        }
+
         /// The sixteen input channels of a block.
         @inline(__always)
         static func runBlock(_ job: consuming GradientTile, wide: Bool) {
@@ -46,6 +59,7 @@ import Kernels
                     job.patches += 32
                     job.sums += 8 * job.stride
                     job.chains += 8 * job.stride
+                    job.ahead += job.tiles * job.aheadStep
                     wide8(job)
                 } else {
                     narrow16(job)
@@ -55,12 +69,61 @@ import Kernels
                 job.patches += 24
                 job.sums += 6 * job.stride
                 job.chains += 6 * job.stride
+                job.ahead += job.tiles * job.aheadStep
                 narrow6(job)
                 job.patches += 24
                 job.sums += 6 * job.stride
                 job.chains += 6 * job.stride
+                job.ahead += job.tiles * job.aheadStep
                 narrow4(job)
             #endif
+        }
+    }
+
+    /// The pixels of x and dy that a chunk of tiles reads and the tiles before it do not: in each, two rows where the chunk
+    /// lies in one row of tiles, else all rows it covers. Places past the memory are no harm: fetching does not fault.
+    struct Ahead {
+        private let input: UnsafeRawPointer
+        private let inputRow: Int
+        private let gradient: UnsafeRawPointer
+        private let gradientRow: Int
+        private let inputBytes: Int
+        private let bytes: Int
+        private let isOneRow: Bool
+        private var done = 0
+
+        init(_ job: borrowing WinogradGradientJob, firstTile: Int, count: Int, inputBytes: Int, bytes: Int) {
+            let plan = job.plan
+            let row = firstTile / plan.tileColumns
+            let column = firstTile - row * plan.tileColumns
+            let image = row / plan.tileRows
+            let tileRow = row - image * plan.tileRows
+            let x = job.x
+            let dy = job.dy
+            inputRow = 4 * x.width * x.pixelStride
+            gradientRow = 4 * dy.width * dy.pixelStride
+            let inputPixel = 2 * column - plan.padding + 2
+            input =
+                UnsafeRawPointer(x.address) + (image * x.height + 2 * tileRow - plan.padding + 2) * inputRow
+                + inputPixel * 4 * x.pixelStride
+            gradient =
+                UnsafeRawPointer(dy.address) + (image * dy.height + 2 * tileRow) * gradientRow
+                + 2 * column * 4 * dy.pixelStride
+            self.inputBytes = inputBytes
+            self.bytes = bytes
+            isOneRow = count <= plan.tileColumns
+        }
+
+        /// The place of the next `count` bytes.
+        mutating func take(_ count: Int) -> UnsafeRawPointer {
+            let isInput = done < inputBytes
+            let from = isInput ? input : gradient
+            let row = isInput ? inputRow : gradientRow
+            let whole = isInput ? inputBytes : bytes - inputBytes
+            var offset = isInput ? done : done - inputBytes
+            if isOneRow && 2 * offset >= whole { offset += row - whole / 2 }
+            done += count
+            return from + offset
         }
     }
 
@@ -130,6 +193,12 @@ import Kernels
         let plan = job.plan
         let block = plan.depthBlock
         let end = tile + count
+        // The next chunk's x and dy are fetched by the register tiles, each its part of them.
+        let calls = 16 * ((depth + 15) / 16) * ((outputs + ProductTile.width - 1) / ProductTile.width)
+        let fetchesInput = depth == job.x.channels
+        let inputBytes = fetchesInput ? 16 * count * job.x.pixelStride : 0
+        let bytes = end < plan.tiles ? inputBytes + 16 * count * job.dy.pixelStride : 0
+        var next = Ahead(job, firstTile: end, count: count, inputBytes: inputBytes, bytes: bytes)
         var p = 0
         while p < 16 {
             let patches = job.scratch + plan.patches.offset + p * plan.patches.plane
@@ -152,7 +221,9 @@ import Kernels
                         stride: stride,
                         continues: tile % WinogradGradientPlan.run != 0,
                         finishes: end % WinogradGradientPlan.run == 0 || end == plan.tiles,
-                        adds: tile >= WinogradGradientPlan.run
+                        adds: tile >= WinogradGradientPlan.run,
+                        ahead: next.take(bytes / calls),
+                        aheadStep: bytes / calls / (count * GradientTile.tilesOfBlock(wide: wide))
                     )
                     GradientTile.runBlock(job, wide: wide)
                     input += 16
