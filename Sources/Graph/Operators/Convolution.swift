@@ -126,8 +126,8 @@ struct Convolution: Operator {
         }
     }
 
-    func fusingReLU() -> (any Operator)? {
-        if relu { return nil }
+    func fusing(_ activation: Activation) -> (any Operator)? {
+        if relu || activation != .relu { return nil }
         var copy = self
         copy.relu = true
         return copy
