@@ -7,7 +7,7 @@ final class ExecutionContext {
     let kernels: KernelTable
     private let views: UnsafeMutablePointer<TensorView>
     private let tensorCount: Int
-    private let offsets: UnsafeMutablePointer<ParameterOffsets>
+    private let offsets: UnsafeMutablePointer<Int>
     private let bufferOffsets: UnsafeMutablePointer<Int>
     private let tailOffset: Int
     /// Set before each run.
@@ -17,11 +17,6 @@ final class ExecutionContext {
     var dropout = DropoutKey(seed: 0, step: 0, position: 0, firstWord: 0)
     /// The microbatch's loss so far, over the losses of the graph.
     var totalLoss = 0.0
-
-    private struct ParameterOffsets {
-        var weight: Int
-        var transposed: Int
-    }
 
     init(_ program: Program, kernels: KernelTable, arena: UnsafeMutablePointer<Float>) {
         self.kernels = kernels
@@ -46,14 +41,12 @@ final class ExecutionContext {
         let layout = program.layout
         offsets = .allocate(capacity: max(1, layout.weightOffsets.count))
         for (index, offset) in layout.weightOffsets.enumerated() {
-            (offsets + index).initialize(
-                to: ParameterOffsets(weight: offset, transposed: layout.transposedOffsets[index])
-            )
+            (offsets + index).initialize(to: offset)
         }
         bufferOffsets = .allocate(capacity: max(1, layout.bufferOffsets.count))
         for (index, offset) in layout.bufferOffsets.enumerated() { (bufferOffsets + index).initialize(to: offset) }
         tailOffset = layout.trainedCount
-        memory = ModelMemory(weights: arena, transposed: arena, buffers: arena)
+        memory = ModelMemory(weights: arena, buffers: arena)
         sums = arena
     }
 
@@ -68,15 +61,14 @@ final class ExecutionContext {
         views[tensor].address = UnsafeMutableRawPointer(mutating: base)
     }
     func pointer(_ vector: Int) -> UnsafeMutablePointer<Float> { views[vector].floats }
+    /// Scratch memory; anything where the instruction needs none.
+    func scratch(_ vector: Int?) -> UnsafeMutableRawPointer { views[vector ?? 0].address }
     func bytes(_ vector: Int) -> UnsafeMutablePointer<UInt8> {
         views[vector].address.assumingMemoryBound(to: UInt8.self)
     }
 
-    func weight(_ parameter: Int) -> UnsafePointer<Float> { memory.weights + offsets[parameter].weight }
-    func transposedWeight(_ parameter: Int) -> UnsafePointer<Float> {
-        memory.transposed + offsets[parameter].transposed
-    }
-    func gradient(_ parameter: Int) -> UnsafeMutablePointer<Float> { sums + offsets[parameter].weight }
+    func weight(_ parameter: Int) -> UnsafePointer<Float> { memory.weights + offsets[parameter] }
+    func gradient(_ parameter: Int) -> UnsafeMutablePointer<Float> { sums + offsets[parameter] }
     func buffer(_ index: Int) -> UnsafePointer<Float> { memory.buffers + bufferOffsets[index] }
 
     /// The start of the tail of the step's sums.

@@ -6,17 +6,13 @@ package import Reduction
 /// Counts are those of the program's `ParameterLayout`; each area starts at a multiple of 64 bytes.
 package struct ModelMemory {
     package var weights: UnsafePointer<Float>
-    /// The area that `ParameterLayout.transpose` fills from the weights.
-    package var transposed: UnsafePointer<Float>
     package var buffers: UnsafePointer<Float>
 
     package init(
         weights: UnsafePointer<Float>,
-        transposed: UnsafePointer<Float>,
         buffers: UnsafePointer<Float>
     ) {
         self.weights = weights
-        self.transposed = transposed
         self.buffers = buffers
     }
 }

@@ -1,4 +1,4 @@
-package import Kernels
+import Kernels
 import Numerics
 
 extension ParameterLayout {
@@ -126,23 +126,5 @@ extension ParameterLayout {
     /// The loss and its parts out of the step's sums: means over the global batch.
     package func lossValues(_ sums: UnsafePointer<Float>) -> [(name: String, value: Double)] {
         losses.map { ($0.name, Double(sums[$0.offset]) + Double(sums[$0.offset + 1])) }
-    }
-
-    /// Transposes weights after an update; the list may be divided among threads.
-    package static func transpose(
-        _ transpositions: ArraySlice<WeightTransposition>,
-        weights: UnsafePointer<Float>,
-        transposed: UnsafeMutablePointer<Float>,
-        kernels: KernelTable
-    ) {
-        for item in transpositions {
-            let source = weights + item.offset
-            let destination = transposed + item.transposedOffset
-            if item.geometry.groups > 1 {
-                kernels.transposeGroupedWeights(source, destination, item.geometry)
-            } else {
-                kernels.transposeWeights(source, destination, item.geometry)
-            }
-        }
     }
 }

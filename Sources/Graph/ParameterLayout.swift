@@ -1,4 +1,3 @@
-package import Kernels
 package import Reduction
 
 /// A parameter and its place in the flat vector.
@@ -47,15 +46,6 @@ package struct StatisticsSpec: Hashable, Sendable {
     package var runningVariance: Int
 }
 
-/// Weights that a program reads in the transposed layout as well: to be transposed after every update.
-package struct WeightTransposition: Hashable, Sendable {
-    /// Offset in the weights.
-    package var offset: Int
-    /// Offset in the area of transposed weights.
-    package var transposedOffset: Int
-    package var geometry: ConvolutionGeometry
-}
-
 /// Where everything that training keeps has its place: weights, gradients, statistics, buffers.
 ///
 /// One layout serves all programs of a graph, whatever their image count and mode. The flat vector holds the trained
@@ -72,8 +62,6 @@ package struct ParameterLayout: Sendable {
     /// Elements of all parameters with their padding.
     package let weightCount: Int
     package let bufferCount: Int
-    /// Elements of the area of transposed weights.
-    package let transposedCount: Int
     /// Elements of the step's sums: gradients and tail.
     package let sumCount: Int
     /// Elements of the step's sums that nothing computes; programs set them to 0.
@@ -83,8 +71,6 @@ package struct ParameterLayout: Sendable {
     /// Offsets by the index of the declaration, for instructions.
     let weightOffsets: [Int]
     let bufferOffsets: [Int]
-    /// -1 where no program reads the weights transposed.
-    let transposedOffsets: [Int]
     /// Positions in `parameters` by the index of the declaration.
     let positions: [Int]
 
@@ -187,18 +173,6 @@ package struct ParameterLayout: Sendable {
             }
         }
         self.losses = losses
-
-        var transposedOffsets = [Int](repeating: -1, count: order.count)
-        var transposed = 0
-        for scheduled in lowering.instructions {
-            guard let instruction = scheduled.instruction as? any TransposedWeightReader,
-                !instruction.geometry.isDepthwise, transposedOffsets[instruction.weight] < 0
-            else { continue }
-            transposedOffsets[instruction.weight] = transposed
-            transposed += padded(instruction.geometry.transposedCount)
-        }
-        self.transposedOffsets = transposedOffsets
-        transposedCount = transposed
     }
 
     /// The parameter whose elements include `offset` of the flat vector, or the statistics or loss of the tail.

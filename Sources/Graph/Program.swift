@@ -18,8 +18,6 @@ package struct Program: Sendable {
     package let arenaBytes: Int
     /// The most bytes in use at once: the least that any plan of this order needs.
     package let peakBytes: Int
-    /// Weights to transpose after every update; offsets are the same for all programs of the layout.
-    package let transpositions: [WeightTransposition]
     let tensors: [ProgramTensor]
     let places: [SharingPass.Place]
     /// Arena offsets of root tensors, in elements; -1 for the rest.
@@ -113,17 +111,6 @@ package struct Program: Sendable {
         input = graph.input.index
         targets = lowering.targets
         output = graph.output.index
-        var seen: Set<Int> = []
-        transpositions = recomputation.instructions.compactMap { scheduled in
-            guard let instruction = scheduled.instruction as? any TransposedWeightReader,
-                !instruction.geometry.isDepthwise, seen.insert(instruction.weight).inserted
-            else { return nil }
-            return WeightTransposition(
-                offset: layout.weightOffsets[instruction.weight],
-                transposedOffset: layout.transposedOffsets[instruction.weight],
-                geometry: instruction.geometry
-            )
-        }
     }
 
     /// Floating-point operations of one run: those of the convolutions, each once.

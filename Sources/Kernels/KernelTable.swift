@@ -21,42 +21,58 @@ package struct KernelTable: Sendable {
 
     // MARK: Convolutions
 
+    // Dense convolutions follow `geometry.algorithm(for: format)`; their scratch memory, at a multiple of 64 bytes, has
+    // `geometry.scratchBytes` bytes and holds nothing before and after. Weights are in the storage layout.
+    //
+    // *Winograd*: tiles of 2×2 results, counted over (image, tile row, tile column); the last of a row or column may be
+    // cut. The patch d of a tile is the 4×4 elements of the source that it depends on, zero outside the image. Each
+    // transform goes down the columns first, then across the rows:
+    //   patch   t0 = d0 - d2, t1 = d1 + d2, t2 = d2 - d1, t3 = d1 - d3
+    //   taps    u0 = g0, u1 = 0.5 · ((g0 + g2) + g1), u2 = 0.5 · ((g0 + g2) - g1), u3 = g2
+    //   result  y0 = (m0 + m1) + m2, y1 = (m1 - m2) - m3
+    // with m the 16 products: each the fma chain t · u over the source's channels ascending from 0.
+
+    // *Over bfloat16*, always direct: weights are rounded to bfloat16; in the place of a chain's fma stand *dot steps* with
+    // pairs of channels (2i, 2i + 1), the last padded with a zero: fma of the odd elements, then of the even ones, each
+    // rounded to nearest even, denormals flushed to zeros of their sign in and out, as VDPBF16PS does. Gradients to the
+    // weights pair neighbouring output columns (2i, 2i + 1) of a row. All additions of these kernels flush denormals.
+
     /// y ← x ⋆ weights + bias, clamped below at 0 where `relu`.
     ///
-    /// An element is the fma chain over (ky, kx, input channel) ascending from 0, with zeros for taps outside the
-    /// image; then + bias, then max(0, ·). Weights in the storage layout; bias `[outputChannels]` or nil.
+    /// Direct: an element is the fma chain over (ky, kx, input channel) ascending from 0, with zeros for taps outside the
+    /// image. Winograd: the result above, of x and the weights. Then + bias, then max(0, ·). Bias `[outputChannels]` or
+    /// nil.
     package var convolution:
         @Sendable (
             _ x: TensorView, _ weights: UnsafePointer<Float>, _ bias: UnsafePointer<Float>?, _ y: TensorView,
-            _ geometry: ConvolutionGeometry, _ relu: Bool
+            _ geometry: ConvolutionGeometry, _ relu: Bool, _ scratch: UnsafeMutableRawPointer
         ) -> Void
 
     /// dx ← gradient of the convolution to its input; also the forward pass of a transposed convolution.
     ///
-    /// An element is the fma chain over (ky, kx, output channel) ascending from 0, over the taps whose offset is a
-    /// multiple of the stride, with zeros for places outside dy; then + bias, then relu. Weights in the transposed
-    /// layout; bias `[inputChannels]` or nil.
+    /// Direct: an element is the fma chain over (ky, kx, output channel) ascending from 0, over the taps whose offset is
+    /// a multiple of the stride, with zeros for places outside dy. Winograd: the result above, of dy and of the weights
+    /// with their taps in the opposite order in both directions. Then + bias, then relu. Bias `[inputChannels]` or nil.
     package var convolutionBackwardInput:
         @Sendable (
-            _ dy: TensorView, _ transposedWeights: UnsafePointer<Float>, _ bias: UnsafePointer<Float>?,
-            _ dx: TensorView, _ geometry: ConvolutionGeometry, _ relu: Bool, _ accumulate: Bool
+            _ dy: TensorView, _ weights: UnsafePointer<Float>, _ bias: UnsafePointer<Float>?, _ dx: TensorView,
+            _ geometry: ConvolutionGeometry, _ relu: Bool, _ accumulate: Bool, _ scratch: UnsafeMutableRawPointer
         ) -> Void
 
     /// dw ← gradient of the convolution to its weights, in the storage layout (lanes past the channels are zero).
     ///
-    /// Output rows, counted over (image, row), are grouped in runs of `geometry.rowsPerRun` rows, the last one short.
-    /// An element is: for each run the fma chain over its output pixels ascending from 0, skipping taps outside the
-    /// image; the runs' sums added in order from 0.
+    /// Direct: output rows, counted over (image, row), are grouped in runs of `geometry.rowsPerRun` rows, the last one
+    /// short. An element is: for each run the fma chain over its output pixels ascending from 0, skipping taps outside
+    /// the image; the runs' sums added in order from 0.
+    ///
+    /// Winograd: tiles of dy, in runs of `WinogradGradientPlan.run`, the last one short. Each of the 16 sums is: for each
+    /// run the fma chain over its tiles ascending from 0 of the transformed patch of x times the transformed tile of dy
+    /// (w0 = y0, w1 = y0 + y1, w2 = y0 - y1, w3 = -y1); the runs' sums added in order from the first. The taps are
+    /// g0 = u0 + 0.5 · (u1 + u2), g1 = 0.5 · (u1 - u2), g2 = 0.5 · (u1 + u2) + u3 of these sums.
     package var convolutionBackwardWeights:
         @Sendable (
-            _ x: TensorView, _ dy: TensorView, _ dw: UnsafeMutablePointer<Float>, _ geometry: ConvolutionGeometry
-        ) -> Void
-
-    /// Storage layout → transposed layout, lanes past the channels zero.
-    package var transposeWeights:
-        @Sendable (
-            _ weights: UnsafePointer<Float>, _ transposed: UnsafeMutablePointer<Float>,
-            _ geometry: ConvolutionGeometry
+            _ x: TensorView, _ dy: TensorView, _ dw: UnsafeMutablePointer<Float>, _ geometry: ConvolutionGeometry,
+            _ scratch: UnsafeMutableRawPointer
         ) -> Void
 
     // MARK: Convolutions with groups, depthwise ones included
@@ -75,24 +91,18 @@ package struct KernelTable: Sendable {
     /// dx ← gradient of the convolution to its input.
     ///
     /// An element is the fma chain over (ky, output channel of its group, kx) ascending from 0, over the taps whose
-    /// offset is a multiple of the stride, without places outside dy. Weights in the transposed layout.
+    /// offset is a multiple of the stride, without places outside dy. Weights in the storage layout;
+    /// scratch memory as for dense convolutions.
     package var groupedConvolutionBackwardInput:
         @Sendable (
-            _ dy: TensorView, _ transposedWeights: UnsafePointer<Float>, _ dx: TensorView,
-            _ geometry: ConvolutionGeometry, _ accumulate: Bool
+            _ dy: TensorView, _ weights: UnsafePointer<Float>, _ dx: TensorView, _ geometry: ConvolutionGeometry,
+            _ accumulate: Bool, _ scratch: UnsafeMutableRawPointer
         ) -> Void
 
     /// dw ← gradient of the convolution to its weights: by the rule of `convolutionBackwardWeights`.
     package var groupedConvolutionBackwardWeights:
         @Sendable (
             _ x: TensorView, _ dy: TensorView, _ dw: UnsafeMutablePointer<Float>, _ geometry: ConvolutionGeometry
-        ) -> Void
-
-    /// Storage layout → transposed layout, lanes past the channels zero.
-    package var transposeGroupedWeights:
-        @Sendable (
-            _ weights: UnsafePointer<Float>, _ transposed: UnsafeMutablePointer<Float>,
-            _ geometry: ConvolutionGeometry
         ) -> Void
 
     /// sums[c] ← block sum of x over all pixels, rounded to `Float`: the gradient of a bias.

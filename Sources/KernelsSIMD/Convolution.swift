@@ -13,9 +13,38 @@ import Kernels
         bias: UnsafePointer<Float>?,
         y: TensorView,
         geometry: ConvolutionGeometry,
-        relu: Bool
+        relu: Bool,
+        scratch: UnsafeMutableRawPointer
     ) {
         let g = geometry
+        if g.algorithm(for: .float32) == .winograd {
+            winograd(
+                WinogradJob(
+                    source: x,
+                    destination: y,
+                    weights: weights,
+                    bias: bias,
+                    inputChannels: g.inputChannels,
+                    transposed: false,
+                    relu: relu,
+                    accumulate: false,
+                    plan: g.winogradPlan(.forward, images: x.images, height: x.height, width: x.width),
+                    scratch: scratch.assumingMemoryBound(to: Float.self)
+                )
+            )
+        } else {
+            directConvolution(x, weights, bias, y, g, relu)
+        }
+    }
+
+    func directConvolution(
+        _ x: TensorView,
+        _ weights: UnsafePointer<Float>,
+        _ bias: UnsafePointer<Float>?,
+        _ y: TensorView,
+        _ g: ConvolutionGeometry,
+        _ relu: Bool
+    ) {
         let job = GatherClass(
             source: x,
             sourceStep: g.stride,
@@ -52,31 +81,79 @@ import Kernels
 
     @Sendable func convolutionBackwardInput(
         dy: TensorView,
-        transposedWeights: UnsafePointer<Float>,
+        weights: UnsafePointer<Float>,
         bias: UnsafePointer<Float>?,
         dx: TensorView,
         geometry: ConvolutionGeometry,
         relu: Bool,
-        accumulate: Bool
+        accumulate: Bool,
+        scratch: UnsafeMutableRawPointer
     ) {
         let g = geometry
-        var job = GatherClass(
-            source: dy,
-            sourceStep: 1,
-            destination: dx,
-            destinationStep: g.stride,
-            firstRow: 0,
-            firstColumn: 0,
-            rows: 0,
-            columns: 0,
-            weights: transposedWeights,
-            blockStride: g.taps * g.outputChannels * 16,
-            depth: g.outputChannels,
-            channels: g.inputChannels,
-            bias: bias,
-            relu: relu,
-            accumulate: accumulate
-        )
+        let scratch = scratch.assumingMemoryBound(to: Float.self)
+        if g.algorithm(for: .float32) == .winograd {
+            winograd(
+                WinogradJob(
+                    source: dy,
+                    destination: dx,
+                    weights: weights,
+                    bias: bias,
+                    inputChannels: g.inputChannels,
+                    transposed: true,
+                    relu: relu,
+                    accumulate: accumulate,
+                    plan: g.winogradPlan(.backwardInput, images: dx.images, height: dx.height, width: dx.width),
+                    scratch: scratch
+                )
+            )
+        } else {
+            directBackwardInput(dy, weights, bias, dx, g, relu, accumulate, scratch)
+        }
+    }
+
+    func directBackwardInput(
+        _ dy: TensorView,
+        _ weights: UnsafePointer<Float>,
+        _ bias: UnsafePointer<Float>?,
+        _ dx: TensorView,
+        _ g: ConvolutionGeometry,
+        _ relu: Bool,
+        _ accumulate: Bool,
+        _ scratch: UnsafeMutablePointer<Float>
+    ) {
+        let panels = TransposedPanels(g)
+        var channel = 0
+        while channel < g.inputChannels {
+            let channels = min(panels.channels, g.inputChannels - channel)
+            transposePanels(weights, g, channel: channel, channels: channels, scratch)
+            var part = dx
+            part.address += 4 * channel
+            var job = GatherClass(
+                source: dy,
+                sourceStep: 1,
+                destination: part,
+                destinationStep: g.stride,
+                firstRow: 0,
+                firstColumn: 0,
+                rows: 0,
+                columns: 0,
+                weights: UnsafePointer(scratch),
+                blockStride: panels.blockStride,
+                depth: g.outputChannels,
+                channels: channels,
+                bias: bias,
+                relu: relu,
+                accumulate: accumulate
+            )
+            if let bias { job.bias = bias + channel }
+            gatherClasses(job, g)
+            channel += channels
+        }
+    }
+
+    /// The classes of a gradient to the input: each (row mod stride, column mod stride) with the taps that reach it.
+    func gatherClasses(_ whole: GatherClass, _ g: ConvolutionGeometry) {
+        var job = whole
         while job.firstRow < min(g.stride, job.destination.height) {
             job.rows = (job.destination.height - job.firstRow + g.stride - 1) / g.stride
             job.firstColumn = 0
@@ -104,6 +181,48 @@ import Kernels
                 job.firstColumn += 1
             }
             job.firstRow += 1
+        }
+    }
+
+    /// The weights of input channels `channel` ..< `channel + channels` as `TransposedPanels` lays them out.
+    func transposePanels(
+        _ weights: UnsafePointer<Float>,
+        _ g: ConvolutionGeometry,
+        channel: Int,
+        channels: Int,
+        _ target: UnsafeMutablePointer<Float>
+    ) {
+        let outputBlocks = ConvolutionGeometry.blocks(g.outputChannels)
+        var done = 0
+        while done < channels {
+            let valid = min(16, channels - done)
+            var tap = 0
+            while tap < g.taps {
+                // Rows past the last output channel are overwritten by the next tap, or fall into the slack.
+                let to = target + (done / 16 * g.taps + tap) * g.outputChannels * 16
+                var block = 0
+                while block < outputBlocks {
+                    let from = weights + ((block * g.taps + tap) * g.inputChannels + channel + done) * 16
+                    transposeBlock(from, valid, to + block * 256)
+                    block += 1
+                }
+                tap += 1
+            }
+            done += 16
+        }
+    }
+
+    /// `[valid input channels][16 output channels]` → `[16 output channels][16 input channels]`, zeros past the valid.
+    func transposeBlock(_ from: UnsafePointer<Float>, _ valid: Int, _ to: UnsafeMutablePointer<Float>) {
+        if valid == 16 {
+            pleura_transpose(from, 16, to, 16)
+            return
+        }
+        var index = 0
+        while index < 256 {
+            let input = index & 15
+            to[index] = input < valid ? from[input * 16 + index / 16] : 0
+            index += 1
         }
     }
 

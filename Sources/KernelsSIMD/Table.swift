@@ -46,13 +46,14 @@ package func install(into table: inout KernelTable) {
     table.upsampleBilinearBackward = upsampleBilinearBackward
     #if BF16
         table.format = .bfloat16
+        table.convolution = dotConvolution
+        table.convolutionBackwardInput = dotConvolutionBackwardInput
+        table.convolutionBackwardWeights = dotConvolutionBackwardWeights
     #else
         table.fmaRounds = fmaRounds
         table.convolution = convolution
         table.convolutionBackwardInput = convolutionBackwardInput
         table.convolutionBackwardWeights = convolutionBackwardWeights
-        table.transposeWeights = transposeWeights
-        table.transposeGroupedWeights = transposeGroupedWeights
         table.lossSums = lossSums
         table.lossGradient = lossGradient
         table.addVectors = addVectors

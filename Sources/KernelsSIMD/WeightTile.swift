@@ -72,7 +72,29 @@ import Kernels
         x: TensorView,
         dy: TensorView,
         dw: UnsafeMutablePointer<Float>,
-        geometry g: ConvolutionGeometry
+        geometry g: ConvolutionGeometry,
+        scratch: UnsafeMutableRawPointer
+    ) {
+        if g.algorithm(for: .float32) == .winograd {
+            winogradGradient(
+                WinogradGradientJob(
+                    x: x,
+                    dy: dy,
+                    dw: dw,
+                    plan: g.winogradGradientPlan(images: x.images, height: x.height, width: x.width),
+                    scratch: scratch.assumingMemoryBound(to: Float.self)
+                )
+            )
+        } else {
+            directBackwardWeights(x, dy, dw, g)
+        }
+    }
+
+    func directBackwardWeights(
+        _ x: TensorView,
+        _ dy: TensorView,
+        _ dw: UnsafeMutablePointer<Float>,
+        _ g: ConvolutionGeometry
     ) {
         var index = 0
         while index < g.storageCount {
@@ -152,46 +174,6 @@ import Kernels
                 lane += 1
             }
             row += 1
-        }
-    }
-
-    @Sendable func transposeWeights(
-        weights: UnsafePointer<Float>,
-        transposed: UnsafeMutablePointer<Float>,
-        geometry g: ConvolutionGeometry
-    ) {
-        let outputBlocks = ConvolutionGeometry.blocks(g.outputChannels)
-        let inputBlocks = ConvolutionGeometry.blocks(g.inputChannels)
-        var inputBlock = 0
-        while inputBlock < inputBlocks {
-            let inputs = min(16, g.inputChannels - inputBlock * 16)
-            var tap = 0
-            while tap < g.taps {
-                var outputBlock = 0
-                while outputBlock < outputBlocks {
-                    let outputs = min(16, g.outputChannels - outputBlock * 16)
-                    let source =
-                        weights + ((outputBlock * g.taps + tap) * g.inputChannels + inputBlock * 16) * 16
-                    let target =
-                        transposed + ((inputBlock * g.taps + tap) * g.outputChannels + outputBlock * 16) * 16
-                    var output = 0
-                    while output < outputs {
-                        var input = 0
-                        while input < inputs {
-                            target[output * 16 + input] = source[input * 16 + output]
-                            input += 1
-                        }
-                        while input < 16 {
-                            target[output * 16 + input] = 0
-                            input += 1
-                        }
-                        output += 1
-                    }
-                    outputBlock += 1
-                }
-                tap += 1
-            }
-            inputBlock += 1
         }
     }
 

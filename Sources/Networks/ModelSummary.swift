@@ -36,7 +36,7 @@ package struct ModelSummary: Hashable, Sendable, Codable {
     package var precision: ElementFormat
     package var arenas: [Arena]
     package var inferenceArenaBytes: Int
-    /// Weights, transposed weights and buffers, shared by the threads of a worker.
+    /// Weights and buffers, shared by the threads of a worker.
     package var sharedBytes: Int
 
     /// Summarises `network` trained with `loss` on microbatches of `images` images.
@@ -96,7 +96,7 @@ package struct ModelSummary: Hashable, Sendable, Codable {
         self.precision = precision
         self.arenas = arenas
         inferenceArenaBytes = inference.arenaBytes
-        sharedBytes = 4 * (layout.weightCount + layout.transposedCount + layout.bufferCount)
+        sharedBytes = 4 * (layout.weightCount + layout.bufferCount)
     }
 
     /// A table of the layers and a block of totals, for people.

@@ -49,7 +49,6 @@ private func preparedRun() throws -> () -> Void {
     let logits = try b.convolution(x, name: "head", outputChannels: 1, kernel: 1, bias: true)
     try b.segmentationLoss(logits, SegmentationLoss(focal: 1, diceScope: .microbatch))
     let rig = try Rig(b.finish(), images: 2, kernels: KernelVariant.best.table, bucketBytes: 2_000)
-    rig.transpose()
     let input = AlignedBuffer(count: 512)
     input.set(randomValues(512, seed: 1))
     let targets = AlignedBuffer(count: 512)

@@ -10,7 +10,6 @@ final class Rig {
     let program: Program
     let kernels: KernelTable
     let weights: AlignedBuffer
-    let transposed: AlignedBuffer
     let buffers: AlignedBuffer
     let arena: AlignedBuffer
     let sums: AlignedBuffer
@@ -30,7 +29,6 @@ final class Rig {
         self.layout = layout ?? ParameterLayout(graph)
         program = try Program(graph, layout: self.layout, images: images, mode: mode, options: options)
         weights = AlignedBuffer(count: self.layout.weightCount)
-        transposed = AlignedBuffer(count: self.layout.transposedCount)
         buffers = AlignedBuffer(count: self.layout.bufferCount)
         arena = AlignedBuffer(count: program.arenaBytes / 4)
         sums = AlignedBuffer(count: self.layout.sumCount)
@@ -44,13 +42,12 @@ final class Rig {
         poison()
     }
 
-    var model: ModelMemory { ModelMemory(weights: weights.base, transposed: transposed.base, buffers: buffers.base) }
+    var model: ModelMemory { ModelMemory(weights: weights.base, buffers: buffers.base) }
 
     /// Fills everything that a run must write before it reads with NaN.
     func poison() {
         for index in 0..<arena.count { arena.base[index] = .nan }
         for index in 0..<sums.count { sums.base[index] = .nan }
-        for index in 0..<transposed.count { transposed.base[index] = .nan }
     }
 
     /// Fills arena memory with NaN as soon as its block's last use is over.
@@ -64,15 +61,6 @@ final class Rig {
         }
     }
 
-    func transpose() {
-        ParameterLayout.transpose(
-            program.transpositions[...],
-            weights: weights.base,
-            transposed: transposed.base,
-            kernels: kernels
-        )
-    }
-
     func train(
         _ input: [Float],
         _ targets: [Float],
@@ -80,7 +68,6 @@ final class Rig {
         dropout: DropoutKey = DropoutKey(seed: 99, step: 7, position: 3, firstWord: 0),
         onBucketReady: (Int) -> Void = { _ in }
     ) {
-        transpose()
         let images = AlignedBuffer(count: input.count)
         images.set(input)
         let masks = AlignedBuffer(count: targets.count)
@@ -97,7 +84,6 @@ final class Rig {
     }
 
     func infer(_ input: [Float]) -> [Float] {
-        transpose()
         let images = AlignedBuffer(count: input.count)
         images.set(input)
         let output = executor.runInference(input: images.base, model: model)

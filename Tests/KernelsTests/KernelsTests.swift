@@ -40,6 +40,26 @@ final class TestTensor {
     var bits: [UInt32] { (0..<count).map { memory[$0].isNaN ? Float.nan.bitPattern : memory[$0].bitPattern } }
 }
 
+/// The scratch memory of a pass of a convolution over `x`, filled with NaN, with slack that must not change.
+final class ScratchMemory {
+    let base: UnsafeMutableRawPointer
+    private let floats: UnsafeMutablePointer<Float>
+    private let count: Int
+
+    init(_ g: ConvolutionGeometry, _ pass: ConvolutionPass, _ x: TensorView) {
+        let bytes = g.scratchBytes(pass, for: .float32, images: x.images, height: x.height, width: x.width)
+        count = bytes / 4
+        base = .allocate(byteCount: bytes + 256, alignment: 64)
+        floats = base.bindMemory(to: Float.self, capacity: count + 64)
+        floats.initialize(repeating: .nan, count: count)
+        (floats + count).initialize(repeating: TestTensor.poison, count: 64)
+    }
+
+    deinit { base.deallocate() }
+
+    var slack: [UInt32] { (count..<count + 64).map { floats[$0].bitPattern } }
+}
+
 func randomVector(_ count: Int, seed: Int) -> [Float] {
     let random = RandomSequence(seed: UInt64(seed), purpose: .simulation, epoch: 1)
     return (0..<count + 16).map { random.uniform($0, in: -1...1) }
@@ -59,6 +79,10 @@ let vectorVariants = KernelVariant.allCases.filter { $0 != .reference && $0.isSu
         .init(inputChannels: 7, outputChannels: 9, kernelHeight: 1, kernelWidth: 1, stride: 2),
         .init(inputChannels: 4, outputChannels: 31, kernelHeight: 2, kernelWidth: 2, stride: 2),
         .init(inputChannels: 6, outputChannels: 8, kernelHeight: 3, kernelWidth: 3, padding: 2, dilation: 2),
+        .init(inputChannels: 70, outputChannels: 130, kernelHeight: 1, kernelWidth: 1),
+        .init(inputChannels: 16, outputChannels: 50, kernelHeight: 3, kernelWidth: 3),
+        .init(inputChannels: 37, outputChannels: 16, kernelHeight: 3, kernelWidth: 3, padding: 2),
+        .init(inputChannels: 130, outputChannels: 150, kernelHeight: 3, kernelWidth: 3, padding: 1),
     ]
     static let extents = [(1, 1, 1), (1, 3, 5), (2, 7, 13), (3, 17, 4), (1, 20, 33)]
 
@@ -69,12 +93,13 @@ let vectorVariants = KernelVariant.allCases.filter { $0 != .reference && $0.isSu
             let outWidth = g.outputWidth(width)
             guard outHeight > 0, outWidth > 0 else { continue }
             let x = TestTensor(images, height, width, g.inputChannels, pixelStride: g.inputChannels + 3, seed: 1)
-            let weights = storageWeights(g, seed: 2)
+            let weights = EqualBits.storageWeights(g, seed: 2)
             let bias = randomVector(g.outputChannels, seed: 3)
             let results = [KernelTable.reference, variant.table].map { table in
                 let y = TestTensor(images, outHeight, outWidth, g.outputChannels, pixelStride: g.outputChannels + 5)
-                table.convolution(x.view, weights, bias, y.view, g, true)
-                return y.bits
+                let scratch = ScratchMemory(g, .forward, x.view)
+                table.convolution(x.view, weights, bias, y.view, g, true, scratch.base)
+                return y.bits + scratch.slack
             }
             #expect(results[0] == results[1], "\(g) on \(images)×\(height)×\(width)")
         }
@@ -85,11 +110,10 @@ let vectorVariants = KernelVariant.allCases.filter { $0 != .reference && $0.isSu
         for (images, height, width) in Self.extents {
             guard g.outputHeight(height) > 0, g.outputWidth(width) > 0 else { continue }
             let dy = TestTensor(images, g.outputHeight(height), g.outputWidth(width), g.outputChannels, seed: 4)
-            let weights = storageWeights(g, seed: 2)
+            let weights = EqualBits.storageWeights(g, seed: 2)
+            let biases = randomVector(g.inputChannels, seed: 3)
             for accumulate in [false, true] {
                 let results = [KernelTable.reference, variant.table].map { table in
-                    var transposed = [Float](repeating: .nan, count: g.transposedCount)
-                    table.transposeWeights(weights, &transposed, g)
                     let dx = TestTensor(
                         images,
                         height,
@@ -98,8 +122,18 @@ let vectorVariants = KernelVariant.allCases.filter { $0 != .reference && $0.isSu
                         pixelStride: g.inputChannels + 1,
                         seed: 5
                     )
-                    table.convolutionBackwardInput(dy.view, transposed, nil, dx.view, g, false, accumulate)
-                    return dx.bits
+                    let scratch = ScratchMemory(g, .backwardInput, dx.view)
+                    table.convolutionBackwardInput(
+                        dy.view,
+                        weights,
+                        biases,
+                        dx.view,
+                        g,
+                        accumulate,
+                        accumulate,
+                        scratch.base
+                    )
+                    return dx.bits + scratch.slack
                 }
                 #expect(results[0] == results[1], "\(g) on \(images)×\(height)×\(width)")
             }
@@ -114,14 +148,15 @@ let vectorVariants = KernelVariant.allCases.filter { $0 != .reference && $0.isSu
             let dy = TestTensor(images, g.outputHeight(height), g.outputWidth(width), g.outputChannels, seed: 7)
             let results = [KernelTable.reference, variant.table].map { table in
                 var dw = [Float](repeating: .nan, count: g.storageCount)
-                table.convolutionBackwardWeights(x.view, dy.view, &dw, g)
-                return dw.map(\.bitPattern)
+                let scratch = ScratchMemory(g, .backwardWeights, x.view)
+                table.convolutionBackwardWeights(x.view, dy.view, &dw, g, scratch.base)
+                return dw.map(\.bitPattern) + scratch.slack
             }
             #expect(results[0] == results[1], "\(g) on \(images)×\(height)×\(width)")
         }
     }
 
-    private func storageWeights(_ g: ConvolutionGeometry, seed: Int) -> [Float] {
+    static func storageWeights(_ g: ConvolutionGeometry, seed: Int) -> [Float] {
         let values = randomVector(g.storageCount, seed: seed)
         var weights = [Float](repeating: 0, count: g.storageCount)
         for output in 0..<g.outputChannels {

@@ -16,7 +16,6 @@ final class Rig {
     let program: Program
     let kernels: KernelTable
     let weights: AlignedBuffer
-    let transposed: AlignedBuffer
     let buffers: AlignedBuffer
     let arena: AlignedBuffer
     let sums: AlignedBuffer
@@ -38,7 +37,6 @@ final class Rig {
         layout = ParameterLayout(graph)
         program = try Program(graph, layout: layout, images: count, mode: .training)
         weights = AlignedBuffer(count: layout.weightCount)
-        transposed = AlignedBuffer(count: layout.transposedCount)
         buffers = AlignedBuffer(count: layout.bufferCount)
         arena = AlignedBuffer(count: program.arenaBytes / 4)
         sums = AlignedBuffer(count: layout.sumCount)
@@ -68,16 +66,10 @@ final class Rig {
     }
 
     func computeSums() {
-        ParameterLayout.transpose(
-            program.transpositions[...],
-            weights: weights.base,
-            transposed: transposed.base,
-            kernels: kernels
-        )
         executor.runTraining(
             input: images.base,
             targets: masks.base,
-            model: ModelMemory(weights: weights.base, transposed: transposed.base, buffers: buffers.base),
+            model: ModelMemory(weights: weights.base, buffers: buffers.base),
             sampleWeight: 1,
             sums: sums.base,
             dropout: DropoutKey(seed: 1, step: 0, position: 0, firstWord: 0)

@@ -62,30 +62,113 @@ static inline pleura_float32x16 pleura_widen_bf16(const uint16_t *elements) {
     return (pleura_float32x16)(__builtin_convertvector(value, uint32x16) << 16);
 }
 
-/// Rounds sixteen floats to bfloat16 and stores the first `count`: to nearest even, denormals to zeros of their sign,
-/// NaN to NaN, as VCVTNEPS2BF16 does.
-static inline void pleura_round_bf16(pleura_float32x16 x, uint16_t *elements, long count) {
-    typedef uint16_t words16 __attribute__((ext_vector_type(16)));
-    words16 value;
+/// Sixteen bfloat16 by their bits.
+typedef uint16_t pleura_words16 __attribute__((ext_vector_type(16)));
+typedef uint32_t pleura_uint32x16 __attribute__((ext_vector_type(16)));
+
+/// words <- x, sixteen floats rounded to bfloat16: to nearest even, denormals to zeros of their sign, NaN to NaN, as
+/// VCVTNEPS2BF16 does. A macro: a call would pass a vector, which needs its instruction set in every caller.
 #ifdef __AVX512BF16__
-    __m256bh rounded = _mm512_cvtneps_pbh((__m512)x);
-    memcpy(&value, &rounded, sizeof value);
+#define PLEURA_ROUND_BF16(words, x)                                                                                    \
+    do {                                                                                                               \
+        __m256bh rounded_ = _mm512_cvtneps_pbh((__m512)(x));                                                           \
+        memcpy(&(words), &rounded_, sizeof(words));                                                                    \
+    } while (0)
 #else
-    typedef uint32_t uint32x16 __attribute__((ext_vector_type(16)));
-    typedef int32_t int32x16 __attribute__((ext_vector_type(16)));
-    uint32x16 bits = (uint32x16)x;
-    uint32x16 rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
-    int32x16 isNaN = x != x;
-    int32x16 isSmall = (bits & 0x7F800000) == 0;
-    rounded = isNaN ? (bits >> 16 | 0x40) : rounded;
-    rounded = isSmall ? (bits >> 16 & 0x8000) : rounded;
-    value = __builtin_convertvector(rounded, words16);
+#define PLEURA_ROUND_BF16(words, x)                                                                                    \
+    do {                                                                                                               \
+        pleura_float32x16 x_ = (x);                                                                                    \
+        pleura_uint32x16 bits_ = (pleura_uint32x16)x_;                                                                 \
+        pleura_uint32x16 rounded_ = (bits_ + 0x7FFF + ((bits_ >> 16) & 1)) >> 16;                                      \
+        pleura_int32x16 isNaN_ = x_ != x_;                                                                             \
+        pleura_int32x16 isSmall_ = (bits_ & 0x7F800000) == 0;                                                          \
+        rounded_ = isNaN_ ? (bits_ >> 16 | 0x40) : rounded_;                                                           \
+        rounded_ = isSmall_ ? (bits_ >> 16 & 0x8000) : rounded_;                                                       \
+        words = __builtin_convertvector(rounded_, pleura_words16);                                                     \
+    } while (0)
 #endif
+
+/// Rounds sixteen floats to bfloat16 and stores the first `count`.
+static inline void pleura_round_bf16(pleura_float32x16 x, uint16_t *elements, long count) {
+    pleura_words16 value;
+    PLEURA_ROUND_BF16(value, x);
     if (count >= 16) {
         memcpy(elements, &value, sizeof value);
     } else {
         for (long lane = 0; lane < count; lane += 1) elements[lane] = value[lane];
     }
+}
+
+/// Pairs of bfloat16: the low half of each integer from `even`, the high half from `odd`, rounded as above.
+static inline pleura_int32x16 pleura_round_pairs(pleura_float32x16 even, pleura_float32x16 odd) {
+    pleura_words16 low, high;
+    PLEURA_ROUND_BF16(low, even);
+    PLEURA_ROUND_BF16(high, odd);
+    return (pleura_int32x16)(__builtin_convertvector(low, pleura_uint32x16)
+                             | __builtin_convertvector(high, pleura_uint32x16) << 16);
+}
+
+/// The pairs (a[i], b[i]) of sixteen elements each.
+static inline pleura_int32x16 pleura_join_pairs(const uint16_t *a, const uint16_t *b) {
+    typedef uint16_t words16 __attribute__((ext_vector_type(16)));
+    typedef uint32_t uint32x16 __attribute__((ext_vector_type(16)));
+    words16 x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return (pleura_int32x16)(__builtin_convertvector(x, uint32x16) | __builtin_convertvector(y, uint32x16) << 16);
+}
+
+/// Rounds `inputs` rows of sixteen floats and stores their `pairs` pairs of neighbours as columns: target[16 · pair + row];
+/// rows past `inputs` are zeros.
+static inline void pleura_transpose_pairs(const float *source, long inputs, int32_t *target, long pairs) {
+    int32_t rows[16][8];
+    for (long row = 0; row < 16; row += 1) {
+        if (row < inputs) {
+            pleura_float32x16 x;
+            pleura_words16 rounded;
+            memcpy(&x, source + 16 * row, sizeof x);
+            PLEURA_ROUND_BF16(rounded, x);
+            memcpy(rows[row], &rounded, sizeof rounded);
+        } else {
+            memset(rows[row], 0, sizeof rows[row]);
+        }
+    }
+    for (long pair = 0; pair < pairs; pair += 1) {
+        for (long row = 0; row < 16; row += 1) target[16 * pair + row] = rows[row][pair];
+    }
+}
+
+/// One dot step of sixteen sums with pairs of bfloat16: fma of the odd elements, then of the even ones.
+///
+/// VDPBF16PS where the processor has it. It flushes denormals in and out; without it `pleura_flush_denormals` must be
+/// in force.
+static inline pleura_float32x16 pleura_dot_bf16(pleura_float32x16 sum, pleura_int32x16 a, pleura_int32x16 b) {
+#ifdef __AVX512BF16__
+    return (pleura_float32x16)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+#else
+    typedef uint32_t uint32x16 __attribute__((ext_vector_type(16)));
+    uint32x16 x = (uint32x16)a, y = (uint32x16)b;
+    pleura_float32x16 odd = __builtin_elementwise_fma(
+        (pleura_float32x16)(x & 0xFFFF0000), (pleura_float32x16)(y & 0xFFFF0000), sum);
+    return __builtin_elementwise_fma((pleura_float32x16)(x << 16), (pleura_float32x16)(y << 16), odd);
+#endif
+}
+
+/// Lets this thread's vector arithmetic flush denormals in and out; returns what was in force before.
+static inline unsigned pleura_flush_denormals(void) {
+#ifdef __x86_64__
+    unsigned before = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(before | 0x8040);
+    return before;
+#else
+    return 0;
+#endif
+}
+
+static inline void pleura_restore_denormals(unsigned before) {
+#ifdef __x86_64__
+    __builtin_ia32_ldmxcsr(before);
+#endif
 }
 
 /// The low bytes of sixteen integers.
@@ -136,4 +219,45 @@ static inline double *pleura_group_sums(void) {
     return sums;
 }
 
+/// Asks for the cache line at `address` in the second-level cache, for reading.
+static inline void pleura_prefetch(const void *address) { __builtin_prefetch(address, 0, 2); }
+
+/// Transposes 16 × 16 floats: row i of the source (`sourceStride` floats apart) becomes column i of the target.
+static inline void pleura_transpose(const float *source, long sourceStride, float *target, long targetStride) {
+    typedef float v __attribute__((ext_vector_type(16)));
+    v r[16], t[16];
+    for (int i = 0; i < 16; i++) memcpy(&r[i], source + i * sourceStride, sizeof(v));
+    // Pairs of rows, then pairs of pairs within each quarter of a register, then the quarters.
+    for (int i = 0; i < 8; i++) {
+        t[2 * i] = __builtin_shufflevector(r[2 * i], r[2 * i + 1], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28,
+                                           13, 29);
+        t[2 * i + 1] = __builtin_shufflevector(r[2 * i], r[2 * i + 1], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27,
+                                               14, 30, 15, 31);
+    }
+    for (int i = 0; i < 4; i++) {
+        for (int j = 0; j < 2; j++) {
+            r[4 * i + 2 * j] = __builtin_shufflevector(t[4 * i + j], t[4 * i + 2 + j], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9,
+                                                       24, 25, 12, 13, 28, 29);
+            r[4 * i + 2 * j + 1] = __builtin_shufflevector(t[4 * i + j], t[4 * i + 2 + j], 2, 3, 18, 19, 6, 7, 22, 23,
+                                                           10, 11, 26, 27, 14, 15, 30, 31);
+        }
+    }
+    // r[4i + j]: column j of each quarter, rows 4i ... 4i + 3.
+    for (int j = 0; j < 4; j++) {
+        v low02 = __builtin_shufflevector(r[j], r[4 + j], 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27);
+        v low13 = __builtin_shufflevector(r[j], r[4 + j], 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+        v high02 = __builtin_shufflevector(r[8 + j], r[12 + j], 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26,
+                                           27);
+        v high13 = __builtin_shufflevector(r[8 + j], r[12 + j], 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30,
+                                           31);
+        t[j] = __builtin_shufflevector(low02, high02, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+        t[8 + j] = __builtin_shufflevector(low02, high02, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+        t[4 + j] = __builtin_shufflevector(low13, high13, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+        t[12 + j] = __builtin_shufflevector(low13, high13, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30,
+                                            31);
+    }
+    for (int i = 0; i < 16; i++) memcpy(target + i * targetStride, &t[i], sizeof(v));
+}
+
 #pragma clang assume_nonnull end
+

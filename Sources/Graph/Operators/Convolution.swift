@@ -72,14 +72,16 @@ struct Convolution: Operator {
     }
 
     func forward(_ node: Node, in lowering: Lowering) {
+        let x = node.inputs[0].index
         lowering.emit(
             ConvolutionForward(
-                x: node.inputs[0].index,
+                x: x,
                 y: node.output.index,
                 weight: lowering.parameter(node, "weight").index,
                 bias: bias ? lowering.parameter(node, "bias").index : nil,
                 geometry: geometry,
-                relu: relu
+                relu: relu,
+                scratch: lowering.scratch(.forward, geometry, x: x)
             ),
             multiplyAdds: work(node, lowering)
         )
@@ -93,7 +95,13 @@ struct Convolution: Operator {
         let weight = lowering.parameter(node, "weight")
         if weight.isTrainable {
             lowering.emit(
-                ConvolutionWeightGradient(x: x.index, dy: dy, weight: weight.index, geometry: geometry),
+                ConvolutionWeightGradient(
+                    x: x.index,
+                    dy: dy,
+                    weight: weight.index,
+                    geometry: geometry,
+                    scratch: lowering.scratch(.backwardWeights, geometry, x: x.index)
+                ),
                 multiplyAdds: work(node, lowering),
                 completes: [weight.index]
             )
@@ -106,7 +114,8 @@ struct Convolution: Operator {
                     dx: dx,
                     weight: weight.index,
                     geometry: geometry,
-                    accumulate: accumulate
+                    accumulate: accumulate,
+                    scratch: lowering.scratch(.backwardInput, geometry, x: dx)
                 ),
                 multiplyAdds: work(node, lowering)
             )
@@ -119,7 +128,8 @@ struct Convolution: Operator {
                     bias: nil,
                     geometry: geometry,
                     relu: false,
-                    accumulate: accumulate
+                    accumulate: accumulate,
+                    scratch: lowering.scratch(.backwardInput, geometry, x: dx)
                 ),
                 multiplyAdds: work(node, lowering)
             )
@@ -211,9 +221,10 @@ struct ConvolutionForward: Instruction {
     var bias: Int?
     var geometry: ConvolutionGeometry
     var relu: Bool
+    var scratch: Int?
 
     var reads: [Int] { [x] }
-    var writes: [Int] { [y] }
+    var writes: [Int] { [y] + (scratch.map { [$0] } ?? []) }
     var recomputation: (any Instruction)? { self }
 
     func run(_ context: ExecutionContext) {
@@ -234,40 +245,37 @@ struct ConvolutionForward: Instruction {
             bias.map(context.weight),
             context.view(y),
             geometry,
-            relu
+            relu,
+            context.scratch(scratch)
         )
     }
 }
 
-/// An instruction that may read weights in the transposed layout: they are transposed after every update.
-protocol TransposedWeightReader: Instruction {
-    var weight: Int { get }
-    var geometry: ConvolutionGeometry { get }
-}
-
-struct GroupedConvolutionInputGradient: Instruction, TransposedWeightReader {
+struct GroupedConvolutionInputGradient: Instruction {
     var dy: Int
     var dx: Int
     var weight: Int
     var geometry: ConvolutionGeometry
     var accumulate: Bool
+    var scratch: Int?
 
     var reads: [Int] { accumulate ? [dy, dx] : [dy] }
-    var writes: [Int] { [dx] }
+    var writes: [Int] { [dx] + (scratch.map { [$0] } ?? []) }
 
     func run(_ context: ExecutionContext) {
         context.kernels.groupedConvolutionBackwardInput(
             context.view(dy),
-            geometry.isDepthwise ? context.weight(weight) : context.transposedWeight(weight),
+            context.weight(weight),
             context.view(dx),
             geometry,
-            accumulate
+            accumulate,
+            context.scratch(scratch)
         )
     }
 }
 
 /// Also the forward pass of a transposed convolution, with a bias and ReLU.
-struct ConvolutionInputGradient: Instruction, TransposedWeightReader {
+struct ConvolutionInputGradient: Instruction {
     var dy: Int
     var dx: Int
     var weight: Int
@@ -275,20 +283,22 @@ struct ConvolutionInputGradient: Instruction, TransposedWeightReader {
     var geometry: ConvolutionGeometry
     var relu: Bool
     var accumulate: Bool
+    var scratch: Int?
 
     var reads: [Int] { accumulate ? [dy, dx] : [dy] }
-    var writes: [Int] { [dx] }
+    var writes: [Int] { [dx] + (scratch.map { [$0] } ?? []) }
     var recomputation: (any Instruction)? { self }
 
     func run(_ context: ExecutionContext) {
         context.kernels.convolutionBackwardInput(
             context.view(dy),
-            context.transposedWeight(weight),
+            context.weight(weight),
             bias.map(context.weight),
             context.view(dx),
             geometry,
             relu,
-            accumulate
+            accumulate,
+            context.scratch(scratch)
         )
     }
 }
@@ -298,9 +308,10 @@ struct ConvolutionWeightGradient: Instruction {
     var dy: Int
     var weight: Int
     var geometry: ConvolutionGeometry
+    var scratch: Int?
 
     var reads: [Int] { [x, dy] }
-    var writes: [Int] { [] }
+    var writes: [Int] { scratch.map { [$0] } ?? [] }
 
     func run(_ context: ExecutionContext) {
         if geometry.groups > 1 {
@@ -316,7 +327,8 @@ struct ConvolutionWeightGradient: Instruction {
             context.view(x),
             context.view(dy),
             context.gradient(weight),
-            geometry
+            geometry,
+            context.scratch(scratch)
         )
     }
 }

@@ -70,7 +70,8 @@ struct TransposedConvolution: Operator {
                 bias: bias ? lowering.parameter(node, "bias").index : nil,
                 geometry: geometry,
                 relu: relu,
-                accumulate: false
+                accumulate: false,
+                scratch: lowering.scratch(.backwardInput, geometry, x: node.output.index)
             ),
             multiplyAdds: work(node, lowering)
         )
@@ -84,7 +85,13 @@ struct TransposedConvolution: Operator {
         let weight = lowering.parameter(node, "weight")
         if weight.isTrainable {
             lowering.emit(
-                ConvolutionWeightGradient(x: dy, dy: x.index, weight: weight.index, geometry: geometry),
+                ConvolutionWeightGradient(
+                    x: dy,
+                    dy: x.index,
+                    weight: weight.index,
+                    geometry: geometry,
+                    scratch: lowering.scratch(.backwardWeights, geometry, x: dy)
+                ),
                 multiplyAdds: work(node, lowering),
                 completes: [weight.index]
             )
@@ -96,7 +103,8 @@ struct TransposedConvolution: Operator {
                 weight: weight.index,
                 bias: nil,
                 geometry: geometry,
-                relu: false
+                relu: false,
+                scratch: lowering.scratch(.forward, geometry, x: dy)
             )
         }
     }

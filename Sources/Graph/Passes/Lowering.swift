@@ -119,6 +119,19 @@ final class Lowering {
         return tensors.count - 1
     }
 
+    /// Scratch memory for a pass of a convolution whose input, or the gradient to it, is tensor `x`; nil where it needs
+    /// none.
+    func scratch(_ pass: ConvolutionPass, _ geometry: ConvolutionGeometry, x: Int) -> Int? {
+        let bytes = geometry.scratchBytes(
+            pass,
+            for: tensors[x].format,
+            images: tensors[x].images,
+            height: tensors[x].shape.height,
+            width: tensors[x].shape.width
+        )
+        return bytes == 0 ? nil : vector((bytes + 3) / 4)
+    }
+
     /// A new tensor of the shape of `tensor`.
     func temporary(like tensor: Int) -> Int {
         tensors.append(tensors[tensor])

@@ -137,7 +137,11 @@ struct RecomputationPass {
                 let readers = forwardReaders[root] ?? []
                 if readers.count > 1 { return false }
                 let grows = readers.contains { index in
-                    instructions[index].instruction.writes.contains { words[$0] > 2 * words[root] }
+                    instructions[index].instruction.writes.contains { id in
+                        // What nothing reads is scratch memory.
+                        let isRead = forwardReaders[roots[id]] != nil || backwardUses[roots[id]] != nil
+                        return isRead && words[id] > 2 * words[root]
+                    }
                 }
                 return !grows
             }

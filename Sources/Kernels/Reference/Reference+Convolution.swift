@@ -10,8 +10,14 @@
             bias: UnsafePointer<Float>?,
             y: TensorView,
             geometry g: ConvolutionGeometry,
-            relu: Bool
+            relu: Bool,
+            scratch: UnsafeMutableRawPointer
         ) {
+            if g.algorithm(for: .float32) == .winograd {
+                let job = ReferenceWinograd(geometry: g, weights: weights, transposed: false)
+                job.run(source: x, bias: bias, destination: y, relu: relu, accumulate: false)
+                return
+            }
             for n in 0..<y.images {
                 for oy in 0..<y.height {
                     for ox in 0..<y.width {
@@ -39,13 +45,19 @@
 
         @Sendable static func convolutionBackwardInput(
             dy: TensorView,
-            transposedWeights: UnsafePointer<Float>,
+            weights: UnsafePointer<Float>,
             bias: UnsafePointer<Float>?,
             dx: TensorView,
             geometry g: ConvolutionGeometry,
             relu: Bool,
-            accumulate: Bool
+            accumulate: Bool,
+            scratch: UnsafeMutableRawPointer
         ) {
+            if g.algorithm(for: .float32) == .winograd {
+                let job = ReferenceWinograd(geometry: g, weights: weights, transposed: true)
+                job.run(source: dy, bias: bias, destination: dx, relu: relu, accumulate: accumulate)
+                return
+            }
             for n in 0..<dx.images {
                 for iy in 0..<dx.height {
                     for ix in 0..<dx.width {
@@ -59,8 +71,8 @@
                                     let inside = y >= 0 && x >= 0 && y / g.stride < dy.height && x / g.stride < dy.width
                                     for output in 0..<g.outputChannels {
                                         let value = inside ? dy.pixel(n, y / g.stride, x / g.stride)[output] : 0
-                                        let index = g.transposedIndex(output: output, input: input, ky: ky, kx: kx)
-                                        sum.addProduct(value, transposedWeights[index])
+                                        let index = g.storageIndex(output: output, input: input, ky: ky, kx: kx)
+                                        sum.addProduct(value, weights[index])
                                     }
                                 }
                             }
@@ -77,9 +89,14 @@
             x: TensorView,
             dy: TensorView,
             dw: UnsafeMutablePointer<Float>,
-            geometry g: ConvolutionGeometry
+            geometry g: ConvolutionGeometry,
+            scratch: UnsafeMutableRawPointer
         ) {
             for index in 0..<g.storageCount { dw[index] = 0 }
+            if g.algorithm(for: .float32) == .winograd {
+                ReferenceWinograd.gradient(x: x, dy: dy, dw: dw, geometry: g)
+                return
+            }
             let rows = g.rowsPerRun(outputWidth: dy.width)
             for output in 0..<g.outputChannels {
                 for input in 0..<g.inputChannels {
@@ -101,24 +118,6 @@
                                 total += sum
                             }
                             dw[g.storageIndex(output: output, input: input, ky: ky, kx: kx)] = total
-                        }
-                    }
-                }
-            }
-        }
-
-        @Sendable static func transposeWeights(
-            weights: UnsafePointer<Float>,
-            transposed: UnsafeMutablePointer<Float>,
-            geometry g: ConvolutionGeometry
-        ) {
-            for index in 0..<g.transposedCount { transposed[index] = 0 }
-            for output in 0..<g.outputChannels {
-                for input in 0..<g.inputChannels {
-                    for ky in 0..<g.kernelHeight {
-                        for kx in 0..<g.kernelWidth {
-                            transposed[g.transposedIndex(output: output, input: input, ky: ky, kx: kx)] =
-                                weights[g.storageIndex(output: output, input: input, ky: ky, kx: kx)]
                         }
                     }
                 }

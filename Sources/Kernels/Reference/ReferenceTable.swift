@@ -6,6 +6,9 @@
     /// Puts the scalar kernels over feature maps of bfloat16 into `table`: plain loops in the order of the contract.
     package func installReference(into table: inout KernelTable) {
         table.format = .bfloat16
+        table.convolution = Reference.convolution
+        table.convolutionBackwardInput = Reference.convolutionBackwardInput
+        table.convolutionBackwardWeights = Reference.convolutionBackwardWeights
         table.groupedConvolution = Reference.groupedConvolution
         table.groupedConvolutionBackwardInput = Reference.groupedConvolutionBackwardInput
         table.groupedConvolutionBackwardWeights = Reference.groupedConvolutionBackwardWeights
@@ -54,11 +57,9 @@
             convolution: Reference.convolution,
             convolutionBackwardInput: Reference.convolutionBackwardInput,
             convolutionBackwardWeights: Reference.convolutionBackwardWeights,
-            transposeWeights: Reference.transposeWeights,
             groupedConvolution: Reference.groupedConvolution,
             groupedConvolutionBackwardInput: Reference.groupedConvolutionBackwardInput,
             groupedConvolutionBackwardWeights: Reference.groupedConvolutionBackwardWeights,
-            transposeGroupedWeights: Reference.transposeGroupedWeights,
             channelSums: Reference.channelSums,
             batchStatistics: Reference.batchStatistics,
             scaleShift: Reference.scaleShift,

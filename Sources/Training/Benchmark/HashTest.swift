@@ -44,7 +44,6 @@ private final class SingleTrainer {
     private let executor: Executor
     private let arena: PageMemory
     private let weights: PageMemory
-    private let transposed: PageMemory
     private let buffers: PageMemory
     private let slots: [PageMemory]
     /// Each microbatch's gradients, statistics and losses.
@@ -62,7 +61,6 @@ private final class SingleTrainer {
         arena = try PageMemory(bytes: program.arenaBytes)
         executor = Executor(program, kernels: kernels, arena: arena.base)
         weights = try PageMemory(bytes: 4 * layout.weightCount)
-        transposed = try PageMemory(bytes: 4 * layout.transposedCount)
         buffers = try PageMemory(bytes: 4 * layout.bufferCount)
         slots = try optimizer.slots.map { _ in try PageMemory(bytes: 4 * layout.weightCount) }
         sums = try (0..<Self.microbatches).map { _ in try PageMemory(bytes: 4 * layout.sumCount) }
@@ -70,12 +68,11 @@ private final class SingleTrainer {
         input = try PageMemory(bytes: 4 * pixels * network.inputChannels)
         targets = try PageMemory(bytes: 4 * pixels)
         layout.initialize(seed: Self.seed, weights: weights.floats, buffers: buffers.floats)
-        transpose()
     }
 
     /// One step over all microbatches, as a worker does it.
     func step(_ step: Int) {
-        let model = ModelMemory(weights: weights.floats, transposed: transposed.floats, buffers: buffers.floats)
+        let model = ModelMemory(weights: weights.floats, buffers: buffers.floats)
         for microbatch in 0..<Self.microbatches {
             fill(step: step, microbatch: microbatch)
             executor.runTraining(
@@ -105,7 +102,6 @@ private final class SingleTrainer {
             kernels: kernels
         )
         layout.applyStatistics(total, to: buffers.floats)
-        transpose()
     }
 
     /// The hash of a checkpoint with this state.
@@ -131,15 +127,6 @@ private final class SingleTrainer {
             tensors.append(StateTensor(name: "buffers/\(buffer.name)", shape: buffer.shape, values: Array(values)))
         }
         return StateHash.of(tensors)
-    }
-
-    private func transpose() {
-        ParameterLayout.transpose(
-            executor.program.transpositions[...],
-            weights: weights.floats,
-            transposed: transposed.floats,
-            kernels: kernels
-        )
     }
 
     /// Texture from -1 to 1, and a disc to find in all samples but every third. Integers only, up to one exact division.

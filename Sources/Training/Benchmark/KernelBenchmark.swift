@@ -75,7 +75,13 @@ package struct KernelBenchmark {
         let x = Memory(count: images * size * size * g.inputChannels)
         let y = Memory(count: images * out * out * g.outputChannels)
         let weights = Memory(count: g.storageCount)
-        let transposed = Memory(count: g.transposedCount)
+        let passes = [ConvolutionPass.forward, .backwardInput, .backwardWeights]
+        let needed = passes.map {
+            g.scratchBytes($0, for: table.format, images: images, height: size, width: size)
+        }
+        let memory = Memory(count: (needed.max() ?? 0) / 4 + 16)
+        let scratch = UnsafeMutableRawPointer(memory.base)
+        defer { withExtendedLifetime((x, y, weights, memory)) {} }
         let xView = TensorView(x.base, images: images, height: size, width: size, channels: g.inputChannels)
         let yView = TensorView(y.base, images: images, height: out, width: out, channels: g.outputChannels)
         let operations = 2 * Double(images * out * out * g.outputChannels) * Double(g.taps * g.inputChannels)
@@ -85,13 +91,13 @@ package struct KernelBenchmark {
             + "\(g.kernelHeight)x\(g.kernelWidth) s\(g.stride)"
         return [
             row("convolution", shape, operations, bytes, limits) {
-                table.convolution(xView, weights.base, nil, yView, g, false)
+                table.convolution(xView, weights.base, nil, yView, g, false, scratch)
             },
             row("convolution_backward_input", shape, operations, bytes, limits) {
-                table.convolutionBackwardInput(yView, transposed.base, nil, xView, g, false, false)
+                table.convolutionBackwardInput(yView, weights.base, nil, xView, g, false, false, scratch)
             },
             row("convolution_backward_weights", shape, operations, bytes, limits) {
-                table.convolutionBackwardWeights(xView, yView, weights.base, g)
+                table.convolutionBackwardWeights(xView, yView, weights.base, g, scratch)
             },
         ]
     }

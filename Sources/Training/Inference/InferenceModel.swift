@@ -27,7 +27,6 @@ package final class InferenceModel: @unchecked Sendable {
     var kernels: KernelTable { tables.float32 }
     let normalization: ChannelNormalization
     private let weights: PageMemory
-    private let transposed: PageMemory
     private let buffers: PageMemory
 
     /// Steps that the weights have seen.
@@ -64,7 +63,6 @@ package final class InferenceModel: @unchecked Sendable {
         )
         usesAverage = configuration.averaging.ema != nil
         weights = try PageMemory(bytes: 4 * layout.weightCount)
-        transposed = try PageMemory(bytes: 4 * layout.transposedCount)
         buffers = try PageMemory(bytes: 4 * layout.bufferCount)
         let group = usesAverage ? "ema" : "model"
         for parameter in layout.parameters {
@@ -78,16 +76,10 @@ package final class InferenceModel: @unchecked Sendable {
             let values = try checkpoint.values(of: "buffers/\(buffer.name)")
             for (index, value) in values.enumerated() { buffers.floats[buffer.offset + index] = value }
         }
-        ParameterLayout.transpose(
-            program.transpositions[...],
-            weights: weights.floats,
-            transposed: transposed.floats,
-            kernels: kernels
-        )
     }
 
     var memory: ModelMemory {
-        ModelMemory(weights: weights.floats, transposed: transposed.floats, buffers: buffers.floats)
+        ModelMemory(weights: weights.floats, buffers: buffers.floats)
     }
 
     private static func size(_ configuration: RunConfiguration, _ path: String) throws -> Int {

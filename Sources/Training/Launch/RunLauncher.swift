@@ -143,7 +143,7 @@ package struct RunLauncher {
     }
 
     private func accept(_ checkpoint: CheckpointContents, setup: RunSetup) throws {
-        let state = try ModelState(setup, kernels: .reference, transpositions: [])
+        let state = try ModelState(setup)
         try checkpoint.require(state.tensors.map(\.signature), network: setup.network.name)
         if checkpoint.trainer.datasetDigest != setup.datasetDigest {
             throw RunError.data(
@@ -218,7 +218,7 @@ package struct RunLauncher {
 
     private func run(_ setup: RunSetup, resume: ResumePoint?, fencing: UInt64) throws -> RunOutcome {
         if let remark = setup.remark { console.log(.warning, remark) }
-        let state = try ModelState(setup, kernels: .reference, transpositions: [])
+        let state = try ModelState(setup)
         let count = configuration.workers.count
         let shell = try CoordinatorShell(
             setup,
@@ -294,7 +294,7 @@ package struct RunLauncher {
 
 /// The memory that a worker plans to use.
 package struct MemoryEstimate: Hashable, Sendable {
-    /// Weights, optimizer state and what the backward pass reads transposed.
+    /// Weights, buffers and optimizer state.
     package let stateBytes: Int
     /// Gradients of the worker's nodes, and the sums.
     package let gradientBytes: Int
@@ -307,7 +307,7 @@ package struct MemoryEstimate: Hashable, Sendable {
     package init(_ setup: RunSetup, programs: ProgramSet, threads: Int) {
         let layout = setup.layout
         let vectors = 1 + setup.optimizer.slots.count + (setup.average == nil ? 0 : 1)
-        stateBytes = 4 * (vectors * layout.weightCount + layout.transposedCount + layout.bufferCount)
+        stateBytes = 4 * (vectors * layout.weightCount + layout.bufferCount)
         // A node each for a single leaf; folding takes a vector for each level besides.
         let leaves = max(1, setup.configuration.training.microbatches / max(1, setup.configuration.workers.count))
         var levels = 1

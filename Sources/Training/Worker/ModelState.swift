@@ -1,35 +1,28 @@
 import Configuration
 package import Coordination
 package import Graph
-package import Kernels
 import Networks
 import Optimization
 package import Storage
 
-/// The replicated state of a worker: weights, running statistics, optimizer slots, moving average, and the transposed
-/// weights that the backward pass reads.
+/// The replicated state of a worker: weights, running statistics, optimizer slots, moving average.
 ///
 /// Flat vectors in the order of `ParameterLayout`. Compute threads read it while they run microbatches; only `apply`
 /// and loading write it, when no microbatch runs.
 package final class ModelState: @unchecked Sendable {
     // The pointers are immutable; the worker's loop orders reads and writes of what they point to.
     package let setup: RunSetup
-    package let kernels: KernelTable
     package let weights: UnsafeMutablePointer<Float>
-    package let transposed: UnsafeMutablePointer<Float>
     package let buffers: UnsafeMutablePointer<Float>
     package let slots: [UnsafeMutablePointer<Float>]
     package let average: UnsafeMutablePointer<Float>?
     private let memory: [PageMemory]
-    let transpositions: [WeightTransposition]
 
     package var layout: ParameterLayout { setup.layout }
 
     /// Takes the memory; the state is not valid before `initialize` or `load`.
-    package init(_ setup: RunSetup, kernels: KernelTable, transpositions: [WeightTransposition]) throws {
+    package init(_ setup: RunSetup) throws {
         self.setup = setup
-        self.kernels = kernels
-        self.transpositions = transpositions
         let layout = setup.layout
         var memory: [PageMemory] = []
         func vector(_ count: Int) throws -> UnsafeMutablePointer<Float> {
@@ -38,7 +31,6 @@ package final class ModelState: @unchecked Sendable {
             return pages.floats
         }
         weights = try vector(layout.weightCount)
-        transposed = try vector(layout.transposedCount)
         buffers = try vector(layout.bufferCount)
         slots = try setup.optimizer.slots.map { _ in try vector(layout.weightCount) }
         average = try setup.average.map { _ in try vector(layout.weightCount) }
@@ -47,7 +39,7 @@ package final class ModelState: @unchecked Sendable {
 
     /// What a run reads.
     package var model: ModelMemory {
-        ModelMemory(weights: weights, transposed: transposed, buffers: buffers)
+        ModelMemory(weights: weights, buffers: buffers)
     }
 
     /// Draws a fresh state from the configuration's seed.
@@ -58,7 +50,6 @@ package final class ModelState: @unchecked Sendable {
             buffers: buffers
         )
         if let average { average.update(from: weights, count: layout.weightCount) }
-        transposeAll()
     }
 
     /// Loads a checkpoint whose tensors are exactly this state's.
@@ -76,16 +67,6 @@ package final class ModelState: @unchecked Sendable {
                 for (index, value) in values.enumerated() { buffers[buffer.offset + index] = value }
             }
         }
-        transposeAll()
-    }
-
-    package func transposeAll() {
-        ParameterLayout.transpose(
-            transpositions[...],
-            weights: weights,
-            transposed: transposed,
-            kernels: kernels
-        )
     }
 
     // MARK: Tensors, as checkpoints name them

@@ -41,9 +41,6 @@ package final class ProgramSet: Sendable {
         )
         arenaBytes = max(programs.values.map(\.arenaBytes).max() ?? 0, inference.arenaBytes)
     }
-
-    /// Weights that any of the programs reads transposed.
-    package var transpositions: [WeightTransposition] { training.values.first?.transpositions ?? [] }
 }
 
 /// One compute thread's memory and executors; used on that thread only.

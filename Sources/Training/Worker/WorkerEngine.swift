@@ -66,7 +66,7 @@ package final class WorkerEngine: Sendable {
         let tables = variant.tables
         let programs = try ProgramSet(setup)
         self.programs = programs
-        state = try ModelState(setup, kernels: kernels, transpositions: programs.transpositions)
+        state = try ModelState(setup)
         engines = try (0..<threads).map { _ in try ThreadEngine(programs, setup: setup, kernels: tables) }
         loader = try SampleLoader(setup, dataset: dataset, capacity: 2 * threads + 2)
         scratch = ScratchVectors(count: setup.layout.sumCount)
@@ -388,15 +388,6 @@ package final class WorkerEngine: Sendable {
                 }
             }
             if share == 0 { Tail(sums, layout: layout).apply(to: state.buffers, layout) }
-        }
-        let items = state.transpositions
-        pool.runOnAll { _, share, shares in
-            ParameterLayout.transpose(
-                items[items.count * share / shares..<items.count * (share + 1) / shares],
-                weights: state.weights,
-                transposed: state.transposed,
-                kernels: table
-            )
         }
     }
 }

@@ -1,0 +1,274 @@
+import CIntrinsics
+import Kernels
+
+#if !BF16
+    /// A register tile of the gradient to the weights: some input channels × 16 or 32 output channels of one of the sixteen
+    /// products, the fma chain over the tiles of a run.
+    struct GradientTile {
+        /// `[tiles][16]`: the transformed patches at the tile's first input channel.
+        var patches: UnsafeRawPointer
+        /// `[tiles][32]`, or `[tiles][16]` where the tile is narrow.
+        var gradients: UnsafeRawPointer
+        /// `[input channel][32]` or `[16]`.
+        var sums: UnsafeMutablePointer<Float>
+        var tiles: Int
+        var stride: Int
+        /// Whether the sums go on top of what is there.
+        var adds: Bool
+
+        @inline(__always)
+        borrowing func add(_ channel: Int, _ block: Int, _ sum: Lanes) {
+            let place = sums + channel * stride + 16 * block
+            storeLanes(adds ? load(place) + sum : sum, place)
+        }
+
+        /// The sixteen input channels of a block.
+        @inline(__always)
+        static func runBlock(_ job: consuming GradientTile, wide: Bool) {
+            #if AVX512
+                if wide {
+                    wide8(job)
+                    job.patches += 32
+                    job.sums += 8 * job.stride
+                    wide8(job)
+                } else {
+                    narrow16(job)
+                }
+            #else
+                narrow6(job)
+                job.patches += 24
+                job.sums += 6 * job.stride
+                narrow6(job)
+                job.patches += 24
+                job.sums += 6 * job.stride
+                narrow4(job)
+            #endif
+        }
+    }
+
+    struct WinogradGradientJob {
+        var x: TensorView
+        var dy: TensorView
+        var dw: UnsafeMutablePointer<Float>
+        var plan: WinogradGradientPlan
+        var scratch: UnsafeMutablePointer<Float>
+    }
+
+    func winogradGradient(_ job: borrowing WinogradGradientJob) {
+        let plan = job.plan
+        let inputs = job.x.channels
+        let tiles = plan.tiles
+        var input = 0
+        while input < inputs {
+            let depth = min(plan.depthBlock, inputs - input)
+            var source = job.x
+            source.address += 4 * input
+            source.channels = depth
+            var tile = 0
+            while tile < tiles {
+                let count = min(plan.run, tiles - tile)
+                winogradPatches(
+                    source,
+                    tileRows: plan.tileRows,
+                    tileColumns: plan.tileColumns,
+                    padding: plan.padding,
+                    firstTile: tile,
+                    count: count,
+                    target: job.scratch + plan.patches.offset,
+                    group: Int.max,
+                    groupStride: 0,
+                    blockStride: 16 * count,
+                    plane: plan.patches.plane
+                )
+                if input == 0 || !plan.isSingle { winogradGradients(job, firstTile: tile, count: count) }
+                if !plan.isSingle {
+                    winogradGradientProducts(
+                        job,
+                        depth: depth,
+                        count: count,
+                        output: 0,
+                        job.dy.channels,
+                        adds: tile > 0
+                    )
+                }
+                tile += count
+            }
+            if plan.isSingle {
+                var output = 0
+                while output < job.dy.channels {
+                    let outputs = min(32, job.dy.channels - output)
+                    winogradGradientProducts(job, depth: depth, count: tiles, output: output, outputs, adds: false)
+                    winogradGradientOutputs(job, input: input, depth: depth, output: output, outputs)
+                    output += 32
+                }
+            } else {
+                winogradGradientOutputs(job, input: input, depth: depth, output: 0, job.dy.channels)
+            }
+            input += depth
+        }
+    }
+
+    /// The sixteen products of a run for output channels `output` ..< `output + outputs`.
+    func winogradGradientProducts(
+        _ job: borrowing WinogradGradientJob,
+        depth: Int,
+        count: Int,
+        output: Int,
+        _ outputs: Int,
+        adds: Bool
+    ) {
+        let plan = job.plan
+        let block = plan.depthBlock
+        var p = 0
+        while p < 16 {
+            let patches = job.scratch + plan.patches.offset + p * plan.patches.plane
+            let gradients = job.scratch + plan.gradients.offset + p * plan.gradients.plane
+            let sums = job.scratch + plan.sums.offset + p * plan.sums.plane
+            var done = 0
+            while done < outputs {
+                let wide = done + 16 < outputs
+                var input = 0
+                while input < depth {
+                    let tile = GradientTile(
+                        patches: UnsafeRawPointer(patches + input * count),
+                        gradients: UnsafeRawPointer(gradients + (output + done) * count),
+                        sums: sums + done * block + input * (wide ? ProductTile.width : 16),
+                        tiles: count,
+                        stride: wide ? ProductTile.width : 16,
+                        adds: adds
+                    )
+                    GradientTile.runBlock(tile, wide: wide)
+                    input += 16
+                }
+                done += ProductTile.width
+            }
+            p += 1
+        }
+    }
+
+    /// Transforms the gradients of tiles `firstTile` ..< `firstTile + count` to panels `[tiles][ProductTile.width]`.
+    func winogradGradients(_ job: borrowing WinogradGradientJob, firstTile: Int, count: Int) {
+        let view = job.dy
+        let tiles = job.plan
+        let plane = job.plan.gradients.plane
+        let stride = view.pixelStride
+        let rowStride = view.width * stride
+        let tilesPerImage = tiles.tileRows * tiles.tileColumns
+        var image = firstTile / tilesPerImage
+        var tileRow = (firstTile - image * tilesPerImage) / tiles.tileColumns
+        var tileColumn = firstTile - image * tilesPerImage - tileRow * tiles.tileColumns
+        let target = job.scratch + job.plan.gradients.offset
+        let zeros = pleura_zeros()
+        var done = 0
+        while done < count {
+            let below = 2 * tileRow + 1 < view.height
+            let right = 2 * tileColumn + 1 < view.width
+            let a = UnsafePointer(
+                view.base + ((image * view.height + 2 * tileRow) * view.width + 2 * tileColumn) * stride
+            )
+            let b = right ? a + stride : zeros
+            let c = below ? a + rowStride : zeros
+            let d = below && right ? a + rowStride + stride : zeros
+            var channel = 0
+            while channel < view.channels {
+                let inPanel = channel % ProductTile.width
+                let panel = channel - inPanel
+                let width = min(ProductTile.width, WinogradPlan.rounded(view.channels - panel, 16))
+                let to = target + panel * count + done * width + inPanel
+                let left = gradientColumn(load(a + channel), load(c + channel))
+                let rest = gradientColumn(load(b + channel), load(d + channel))
+                storeGradientRow(left.0, rest.0, to, plane)
+                storeGradientRow(left.1, rest.1, to + 4 * plane, plane)
+                storeGradientRow(left.2, rest.2, to + 8 * plane, plane)
+                storeGradientRow(left.3, rest.3, to + 12 * plane, plane)
+                channel += 16
+            }
+            tileColumn += 1
+            if tileColumn == tiles.tileColumns {
+                tileColumn = 0
+                tileRow += 1
+                if tileRow == tiles.tileRows {
+                    tileRow = 0
+                    image += 1
+                }
+            }
+            done += 1
+        }
+    }
+
+    /// w0 = y0, w1 = y0 + y1, w2 = y0 - y1, w3 = -y1.
+    @inline(__always)
+    func gradientColumn(_ y0: Lanes, _ y1: Lanes) -> (Lanes, Lanes, Lanes, Lanes) { (y0, y0 + y1, y0 - y1, -y1) }
+
+    @inline(__always)
+    func storeGradientRow(_ a: Lanes, _ b: Lanes, _ target: UnsafeMutablePointer<Float>, _ plane: Int) {
+        let w = gradientColumn(a, b)
+        storeLanes(w.0, target)
+        storeLanes(w.1, target + plane)
+        storeLanes(w.2, target + 2 * plane)
+        storeLanes(w.3, target + 3 * plane)
+    }
+
+    /// Turns the sums of input channels `input` ..< `input + depth` and output channels `output` ..< into weights.
+    func winogradGradientOutputs(
+        _ job: borrowing WinogradGradientJob,
+        input: Int,
+        depth: Int,
+        output: Int,
+        _ outputs: Int
+    ) {
+        let plan = job.plan
+        let plane = plan.sums.plane
+        let inputs = job.x.channels
+        var done = 0
+        while done < outputs {
+            let inPanel = done % ProductTile.width
+            let panel = done - inPanel
+            let width = min(ProductTile.width, WinogradPlan.rounded(outputs - panel, 16))
+            let from = job.scratch + plan.sums.offset + panel * plan.depthBlock + inPanel
+            let to = job.dw + ((output + done) / 16 * 9 * inputs + input) * 16
+            let left = outputs - done
+            var k = 0
+            while k < depth {
+                let m = from + k * width
+                let a = tapColumn(load(m), load(m + 4 * plane), load(m + 8 * plane), load(m + 12 * plane))
+                let n = m + plane
+                let b = tapColumn(load(n), load(n + 4 * plane), load(n + 8 * plane), load(n + 12 * plane))
+                let o = n + plane
+                let c = tapColumn(load(o), load(o + 4 * plane), load(o + 8 * plane), load(o + 12 * plane))
+                let p = o + plane
+                let d = tapColumn(load(p), load(p + 4 * plane), load(p + 8 * plane), load(p + 12 * plane))
+                let place = to + k * 16
+                storeTaps(tapColumn(a.0, b.0, c.0, d.0), place, inputs * 16, left)
+                storeTaps(tapColumn(a.1, b.1, c.1, d.1), place + 3 * inputs * 16, inputs * 16, left)
+                storeTaps(tapColumn(a.2, b.2, c.2, d.2), place + 6 * inputs * 16, inputs * 16, left)
+                k += 1
+            }
+            done += 16
+        }
+    }
+
+    @inline(__always)
+    func storeTaps(_ taps: (Lanes, Lanes, Lanes), _ place: UnsafeMutablePointer<Float>, _ stride: Int, _ left: Int) {
+        storeLanes(taps.0, place)
+        storeLanes(taps.1, place + stride)
+        storeLanes(taps.2, place + 2 * stride)
+        if left < 16 {
+            var lane = left
+            while lane < 16 {
+                place[lane] = 0
+                place[stride + lane] = 0
+                place[2 * stride + lane] = 0
+                lane += 1
+            }
+        }
+    }
+
+    /// g0 = u0 + 0.5 · (u1 + u2), g1 = 0.5 · (u1 - u2), g2 = 0.5 · (u1 + u2) + u3.
+    @inline(__always)
+    func tapColumn(_ u0: Lanes, _ u1: Lanes, _ u2: Lanes, _ u3: Lanes) -> (Lanes, Lanes, Lanes) {
+        let half = Lanes(repeating: 0.5)
+        let even = half * (u1 + u2)
+        return (u0 + even, half * (u1 - u2), even + u3)
+    }
+#endif
