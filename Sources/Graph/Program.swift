@@ -157,10 +157,19 @@ extension Graph {
     /// Batch normalisation over one value has variance 0 and no gradient: refused, as PyTorch does.
     func checkBatchStatistics(images: Int) throws(GraphError) {
         for node in nodes {
+            let shape = shape(of: node.output)
+            if let normalization = node.operation as? GroupNormalization,
+                images * shape.pixels * shape.channels / normalization.groups < 2
+            {
+                throw GraphError(
+                    layer: node.name,
+                    problem: "group statistics need more than one value for each group, found one image of \(shape) in "
+                        + "\(normalization.groups) groups; use larger images or fewer groups."
+                )
+            }
             guard let normalization = node.operation as? BatchNormalization, normalization.statistics == .batch else {
                 continue
             }
-            let shape = shape(of: node.output)
             if images * shape.pixels < 2 {
                 throw GraphError(
                     layer: node.name,

@@ -14,7 +14,7 @@ package enum ConvolutionPass: Hashable, Sendable {
 }
 
 extension ConvolutionGeometry {
-    /// The algorithm of all three passes over feature maps in `format`.
+    /// The algorithm of all three passes of a dense convolution over feature maps in `format`.
     ///
     /// Winograd needs 3×3 taps side by side. It saves over half of the multiplications, and its transforms cost little
     /// where each of their results is used for 16 channels or more. bfloat16 has 8 bits: sums of elements must not be
@@ -32,7 +32,11 @@ extension ConvolutionGeometry {
         height: Int,
         width: Int
     ) -> Int {
-        if groups > 1 { return pass == .backwardInput && !isDepthwise ? 4 * transposedCount + 64 : 0 }
+        if groups > 1 {
+            // The weights with the roles of input and output channels exchanged.
+            let count = Self.blocks(inputChannels) * taps * outputsPerGroup * Self.lanes
+            return pass == .backwardInput && !isDepthwise ? 4 * count : 0
+        }
         if format == .bfloat16 {
             switch pass {
             case .forward: return DotScratch.forwardBytes(self, images: images, height: height, width: width)

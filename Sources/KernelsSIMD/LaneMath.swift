@@ -51,5 +51,14 @@ enum LaneMath {
     }
 
     @inline(__always)
+    static func silu(_ x: Lanes) -> Lanes { x * sigmoid(x) }
+
+    @inline(__always)
+    static func siluDerivative(_ x: Lanes) -> Lanes {
+        let s = sigmoid(x)
+        return s * fma(x, 1 - s, Lanes(repeating: 1))
+    }
+
+    @inline(__always)
     static func softplus(_ x: Lanes) -> Lanes { clampBelow(x) + log1p(exp(-magnitude(x))) }
 }

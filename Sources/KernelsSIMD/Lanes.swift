@@ -65,6 +65,16 @@ func fma(_ a: Lanes, _ b: Lanes, _ c: Lanes) -> Lanes { c.addingProduct(a, b) }
 @inline(__always)
 func clampBelow(_ v: Lanes) -> Lanes { v.replacing(with: 0, where: v .< Lanes(repeating: 0)) }
 
+/// v where v > 0 or NaN, else v · slope.
+@inline(__always)
+func leaky(_ v: Lanes, _ slope: Lanes) -> Lanes { v.replacing(with: v * slope, where: v .<= Lanes(repeating: 0)) }
+
+/// `g` where y > 0, else g · slope.
+@inline(__always)
+func leakyMasked(_ g: Lanes, where y: Lanes, _ slope: Lanes) -> Lanes {
+    (g * slope).replacing(with: g, where: y .> Lanes(repeating: 0))
+}
+
 /// `g` where y > 0, else 0.
 @inline(__always)
 func masked(_ g: Lanes, where y: Lanes) -> Lanes {

@@ -170,24 +170,144 @@ func blockSums(
     shift: UnsafePointer<Float>,
     residual: TensorView?,
     y: TensorView,
-    relu: Bool
+    activation: Activation
 ) {
-    forEachLanes(x) { pixel, channel, count in
-        var value = fma(load(x.base + pixel * x.pixelStride + channel), load(scale + channel), load(shift + channel))
-        if let residual { value += load(residual.base + pixel * residual.pixelStride + channel) }
-        if relu { value = clampBelow(value) }
-        storeLanes(value, y.base + pixel * y.pixelStride + channel, count)
+    switch activation {
+    case .none:
+        scaleShiftEach(x, scale, shift, residual, y) { $0 }
+    case .relu:
+        scaleShiftEach(x, scale, shift, residual, y) { clampBelow($0) }
+    case .silu:
+        scaleShiftEach(x, scale, shift, residual, y) { LaneMath.silu($0) }
+    case .leakyReLU(let factor):
+        let slope = Lanes(repeating: factor)
+        scaleShiftEach(x, scale, shift, residual, y) { leaky($0, slope) }
+    }
+}
+
+@inline(__always)
+func scaleShiftEach(
+    _ x: TensorView,
+    _ scale: UnsafePointer<Float>,
+    _ shift: UnsafePointer<Float>,
+    _ residual: TensorView?,
+    _ y: TensorView,
+    _ activated: (Lanes) -> Lanes
+) {
+    if let residual {
+        forEachLanes(x) { pixel, channel, count in
+            let value = fma(
+                load(x.base + pixel * x.pixelStride + channel),
+                load(scale + channel),
+                load(shift + channel)
+            )
+            let sum = value + load(residual.base + pixel * residual.pixelStride + channel)
+            storeLanes(activated(sum), y.base + pixel * y.pixelStride + channel, count)
+        }
+    } else {
+        forEachLanes(x) { pixel, channel, count in
+            let value = fma(
+                load(x.base + pixel * x.pixelStride + channel),
+                load(scale + channel),
+                load(shift + channel)
+            )
+            storeLanes(activated(value), y.base + pixel * y.pixelStride + channel, count)
+        }
     }
 }
 
 @Sendable func batchNormBackwardSums(
     x: TensorView,
     dy: TensorView,
-    y: TensorView?,
+    activation: ActivationGradient,
     mean: UnsafePointer<Float>,
     inverseDeviation: UnsafePointer<Float>,
     dGamma: UnsafeMutablePointer<Float>,
     dBeta: UnsafeMutablePointer<Float>
+) {
+    switch activation.activation {
+    case .none:
+        maskedBackwardSums(x, dy, nil, mean, inverseDeviation, dGamma, dBeta)
+    case .relu:
+        maskedBackwardSums(x, dy, activation.y, mean, inverseDeviation, dGamma, dBeta)
+    case .silu:
+        guard let scale = activation.scale, let shift = activation.shift else { return }
+        activatedBackwardSums(x, dy, mean, inverseDeviation, dGamma, dBeta) { input, pixel, channel in
+            let z = fma(input, load(scale + channel), load(shift + channel))
+            return load(dy.base + pixel * dy.pixelStride + channel) * LaneMath.siluDerivative(z)
+        }
+    case .leakyReLU(let factor):
+        guard let y = activation.y else { return }
+        let slope = Lanes(repeating: factor)
+        activatedBackwardSums(x, dy, mean, inverseDeviation, dGamma, dBeta) { _, pixel, channel in
+            leakyMasked(
+                load(dy.base + pixel * dy.pixelStride + channel),
+                where: load(y.base + pixel * y.pixelStride + channel),
+                slope
+            )
+        }
+    }
+}
+
+/// The sums where the gradient takes more than a mask; `gradient` is that at (value of x, pixel, channel).
+@inline(__always)
+func activatedBackwardSums(
+    _ x: TensorView,
+    _ dy: TensorView,
+    _ mean: UnsafePointer<Float>,
+    _ inverseDeviation: UnsafePointer<Float>,
+    _ dGamma: UnsafeMutablePointer<Float>,
+    _ dBeta: UnsafeMutablePointer<Float>,
+    _ gradient: (Lanes, Int, Int) -> Lanes
+) {
+    let pixels = x.pixels
+    var first = 0
+    while first < x.channels {
+        let channels = min(group, x.channels - first)
+        let (gammas, betas) = zeroedSums()
+        var start = 0
+        while start < pixels {
+            let last = min(start + pixelBlock, pixels)
+            var channel = 0
+            while channel < channels {
+                let place = first + channel
+                let center = load(mean + place)
+                let inverse = load(inverseDeviation + place)
+                var gamma = Lanes(repeating: 0)
+                var beta = Lanes(repeating: 0)
+                var pixel = start
+                while pixel < last {
+                    let input = load(x.base + pixel * x.pixelStride + place)
+                    let g = gradient(input, pixel, place)
+                    beta += g
+                    gamma = fma(g, (input - center) * inverse, gamma)
+                    pixel += 1
+                }
+                widen(gamma, into: gammas + channel)
+                widen(beta, into: betas + channel)
+                channel += 16
+            }
+            start = last
+        }
+        var channel = 0
+        while channel < channels {
+            dGamma[first + channel] = Float(gammas[channel])
+            dBeta[first + channel] = Float(betas[channel])
+            channel += 1
+        }
+        first += group
+    }
+}
+
+/// The sums where g is dy, or dy where y > 0.
+func maskedBackwardSums(
+    _ x: TensorView,
+    _ dy: TensorView,
+    _ y: TensorView?,
+    _ mean: UnsafePointer<Float>,
+    _ inverseDeviation: UnsafePointer<Float>,
+    _ dGamma: UnsafeMutablePointer<Float>,
+    _ dBeta: UnsafeMutablePointer<Float>
 ) {
     let pixels = x.pixels
     var first = 0
@@ -278,7 +398,7 @@ func blockSums(
 @Sendable func batchNormBackward(
     x: TensorView,
     dy: TensorView,
-    y: TensorView?,
+    activation: ActivationGradient,
     a: UnsafePointer<Float>,
     b: UnsafePointer<Float>,
     c: UnsafePointer<Float>,
@@ -287,14 +407,49 @@ func blockSums(
     residualGradient: TensorView?,
     accumulateResidual: Bool
 ) {
-    forEachLanes(x) { pixel, channel, count in
-        var g = load(dy.base + pixel * dy.pixelStride + channel)
-        if let y { g = masked(g, where: load(y.base + pixel * y.pixelStride + channel)) }
-        if let residualGradient {
-            let place = residualGradient.base + pixel * residualGradient.pixelStride + channel
-            storeLanes(accumulateResidual ? load(place) + g : g, place, count)
+    let residual = (residualGradient, accumulateResidual)
+    switch activation.activation {
+    case .none:
+        batchNormBackwardEach(x, dy, a, b, c, dx, accumulate, residual) { g, _, _, _ in g }
+    case .relu:
+        guard let y = activation.y else { return }
+        batchNormBackwardEach(x, dy, a, b, c, dx, accumulate, residual) { g, _, pixel, channel in
+            masked(g, where: load(y.base + pixel * y.pixelStride + channel))
         }
-        let inner = fma(load(b + channel), load(x.base + pixel * x.pixelStride + channel), load(c + channel))
+    case .silu:
+        guard let scale = activation.scale, let shift = activation.shift else { return }
+        batchNormBackwardEach(x, dy, a, b, c, dx, accumulate, residual) { g, input, _, channel in
+            g * LaneMath.siluDerivative(fma(input, load(scale + channel), load(shift + channel)))
+        }
+    case .leakyReLU(let factor):
+        guard let y = activation.y else { return }
+        let slope = Lanes(repeating: factor)
+        batchNormBackwardEach(x, dy, a, b, c, dx, accumulate, residual) { g, _, pixel, channel in
+            leakyMasked(g, where: load(y.base + pixel * y.pixelStride + channel), slope)
+        }
+    }
+}
+
+@inline(__always)
+func batchNormBackwardEach(
+    _ x: TensorView,
+    _ dy: TensorView,
+    _ a: UnsafePointer<Float>,
+    _ b: UnsafePointer<Float>,
+    _ c: UnsafePointer<Float>,
+    _ dx: TensorView,
+    _ accumulate: Bool,
+    _ residual: (gradient: TensorView?, accumulate: Bool),
+    _ gradient: (_ dy: Lanes, _ x: Lanes, _ pixel: Int, _ channel: Int) -> Lanes
+) {
+    forEachLanes(x) { pixel, channel, count in
+        let input = load(x.base + pixel * x.pixelStride + channel)
+        let g = gradient(load(dy.base + pixel * dy.pixelStride + channel), input, pixel, channel)
+        if let target = residual.gradient {
+            let place = target.base + pixel * target.pixelStride + channel
+            storeLanes(residual.accumulate ? load(place) + g : g, place, count)
+        }
+        let inner = fma(load(b + channel), input, load(c + channel))
         let place = dx.base + pixel * dx.pixelStride + channel
         let value = fma(load(a + channel), g, inner)
         storeLanes(accumulate ? load(place) + value : value, place, count)

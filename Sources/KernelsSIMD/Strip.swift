@@ -256,18 +256,25 @@ func runStrips(_ job: GroupedJob) {
 
 @Sendable func groupedConvolutionBackwardInput(
     dy: TensorView,
-    transposedWeights: UnsafePointer<Float>,
+    weights: UnsafePointer<Float>,
     dx: TensorView,
     geometry g: ConvolutionGeometry,
-    accumulate: Bool
+    accumulate: Bool,
+    scratch: UnsafeMutableRawPointer
 ) {
+    var transposed = weights
+    if !g.isDepthwise {
+        let memory = scratch.assumingMemoryBound(to: Float.self)
+        transposeGroupedWeights(weights, memory, g)
+        transposed = UnsafePointer(memory)
+    }
     var job = GroupedJob(
         source: dy,
         destination: dx,
         rows: TapAxis(),
         columns: TapAxis(),
         step: g.stride,
-        weights: transposedWeights,
+        weights: transposed,
         kernelWidth: g.kernelWidth,
         taps: g.taps,
         inputsPerGroup: g.outputsPerGroup,

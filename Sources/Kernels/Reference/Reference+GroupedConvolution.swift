@@ -39,10 +39,11 @@ extension Reference {
 
     @Sendable static func groupedConvolutionBackwardInput(
         dy: TensorView,
-        transposedWeights: UnsafePointer<Float>,
+        weights: UnsafePointer<Float>,
         dx: TensorView,
         geometry g: ConvolutionGeometry,
-        accumulate: Bool
+        accumulate: Bool,
+        scratch: UnsafeMutableRawPointer
     ) {
         for n in 0..<dx.images {
             for iy in 0..<dx.height {
@@ -57,9 +58,14 @@ extension Reference {
                                 for kx in 0..<g.kernelWidth {
                                     let x = ix + g.padding - kx * g.dilation
                                     guard x % g.stride == 0, x >= 0, x / g.stride < dy.width else { continue }
-                                    let index = g.transposedIndex(output: output, input: input, ky: ky, kx: kx)
+                                    let index = g.storageIndex(
+                                        output: firstOutput + output,
+                                        input: input % g.inputsPerGroup,
+                                        ky: ky,
+                                        kx: kx
+                                    )
                                     let value = dy.pixel(n, y / g.stride, x / g.stride)[firstOutput + output]
-                                    sum.addProduct(value, transposedWeights[index])
+                                    sum.addProduct(value, weights[index])
                                 }
                             }
                         }
@@ -105,31 +111,4 @@ extension Reference {
             }
         }
     }
-
-    #if !BF16
-        @Sendable static func transposeGroupedWeights(
-            weights: UnsafePointer<Float>,
-            transposed: UnsafeMutablePointer<Float>,
-            geometry g: ConvolutionGeometry
-        ) {
-            for index in 0..<g.transposedCount { transposed[index] = 0 }
-            for input in 0..<g.inputChannels {
-                let group = input / g.inputsPerGroup
-                for output in 0..<g.outputsPerGroup {
-                    for ky in 0..<g.kernelHeight {
-                        for kx in 0..<g.kernelWidth {
-                            let source = g.storageIndex(
-                                output: group * g.outputsPerGroup + output,
-                                input: input - group * g.inputsPerGroup,
-                                ky: ky,
-                                kx: kx
-                            )
-                            transposed[g.transposedIndex(output: output, input: input, ky: ky, kx: kx)] =
-                                weights[source]
-                        }
-                    }
-                }
-            }
-        }
-    #endif
 }
