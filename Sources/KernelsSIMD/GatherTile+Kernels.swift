@@ -38,7 +38,7 @@
                     let x10 = pointers[10]
                     let x11 = pointers[11]
                     var c = 0
-                    while c < job.depth {
+                    repeat {
                         let u = w0.loadUnaligned(as: Lanes.self)
                         let v = w1.loadUnaligned(as: Lanes.self)
                         let p0 = Lanes(repeating: x0[c])
@@ -80,7 +80,7 @@
                         w0 += 64
                         w1 += 64
                         c += 1
-                    }
+                    } while c < job.depth
                     pointers += 12
                     tap += 1
                 }
@@ -143,7 +143,7 @@
                     let x10 = pointers[10]
                     let x11 = pointers[11]
                     var c = 0
-                    while c < job.depth {
+                    repeat {
                         let u = w0.loadUnaligned(as: Lanes.self)
                         let p0 = Lanes(repeating: x0[c])
                         a0.addProduct(p0, u)
@@ -171,7 +171,7 @@
                         a11.addProduct(p11, u)
                         w0 += 64
                         c += 1
-                    }
+                    } while c < job.depth
                     pointers += 12
                     tap += 1
                 }
@@ -210,7 +210,7 @@
                     let x4 = pointers[4]
                     let x5 = pointers[5]
                     var c = 0
-                    while c < job.depth {
+                    repeat {
                         let u = w0.loadUnaligned(as: Lanes.self)
                         let p0 = Lanes(repeating: x0[c])
                         a0.addProduct(p0, u)
@@ -226,7 +226,7 @@
                         a5.addProduct(p5, u)
                         w0 += 64
                         c += 1
-                    }
+                    } while c < job.depth
                     pointers += 6
                     tap += 1
                 }
