@@ -20,7 +20,7 @@ extension ConvolutionGeometry {
     /// where each of their results is used for 16 channels or more. bfloat16 has 8 bits: sums of elements must not be
     /// rounded to it before they are multiplied.
     package func algorithm(for format: ElementFormat) -> ConvolutionAlgorithm {
-        let fits = kernelHeight == 3 && kernelWidth == 3 && stride == 1 && dilation == 1 && padding <= 2
+        let fits = kernelHeight == 3 && kernelWidth == 3 && stride == 1 && dilation == 1 && padding <= 2 && groups == 1
         return format == .float32 && fits && min(inputChannels, outputChannels) >= 16 ? .winograd : .direct
     }
 

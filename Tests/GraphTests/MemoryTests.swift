@@ -85,8 +85,8 @@ private func deep() throws -> Graph {
     }
 
     @Test func `sharing memory moves less and needs less`() throws {
-        let plain = try Rig(miniature(), images: 2, options: .init(sharesMemory: false))
-        let shared = try Rig(miniature(), images: 2)
+        let plain = try Rig(miniature(), images: 2, options: .init(sharesMemory: false, memory: .keep))
+        let shared = try Rig(miniature(), images: 2, options: .init(memory: .keep))
         #expect(shared.program.arenaBytes < plain.program.arenaBytes)
         let copies = shared.program.instructions.filter { $0.kind == "concatenation" && $0.phase == .forward }
         // `top` stands in two concatenations: one of them is a copy.
