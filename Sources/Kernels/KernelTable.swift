@@ -83,8 +83,8 @@ package struct KernelTable: Sendable {
 
     /// y ← x ⋆ weights + bias, clamped below at 0 where `relu`, for `geometry.groups` > 1.
     ///
-    /// An element is the fma chain over (ky, input channel of its group, kx) ascending from 0, without the taps outside
-    /// the image; then + bias, then max(0, ·). Weights in the storage layout; bias `[outputChannels]` or nil. In
+    /// An element is the fma chain over (ky, input channel of its group, kx) ascending from 0, without the rows outside
+    /// the image, with zeros for the columns outside it; then + bias, then max(0, ·). Weights in the storage layout; bias `[outputChannels]` or nil. In
     /// bfloat16 the same on widened elements, rounded at the end.
     package var groupedConvolution:
         @Sendable (
@@ -94,9 +94,9 @@ package struct KernelTable: Sendable {
 
     /// dx ← gradient of the convolution to its input.
     ///
-    /// An element is the fma chain over (ky, output channel of its group, kx) ascending from 0, over the taps whose
-    /// offset is a multiple of the stride, without places outside dy. Weights in the storage layout;
-    /// scratch memory as for dense convolutions.
+    /// An element is the fma chain from 0 over the places of dy that it reaches, by (row, output channel of its group,
+    /// column) ascending: (ky, kx) descend; without rows and with zeros for columns outside dy. Weights in the storage
+    /// layout; scratch memory as for dense convolutions.
     package var groupedConvolutionBackwardInput:
         @Sendable (
             _ dy: TensorView, _ weights: UnsafePointer<Float>, _ dx: TensorView, _ geometry: ConvolutionGeometry,

@@ -50,11 +50,7 @@ func storeLanes(_ value: Lanes, _ pointer: UnsafeMutablePointer<Float>, _ count:
     if count >= 16 {
         UnsafeMutableRawPointer(pointer).storeBytes(of: value, as: Lanes.self)
     } else {
-        var lane = 0
-        while lane < count {
-            pointer[lane] = value[lane]
-            lane += 1
-        }
+        pleura_store_some(value, pointer, count)
     }
 }
 

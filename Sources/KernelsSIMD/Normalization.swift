@@ -178,11 +178,33 @@ func blockSums(
     case .relu:
         scaleShiftEach(x, scale, shift, residual, y) { clampBelow($0) }
     case .silu:
-        scaleShiftEach(x, scale, shift, residual, y) { LaneMath.silu($0) }
+        scaleShiftSiLU(x, scale, shift, residual, y)
     case .leakyReLU(let factor):
-        let slope = Lanes(repeating: factor)
-        scaleShiftEach(x, scale, shift, residual, y) { leaky($0, slope) }
+        scaleShiftLeaky(x, scale, shift, residual, y, Lanes(repeating: factor))
     }
+}
+
+// Functions of their own: the compiler stops inlining in functions of many blocks.
+
+func scaleShiftSiLU(
+    _ x: TensorView,
+    _ scale: UnsafePointer<Float>,
+    _ shift: UnsafePointer<Float>,
+    _ residual: TensorView?,
+    _ y: TensorView
+) {
+    scaleShiftEach(x, scale, shift, residual, y) { LaneMath.silu($0) }
+}
+
+func scaleShiftLeaky(
+    _ x: TensorView,
+    _ scale: UnsafePointer<Float>,
+    _ shift: UnsafePointer<Float>,
+    _ residual: TensorView?,
+    _ y: TensorView,
+    _ slope: Lanes
+) {
+    scaleShiftEach(x, scale, shift, residual, y) { leaky($0, slope) }
 }
 
 @inline(__always)
@@ -232,20 +254,45 @@ func scaleShiftEach(
         maskedBackwardSums(x, dy, activation.y, mean, inverseDeviation, dGamma, dBeta)
     case .silu:
         guard let scale = activation.scale, let shift = activation.shift else { return }
-        activatedBackwardSums(x, dy, mean, inverseDeviation, dGamma, dBeta) { input, pixel, channel in
-            let z = fma(input, load(scale + channel), load(shift + channel))
-            return load(dy.base + pixel * dy.pixelStride + channel) * LaneMath.siluDerivative(z)
-        }
+        siluBackwardSums(x, dy, scale, shift, mean, inverseDeviation, dGamma, dBeta)
     case .leakyReLU(let factor):
         guard let y = activation.y else { return }
-        let slope = Lanes(repeating: factor)
-        activatedBackwardSums(x, dy, mean, inverseDeviation, dGamma, dBeta) { _, pixel, channel in
-            leakyMasked(
-                load(dy.base + pixel * dy.pixelStride + channel),
-                where: load(y.base + pixel * y.pixelStride + channel),
-                slope
-            )
-        }
+        leakyBackwardSums(x, dy, y, Lanes(repeating: factor), mean, inverseDeviation, dGamma, dBeta)
+    }
+}
+
+func siluBackwardSums(
+    _ x: TensorView,
+    _ dy: TensorView,
+    _ scale: UnsafePointer<Float>,
+    _ shift: UnsafePointer<Float>,
+    _ mean: UnsafePointer<Float>,
+    _ inverseDeviation: UnsafePointer<Float>,
+    _ dGamma: UnsafeMutablePointer<Float>,
+    _ dBeta: UnsafeMutablePointer<Float>
+) {
+    activatedBackwardSums(x, dy, mean, inverseDeviation, dGamma, dBeta) { input, pixel, channel in
+        let z = fma(input, load(scale + channel), load(shift + channel))
+        return load(dy.base + pixel * dy.pixelStride + channel) * LaneMath.siluDerivative(z)
+    }
+}
+
+func leakyBackwardSums(
+    _ x: TensorView,
+    _ dy: TensorView,
+    _ y: TensorView,
+    _ slope: Lanes,
+    _ mean: UnsafePointer<Float>,
+    _ inverseDeviation: UnsafePointer<Float>,
+    _ dGamma: UnsafeMutablePointer<Float>,
+    _ dBeta: UnsafeMutablePointer<Float>
+) {
+    activatedBackwardSums(x, dy, mean, inverseDeviation, dGamma, dBeta) { _, pixel, channel in
+        leakyMasked(
+            load(dy.base + pixel * dy.pixelStride + channel),
+            where: load(y.base + pixel * y.pixelStride + channel),
+            slope
+        )
     }
 }
 
@@ -269,6 +316,31 @@ func activatedBackwardSums(
         while start < pixels {
             let last = min(start + pixelBlock, pixels)
             var channel = 0
+            // Two registers of channels at once read longer runs of memory.
+            while channel + 16 < channels {
+                let place = first + channel
+                let zero = Lanes(repeating: 0)
+                var gamma = (zero, zero)
+                var beta = (zero, zero)
+                let center = (load(mean + place), load(mean + place + 16))
+                let inverse = (load(inverseDeviation + place), load(inverseDeviation + place + 16))
+                var pixel = start
+                while pixel < last {
+                    let source = x.base + pixel * x.pixelStride + place
+                    let input = (load(source), load(source + 16))
+                    let g = (gradient(input.0, pixel, place), gradient(input.1, pixel, place + 16))
+                    beta.0 += g.0
+                    beta.1 += g.1
+                    gamma.0 = fma(g.0, (input.0 - center.0) * inverse.0, gamma.0)
+                    gamma.1 = fma(g.1, (input.1 - center.1) * inverse.1, gamma.1)
+                    pixel += 1
+                }
+                widen(gamma.0, into: gammas + channel)
+                widen(gamma.1, into: gammas + channel + 16)
+                widen(beta.0, into: betas + channel)
+                widen(beta.1, into: betas + channel + 16)
+                channel += 32
+            }
             while channel < channels {
                 let place = first + channel
                 let center = load(mean + place)
@@ -407,52 +479,90 @@ func maskedBackwardSums(
     residualGradient: TensorView?,
     accumulateResidual: Bool
 ) {
-    let residual = (residualGradient, accumulateResidual)
+    let pass = NormalizationBackward(
+        x: x,
+        dy: dy,
+        a: a,
+        b: b,
+        c: c,
+        dx: dx,
+        accumulate: accumulate,
+        residualGradient: residualGradient,
+        accumulateResidual: accumulateResidual
+    )
     switch activation.activation {
     case .none:
-        batchNormBackwardEach(x, dy, a, b, c, dx, accumulate, residual) { g, _, _, _ in g }
+        normalizationBackward(pass)
     case .relu:
-        guard let y = activation.y else { return }
-        batchNormBackwardEach(x, dy, a, b, c, dx, accumulate, residual) { g, _, pixel, channel in
-            masked(g, where: load(y.base + pixel * y.pixelStride + channel))
-        }
+        guard let y = activation.y else { return normalizationBackward(pass) }
+        reluNormalizationBackward(pass, y)
     case .silu:
         guard let scale = activation.scale, let shift = activation.shift else { return }
-        batchNormBackwardEach(x, dy, a, b, c, dx, accumulate, residual) { g, input, _, channel in
-            g * LaneMath.siluDerivative(fma(input, load(scale + channel), load(shift + channel)))
-        }
+        siluNormalizationBackward(pass, scale, shift)
     case .leakyReLU(let factor):
         guard let y = activation.y else { return }
-        let slope = Lanes(repeating: factor)
-        batchNormBackwardEach(x, dy, a, b, c, dx, accumulate, residual) { g, _, pixel, channel in
-            leakyMasked(g, where: load(y.base + pixel * y.pixelStride + channel), slope)
+        leakyNormalizationBackward(pass, y, Lanes(repeating: factor))
+    }
+}
+
+/// The arguments of `batchNormBackward` but the activation.
+struct NormalizationBackward {
+    var x: TensorView
+    var dy: TensorView
+    var a: UnsafePointer<Float>
+    var b: UnsafePointer<Float>
+    var c: UnsafePointer<Float>
+    var dx: TensorView
+    var accumulate: Bool
+    var residualGradient: TensorView?
+    var accumulateResidual: Bool
+
+    /// `gradient` is that of the activation.
+    @inline(__always)
+    borrowing func run(_ gradient: (_ dy: Lanes, _ x: Lanes, _ pixel: Int, _ channel: Int) -> Lanes) {
+        let channels = x.channels
+        let pixels = x.pixels
+        var pixel = 0
+        while pixel < pixels {
+            let source = x.base + pixel * x.pixelStride
+            let upper = dy.base + pixel * dy.pixelStride
+            let target = dx.base + pixel * dx.pixelStride
+            var channel = 0
+            while channel < channels {
+                let count = channels - channel
+                let input = load(source + channel)
+                let g = gradient(load(upper + channel), input, pixel, channel)
+                if let other = residualGradient {
+                    put(g, other.base + pixel * other.pixelStride + channel, count, accumulateResidual)
+                }
+                let inner = fma(load(b + channel), input, load(c + channel))
+                put(fma(load(a + channel), g, inner), target + channel, count, accumulate)
+                channel += 16
+            }
+            pixel += 1
         }
     }
 }
 
-@inline(__always)
-func batchNormBackwardEach(
-    _ x: TensorView,
-    _ dy: TensorView,
-    _ a: UnsafePointer<Float>,
-    _ b: UnsafePointer<Float>,
-    _ c: UnsafePointer<Float>,
-    _ dx: TensorView,
-    _ accumulate: Bool,
-    _ residual: (gradient: TensorView?, accumulate: Bool),
-    _ gradient: (_ dy: Lanes, _ x: Lanes, _ pixel: Int, _ channel: Int) -> Lanes
+func normalizationBackward(_ pass: NormalizationBackward) { pass.run { g, _, _, _ in g } }
+
+func reluNormalizationBackward(_ pass: NormalizationBackward, _ y: TensorView) {
+    pass.run { g, _, pixel, channel in masked(g, where: load(y.base + pixel * y.pixelStride + channel)) }
+}
+
+func siluNormalizationBackward(
+    _ pass: NormalizationBackward,
+    _ scale: UnsafePointer<Float>,
+    _ shift: UnsafePointer<Float>
 ) {
-    forEachLanes(x) { pixel, channel, count in
-        let input = load(x.base + pixel * x.pixelStride + channel)
-        let g = gradient(load(dy.base + pixel * dy.pixelStride + channel), input, pixel, channel)
-        if let target = residual.gradient {
-            let place = target.base + pixel * target.pixelStride + channel
-            storeLanes(residual.accumulate ? load(place) + g : g, place, count)
-        }
-        let inner = fma(load(b + channel), input, load(c + channel))
-        let place = dx.base + pixel * dx.pixelStride + channel
-        let value = fma(load(a + channel), g, inner)
-        storeLanes(accumulate ? load(place) + value : value, place, count)
+    pass.run { g, input, _, channel in
+        g * LaneMath.siluDerivative(fma(input, load(scale + channel), load(shift + channel)))
+    }
+}
+
+func leakyNormalizationBackward(_ pass: NormalizationBackward, _ y: TensorView, _ slope: Lanes) {
+    pass.run { g, _, pixel, channel in
+        leakyMasked(g, where: load(y.base + pixel * y.pixelStride + channel), slope)
     }
 }
 

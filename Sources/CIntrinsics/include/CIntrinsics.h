@@ -53,6 +53,48 @@ static inline pleura_int32x16 pleura_group_lanes(long size, long offset) {
 /// Square roots, correctly rounded. Swift's `squareRoot()` of a vector takes one root after the other.
 static inline pleura_float32x16 pleura_square_roots(pleura_float32x16 x) { return __builtin_elementwise_sqrt(x); }
 
+/// `ScalarMath.exp` on sixteen floats: the same operations in the same order.
+static inline __attribute__((always_inline)) pleura_float32x16 pleura_exp(pleura_float32x16 input) {
+#pragma clang fp contract(off)
+    pleura_float32x16 x = input > 89.0f ? (pleura_float32x16)(89.0f) : input;
+    x = x < -104.0f ? (pleura_float32x16)(-104.0f) : x;
+    const pleura_float32x16 magic = 12582912.0f;
+    const pleura_float32x16 shifted = __builtin_elementwise_fma(x, (pleura_float32x16)(1.442695041f), magic);
+    const pleura_float32x16 k = shifted - magic;
+    const pleura_float32x16 r = __builtin_elementwise_fma(
+        k, (pleura_float32x16)(-1.42860677e-06f),
+        __builtin_elementwise_fma(k, (pleura_float32x16)(-0.693145751953125f), x));
+    pleura_float32x16 p = 1.9875691500e-4f;
+    p = __builtin_elementwise_fma(p, r, (pleura_float32x16)(1.3981999507e-3f));
+    p = __builtin_elementwise_fma(p, r, (pleura_float32x16)(8.3334519073e-3f));
+    p = __builtin_elementwise_fma(p, r, (pleura_float32x16)(4.1665795894e-2f));
+    p = __builtin_elementwise_fma(p, r, (pleura_float32x16)(1.6666665459e-1f));
+    p = __builtin_elementwise_fma(p, r, (pleura_float32x16)(5.0000001201e-1f));
+    p = __builtin_elementwise_fma(p, r * r, r) + 1.0f;
+    const pleura_int32x16 exponent = (pleura_int32x16)shifted - (pleura_int32x16)magic;
+    const pleura_int32x16 half = exponent >> 1;
+    const pleura_float32x16 first = (pleura_float32x16)((half + 127) << 23);
+    const pleura_float32x16 second = (pleura_float32x16)((exponent - half + 127) << 23);
+    return p * first * second;
+}
+
+/// Stores the first `count` floats, at least 0 and at most 15.
+static inline void pleura_store_some(pleura_float32x16 x, float *elements, long count) {
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(elements, (__mmask16)((1u << count) - 1), (__m512)x);
+#elif defined(__AVX2__)
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i limit = _mm256_set1_epi32((int)count);
+    __m256 halves[2];
+    memcpy(halves, &x, sizeof x);
+    _mm256_maskstore_ps(elements, _mm256_cmpgt_epi32(limit, lanes), halves[0]);
+    _mm256_maskstore_ps(
+        elements + 8, _mm256_cmpgt_epi32(limit, _mm256_add_epi32(lanes, _mm256_set1_epi32(8))), halves[1]);
+#else
+    for (long lane = 0; lane < count; lane += 1) elements[lane] = x[lane];
+#endif
+}
+
 /// Sixteen bfloat16 as floats.
 static inline pleura_float32x16 pleura_widen_bf16(const uint16_t *elements) {
     typedef uint16_t words16 __attribute__((ext_vector_type(16)));
@@ -94,9 +136,26 @@ static inline void pleura_round_bf16(pleura_float32x16 x, uint16_t *elements, lo
     PLEURA_ROUND_BF16(value, x);
     if (count >= 16) {
         memcpy(elements, &value, sizeof value);
-    } else {
-        for (long lane = 0; lane < count; lane += 1) elements[lane] = value[lane];
+        return;
     }
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+    _mm256_mask_storeu_epi16(elements, (__mmask16)((1u << count) - 1), (__m256i)value);
+#else
+    uint16_t words[16];
+    memcpy(words, &value, sizeof words);
+    const uint16_t *next = words;
+    if (count & 8) {
+        memcpy(elements, next, 16);
+        elements += 8;
+        next += 8;
+    }
+    if (count & 4) {
+        memcpy(elements, next, 8);
+        elements += 4;
+        next += 4;
+    }
+    for (long lane = 0; lane < (count & 3); lane += 1) elements[lane] = next[lane];
+#endif
 }
 
 /// Pairs of bfloat16: the low half of each integer from `even`, the high half from `odd`, rounded as above.

@@ -23,9 +23,10 @@ extension Reference {
                             for input in 0..<g.inputsPerGroup {
                                 for kx in 0..<g.kernelWidth {
                                     let ix = ox * g.stride - g.padding + kx * g.dilation
-                                    guard ix >= 0, ix < x.width else { continue }
+                                    let inside = ix >= 0 && ix < x.width
+                                    let value = inside ? x.pixel(n, iy, ix)[firstInput + input] : 0
                                     let index = g.storageIndex(output: output, input: input, ky: ky, kx: kx)
-                                    sum.addProduct(x.pixel(n, iy, ix)[firstInput + input], weights[index])
+                                    sum.addProduct(value, weights[index])
                                 }
                             }
                         }
@@ -51,20 +52,22 @@ extension Reference {
                     for input in 0..<g.inputChannels {
                         let firstOutput = input / g.inputsPerGroup * g.outputsPerGroup
                         var sum: Float = 0
-                        for ky in 0..<g.kernelHeight {
+                        for ky in (0..<g.kernelHeight).reversed() {
                             let y = iy + g.padding - ky * g.dilation
                             guard y % g.stride == 0, y >= 0, y / g.stride < dy.height else { continue }
                             for output in 0..<g.outputsPerGroup {
-                                for kx in 0..<g.kernelWidth {
+                                for kx in (0..<g.kernelWidth).reversed() {
                                     let x = ix + g.padding - kx * g.dilation
-                                    guard x % g.stride == 0, x >= 0, x / g.stride < dy.width else { continue }
+                                    guard x % g.stride == 0 else { continue }
+                                    let inside = x >= 0 && x / g.stride < dy.width
                                     let index = g.storageIndex(
                                         output: firstOutput + output,
                                         input: input % g.inputsPerGroup,
                                         ky: ky,
                                         kx: kx
                                     )
-                                    let value = dy.pixel(n, y / g.stride, x / g.stride)[firstOutput + output]
+                                    let value =
+                                        inside ? dy.pixel(n, y / g.stride, x / g.stride)[firstOutput + output] : 0
                                     sum.addProduct(value, weights[index])
                                 }
                             }
