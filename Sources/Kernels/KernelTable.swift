@@ -34,9 +34,11 @@ package struct KernelTable: Sendable {
     // with m the 16 products: each the fma chain t · u over the source's channels ascending from 0.
 
     // *Over bfloat16*, always direct: weights are rounded to bfloat16; in the place of a chain's fma stand *dot steps* with
-    // pairs of channels (2i, 2i + 1), the last padded with a zero: fma of the odd elements, then of the even ones, each
-    // rounded to nearest even, denormals flushed to zeros of their sign in and out, as VDPBF16PS does. Gradients to the
-    // weights pair neighbouring output columns (2i, 2i + 1) of a row. All additions of these kernels flush denormals.
+    // pairs of the chain's values (2i, 2i + 1): fma of the odd elements, then of the even ones, each rounded to nearest
+    // even, denormals flushed to zeros of their sign in and out, as VDPBF16PS does. Forward, the values of a row of taps,
+    // (kx, input channel) ascending, are paired, the last padded with a zero; back to the input, the output channels of a
+    // tap; gradients to the weights pair neighbouring output columns of a row, with zeros for columns outside the image.
+    // All additions of these kernels flush denormals.
 
     /// y ← x ⋆ weights + bias, clamped below at 0 where `relu`.
     ///
