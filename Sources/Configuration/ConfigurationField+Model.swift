@@ -5,9 +5,13 @@ extension ConfigurationField {
         field(
             "network.architecture",
             \.network.architecture,
-            "unet-small: a plain U-Net for small images. unet: a U-Net with a residual encoder."
+            "unet-small: a plain U-Net for small images. unet: a U-Net over an encoder. deeplabv3plus: dilated, over a resnet."
         ),
-        field("network.encoder", \.network.encoder, "The encoder of unet; its parameters are named as torchvision's."),
+        field(
+            "network.encoder",
+            \.network.encoder,
+            "The encoder of unet and deeplabv3plus; parameters are named as in segmentation_models_pytorch."
+        ),
         field(
             "network.base_width",
             \.network.baseWidth,
@@ -24,7 +28,7 @@ extension ConfigurationField {
             "network.dropout",
             \.network.dropout,
             .within(0...0.99),
-            "The probability to drop a feature before the head, in both architectures."
+            "The probability to drop a feature before the head."
         ),
     ]
 

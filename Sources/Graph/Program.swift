@@ -31,11 +31,14 @@ package struct Program: Sendable {
         package var fuses = true
         package var sharesMemory = true
         package var memory = MemoryPolicy.lean
+        /// Whether dropout and drop-connect drop.
+        package var drops = true
 
-        package init(fuses: Bool = true, sharesMemory: Bool = true, memory: MemoryPolicy = .lean) {
+        package init(fuses: Bool = true, sharesMemory: Bool = true, memory: MemoryPolicy = .lean, drops: Bool = true) {
             self.fuses = fuses
             self.sharesMemory = sharesMemory
             self.memory = memory
+            self.drops = drops
         }
     }
 
@@ -58,6 +61,7 @@ package struct Program: Sendable {
         } else {
             try graph.checkBatchStatistics(images: images)
         }
+        if !options.drops { graph = graph.withoutDropping() }
         if precision != .float32 { graph = casting(graph, to: precision) }
         if options.fuses { graph = fused(graph) }
         let lowering = Lowering(graph, images: images, mode: mode)
@@ -142,6 +146,21 @@ extension Graph {
         return copy
     }
 
+    /// The graph without dropout and drop-connect.
+    func withoutDropping() -> Graph {
+        var copy = self
+        var replaced: [Tensor: Tensor] = [:]
+        copy.nodes = nodes.compactMap { node in
+            var node = node
+            node.inputs = node.inputs.map { replaced[$0] ?? $0 }
+            guard node.operation is Dropout || node.operation is DropConnect else { return node }
+            replaced[node.output] = node.inputs[0]
+            return nil
+        }
+        copy.output = replaced[output] ?? output
+        return copy
+    }
+
     /// The graph with the sigmoid of its output as output.
     func appendingSigmoid() -> Graph {
         var copy = self
@@ -157,10 +176,19 @@ extension Graph {
     /// Batch normalisation over one value has variance 0 and no gradient: refused, as PyTorch does.
     func checkBatchStatistics(images: Int) throws(GraphError) {
         for node in nodes {
+            let shape = shape(of: node.output)
+            if let normalization = node.operation as? GroupNormalization,
+                images * shape.pixels * shape.channels / normalization.groups < 2
+            {
+                throw GraphError(
+                    layer: node.name,
+                    problem: "group statistics need more than one value for each group, found one image of \(shape) in "
+                        + "\(normalization.groups) groups; use larger images or fewer groups."
+                )
+            }
             guard let normalization = node.operation as? BatchNormalization, normalization.statistics == .batch else {
                 continue
             }
-            let shape = shape(of: node.output)
             if images * shape.pixels < 2 {
                 throw GraphError(
                     layer: node.name,

@@ -38,7 +38,11 @@ extension ConvolutionGeometry {
         height: Int,
         width: Int
     ) -> Int {
-        if groups > 1 { return pass == .backwardInput && !isDepthwise ? 4 * transposedCount + 64 : 0 }
+        if groups > 1 {
+            // The weights with the roles of input and output channels exchanged.
+            let count = Self.blocks(inputChannels) * taps * outputsPerGroup * Self.lanes
+            return pass == .backwardInput && !isDepthwise ? 4 * count : 0
+        }
         if format == .bfloat16 {
             switch pass {
             case .forward: return DotScratch.forwardBytes(self, images: images, height: height, width: width)

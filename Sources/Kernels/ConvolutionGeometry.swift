@@ -52,18 +52,12 @@ package struct ConvolutionGeometry: Hashable, Sendable {
     package var taps: Int { kernelHeight * kernelWidth }
     package var inputsPerGroup: Int { inputChannels / groups }
     package var outputsPerGroup: Int { outputChannels / groups }
-    /// Whether each channel is convolved with a kernel of its own. The transposed layout is then the storage layout.
+    /// Whether each channel is convolved with a kernel of its own.
     package var isDepthwise: Bool { groups > 1 && groups == inputChannels && groups == outputChannels }
 
     /// Elements of the weights in the storage layout.
     package var storageCount: Int {
         Self.blocks(outputChannels) * taps * inputsPerGroup * Self.lanes
-    }
-
-    /// Elements of the weights in the transposed layout, which the grouped gradient to the input reads:
-    /// `[⌈inputChannels / 16⌉][kernelHeight][kernelWidth][outputChannels / groups][16]`.
-    package var transposedCount: Int {
-        Self.blocks(inputChannels) * taps * outputsPerGroup * Self.lanes
     }
 
     package static func blocks(_ channels: Int) -> Int { (channels + lanes - 1) / lanes }
@@ -84,13 +78,6 @@ package struct ConvolutionGeometry: Hashable, Sendable {
         let block = output / Self.lanes
         return (((block * kernelHeight + ky) * kernelWidth + kx) * inputsPerGroup + input) * Self.lanes
             + output % Self.lanes
-    }
-
-    /// Index into the transposed layout of a weight: `output` is counted within its group, `input` over all groups.
-    package func transposedIndex(output: Int, input: Int, ky: Int, kx: Int) -> Int {
-        let block = input / Self.lanes
-        return (((block * kernelHeight + ky) * kernelWidth + kx) * outputsPerGroup + output) * Self.lanes
-            + input % Self.lanes
     }
 
     /// Output rows of one run of `KernelTable.convolutionBackwardWeights` and `groupedConvolutionBackwardWeights`: as many

@@ -34,9 +34,11 @@ package struct KernelTable: Sendable {
     // with m the 16 products: each the fma chain t · u over the source's channels ascending from 0.
 
     // *Over bfloat16*, always direct: weights are rounded to bfloat16; in the place of a chain's fma stand *dot steps* with
-    // pairs of channels (2i, 2i + 1), the last padded with a zero: fma of the odd elements, then of the even ones, each
-    // rounded to nearest even, denormals flushed to zeros of their sign in and out, as VDPBF16PS does. Gradients to the
-    // weights pair neighbouring output columns (2i, 2i + 1) of a row. All additions of these kernels flush denormals.
+    // pairs of the chain's values (2i, 2i + 1): fma of the odd elements, then of the even ones, each rounded to nearest
+    // even, denormals flushed to zeros of their sign in and out, as VDPBF16PS does. Forward, the values of a row of taps,
+    // (kx, input channel) ascending, are paired, the last padded with a zero; back to the input, the output channels of a
+    // tap; gradients to the weights pair neighbouring output columns of a row, with zeros for columns outside the image.
+    // All additions of these kernels flush denormals.
 
     /// y ← x ⋆ weights + bias, clamped below at 0 where `relu`.
     ///
@@ -83,8 +85,8 @@ package struct KernelTable: Sendable {
 
     /// y ← x ⋆ weights + bias, clamped below at 0 where `relu`, for `geometry.groups` > 1.
     ///
-    /// An element is the fma chain over (ky, input channel of its group, kx) ascending from 0, without the taps outside
-    /// the image; then + bias, then max(0, ·). Weights in the storage layout; bias `[outputChannels]` or nil. In
+    /// An element is the fma chain over (ky, input channel of its group, kx) ascending from 0, without the rows outside
+    /// the image, with zeros for the columns outside it; then + bias, then max(0, ·). Weights in the storage layout; bias `[outputChannels]` or nil. In
     /// bfloat16 the same on widened elements, rounded at the end.
     package var groupedConvolution:
         @Sendable (
@@ -94,25 +96,19 @@ package struct KernelTable: Sendable {
 
     /// dx ← gradient of the convolution to its input.
     ///
-    /// An element is the fma chain over (ky, output channel of its group, kx) ascending from 0, over the taps whose
-    /// offset is a multiple of the stride, without places outside dy. Weights in the transposed layout.
+    /// An element is the fma chain from 0 over the places of dy that it reaches, by (row, output channel of its group,
+    /// column) ascending: (ky, kx) descend; without rows and with zeros for columns outside dy. Weights in the storage
+    /// layout; scratch memory as for dense convolutions.
     package var groupedConvolutionBackwardInput:
         @Sendable (
-            _ dy: TensorView, _ transposedWeights: UnsafePointer<Float>, _ dx: TensorView,
-            _ geometry: ConvolutionGeometry, _ accumulate: Bool
+            _ dy: TensorView, _ weights: UnsafePointer<Float>, _ dx: TensorView, _ geometry: ConvolutionGeometry,
+            _ accumulate: Bool, _ scratch: UnsafeMutableRawPointer
         ) -> Void
 
     /// dw ← gradient of the convolution to its weights: by the rule of `convolutionBackwardWeights`.
     package var groupedConvolutionBackwardWeights:
         @Sendable (
             _ x: TensorView, _ dy: TensorView, _ dw: UnsafeMutablePointer<Float>, _ geometry: ConvolutionGeometry
-        ) -> Void
-
-    /// Storage layout → transposed layout, lanes past the channels zero.
-    package var transposeGroupedWeights:
-        @Sendable (
-            _ weights: UnsafePointer<Float>, _ transposed: UnsafeMutablePointer<Float>,
-            _ geometry: ConvolutionGeometry
         ) -> Void
 
     /// sums[c] ← block sum of x over all pixels, rounded to `Float`: the gradient of a bias.
@@ -129,18 +125,18 @@ package struct KernelTable: Sendable {
         @Sendable (_ x: TensorView, _ mean: UnsafeMutablePointer<Float>, _ variance: UnsafeMutablePointer<Float>) ->
             Void
 
-    /// y ← fma(x, scale[c], shift[c]) (+ residual), clamped below at 0 where `relu`. y may be x.
+    /// y ← the activation of fma(x, scale[c], shift[c]) (+ residual). y may be x.
     package var scaleShift:
         @Sendable (
             _ x: TensorView, _ scale: UnsafePointer<Float>, _ shift: UnsafePointer<Float>, _ residual: TensorView?,
-            _ y: TensorView, _ relu: Bool
+            _ y: TensorView, _ activation: Activation
         ) -> Void
 
-    /// With g = dy where y > 0 or y is nil, else 0: dBeta[c] ← block sum of g; dGamma[c] ← block sum of
+    /// With g = the gradient of the activation: dBeta[c] ← block sum of g; dGamma[c] ← block sum of
     /// g · ((x - mean[c]) · inverseDeviation[c]), the products added by fma; both rounded to `Float`.
     package var batchNormBackwardSums:
         @Sendable (
-            _ x: TensorView, _ dy: TensorView, _ y: TensorView?, _ mean: UnsafePointer<Float>,
+            _ x: TensorView, _ dy: TensorView, _ activation: ActivationGradient, _ mean: UnsafePointer<Float>,
             _ inverseDeviation: UnsafePointer<Float>, _ dGamma: UnsafeMutablePointer<Float>,
             _ dBeta: UnsafeMutablePointer<Float>
         ) -> Void
@@ -149,7 +145,7 @@ package struct KernelTable: Sendable {
     /// `accumulateResidual`. dx may be dy. Where `accumulate`, dx gets dx + that.
     package var batchNormBackward:
         @Sendable (
-            _ x: TensorView, _ dy: TensorView, _ y: TensorView?, _ a: UnsafePointer<Float>,
+            _ x: TensorView, _ dy: TensorView, _ activation: ActivationGradient, _ a: UnsafePointer<Float>,
             _ b: UnsafePointer<Float>, _ c: UnsafePointer<Float>, _ dx: TensorView, _ accumulate: Bool,
             _ residualGradient: TensorView?, _ accumulateResidual: Bool
         ) -> Void
@@ -166,6 +162,29 @@ package struct KernelTable: Sendable {
     /// dx ← dy · (y · (1 - y)).
     package var sigmoidBackward:
         @Sendable (_ y: TensorView, _ dy: TensorView, _ dx: TensorView, _ accumulate: Bool) -> Void
+    /// y ← x · σ(x). y may be x.
+    package var silu: @Sendable (_ x: TensorView, _ y: TensorView) -> Void
+    /// dx ← the gradient of `Activation.silu` at z = x. dx may be dy.
+    package var siluBackward:
+        @Sendable (_ x: TensorView, _ dy: TensorView, _ dx: TensorView, _ accumulate: Bool) -> Void
+    /// y ← x where x > 0, else x · slope; slope ≥ 0. y may be x.
+    package var leakyReLU: @Sendable (_ x: TensorView, _ y: TensorView, _ slope: Float) -> Void
+    /// dx ← dy where y > 0, else dy · slope. dx may be dy.
+    package var leakyReLUBackward:
+        @Sendable (_ y: TensorView, _ dy: TensorView, _ dx: TensorView, _ slope: Float, _ accumulate: Bool) -> Void
+    /// y ← softmax over the channels of each pixel: e = exp(x - m) with m the largest channel (comparisons with NaN are
+    /// false), S = the sum of e, channels ascending from 0; y = e / S.
+    package var softmax: @Sendable (_ x: TensorView, _ y: TensorView) -> Void
+    /// dx ← y · (dy - D), D = the sum of y · dy over the pixel's channels: fma chain, channels ascending from 0.
+    package var softmaxBackward:
+        @Sendable (_ y: TensorView, _ dy: TensorView, _ dx: TensorView, _ accumulate: Bool) -> Void
+    /// y ← x · gate[n, 0, 0, c], or y + that. The gradient to x is the same of dy.
+    package var scaleChannels:
+        @Sendable (_ x: TensorView, _ gate: TensorView, _ y: TensorView, _ accumulate: Bool) -> Void
+    /// dgate[n, 0, 0, c] ← sum of x · dy over the image: pixel blocks restart at each image, products by fma; the
+    /// blocks' sums added in `Double`, rounded.
+    package var scaleChannelsBackward:
+        @Sendable (_ x: TensorView, _ dy: TensorView, _ dgate: TensorView, _ accumulate: Bool) -> Void
     /// y ← a + b, clamped below at 0 where `relu`. y may be a or b.
     package var add: @Sendable (_ a: TensorView, _ b: TensorView, _ y: TensorView, _ relu: Bool) -> Void
     /// y ← x, or y + x where `accumulate`: concatenation and the sums of gradients.
@@ -184,6 +203,13 @@ package struct KernelTable: Sendable {
             _ accumulate: Bool
         ) -> Void
 
+    /// y ← x · m / keep, with m as for `dropout` but one word for each image: i = `firstWord` + image.
+    package var dropConnect:
+        @Sendable (
+            _ x: TensorView, _ y: TensorView, _ keep: Float, _ threshold: UInt32, _ key: DropoutKey,
+            _ accumulate: Bool
+        ) -> Void
+
     // MARK: Resampling
 
     /// y ← maximum over the window; `taps` (a byte for each element of y, NHWC dense) records ky · size + kx of the
@@ -197,6 +223,12 @@ package struct KernelTable: Sendable {
             _ dy: TensorView, _ taps: UnsafePointer<UInt8>, _ dx: TensorView, _ window: PoolingWindow,
             _ accumulate: Bool
         ) -> Void
+    /// y ← mean over the window: the sum over its taps inside the image, by (ky, kx) ascending from 0, divided by the
+    /// product of the two axes' `PoolingWindow.divisor`.
+    package var averagePool: @Sendable (_ x: TensorView, _ y: TensorView, _ window: PoolingWindow) -> Void
+    /// dx ← sum of dy / divisor over the windows that the element is in, windows ascending by (row, column), from 0.
+    package var averagePoolBackward:
+        @Sendable (_ dy: TensorView, _ dx: TensorView, _ window: PoolingWindow, _ accumulate: Bool) -> Void
     /// y[n, 0, 0, c] ← mean over the image: pixel blocks restart at each image; block sum / count in `Double`, rounded.
     package var globalAveragePool: @Sendable (_ x: TensorView, _ y: TensorView) -> Void
     /// dx ← dy[n, 0, 0, c] · (1 / count).
@@ -282,20 +314,62 @@ package struct DropoutKey: Hashable, Sendable {
     }
 }
 
+/// What the gradient of an activation is computed from; see `Activation`.
+package struct ActivationGradient {
+    package var activation: Activation
+    /// The activation's output: for `relu` and `leakyReLU`.
+    package var y: TensorView?
+    /// For `silu`: z is fma(x, scale[c], shift[c]), computed once more.
+    package var scale: UnsafePointer<Float>?
+    package var shift: UnsafePointer<Float>?
+
+    package init(
+        _ activation: Activation,
+        y: TensorView? = nil,
+        scale: UnsafePointer<Float>? = nil,
+        shift: UnsafePointer<Float>? = nil
+    ) {
+        self.activation = activation
+        self.y = y
+        self.scale = scale
+        self.shift = shift
+    }
+}
+
 /// A square pooling window.
 package struct PoolingWindow: Hashable, Sendable {
     package var size: Int
     package var stride: Int
     package var padding: Int
+    /// Whether a last window may begin at the end of the image and reach past it, as PyTorch's `ceil_mode`.
+    package var ceilMode: Bool
+    /// Whether an average counts the padding, as PyTorch's `count_include_pad`.
+    package var countsPadding: Bool
 
-    package init(size: Int, stride: Int, padding: Int = 0) {
+    package init(size: Int, stride: Int, padding: Int = 0, ceilMode: Bool = false, countsPadding: Bool = true) {
         self.size = size
         self.stride = stride
         self.padding = padding
+        self.ceilMode = ceilMode
+        self.countsPadding = countsPadding
     }
 
-    /// Rows or columns of the output for an input of `extent` (floor mode).
-    package func outputExtent(_ extent: Int) -> Int { (extent + 2 * padding - size) / stride + 1 }
+    /// Rows or columns of the output for an input of `extent`.
+    package func outputExtent(_ extent: Int) -> Int {
+        let room = extent + 2 * padding - size
+        guard ceilMode else { return room / stride + 1 }
+        let count = (room + stride - 1) / stride + 1
+        // The last window begins inside the image or in the padding before it.
+        return (count - 1) * stride >= extent + padding ? count - 1 : count
+    }
+
+    /// What an average's sum is divided by along one axis: the window's part of the image of `extent`, with the padding
+    /// where that counts.
+    package func divisor(_ output: Int, extent: Int) -> Int {
+        let start = output * stride - padding
+        return countsPadding
+            ? min(start + size, extent + padding) - start : min(start + size, extent) - max(start, 0)
+    }
 }
 
 /// The sums over one image from which every segmentation loss is made; p = sigmoid(logit), t = target.

@@ -48,6 +48,15 @@ package enum ScalarMath {
         return (x < 0 ? e : 1) / (1 + e)
     }
 
+    /// x · sigmoid(x).
+    package static func silu(_ x: Float) -> Float { x * sigmoid(x) }
+
+    /// The derivative of `silu`.
+    package static func siluDerivative(_ x: Float) -> Float {
+        let s = sigmoid(x)
+        return s * Float(1).addingProduct(x, 1 - s)
+    }
+
     /// log(1 + eˣ) = max(x, 0) + log(1 + e^-|x|).
     package static func softplus(_ x: Float) -> Float {
         (x < 0 ? 0 : x) + log1p(exp(-abs(x)))

@@ -45,61 +45,32 @@ func scattered(_ source: UnsafePointer<Element>, _ s: borrowing Strip, _ channel
     return value
 }
 
-/// The strip's outputs, `length` of them: `stripLength`, 4 or 1.
-func groupedStrip(_ strip: Strip, _ length: Int) {
+/// The strip's first `count` outputs.
+func groupedStrip(_ strip: Strip, _ count: Int, isInside: Bool) {
     switch GroupAccess.of(inputsPerGroup: strip.inputsPerGroup, outputsPerGroup: strip.outputsPerGroup) {
     case .permutation:
-        if length == stripLength {
-            #if AVX512
-                if strip.columns == 3 && strip.columnStep == strip.outputSourceStep {
-                    return permutedSlide3(strip)
-                } else if strip.columns == 3 && strip.columnStep == -strip.outputSourceStep {
-                    return permutedSlide3(strip.reversed(length: length))
-                } else {
-                    return permutedLong(strip)
-                }
-            #else
-                return permutedFour(strip)
-            #endif
-        } else if length == 4 {
-            permutedFour(strip)
-        } else {
-            permutedOne(strip)
-        }
+        #if AVX512
+            if strip.columns == 3 && strip.columnStep == strip.outputSourceStep {
+                return isInside ? permutedSlide3(strip) : permutedSlide3Edge(strip, count)
+            }
+        #endif
+        if isInside { permutedInside(strip) } else { permutedEdge(strip, count) }
     case .broadcast:
-        if length == stripLength {
-            #if AVX512
-                if strip.columns == 3 && strip.columnStep == strip.outputSourceStep {
-                    return broadcastSlide3(strip)
-                } else if strip.columns == 3 && strip.columnStep == -strip.outputSourceStep {
-                    return broadcastSlide3(strip.reversed(length: length))
-                } else {
-                    return broadcastLong(strip)
-                }
-            #else
-                return broadcastFour(strip)
-            #endif
-        } else if length == 4 {
-            broadcastFour(strip)
-        } else {
-            broadcastOne(strip)
-        }
+        #if AVX512
+            if strip.columns == 3 && strip.columnStep == strip.outputSourceStep {
+                return isInside ? broadcastSlide3(strip) : broadcastSlide3Edge(strip, count)
+            }
+        #endif
+        if isInside { broadcastInside(strip) } else { broadcastEdge(strip, count) }
     case .scattered:
-        var output = strip
-        var index = 0
-        while index < length {
-            scatteredOne(output)
-            output.source += strip.outputSourceStep
-            output.output += strip.outputStep
-            index += 1
-        }
+        scatteredEdge(strip, count)
     }
 }
 
-/// One output; `value` is the lanes' element of an input channel at a source.
+/// The outputs of one block of channels; `value` is the lanes' element of an input channel at a source.
 @inline(__always)
-func gatherOne(_ s: borrowing Strip, _ channel: Int, _ value: (UnsafePointer<Element>, Int) -> Lanes) {
-    var sum = Lanes(repeating: 0)
+func gatherInside(_ s: borrowing Strip, _ channel: Int, _ value: (UnsafePointer<Element>, Int) -> Lanes) {
+    var sums = StripSums()
     var sourceRow = s.source
     var weightRow = s.weights + channel / 16 * s.blockStride
     var row = 0
@@ -110,7 +81,7 @@ func gatherOne(_ s: borrowing Strip, _ channel: Int, _ value: (UnsafePointer<Ele
             var weights = weightRow + input * 16
             var column = 0
             while column < s.columns {
-                sum = fma(value(source, input), load(weights), sum)
+                sums.add(source, s.outputSourceStep, load(weights)) { value($0, input) }
                 source += s.columnStep
                 weights += s.weightColumnStep
                 column += 1
@@ -121,15 +92,18 @@ func gatherOne(_ s: borrowing Strip, _ channel: Int, _ value: (UnsafePointer<Ele
         weightRow += s.weightRowStep
         row += 1
     }
-    s.finish(sum, 0, channel)
+    sums.finish(s, channel)
 }
 
-/// Four outputs.
+/// The same where some taps lie outside.
 @inline(__always)
-func gatherFour(_ s: borrowing Strip, _ channel: Int, _ value: (UnsafePointer<Element>, Int) -> Lanes) {
-    let zero = Lanes(repeating: 0)
-    let step = s.outputSourceStep
-    var sum = (zero, zero, zero, zero)
+func gatherEdge(
+    _ s: borrowing Strip,
+    _ channel: Int,
+    _ count: Int,
+    _ value: (UnsafePointer<Element>, Int) -> Lanes
+) {
+    var sums = StripSums()
     var sourceRow = s.source
     var weightRow = s.weights + channel / 16 * s.blockStride
     var row = 0
@@ -138,15 +112,20 @@ func gatherFour(_ s: borrowing Strip, _ channel: Int, _ value: (UnsafePointer<El
         while input < s.inputsPerGroup {
             var source = sourceRow
             var weights = weightRow + input * 16
+            var place = s.firstColumn
             var column = 0
             while column < s.columns {
-                let w = load(weights)
-                sum.0 = fma(value(source, input), w, sum.0)
-                sum.1 = fma(value(source + step, input), w, sum.1)
-                sum.2 = fma(value(source + 2 * step, input), w, sum.2)
-                sum.3 = fma(value(source + 3 * step, input), w, sum.3)
+                sums.addInside(
+                    source,
+                    s.outputSourceStep,
+                    column: place,
+                    columnStep: s.outputColumns,
+                    width: s.width,
+                    load(weights)
+                ) { value($0, input) }
                 source += s.columnStep
                 weights += s.weightColumnStep
+                place += s.tapColumns
                 column += 1
             }
             input += 1
@@ -155,157 +134,132 @@ func gatherFour(_ s: borrowing Strip, _ channel: Int, _ value: (UnsafePointer<El
         weightRow += s.weightRowStep
         row += 1
     }
-    s.finish(sum, channel)
+    sums.finish(s, channel, count)
 }
 
-func permutedOne(_ s: Strip) {
+func permutedInside(_ s: Strip) {
     let size = s.inputsPerGroup
-    var channel = 0
-    while channel < s.channels {
-        gatherOne(s, channel) { source, input in
+    var channel = s.firstChannel
+    while channel < s.lastChannel {
+        gatherInside(s, channel) { source, input in
             pleura_permute(load(source + channel), pleura_group_lanes(size, input))
         }
         channel += 16
     }
 }
 
-func permutedFour(_ s: Strip) {
+func permutedEdge(_ s: Strip, _ count: Int) {
     let size = s.inputsPerGroup
-    var channel = 0
-    while channel < s.channels {
-        gatherFour(s, channel) { source, input in
+    var channel = s.firstChannel
+    while channel < s.lastChannel {
+        gatherEdge(s, channel, count) { source, input in
             pleura_permute(load(source + channel), pleura_group_lanes(size, input))
         }
         channel += 16
     }
 }
 
-func broadcastOne(_ s: Strip) {
-    var channel = 0
-    while channel < s.channels {
+func broadcastInside(_ s: Strip) {
+    var channel = s.firstChannel
+    while channel < s.lastChannel {
         let first = channel / s.outputsPerGroup * s.inputsPerGroup
-        gatherOne(s, channel) { source, input in broadcast(source + first + input) }
+        gatherInside(s, channel) { source, input in broadcast(source + first + input) }
         channel += 16
     }
 }
 
-func broadcastFour(_ s: Strip) {
-    var channel = 0
-    while channel < s.channels {
+func broadcastEdge(_ s: Strip, _ count: Int) {
+    var channel = s.firstChannel
+    while channel < s.lastChannel {
         let first = channel / s.outputsPerGroup * s.inputsPerGroup
-        gatherFour(s, channel) { source, input in broadcast(source + first + input) }
+        gatherEdge(s, channel, count) { source, input in broadcast(source + first + input) }
         channel += 16
     }
 }
 
-func scatteredOne(_ s: Strip) {
-    var channel = 0
-    while channel < s.channels {
-        gatherOne(s, channel) { source, input in scattered(source, s, channel, input) }
+func scatteredEdge(_ s: Strip, _ count: Int) {
+    var channel = s.firstChannel
+    while channel < s.lastChannel {
+        gatherEdge(s, channel, count) { source, input in scattered(source, s, channel, input) }
         channel += 16
     }
 }
 
 #if AVX512
-    /// Eight outputs.
+    /// Outputs that share their sources; `value` is the lanes' element of an input channel at the source of a number.
     @inline(__always)
-    func gatherEight(_ s: borrowing Strip, _ channel: Int, _ value: (UnsafePointer<Element>, Int) -> Lanes) {
-        let step = s.outputSourceStep
-        var sum = EightLanes()
-        var sourceRow = s.source
-        var weightRow = s.weights + channel / 16 * s.blockStride
-        var row = 0
-        while row < s.rows {
-            var input = 0
-            while input < s.inputsPerGroup {
-                var source = sourceRow
-                var weights = weightRow + input * 16
-                var column = 0
-                while column < s.columns {
-                    let w = load(weights)
-                    let second = source + 4 * step
-                    sum.a = fma(value(source, input), w, sum.a)
-                    sum.b = fma(value(source + step, input), w, sum.b)
-                    sum.c = fma(value(source + 2 * step, input), w, sum.c)
-                    sum.d = fma(value(source + 3 * step, input), w, sum.d)
-                    sum.e = fma(value(second, input), w, sum.e)
-                    sum.f = fma(value(second + step, input), w, sum.f)
-                    sum.g = fma(value(second + 2 * step, input), w, sum.g)
-                    sum.h = fma(value(second + 3 * step, input), w, sum.h)
-                    source += s.columnStep
-                    weights += s.weightColumnStep
-                    column += 1
-                }
-                input += 1
-            }
-            sourceRow += s.rowStep
-            weightRow += s.weightRowStep
-            row += 1
-        }
-        sum.finish(s, channel)
-    }
-
-    /// Eight outputs that share their sources.
-    @inline(__always)
-    func gatherSlide3(_ s: borrowing Strip, _ channel: Int, _ value: (UnsafePointer<Element>, Int) -> Lanes) {
-        let step = s.outputSourceStep
-        let next = s.weightColumnStep
-        var sum = EightLanes()
+    func gatherSlide3(
+        _ s: borrowing Strip,
+        _ channel: Int,
+        _ count: Int,
+        _ value: (UnsafePointer<Element>, Int, Int) -> Lanes
+    ) {
+        var sums = StripSums()
         var source = s.source
         var weightRow = s.weights + channel / 16 * s.blockStride
         var row = 0
         while row < s.rows {
             var input = 0
             while input < s.inputsPerGroup {
-                let weights = weightRow + input * 16
-                let w = (load(weights), load(weights + next), load(weights + 2 * next))
                 let first = source
-                sum.slide(w) { value(first + $0 * step, input) }
+                sums.slide(threeWeights(weightRow + input * 16, s.weightColumnStep)) { value(first, $0, input) }
                 input += 1
             }
             source += s.rowStep
             weightRow += s.weightRowStep
             row += 1
         }
-        sum.finish(s, channel)
-    }
-
-    func permutedLong(_ s: Strip) {
-        let size = s.inputsPerGroup
-        var channel = 0
-        while channel < s.channels {
-            gatherEight(s, channel) { source, input in
-                pleura_permute(load(source + channel), pleura_group_lanes(size, input))
-            }
-            channel += 16
-        }
+        sums.finish(s, channel, count)
     }
 
     func permutedSlide3(_ s: Strip) {
         let size = s.inputsPerGroup
-        var channel = 0
-        while channel < s.channels {
-            gatherSlide3(s, channel) { source, input in
-                pleura_permute(load(source + channel), pleura_group_lanes(size, input))
+        var channel = s.firstChannel
+        while channel < s.lastChannel {
+            gatherSlide3(s, channel, stripLength) { source, index, input in
+                pleura_permute(
+                    load(source + index * s.outputSourceStep + channel),
+                    pleura_group_lanes(size, input)
+                )
             }
             channel += 16
         }
     }
 
-    func broadcastLong(_ s: Strip) {
-        var channel = 0
-        while channel < s.channels {
-            let first = channel / s.outputsPerGroup * s.inputsPerGroup
-            gatherEight(s, channel) { source, input in broadcast(source + first + input) }
+    func permutedSlide3Edge(_ s: Strip, _ count: Int) {
+        let size = s.inputsPerGroup
+        var channel = s.firstChannel
+        while channel < s.lastChannel {
+            gatherSlide3(s, channel, count) { source, index, input in
+                s.isInside(index)
+                    ? pleura_permute(
+                        load(source + index * s.outputSourceStep + channel),
+                        pleura_group_lanes(size, input)
+                    ) : Lanes(repeating: 0)
+            }
             channel += 16
         }
     }
 
     func broadcastSlide3(_ s: Strip) {
-        var channel = 0
-        while channel < s.channels {
+        var channel = s.firstChannel
+        while channel < s.lastChannel {
             let first = channel / s.outputsPerGroup * s.inputsPerGroup
-            gatherSlide3(s, channel) { source, input in broadcast(source + first + input) }
+            gatherSlide3(s, channel, stripLength) { source, index, input in
+                broadcast(source + index * s.outputSourceStep + first + input)
+            }
+            channel += 16
+        }
+    }
+
+    func broadcastSlide3Edge(_ s: Strip, _ count: Int) {
+        var channel = s.firstChannel
+        while channel < s.lastChannel {
+            let first = channel / s.outputsPerGroup * s.inputsPerGroup
+            gatherSlide3(s, channel, count) { source, index, input in
+                s.isInside(index)
+                    ? broadcast(source + index * s.outputSourceStep + first + input) : Lanes(repeating: 0)
+            }
             channel += 16
         }
     }

@@ -223,35 +223,41 @@ func scatteredOneInput(_ run: GroupedRun) {
     run.add(sum, 0)
 }
 
-#if !BF16
-    @Sendable func transposeGroupedWeights(
-        weights: UnsafePointer<Float>,
-        transposed: UnsafeMutablePointer<Float>,
-        geometry g: ConvolutionGeometry
-    ) {
-        var index = 0
-        while index < g.transposedCount {
-            storeLanes(Lanes(repeating: 0), transposed + index)
-            index += 16
-        }
+/// The weights with the roles of input and output channels exchanged:
+/// `[⌈inputChannels / 16⌉][kernelHeight][kernelWidth][outputChannels / groups][16]`, lanes past the channels zero.
+func transposeGroupedWeights(
+    _ weights: UnsafePointer<Float>,
+    _ transposed: UnsafeMutablePointer<Float>,
+    _ g: ConvolutionGeometry
+) {
+    let depth = g.outputsPerGroup
+    var block = 0
+    while block * 16 < g.inputChannels {
+        let lanes = min(16, g.inputChannels - block * 16)
         var tap = 0
         while tap < g.taps {
-            var input = 0
-            while input < g.inputChannels {
+            let target = transposed + (block * g.taps + tap) * depth * 16
+            var output = 0
+            while output < depth {
+                storeLanes(Lanes(repeating: 0), target + output * 16)
+                output += 1
+            }
+            var lane = 0
+            while lane < lanes {
+                let input = block * 16 + lane
                 let group = input / g.inputsPerGroup
                 let own = input - group * g.inputsPerGroup
-                let target =
-                    transposed + ((input / 16 * g.taps + tap) * g.outputsPerGroup) * 16 + (input & 15)
-                var output = 0
-                while output < g.outputsPerGroup {
-                    let channel = group * g.outputsPerGroup + output
-                    target[output * 16] =
+                output = 0
+                while output < depth {
+                    let channel = group * depth + output
+                    target[output * 16 + lane] =
                         weights[((channel / 16 * g.taps + tap) * g.inputsPerGroup + own) * 16 + (channel & 15)]
                     output += 1
                 }
-                input += 1
+                lane += 1
             }
             tap += 1
         }
+        block += 1
     }
-#endif
+}

@@ -1,26 +1,10 @@
+import CIntrinsics
+
 /// `ScalarMath` on lanes: the same operations in the same order.
 enum LaneMath {
+    /// In C: Swift's inliner leaves a call where `exp` stands inside a closure's closure, with its argument in pieces.
     @inline(__always)
-    static func exp(_ input: Lanes) -> Lanes {
-        var x = input.replacing(with: 89, where: input .> Lanes(repeating: 89))
-        x = x.replacing(with: -104, where: x .< Lanes(repeating: -104))
-        let magic = Lanes(repeating: 12_582_912)
-        let shifted = fma(x, Lanes(repeating: 1.442695041), magic)
-        let k = shifted - magic
-        let r = fma(k, Lanes(repeating: -1.42860677e-06), fma(k, Lanes(repeating: -0.693145751953125), x))
-        var p = Lanes(repeating: 1.9875691500e-4)
-        p = fma(p, r, Lanes(repeating: 1.3981999507e-3))
-        p = fma(p, r, Lanes(repeating: 8.3334519073e-3))
-        p = fma(p, r, Lanes(repeating: 4.1665795894e-2))
-        p = fma(p, r, Lanes(repeating: 1.6666665459e-1))
-        p = fma(p, r, Lanes(repeating: 5.0000001201e-1))
-        p = fma(p, r * r, r) + 1
-        let exponent = unsafeBitCast(shifted, to: SIMD16<Int32>.self) &- unsafeBitCast(magic, to: SIMD16<Int32>.self)
-        let half = exponent &>> 1
-        let first = (half &+ 127) &<< 23
-        let second = (exponent &- half &+ 127) &<< 23
-        return p * unsafeBitCast(first, to: Lanes.self) * unsafeBitCast(second, to: Lanes.self)
-    }
+    static func exp(_ x: Lanes) -> Lanes { pleura_exp(x) }
 
     @inline(__always)
     static func log1p(_ e: Lanes) -> Lanes {
@@ -48,6 +32,15 @@ enum LaneMath {
     static func sigmoid(_ x: Lanes) -> Lanes {
         let e = exp(-magnitude(x))
         return Lanes(repeating: 1).replacing(with: e, where: x .< Lanes(repeating: 0)) / (1 + e)
+    }
+
+    @inline(__always)
+    static func silu(_ x: Lanes) -> Lanes { x * sigmoid(x) }
+
+    @inline(__always)
+    static func siluDerivative(_ x: Lanes) -> Lanes {
+        let s = sigmoid(x)
+        return s * fma(x, 1 - s, Lanes(repeating: 1))
     }
 
     @inline(__always)

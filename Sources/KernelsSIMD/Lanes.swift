@@ -50,11 +50,7 @@ func storeLanes(_ value: Lanes, _ pointer: UnsafeMutablePointer<Float>, _ count:
     if count >= 16 {
         UnsafeMutableRawPointer(pointer).storeBytes(of: value, as: Lanes.self)
     } else {
-        var lane = 0
-        while lane < count {
-            pointer[lane] = value[lane]
-            lane += 1
-        }
+        pleura_store_some(value, pointer, count)
     }
 }
 
@@ -64,6 +60,16 @@ func fma(_ a: Lanes, _ b: Lanes, _ c: Lanes) -> Lanes { c.addingProduct(a, b) }
 /// max(0, v) with NaN kept.
 @inline(__always)
 func clampBelow(_ v: Lanes) -> Lanes { v.replacing(with: 0, where: v .< Lanes(repeating: 0)) }
+
+/// v where v > 0 or NaN, else v · slope.
+@inline(__always)
+func leaky(_ v: Lanes, _ slope: Lanes) -> Lanes { v.replacing(with: v * slope, where: v .<= Lanes(repeating: 0)) }
+
+/// `g` where y > 0, else g · slope.
+@inline(__always)
+func leakyMasked(_ g: Lanes, where y: Lanes, _ slope: Lanes) -> Lanes {
+    (g * slope).replacing(with: g, where: y .> Lanes(repeating: 0))
+}
 
 /// `g` where y > 0, else 0.
 @inline(__always)

@@ -170,24 +170,216 @@ func blockSums(
     shift: UnsafePointer<Float>,
     residual: TensorView?,
     y: TensorView,
-    relu: Bool
+    activation: Activation
 ) {
-    forEachLanes(x) { pixel, channel, count in
-        var value = fma(load(x.base + pixel * x.pixelStride + channel), load(scale + channel), load(shift + channel))
-        if let residual { value += load(residual.base + pixel * residual.pixelStride + channel) }
-        if relu { value = clampBelow(value) }
-        storeLanes(value, y.base + pixel * y.pixelStride + channel, count)
+    switch activation {
+    case .none:
+        scaleShiftEach(x, scale, shift, residual, y) { $0 }
+    case .relu:
+        scaleShiftEach(x, scale, shift, residual, y) { clampBelow($0) }
+    case .silu:
+        scaleShiftSiLU(x, scale, shift, residual, y)
+    case .leakyReLU(let factor):
+        scaleShiftLeaky(x, scale, shift, residual, y, Lanes(repeating: factor))
+    }
+}
+
+// Functions of their own: the compiler stops inlining in functions of many blocks.
+
+func scaleShiftSiLU(
+    _ x: TensorView,
+    _ scale: UnsafePointer<Float>,
+    _ shift: UnsafePointer<Float>,
+    _ residual: TensorView?,
+    _ y: TensorView
+) {
+    scaleShiftEach(x, scale, shift, residual, y) { LaneMath.silu($0) }
+}
+
+func scaleShiftLeaky(
+    _ x: TensorView,
+    _ scale: UnsafePointer<Float>,
+    _ shift: UnsafePointer<Float>,
+    _ residual: TensorView?,
+    _ y: TensorView,
+    _ slope: Lanes
+) {
+    scaleShiftEach(x, scale, shift, residual, y) { leaky($0, slope) }
+}
+
+@inline(__always)
+func scaleShiftEach(
+    _ x: TensorView,
+    _ scale: UnsafePointer<Float>,
+    _ shift: UnsafePointer<Float>,
+    _ residual: TensorView?,
+    _ y: TensorView,
+    _ activated: (Lanes) -> Lanes
+) {
+    if let residual {
+        forEachLanes(x) { pixel, channel, count in
+            let value = fma(
+                load(x.base + pixel * x.pixelStride + channel),
+                load(scale + channel),
+                load(shift + channel)
+            )
+            let sum = value + load(residual.base + pixel * residual.pixelStride + channel)
+            storeLanes(activated(sum), y.base + pixel * y.pixelStride + channel, count)
+        }
+    } else {
+        forEachLanes(x) { pixel, channel, count in
+            let value = fma(
+                load(x.base + pixel * x.pixelStride + channel),
+                load(scale + channel),
+                load(shift + channel)
+            )
+            storeLanes(activated(value), y.base + pixel * y.pixelStride + channel, count)
+        }
     }
 }
 
 @Sendable func batchNormBackwardSums(
     x: TensorView,
     dy: TensorView,
-    y: TensorView?,
+    activation: ActivationGradient,
     mean: UnsafePointer<Float>,
     inverseDeviation: UnsafePointer<Float>,
     dGamma: UnsafeMutablePointer<Float>,
     dBeta: UnsafeMutablePointer<Float>
+) {
+    switch activation.activation {
+    case .none:
+        maskedBackwardSums(x, dy, nil, mean, inverseDeviation, dGamma, dBeta)
+    case .relu:
+        maskedBackwardSums(x, dy, activation.y, mean, inverseDeviation, dGamma, dBeta)
+    case .silu:
+        guard let scale = activation.scale, let shift = activation.shift else { return }
+        siluBackwardSums(x, dy, scale, shift, mean, inverseDeviation, dGamma, dBeta)
+    case .leakyReLU(let factor):
+        guard let y = activation.y else { return }
+        leakyBackwardSums(x, dy, y, Lanes(repeating: factor), mean, inverseDeviation, dGamma, dBeta)
+    }
+}
+
+func siluBackwardSums(
+    _ x: TensorView,
+    _ dy: TensorView,
+    _ scale: UnsafePointer<Float>,
+    _ shift: UnsafePointer<Float>,
+    _ mean: UnsafePointer<Float>,
+    _ inverseDeviation: UnsafePointer<Float>,
+    _ dGamma: UnsafeMutablePointer<Float>,
+    _ dBeta: UnsafeMutablePointer<Float>
+) {
+    activatedBackwardSums(x, dy, mean, inverseDeviation, dGamma, dBeta) { input, pixel, channel in
+        let z = fma(input, load(scale + channel), load(shift + channel))
+        return load(dy.base + pixel * dy.pixelStride + channel) * LaneMath.siluDerivative(z)
+    }
+}
+
+func leakyBackwardSums(
+    _ x: TensorView,
+    _ dy: TensorView,
+    _ y: TensorView,
+    _ slope: Lanes,
+    _ mean: UnsafePointer<Float>,
+    _ inverseDeviation: UnsafePointer<Float>,
+    _ dGamma: UnsafeMutablePointer<Float>,
+    _ dBeta: UnsafeMutablePointer<Float>
+) {
+    activatedBackwardSums(x, dy, mean, inverseDeviation, dGamma, dBeta) { _, pixel, channel in
+        leakyMasked(
+            load(dy.base + pixel * dy.pixelStride + channel),
+            where: load(y.base + pixel * y.pixelStride + channel),
+            slope
+        )
+    }
+}
+
+/// The sums where the gradient takes more than a mask; `gradient` is that at (value of x, pixel, channel).
+@inline(__always)
+func activatedBackwardSums(
+    _ x: TensorView,
+    _ dy: TensorView,
+    _ mean: UnsafePointer<Float>,
+    _ inverseDeviation: UnsafePointer<Float>,
+    _ dGamma: UnsafeMutablePointer<Float>,
+    _ dBeta: UnsafeMutablePointer<Float>,
+    _ gradient: (Lanes, Int, Int) -> Lanes
+) {
+    let pixels = x.pixels
+    var first = 0
+    while first < x.channels {
+        let channels = min(group, x.channels - first)
+        let (gammas, betas) = zeroedSums()
+        var start = 0
+        while start < pixels {
+            let last = min(start + pixelBlock, pixels)
+            var channel = 0
+            // Two registers of channels at once read longer runs of memory.
+            while channel + 16 < channels {
+                let place = first + channel
+                let zero = Lanes(repeating: 0)
+                var gamma = (zero, zero)
+                var beta = (zero, zero)
+                let center = (load(mean + place), load(mean + place + 16))
+                let inverse = (load(inverseDeviation + place), load(inverseDeviation + place + 16))
+                var pixel = start
+                while pixel < last {
+                    let source = x.base + pixel * x.pixelStride + place
+                    let input = (load(source), load(source + 16))
+                    let g = (gradient(input.0, pixel, place), gradient(input.1, pixel, place + 16))
+                    beta.0 += g.0
+                    beta.1 += g.1
+                    gamma.0 = fma(g.0, (input.0 - center.0) * inverse.0, gamma.0)
+                    gamma.1 = fma(g.1, (input.1 - center.1) * inverse.1, gamma.1)
+                    pixel += 1
+                }
+                widen(gamma.0, into: gammas + channel)
+                widen(gamma.1, into: gammas + channel + 16)
+                widen(beta.0, into: betas + channel)
+                widen(beta.1, into: betas + channel + 16)
+                channel += 32
+            }
+            while channel < channels {
+                let place = first + channel
+                let center = load(mean + place)
+                let inverse = load(inverseDeviation + place)
+                var gamma = Lanes(repeating: 0)
+                var beta = Lanes(repeating: 0)
+                var pixel = start
+                while pixel < last {
+                    let input = load(x.base + pixel * x.pixelStride + place)
+                    let g = gradient(input, pixel, place)
+                    beta += g
+                    gamma = fma(g, (input - center) * inverse, gamma)
+                    pixel += 1
+                }
+                widen(gamma, into: gammas + channel)
+                widen(beta, into: betas + channel)
+                channel += 16
+            }
+            start = last
+        }
+        var channel = 0
+        while channel < channels {
+            dGamma[first + channel] = Float(gammas[channel])
+            dBeta[first + channel] = Float(betas[channel])
+            channel += 1
+        }
+        first += group
+    }
+}
+
+/// The sums where g is dy, or dy where y > 0.
+func maskedBackwardSums(
+    _ x: TensorView,
+    _ dy: TensorView,
+    _ y: TensorView?,
+    _ mean: UnsafePointer<Float>,
+    _ inverseDeviation: UnsafePointer<Float>,
+    _ dGamma: UnsafeMutablePointer<Float>,
+    _ dBeta: UnsafeMutablePointer<Float>
 ) {
     let pixels = x.pixels
     var first = 0
@@ -278,7 +470,7 @@ func blockSums(
 @Sendable func batchNormBackward(
     x: TensorView,
     dy: TensorView,
-    y: TensorView?,
+    activation: ActivationGradient,
     a: UnsafePointer<Float>,
     b: UnsafePointer<Float>,
     c: UnsafePointer<Float>,
@@ -287,17 +479,90 @@ func blockSums(
     residualGradient: TensorView?,
     accumulateResidual: Bool
 ) {
-    forEachLanes(x) { pixel, channel, count in
-        var g = load(dy.base + pixel * dy.pixelStride + channel)
-        if let y { g = masked(g, where: load(y.base + pixel * y.pixelStride + channel)) }
-        if let residualGradient {
-            let place = residualGradient.base + pixel * residualGradient.pixelStride + channel
-            storeLanes(accumulateResidual ? load(place) + g : g, place, count)
+    let pass = NormalizationBackward(
+        x: x,
+        dy: dy,
+        a: a,
+        b: b,
+        c: c,
+        dx: dx,
+        accumulate: accumulate,
+        residualGradient: residualGradient,
+        accumulateResidual: accumulateResidual
+    )
+    switch activation.activation {
+    case .none:
+        normalizationBackward(pass)
+    case .relu:
+        guard let y = activation.y else { return normalizationBackward(pass) }
+        reluNormalizationBackward(pass, y)
+    case .silu:
+        guard let scale = activation.scale, let shift = activation.shift else { return }
+        siluNormalizationBackward(pass, scale, shift)
+    case .leakyReLU(let factor):
+        guard let y = activation.y else { return }
+        leakyNormalizationBackward(pass, y, Lanes(repeating: factor))
+    }
+}
+
+/// The arguments of `batchNormBackward` but the activation.
+struct NormalizationBackward {
+    var x: TensorView
+    var dy: TensorView
+    var a: UnsafePointer<Float>
+    var b: UnsafePointer<Float>
+    var c: UnsafePointer<Float>
+    var dx: TensorView
+    var accumulate: Bool
+    var residualGradient: TensorView?
+    var accumulateResidual: Bool
+
+    /// `gradient` is that of the activation.
+    @inline(__always)
+    borrowing func run(_ gradient: (_ dy: Lanes, _ x: Lanes, _ pixel: Int, _ channel: Int) -> Lanes) {
+        let channels = x.channels
+        let pixels = x.pixels
+        var pixel = 0
+        while pixel < pixels {
+            let source = x.base + pixel * x.pixelStride
+            let upper = dy.base + pixel * dy.pixelStride
+            let target = dx.base + pixel * dx.pixelStride
+            var channel = 0
+            while channel < channels {
+                let count = channels - channel
+                let input = load(source + channel)
+                let g = gradient(load(upper + channel), input, pixel, channel)
+                if let other = residualGradient {
+                    put(g, other.base + pixel * other.pixelStride + channel, count, accumulateResidual)
+                }
+                let inner = fma(load(b + channel), input, load(c + channel))
+                put(fma(load(a + channel), g, inner), target + channel, count, accumulate)
+                channel += 16
+            }
+            pixel += 1
         }
-        let inner = fma(load(b + channel), load(x.base + pixel * x.pixelStride + channel), load(c + channel))
-        let place = dx.base + pixel * dx.pixelStride + channel
-        let value = fma(load(a + channel), g, inner)
-        storeLanes(accumulate ? load(place) + value : value, place, count)
+    }
+}
+
+func normalizationBackward(_ pass: NormalizationBackward) { pass.run { g, _, _, _ in g } }
+
+func reluNormalizationBackward(_ pass: NormalizationBackward, _ y: TensorView) {
+    pass.run { g, _, pixel, channel in masked(g, where: load(y.base + pixel * y.pixelStride + channel)) }
+}
+
+func siluNormalizationBackward(
+    _ pass: NormalizationBackward,
+    _ scale: UnsafePointer<Float>,
+    _ shift: UnsafePointer<Float>
+) {
+    pass.run { g, input, _, channel in
+        g * LaneMath.siluDerivative(fma(input, load(scale + channel), load(shift + channel)))
+    }
+}
+
+func leakyNormalizationBackward(_ pass: NormalizationBackward, _ y: TensorView, _ slope: Lanes) {
+    pass.run { g, _, pixel, channel in
+        leakyMasked(g, where: load(y.base + pixel * y.pixelStride + channel), slope)
     }
 }
 

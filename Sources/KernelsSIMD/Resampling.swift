@@ -1,7 +1,7 @@
 import CIntrinsics
 import Kernels
 
-// Pooling and upsampling, vectorised over channels.
+// Global pooling and upsampling, vectorised over channels.
 // The address of pixel (image, row, column).
 
 @inline(__always)
@@ -36,82 +36,6 @@ func forEachPlace(
             row += 1
         }
         image += 1
-    }
-}
-
-@Sendable func maxPool(
-    x: TensorView,
-    y: TensorView,
-    taps: UnsafeMutablePointer<UInt8>,
-    window: PoolingWindow
-) {
-    forEachPlace(y) { image, row, column, channel, count in
-        var best = Lanes(repeating: -.infinity)
-        var tap = SIMD16<Int32>(repeating: 0)
-        var found = false
-        var ky = 0
-        while ky < window.size {
-            let iy = row * window.stride - window.padding + ky
-            var kx = 0
-            while kx < window.size {
-                let ix = column * window.stride - window.padding + kx
-                if iy >= 0 && iy < x.height && ix >= 0 && ix < x.width {
-                    let value = load(at(x, image, iy, ix) + channel)
-                    let number = SIMD16<Int32>(repeating: Int32(truncatingIfNeeded: ky * window.size + kx))
-                    if found {
-                        let wins = (value .> best) .| (value .!= value)
-                        best.replace(with: value, where: wins)
-                        tap.replace(with: number, where: wins)
-                    } else {
-                        best = value
-                        tap = number
-                        found = true
-                    }
-                }
-                kx += 1
-            }
-            ky += 1
-        }
-        storeLanes(best, at(y, image, row, column) + channel, count)
-        let target = taps + ((image * y.height + row) * y.width + column) * y.channels + channel
-        if count >= 16 {
-            pleura_narrow(tap, target)
-        } else {
-            var lane = 0
-            while lane < count {
-                target[lane] = UInt8(truncatingIfNeeded: tap[lane])
-                lane += 1
-            }
-        }
-    }
-}
-
-@Sendable func maxPoolBackward(
-    dy: TensorView,
-    taps: UnsafePointer<UInt8>,
-    dx: TensorView,
-    window: PoolingWindow,
-    accumulate: Bool
-) {
-    forEachPlace(dx) { image, row, column, channel, count in
-        var sum = Lanes(repeating: 0)
-        // Windows oy with 0 ≤ row + padding - oy · stride < size.
-        let bottom = row + window.padding
-        let right = column + window.padding
-        var oy = bottom < window.size ? 0 : (bottom - window.size) / window.stride + 1
-        while oy < dy.height && oy * window.stride <= bottom {
-            var ox = right < window.size ? 0 : (right - window.size) / window.stride + 1
-            while ox < dy.width && ox * window.stride <= right {
-                let number = (bottom - oy * window.stride) * window.size + right - ox * window.stride
-                let source = taps + ((image * dy.height + oy) * dy.width + ox) * dy.channels + channel
-                let value = load(at(dy, image, oy, ox) + channel)
-                let chosen = pleura_widen(source) .== SIMD16<Int32>(repeating: Int32(truncatingIfNeeded: number))
-                sum.replace(with: sum + value, where: chosen)
-                ox += 1
-            }
-            oy += 1
-        }
-        put(sum, at(dx, image, row, column) + channel, count, accumulate)
     }
 }
 

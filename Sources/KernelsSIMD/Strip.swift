@@ -1,7 +1,7 @@
 import Kernels
 
-// Convolutions with groups gather: an output is a sum over taps of a source. Outputs are taken in strips of a row whose
-// taps all lie inside the source, and one by one where they do not.
+// Convolutions with groups gather: an output is a sum over taps of a source. Outputs are taken in strips of a row; strips
+// whose taps do not all lie inside the source, or that are cut short, are at an *edge*.
 
 /// The taps along one axis: tap j (counted from 0) of output o reads source o · sourceStep + offset + j · offsetStep,
 /// with the kernel's element first + j · step.
@@ -26,12 +26,13 @@ struct TapAxis {
         return axis
     }
 
-    /// The taps that reach inputs `phase`, `phase` + stride, … in the pass back to the input.
+    /// The taps that reach inputs `phase`, `phase` + stride, … in the pass back to the input, from the last to the first,
+    /// so that the source's places rise.
     static func backward(_ kernel: Int, _ g: ConvolutionGeometry, phase: Int, source: Int) -> TapAxis {
         var axis = TapAxis()
         axis.source = source
-        var tap = 0
-        while tap < kernel {
+        var tap = kernel - 1
+        while tap >= 0 {
             let place = phase + g.padding - tap * g.dilation
             if place % g.stride == 0 {
                 if axis.count == 0 {
@@ -43,7 +44,7 @@ struct TapAxis {
                 }
                 axis.count += 1
             }
-            tap += 1
+            tap -= 1
         }
         return axis
     }
@@ -80,6 +81,11 @@ struct Strip {
     var outputSourceStep = 0
     var rows = 0
     var columns = 0
+    /// The source's columns: that of the first output's first tap, between taps, between outputs, and how many it has.
+    var firstColumn = 0
+    var tapColumns = 0
+    var outputColumns = 1
+    var width = 0
     /// The first tap's weights of the first block of channels; floats between rows and columns of taps, and blocks.
     var weights: UnsafePointer<Float>
     var weightRowStep = 0
@@ -88,6 +94,9 @@ struct Strip {
     var output: UnsafeMutablePointer<Element>
     var outputStep = 0
     var channels = 0
+    /// The channels to compute, multiples of 16 but for the end.
+    var firstChannel = 0
+    var lastChannel = 0
     var bias: UnsafePointer<Float>?
     var relu = false
     var accumulate = false
@@ -96,6 +105,13 @@ struct Strip {
     /// Output and source channels of a group.
     var outputsPerGroup = 1
     var inputsPerGroup = 1
+
+    /// Whether source `index`, counted in steps between outputs from the first tap of the first one, exists.
+    @inline(__always)
+    func isInside(_ index: Int) -> Bool {
+        let place = firstColumn + index * outputColumns
+        return place >= 0 && place < width
+    }
 
     /// Puts the sums of output `index` at `channel`.
     @inline(__always)
@@ -106,126 +122,139 @@ struct Strip {
         let place = output + index * outputStep + channel
         storeLanes(accumulate ? load(place) + value : value, place, channels - channel)
     }
-
-    /// The sums of outputs 0 ..< 4.
-    @inline(__always)
-    borrowing func finish(_ sum: (Lanes, Lanes, Lanes, Lanes), _ channel: Int) {
-        if isPlain, channel + 16 <= channels {
-            let step = outputStep
-            let place = output + channel
-            storeLanes(sum.0, place)
-            storeLanes(sum.1, place + step)
-            storeLanes(sum.2, place + 2 * step)
-            storeLanes(sum.3, place + 3 * step)
-            return
-        }
-        // One call in a loop: the compiler stops inlining in functions of many blocks.
-        var index = 0
-        while index < 4 {
-            finish(index == 0 ? sum.0 : (index == 1 ? sum.1 : (index == 2 ? sum.2 : sum.3)), index, channel)
-            index += 1
-        }
-    }
-
-    /// The same outputs from the last to the first.
-    func reversed(length: Int) -> Strip {
-        var strip = self
-        strip.source += (length - 1) * outputSourceStep
-        strip.outputSourceStep = -outputSourceStep
-        strip.output += (length - 1) * outputStep
-        strip.outputStep = -outputStep
-        return strip
-    }
 }
 
-/// A gathering convolution with groups: the outputs (firstRow + r · step, firstColumn + c · step) of every image.
+/// A gathering convolution with groups, forward or back to the input.
 struct GroupedJob {
     var source: TensorView
     var destination: TensorView
-    var rows: TapAxis
-    var columns: TapAxis
-    var firstRow = 0
-    var firstColumn = 0
-    var step = 1
+    var geometry: ConvolutionGeometry
+    var isForward: Bool
     var weights: UnsafePointer<Float>
-    var kernelWidth: Int
-    var taps: Int
     /// Source channels of a group: the depth of the sums; and output channels.
     var inputsPerGroup: Int
     var outputsPerGroup: Int
     var bias: UnsafePointer<Float>?
     var relu = false
     var accumulate = false
+
+    /// Outputs of a row lie so far apart that have the same taps.
+    var step: Int { isForward ? 1 : geometry.stride }
+
+    @inline(__always)
+    func rows(phase: Int) -> TapAxis {
+        isForward
+            ? .forward(geometry.kernelHeight, geometry, source: source.height)
+            : .backward(geometry.kernelHeight, geometry, phase: phase, source: source.height)
+    }
+
+    @inline(__always)
+    func columns(phase: Int) -> TapAxis {
+        isForward
+            ? .forward(geometry.kernelWidth, geometry, source: source.width)
+            : .backward(geometry.kernelWidth, geometry, phase: phase, source: source.width)
+    }
 }
 
-/// The most outputs of a strip: as many sums as the registers hold.
-#if AVX512
-    let stripLength = 8
-#else
-    let stripLength = 4
-#endif
-
-/// Runs a job strip by strip.
+/// Runs a job, some channels at a time.
 func runStrips(_ job: GroupedJob) {
-    let rowCount = (job.destination.height - job.firstRow + job.step - 1) / job.step
-    let columnCount = (job.destination.width - job.firstColumn + job.step - 1) / job.step
-    let stride = job.source.pixelStride
-    let depthwise = job.inputsPerGroup == 1 && job.outputsPerGroup == 1
+    let width = MemoryLayout<Element>.stride
+    let channels = job.destination.channels
+    // What stays in the first cache from one row of outputs to the next: sources and weights of a block of channels.
+    let sources = job.geometry.kernelHeight * job.source.width * 16 * width
+    let weights = job.geometry.taps * job.inputsPerGroup * 64
+    var blocks = max(1, (40 << 10) / (sources + weights))
+    // Tensors in memory, not in the cache, are read in the order in which they lie.
+    let size = (job.source.pixelsPerImage + job.destination.pixelsPerImage) * channels * width
+    if size > 12 << 20 && weights * channels < 16 << 20 { blocks = channels }
+    var first = 0
+    while first < channels {
+        let last = min(first + 16 * blocks, channels)
+        runStrips(job, firstChannel: first, lastChannel: last)
+        first = last
+    }
+}
+
+/// Runs a job strip by strip: row by row, and where the outputs of a row have different taps, one kind after the other.
+func runStrips(_ job: GroupedJob, firstChannel: Int, lastChannel: Int) {
     var strip = Strip(source: UnsafePointer(job.source.base), weights: job.weights, output: job.destination.base)
-    strip.rowStep = job.rows.offsetStep * job.source.width * stride
-    strip.columnStep = job.columns.offsetStep * stride
-    strip.outputSourceStep = job.columns.sourceStep * stride
-    strip.weightRowStep = job.rows.step * job.kernelWidth * job.inputsPerGroup * 16
-    strip.weightColumnStep = job.columns.step * job.inputsPerGroup * 16
-    strip.blockStride = job.taps * job.inputsPerGroup * 16
     strip.outputStep = job.step * job.destination.pixelStride
+    strip.blockStride = job.geometry.taps * job.inputsPerGroup * 16
     strip.channels = job.destination.channels
+    strip.firstChannel = firstChannel
+    strip.lastChannel = lastChannel
     strip.bias = job.bias
     strip.relu = job.relu
     strip.accumulate = job.accumulate
     strip.isPlain = job.bias == nil && !job.relu && !job.accumulate
     strip.outputsPerGroup = job.outputsPerGroup
     strip.inputsPerGroup = job.inputsPerGroup
-
+    let step = job.step
     var image = 0
     while image < job.destination.images {
-        var r = 0
-        while r < rowCount {
-            let (lowRow, highRow) = job.rows.inside(r)
-            let row = r * job.rows.sourceStep + job.rows.offset + lowRow * job.rows.offsetStep
-            // Where no row is inside, the pointer is not used.
-            let sourceRow = (image * job.source.height + (lowRow < highRow ? row : 0)) * job.source.width
-            let outputRow =
-                (image * job.destination.height + job.firstRow + r * job.step) * job.destination.width
-                + job.firstColumn
-            let rowWeights =
-                job.weights + (job.rows.first + lowRow * job.rows.step) * job.kernelWidth * job.inputsPerGroup * 16
-            strip.rows = highRow - lowRow
-            var c = 0
-            while c < columnCount {
-                var length = 1
-                if c + stripLength <= columnCount && job.columns.contains(c, length: stripLength) {
-                    length = stripLength
-                } else if c + 4 <= columnCount && job.columns.contains(c, length: 4) {
-                    length = 4
-                }
-                let (low, high) = length > 1 ? (0, job.columns.count) : job.columns.inside(c)
-                strip.columns = high - low
-                let column = c * job.columns.sourceStep + job.columns.offset + low * job.columns.offsetStep
-                strip.source =
-                    UnsafePointer(job.source.base) + (sourceRow + (low < high ? column : 0)) * stride
-                strip.weights = rowWeights + (job.columns.first + low * job.columns.step) * job.inputsPerGroup * 16
-                strip.output = job.destination.base + (outputRow + c * job.step) * job.destination.pixelStride
-                if depthwise {
-                    depthwiseStrip(strip, length)
-                } else {
-                    groupedStrip(strip, length)
-                }
-                c += length
+        var row = 0
+        while row < job.destination.height {
+            let rows = job.rows(phase: row % step)
+            var phase = 0
+            while phase < min(step, job.destination.width) {
+                runRow(job, &strip, rows, job.columns(phase: phase), image: image, row: row, phase: phase)
+                phase += 1
             }
-            r += 1
+            row += 1
         }
         image += 1
+    }
+}
+
+/// The outputs `phase`, `phase` + step, … of a row.
+func runRow(
+    _ job: GroupedJob,
+    _ strip: inout Strip,
+    _ rows: TapAxis,
+    _ columns: TapAxis,
+    image: Int,
+    row: Int,
+    phase: Int
+) {
+    let step = job.step
+    let depthwise = job.inputsPerGroup == 1 && job.outputsPerGroup == 1
+    let stride = job.source.pixelStride
+    let count = (job.destination.width - phase + step - 1) / step
+    let index = row / step
+    let (lowRow, highRow) = rows.inside(index)
+    // Where no row is inside, the pointer is not used.
+    let firstRow = lowRow < highRow ? index * rows.sourceStep + rows.offset + lowRow * rows.offsetStep : 0
+    let source =
+        UnsafePointer(job.source.base) + (image * job.source.height + firstRow) * job.source.width * stride
+    let output =
+        job.destination.base + ((image * job.destination.height + row) * job.destination.width + phase)
+        * job.destination.pixelStride
+    let weightRow = job.geometry.kernelWidth * job.inputsPerGroup * 16
+    let weights = job.weights + (rows.first + lowRow * rows.step) * weightRow
+    strip.rows = highRow - lowRow
+    strip.rowStep = rows.offsetStep * job.source.width * stride
+    strip.weightRowStep = rows.step * weightRow
+    strip.columnStep = columns.offsetStep * stride
+    strip.weightColumnStep = columns.step * job.inputsPerGroup * 16
+    strip.outputSourceStep = columns.sourceStep * stride
+    strip.columns = columns.count
+    strip.weights = weights + columns.first * job.inputsPerGroup * 16
+    strip.tapColumns = columns.offsetStep
+    strip.outputColumns = columns.sourceStep
+    strip.width = job.source.width
+    var c = 0
+    while c < count {
+        strip.firstColumn = c * columns.sourceStep + columns.offset
+        strip.source = source + strip.firstColumn * stride
+        strip.output = output + c * strip.outputStep
+        let length = min(stripLength, count - c)
+        let isInside = length == stripLength && columns.contains(c, length: length)
+        if depthwise {
+            if isInside { depthwiseStrip(strip) } else { depthwiseEdge(strip, length) }
+        } else {
+            groupedStrip(strip, length, isInside: isInside)
+        }
+        c += length
     }
 }
 
@@ -241,11 +270,9 @@ func runStrips(_ job: GroupedJob) {
         GroupedJob(
             source: x,
             destination: y,
-            rows: .forward(g.kernelHeight, g, source: x.height),
-            columns: .forward(g.kernelWidth, g, source: x.width),
+            geometry: g,
+            isForward: true,
             weights: weights,
-            kernelWidth: g.kernelWidth,
-            taps: g.taps,
             inputsPerGroup: g.inputsPerGroup,
             outputsPerGroup: g.outputsPerGroup,
             bias: bias,
@@ -256,32 +283,28 @@ func runStrips(_ job: GroupedJob) {
 
 @Sendable func groupedConvolutionBackwardInput(
     dy: TensorView,
-    transposedWeights: UnsafePointer<Float>,
+    weights: UnsafePointer<Float>,
     dx: TensorView,
     geometry g: ConvolutionGeometry,
-    accumulate: Bool
+    accumulate: Bool,
+    scratch: UnsafeMutableRawPointer
 ) {
-    var job = GroupedJob(
-        source: dy,
-        destination: dx,
-        rows: TapAxis(),
-        columns: TapAxis(),
-        step: g.stride,
-        weights: transposedWeights,
-        kernelWidth: g.kernelWidth,
-        taps: g.taps,
-        inputsPerGroup: g.outputsPerGroup,
-        outputsPerGroup: g.inputsPerGroup,
-        accumulate: accumulate
-    )
-    while job.firstRow < min(g.stride, dx.height) {
-        job.rows = .backward(g.kernelHeight, g, phase: job.firstRow, source: dy.height)
-        job.firstColumn = 0
-        while job.firstColumn < min(g.stride, dx.width) {
-            job.columns = .backward(g.kernelWidth, g, phase: job.firstColumn, source: dy.width)
-            runStrips(job)
-            job.firstColumn += 1
-        }
-        job.firstRow += 1
+    var transposed = weights
+    if !g.isDepthwise {
+        let memory = scratch.assumingMemoryBound(to: Float.self)
+        transposeGroupedWeights(weights, memory, g)
+        transposed = UnsafePointer(memory)
     }
+    runStrips(
+        GroupedJob(
+            source: dy,
+            destination: dx,
+            geometry: g,
+            isForward: false,
+            weights: transposed,
+            inputsPerGroup: g.outputsPerGroup,
+            outputsPerGroup: g.inputsPerGroup,
+            accumulate: accumulate
+        )
+    )
 }

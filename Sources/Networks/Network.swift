@@ -6,6 +6,7 @@ package struct Network: Hashable, Sendable, Codable {
     package enum Architecture: Hashable, Sendable, Codable {
         case unetSmall(SmallUNet)
         case unet(UNet)
+        case deepLabV3Plus(DeepLabV3Plus)
     }
 
     package var architecture: Architecture
@@ -27,6 +28,7 @@ package struct Network: Hashable, Sendable, Codable {
         switch architecture {
         case .unetSmall: "unet-small"
         case .unet: "unet"
+        case .deepLabV3Plus: "deeplabv3plus"
         }
     }
 
@@ -42,6 +44,7 @@ package struct Network: Hashable, Sendable, Codable {
         switch architecture {
         case .unetSmall(let network): logits = try network.logits(builder.input, in: &builder)
         case .unet(let network): logits = try network.logits(builder.input, in: &builder)
+        case .deepLabV3Plus(let network): logits = try network.logits(builder.input, in: &builder)
         }
         if let loss { try builder.segmentationLoss(logits, loss) }
         return try builder.finish(output: logits)

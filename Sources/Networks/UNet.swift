@@ -1,8 +1,8 @@
 package import Graph
 
-/// The U-Net of segmentation_models_pytorch with a ResNet encoder: the same layers, names and order of channels.
+/// The U-Net of segmentation_models_pytorch: the same layers, names and order of channels.
 package struct UNet: Hashable, Sendable, Codable {
-    package var encoder: ResNetEncoder
+    package var encoder: Encoder
     /// Channels of the decoder's blocks, coarse to fine.
     package var decoderChannels: [Int]
     package var statistics: NormalizationStatistics
@@ -10,7 +10,7 @@ package struct UNet: Hashable, Sendable, Codable {
     package var dropout: Double
 
     package init(
-        encoder: ResNetEncoder = .resnet34,
+        encoder: Encoder = .resnet34,
         decoderChannels: [Int] = [256, 128, 64, 32, 16],
         statistics: NormalizationStatistics = .batch,
         dropout: Double = 0

@@ -61,6 +61,10 @@ class Case:
             self.buffers_after[name + ".running_mean"], self.buffers_after[name + ".running_var"] = mean, var
         return y
 
+    def group_norm(self, x, name, groups):
+        weight = self.parameter(name + ".weight", (x.shape[1],), 0.4, 1.0)
+        return F.group_norm(x, groups, weight, self.parameter(name + ".bias", (x.shape[1],)))
+
     def stem(self, channels=5):
         return self.conv(self.x, "stem", channels, bias=True)
 
@@ -234,6 +238,76 @@ def normalization_frozen(c):
     return torch.relu(c.norm(c.stem(6), "op", frozen=True))
 
 
+@case((2, 5, 3, 2))
+def normalization_silu(c):
+    return F.silu(c.norm(c.stem(19), "op"))
+
+
+@case((2, 5, 3, 2))
+def normalization_leaky_relu(c):
+    x = c.stem(6)
+    return F.leaky_relu(c.norm(c.conv(x, "inner", 6, 3, padding=1), "op") + x, 0.2)
+
+
+@case((2, 5, 3, 2))
+def normalization_frozen_silu(c):
+    return F.silu(c.norm(c.stem(6), "op", frozen=True))
+
+
+@case((2, 4, 5, 2))
+def group_normalization(c):
+    return c.group_norm(c.stem(18), "op", 6)
+
+
+@case((2, 4, 3, 2))
+def group_normalization_add_relu(c):
+    x = c.stem(8)
+    return torch.relu(c.group_norm(c.conv(x, "inner", 8, 3, padding=1), "op", 2) + x)
+
+
+@case((2, 4, 3, 2))
+def group_normalization_silu(c):
+    return F.silu(c.group_norm(c.stem(6), "op", 3))
+
+
+@case((2, 1, 1, 2))
+def group_normalization_one_pixel(c):
+    return c.group_norm(c.stem(6), "op", 2)
+
+
+@case((2, 4, 3, 2))
+def silu(c):
+    x = c.stem(17)
+    return F.silu(x) + x
+
+
+@case((2, 4, 3, 2))
+def leaky_relu(c):
+    x = c.stem(6)
+    return F.leaky_relu(x, 0.1) + x
+
+
+@case((2, 3, 2, 2))
+def softmax(c):
+    return torch.softmax(c.stem(19), 1)
+
+
+@case((2, 5, 13, 2))
+def squeeze_and_excitation(c):
+    x = c.stem(18)
+    gate = F.adaptive_avg_pool2d(x, 1)
+    gate = F.silu(c.conv(gate, "reduce", 4, bias=True))
+    return x * torch.sigmoid(c.conv(gate, "op", 18, bias=True))
+
+
+@case((5, 3, 2, 2))
+def drop_connect(c):
+    x = c.stem(6)
+    bits = words(99, DROPOUT, 7, 3, 5).reshape(5, 1, 1, 1)
+    keep = torch.tensor((bits < np.uint32(0.6 * 2**32)).astype(np.float64))
+    return x * keep / 0.6 + x
+
+
 @case((2, 4, 3, 2))
 def relu(c):
     x = c.stem(6)
@@ -266,6 +340,36 @@ def max_pooling_2x2(c):
 @case((2, 6, 7, 2))
 def max_pooling_3x3(c):
     return F.max_pool2d(c.stem(5), 3, 2, 1)
+
+
+@case((2, 6, 7, 2))
+def max_pooling_ceil(c):
+    return F.max_pool2d(c.stem(17), 3, 2, ceil_mode=True)
+
+
+@case((1, 5, 6, 2))
+def max_pooling_ceil_padded(c):
+    return F.max_pool2d(c.stem(5), 2, 3, 1, ceil_mode=True)
+
+
+@case((2, 5, 7, 2))
+def average_pooling(c):
+    return F.avg_pool2d(c.stem(17), 2)
+
+
+@case((2, 6, 7, 2))
+def average_pooling_padded(c):
+    return F.avg_pool2d(c.stem(5), 3, 2, 1)
+
+
+@case((2, 6, 8, 2))
+def average_pooling_ceil(c):
+    return F.avg_pool2d(c.stem(5), 3, 2, 1, ceil_mode=True)
+
+
+@case((1, 6, 8, 2))
+def average_pooling_inside(c):
+    return F.avg_pool2d(c.stem(5), 3, 2, 1, ceil_mode=True, count_include_pad=False)
 
 
 @case((1, 3, 2, 2))

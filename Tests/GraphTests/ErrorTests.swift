@@ -76,6 +76,34 @@ import Testing
         #expect(throws: GraphError.self) { try Program(graph, layout: layout, images: 0, mode: .training) }
     }
 
+    @Test func `group statistics over one value are refused as PyTorch refuses them`() throws {
+        var b = try builder(1, 1, 4)
+        var x = try b.groupNormalization(b.input, name: "gn", groups: 4)
+        x = try b.convolution(x, name: "head", outputChannels: 1, kernel: 1)
+        try b.segmentationLoss(x, SegmentationLoss())
+        let graph = try b.finish()
+        let layout = ParameterLayout(graph)
+        let error = #expect(throws: GraphError.self) {
+            try Program(graph, layout: layout, images: 1, mode: .training)
+        }
+        #expect(error?.description.contains("one image of 1×1×4 in 4 groups") == true)
+        // With two images each group still has one value: variance 0, and what remains is the bias.
+        let rig = try Rig(graph, images: 2)
+        rig.train(randomValues(8, seed: 1), randomMask(2, seed: 2))
+        #expect(areFinite(rig.sums.values))
+    }
+
+    @Test func `groups divide the channels`() throws {
+        let convolution = try failure {
+            _ = try $0.convolution($0.input, name: "c", outputChannels: 3, kernel: 3, groups: 2)
+        }
+        #expect(convolution.contains("2 groups of 2 and 3 channels"))
+        let normalization = try failure { _ = try $0.groupNormalization($0.input, name: "n", groups: 4) }
+        #expect(normalization.contains("4 groups of 2 channels"))
+        let gate = try failure { _ = try $0.scaleChannels($0.input, by: $0.input, name: "s") }
+        #expect(gate.contains("1×1×2, found 4×4×2"))
+    }
+
     @Test func `a graph without an output is refused`() throws {
         #expect(throws: GraphError.self) { try builder().finish() }
     }

@@ -45,7 +45,7 @@ func largest(_ values: [Float]) -> Float { values.reduce(0) { max($0, abs($1)) }
 
 @Suite struct GoldenTests {
     /// fp32 against fp64, each value rounded to fp32: a few roundings of the largest element.
-    static let tolerance: Float = 4e-6
+    static let tolerance: Float = 6e-6
 
     @Test(arguments: operatorCases)
     func `operators and their gradients are PyTorch's`(_ operation: OperatorCase) throws {
@@ -76,7 +76,7 @@ func largest(_ values: [Float]) -> Float { values.reduce(0) { max($0, abs($1)) }
         }
     }
 
-    @Test(arguments: operatorCases.filter { $0.kind != "batch normalisation" && $0.kind != "dropout" })
+    @Test(arguments: operatorCases.filter { !["batch normalisation", "dropout", "drop connect"].contains($0.kind) })
     func `inference gives PyTorch's logits`(_ operation: OperatorCase) throws {
         let golden = try GoldenCase(operation.name)
         for kernels in tables {

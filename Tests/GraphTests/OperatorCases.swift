@@ -176,11 +176,98 @@ private let normalizationCases: [OperatorCase] = [
     ) {
         try $0.relu(try $0.batchNormalization($1, name: "op", statistics: .running), name: "relu")
     },
+    OperatorCase(
+        name: "normalization_silu",
+        kind: "batch normalisation",
+        images: 2,
+        input: shape(5, 3, 2),
+        stem: 19
+    ) {
+        try $0.silu(try $0.batchNormalization($1, name: "op"), name: "silu")
+    },
+    OperatorCase(
+        name: "normalization_leaky_relu",
+        kind: "batch normalisation",
+        images: 2,
+        input: shape(5, 3, 2),
+        stem: 6
+    ) {
+        let inner = try $0.convolution($1, name: "inner", outputChannels: 6, kernel: 3)
+        let sum = try $0.add(try $0.batchNormalization(inner, name: "op"), $1, name: "add")
+        return try $0.leakyReLU(sum, name: "relu", slope: 0.2)
+    },
+    OperatorCase(
+        name: "normalization_frozen_silu",
+        kind: "batch normalisation",
+        images: 2,
+        input: shape(5, 3, 2),
+        stem: 6
+    ) {
+        try $0.silu(try $0.batchNormalization($1, name: "op", statistics: .running), name: "silu")
+    },
+    OperatorCase(name: "group_normalization", kind: "group normalisation", images: 2, input: shape(4, 5, 2), stem: 18) {
+        try $0.groupNormalization($1, name: "op", groups: 6)
+    },
+    OperatorCase(
+        name: "group_normalization_add_relu",
+        kind: "group normalisation",
+        images: 2,
+        input: shape(4, 3, 2),
+        stem: 8
+    ) {
+        let inner = try $0.convolution($1, name: "inner", outputChannels: 8, kernel: 3)
+        let sum = try $0.add(try $0.groupNormalization(inner, name: "op", groups: 2), $1, name: "add")
+        return try $0.relu(sum, name: "relu")
+    },
+    OperatorCase(
+        name: "group_normalization_silu",
+        kind: "group normalisation",
+        images: 2,
+        input: shape(4, 3, 2),
+        stem: 6
+    ) {
+        try $0.silu(try $0.groupNormalization($1, name: "op", groups: 3), name: "silu")
+    },
+    OperatorCase(
+        name: "group_normalization_one_pixel",
+        kind: "group normalisation",
+        images: 2,
+        input: shape(1, 1, 2),
+        stem: 6
+    ) {
+        try $0.groupNormalization($1, name: "op", groups: 2)
+    },
 ]
 
 private let pointwiseCases: [OperatorCase] = [
     OperatorCase(name: "relu", kind: "relu", images: 2, input: shape(4, 3, 2), stem: 6) {
         try $0.add(try $0.relu($1, name: "relu"), $1, name: "add")
+    },
+    OperatorCase(name: "silu", kind: "silu", images: 2, input: shape(4, 3, 2), stem: 17) {
+        try $0.add(try $0.silu($1, name: "op"), $1, name: "add")
+    },
+    OperatorCase(name: "leaky_relu", kind: "leaky relu", images: 2, input: shape(4, 3, 2), stem: 6) {
+        try $0.add(try $0.leakyReLU($1, name: "op", slope: 0.1), $1, name: "add")
+    },
+    OperatorCase(name: "softmax", kind: "softmax", images: 2, input: shape(3, 2, 2), stem: 19) {
+        try $0.softmax($1, name: "op")
+    },
+    OperatorCase(
+        name: "squeeze_and_excitation",
+        kind: "channel scaling",
+        images: 2,
+        input: shape(5, 13, 2),
+        stem: 18
+    ) {
+        let pooled = try $0.globalAveragePool($1, name: "pool")
+        let reduced = try $0.convolution(pooled, name: "reduce", outputChannels: 4, kernel: 1, bias: true)
+        let inner = try $0.silu(reduced, name: "silu")
+        let expanded = try $0.convolution(inner, name: "op", outputChannels: 18, kernel: 1, bias: true)
+        let gate = try $0.sigmoid(expanded, name: "sigmoid")
+        return try $0.scaleChannels($1, by: gate, name: "scale")
+    },
+    OperatorCase(name: "drop_connect", kind: "drop connect", images: 5, input: shape(3, 2, 2), stem: 6) {
+        try $0.add(try $0.dropConnect($1, name: "op", probability: 0.4), $1, name: "add")
     },
     OperatorCase(name: "sigmoid", kind: "sigmoid", images: 2, input: shape(4, 3, 2), stem: 17) {
         try $0.sigmoid($1, name: "op")
@@ -206,6 +293,24 @@ private let resamplingCases: [OperatorCase] = [
     },
     OperatorCase(name: "max_pooling_3x3", kind: "max pooling", images: 2, input: shape(6, 7, 2)) {
         try $0.maxPool($1, name: "op", size: 3, stride: 2, padding: 1)
+    },
+    OperatorCase(name: "max_pooling_ceil", kind: "max pooling", images: 2, input: shape(6, 7, 2), stem: 17) {
+        try $0.maxPool($1, name: "op", size: 3, stride: 2, ceilMode: true)
+    },
+    OperatorCase(name: "max_pooling_ceil_padded", kind: "max pooling", images: 1, input: shape(5, 6, 2)) {
+        try $0.maxPool($1, name: "op", size: 2, stride: 3, padding: 1, ceilMode: true)
+    },
+    OperatorCase(name: "average_pooling", kind: "average pooling", images: 2, input: shape(5, 7, 2), stem: 17) {
+        try $0.averagePool($1, name: "op")
+    },
+    OperatorCase(name: "average_pooling_padded", kind: "average pooling", images: 2, input: shape(6, 7, 2)) {
+        try $0.averagePool($1, name: "op", size: 3, stride: 2, padding: 1)
+    },
+    OperatorCase(name: "average_pooling_ceil", kind: "average pooling", images: 2, input: shape(6, 8, 2)) {
+        try $0.averagePool($1, name: "op", size: 3, stride: 2, padding: 1, ceilMode: true)
+    },
+    OperatorCase(name: "average_pooling_inside", kind: "average pooling", images: 1, input: shape(6, 8, 2)) {
+        try $0.averagePool($1, name: "op", size: 3, stride: 2, padding: 1, ceilMode: true, countsPadding: false)
     },
     OperatorCase(name: "nearest_upsampling", kind: "nearest upsampling", images: 1, input: shape(3, 2, 2), stem: 17) {
         try $0.upsampleNearest($1, name: "op")

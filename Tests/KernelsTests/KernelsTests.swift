@@ -202,17 +202,18 @@ let vectorVariants = KernelVariant.allCases.filter { $0 != .reference && $0.isSu
                 var variance = sums
                 var gamma = sums
                 var beta = sums
+                let relu = ActivationGradient(.relu, y: y.view)
                 table.channelSums(x.view, &sums)
                 table.batchStatistics(x.view, &mean, &variance)
                 let out = TestTensor(images, height, width, channels, pixelStride: channels + 1)
-                table.scaleShift(x.view, vectors[0], vectors[1], dy.view, out.view, true)
-                table.batchNormBackwardSums(x.view, dy.view, y.view, vectors[0], vectors[1], &gamma, &beta)
+                table.scaleShift(x.view, vectors[0], vectors[1], dy.view, out.view, .relu)
+                table.batchNormBackwardSums(x.view, dy.view, relu, vectors[0], vectors[1], &gamma, &beta)
                 let dx = TestTensor(images, height, width, channels, seed: 5)
                 let residual = TestTensor(images, height, width, channels, seed: 6)
                 table.batchNormBackward(
                     x.view,
                     dy.view,
-                    y.view,
+                    relu,
                     vectors[0],
                     vectors[1],
                     vectors[2],
@@ -225,7 +226,7 @@ let vectorVariants = KernelVariant.allCases.filter { $0 != .reference && $0.isSu
                 table.batchNormBackward(
                     x.view,
                     dy.view,
-                    nil,
+                    ActivationGradient(.none),
                     vectors[0],
                     vectors[1],
                     vectors[2],

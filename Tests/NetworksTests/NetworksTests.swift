@@ -9,23 +9,6 @@ import Testing
 @Suite struct NetworksTests {
     private let loss = SegmentationLoss()
 
-    @Test(arguments: ResNetEncoder.allCases)
-    func `parameters have torchvision's names and shapes`(_ encoder: ResNetEncoder) throws {
-        let data = try Data(contentsOf: URL(filePath: fixture("parameters_\(encoder.rawValue).json")))
-        let expected = try JSONDecoder().decode([String: [Int]].self, from: data)
-        let graph = try Network(.unet(UNet(encoder: encoder)), height: 64, width: 64).graph(loss: loss)
-        let layout = ParameterLayout(graph)
-        let found = Dictionary(uniqueKeysWithValues: layout.parameters.map { ($0.name, $0.shape) })
-        #expect(found == expected)
-        #expect(layout.parameters.allSatisfy { $0.isTrained })
-        let buffers = Set(layout.buffers.map(\.name))
-        for name in expected.keys where name.contains("bn1.weight") || name.hasSuffix(".1.weight") {
-            if expected[name]?.count == 1 {
-                #expect(buffers.contains(name.replacingOccurrences(of: ".weight", with: ".running_var")))
-            }
-        }
-    }
-
     @Test func `unet with resnet34 has as many multiply-adds as PyTorch counts`() throws {
         let network = Network(.unet(UNet(encoder: .resnet34)), height: 256, width: 256, inputChannels: 3)
         let summary = try ModelSummary(network, loss: loss, images: 2)

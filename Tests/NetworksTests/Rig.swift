@@ -30,12 +30,13 @@ final class Rig {
         loss: SegmentationLoss,
         images count: Int,
         seed: UInt64,
-        kernels: KernelTable = KernelVariant.best.table
+        kernels: KernelTable = KernelVariant.best.table,
+        options: Program.Options = .init()
     ) throws {
         self.kernels = kernels
         let graph = try network.graph(loss: loss)
         layout = ParameterLayout(graph)
-        program = try Program(graph, layout: layout, images: count, mode: .training)
+        program = try Program(graph, layout: layout, images: count, mode: .training, options: options)
         weights = AlignedBuffer(count: layout.weightCount)
         buffers = AlignedBuffer(count: layout.bufferCount)
         arena = AlignedBuffer(count: program.arenaBytes / 4)

@@ -53,6 +53,48 @@ static inline pleura_int32x16 pleura_group_lanes(long size, long offset) {
 /// Square roots, correctly rounded. Swift's `squareRoot()` of a vector takes one root after the other.
 static inline pleura_float32x16 pleura_square_roots(pleura_float32x16 x) { return __builtin_elementwise_sqrt(x); }
 
+/// `ScalarMath.exp` on sixteen floats: the same operations in the same order.
+static inline __attribute__((always_inline)) pleura_float32x16 pleura_exp(pleura_float32x16 input) {
+#pragma clang fp contract(off)
+    pleura_float32x16 x = input > 89.0f ? (pleura_float32x16)(89.0f) : input;
+    x = x < -104.0f ? (pleura_float32x16)(-104.0f) : x;
+    const pleura_float32x16 magic = 12582912.0f;
+    const pleura_float32x16 shifted = __builtin_elementwise_fma(x, (pleura_float32x16)(1.442695041f), magic);
+    const pleura_float32x16 k = shifted - magic;
+    const pleura_float32x16 r = __builtin_elementwise_fma(
+        k, (pleura_float32x16)(-1.42860677e-06f),
+        __builtin_elementwise_fma(k, (pleura_float32x16)(-0.693145751953125f), x));
+    pleura_float32x16 p = 1.9875691500e-4f;
+    p = __builtin_elementwise_fma(p, r, (pleura_float32x16)(1.3981999507e-3f));
+    p = __builtin_elementwise_fma(p, r, (pleura_float32x16)(8.3334519073e-3f));
+    p = __builtin_elementwise_fma(p, r, (pleura_float32x16)(4.1665795894e-2f));
+    p = __builtin_elementwise_fma(p, r, (pleura_float32x16)(1.6666665459e-1f));
+    p = __builtin_elementwise_fma(p, r, (pleura_float32x16)(5.0000001201e-1f));
+    p = __builtin_elementwise_fma(p, r * r, r) + 1.0f;
+    const pleura_int32x16 exponent = (pleura_int32x16)shifted - (pleura_int32x16)magic;
+    const pleura_int32x16 half = exponent >> 1;
+    const pleura_float32x16 first = (pleura_float32x16)((half + 127) << 23);
+    const pleura_float32x16 second = (pleura_float32x16)((exponent - half + 127) << 23);
+    return p * first * second;
+}
+
+/// Stores the first `count` floats, at least 0 and at most 15.
+static inline void pleura_store_some(pleura_float32x16 x, float *elements, long count) {
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(elements, (__mmask16)((1u << count) - 1), (__m512)x);
+#elif defined(__AVX2__)
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i limit = _mm256_set1_epi32((int)count);
+    __m256 halves[2];
+    memcpy(halves, &x, sizeof x);
+    _mm256_maskstore_ps(elements, _mm256_cmpgt_epi32(limit, lanes), halves[0]);
+    _mm256_maskstore_ps(
+        elements + 8, _mm256_cmpgt_epi32(limit, _mm256_add_epi32(lanes, _mm256_set1_epi32(8))), halves[1]);
+#else
+    for (long lane = 0; lane < count; lane += 1) elements[lane] = x[lane];
+#endif
+}
+
 /// Sixteen bfloat16 as floats.
 static inline pleura_float32x16 pleura_widen_bf16(const uint16_t *elements) {
     typedef uint16_t words16 __attribute__((ext_vector_type(16)));
@@ -94,9 +136,26 @@ static inline void pleura_round_bf16(pleura_float32x16 x, uint16_t *elements, lo
     PLEURA_ROUND_BF16(value, x);
     if (count >= 16) {
         memcpy(elements, &value, sizeof value);
-    } else {
-        for (long lane = 0; lane < count; lane += 1) elements[lane] = value[lane];
+        return;
     }
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+    _mm256_mask_storeu_epi16(elements, (__mmask16)((1u << count) - 1), (__m256i)value);
+#else
+    uint16_t words[16];
+    memcpy(words, &value, sizeof words);
+    const uint16_t *next = words;
+    if (count & 8) {
+        memcpy(elements, next, 16);
+        elements += 8;
+        next += 8;
+    }
+    if (count & 4) {
+        memcpy(elements, next, 8);
+        elements += 4;
+        next += 4;
+    }
+    for (long lane = 0; lane < (count & 3); lane += 1) elements[lane] = next[lane];
+#endif
 }
 
 /// Pairs of bfloat16: the low half of each integer from `even`, the high half from `odd`, rounded as above.
@@ -118,10 +177,80 @@ static inline pleura_int32x16 pleura_join_pairs(const uint16_t *a, const uint16_
     return (pleura_int32x16)(__builtin_convertvector(x, uint32x16) | __builtin_convertvector(y, uint32x16) << 16);
 }
 
+/// Asks for the cache lines of `bytes` bytes, to be read, or written, soon.
+static inline void pleura_prefetch_range(const void *address, long bytes) {
+    for (long offset = 0; offset < bytes; offset += 64) __builtin_prefetch((const char *)address + offset, 0, 2);
+}
+
+static inline void pleura_prefetch_to_write(const void *address, long bytes) {
+    for (long offset = 0; offset < bytes; offset += 64) __builtin_prefetch((const char *)address + offset, 1, 3);
+}
+
+static inline void pleura_copy(const void *source, void *target, long bytes) { memcpy(target, source, bytes); }
+
+// Transposition of 16 rows of 8 words, where a row is the pairs of 16 channels of a pixel, into 8 rows of 16 words and
+// back. Macros, as vectors must not pass through a call.
+
+/// The lower (`k` = 0) or upper (2) words of each four of `a` and `b` in turn.
+#define PLEURA_UNPACK_WORDS(a, b, k)                                                                                   \
+    __builtin_shufflevector(a, b, 0 + k, 16 + k, 1 + k, 17 + k, 4 + k, 20 + k, 5 + k, 21 + k, 8 + k, 24 + k, 9 + k,   \
+                            25 + k, 12 + k, 28 + k, 13 + k, 29 + k)
+/// The same of pairs of words.
+#define PLEURA_UNPACK_PAIRS(a, b, k)                                                                                   \
+    __builtin_shufflevector(a, b, 0 + k, 1 + k, 16 + k, 17 + k, 4 + k, 5 + k, 20 + k, 21 + k, 8 + k, 9 + k, 24 + k,   \
+                            25 + k, 12 + k, 13 + k, 28 + k, 29 + k)
+/// The fours `k` and `k` + 2 of `a`, then of `b`.
+#define PLEURA_JOIN_FOURS(a, b, k)                                                                                     \
+    __builtin_shufflevector(a, b, 0 + 4 * k, 1 + 4 * k, 2 + 4 * k, 3 + 4 * k, 8 + 4 * k, 9 + 4 * k, 10 + 4 * k,       \
+                            11 + 4 * k, 16 + 4 * k, 17 + 4 * k, 18 + 4 * k, 19 + 4 * k, 24 + 4 * k, 25 + 4 * k,       \
+                            26 + 4 * k, 27 + 4 * k)
+/// The fours `k` of `a` and of `b`, then `k` + 1 of both.
+#define PLEURA_PAIR_FOURS(a, b, k)                                                                                     \
+    __builtin_shufflevector(a, b, 0 + 4 * k, 1 + 4 * k, 2 + 4 * k, 3 + 4 * k, 16 + 4 * k, 17 + 4 * k, 18 + 4 * k,     \
+                            19 + 4 * k, 4 + 4 * k, 5 + 4 * k, 6 + 4 * k, 7 + 4 * k, 20 + 4 * k, 21 + 4 * k, 22 + 4 * k, \
+                            23 + 4 * k)
+
+/// planes[c · planeStride + p] <- pair c (0 ..< 8) of pixel p (0 ..< 16): `step` elements between pixels, of which the
+/// last, number `last`, stands for those past it. Stores the first `planes` of the eight.
+static inline void pleura_split_planes(const uint16_t *pixels, long step, long last, int32_t *planes, long planeStride,
+                                       long count) {
+    pleura_uint32x16 r[8];
+    // Pixels i and i + 4 of the first eight, then of the second.
+    if (last >= 15) {
+        const uint16_t *fours[4] = {pixels, pixels + 4 * step, pixels + 8 * step, pixels + 12 * step};
+        for (long i = 0; i < 4; i += 1) {
+            memcpy(&r[i], fours[0] + i * step, 32);
+            memcpy((char *)&r[i] + 32, fours[1] + i * step, 32);
+            memcpy(&r[i + 4], fours[2] + i * step, 32);
+            memcpy((char *)&r[i + 4] + 32, fours[3] + i * step, 32);
+        }
+    } else {
+        for (long i = 0; i < 8; i += 1) {
+            long p = i < 4 ? i : i + 4, q = p + 4;
+            memcpy(&r[i], pixels + (p < last ? p : last) * step, 32);
+            memcpy((char *)&r[i] + 32, pixels + (q < last ? q : last) * step, 32);
+        }
+    }
+    pleura_uint32x16 u[8];
+    for (long i = 0; i < 8; i += 4) {
+        pleura_uint32x16 a = PLEURA_UNPACK_WORDS(r[i], r[i + 1], 0), b = PLEURA_UNPACK_WORDS(r[i + 2], r[i + 3], 0);
+        pleura_uint32x16 c = PLEURA_UNPACK_WORDS(r[i], r[i + 1], 2), d = PLEURA_UNPACK_WORDS(r[i + 2], r[i + 3], 2);
+        u[i] = PLEURA_UNPACK_PAIRS(a, b, 0);
+        u[i + 1] = PLEURA_UNPACK_PAIRS(a, b, 2);
+        u[i + 2] = PLEURA_UNPACK_PAIRS(c, d, 0);
+        u[i + 3] = PLEURA_UNPACK_PAIRS(c, d, 2);
+    }
+    for (long i = 0; i < 4; i += 1) {
+        pleura_uint32x16 low = PLEURA_JOIN_FOURS(u[i], u[i + 4], 0), high = PLEURA_JOIN_FOURS(u[i], u[i + 4], 1);
+        if (i < count) memcpy(planes + i * planeStride, &low, sizeof low);
+        if (i + 4 < count) memcpy(planes + (i + 4) * planeStride, &high, sizeof high);
+    }
+}
+
 /// Rounds `inputs` rows of sixteen floats and stores their `pairs` pairs of neighbours as columns: target[16 · pair + row];
 /// rows past `inputs` are zeros.
 static inline void pleura_transpose_pairs(const float *source, long inputs, int32_t *target, long pairs) {
-    int32_t rows[16][8];
+    uint16_t rows[16][16];
     for (long row = 0; row < 16; row += 1) {
         if (row < inputs) {
             pleura_float32x16 x;
@@ -133,8 +262,27 @@ static inline void pleura_transpose_pairs(const float *source, long inputs, int3
             memset(rows[row], 0, sizeof rows[row]);
         }
     }
-    for (long pair = 0; pair < pairs; pair += 1) {
-        for (long row = 0; row < 16; row += 1) target[16 * pair + row] = rows[row][pair];
+    pleura_split_planes(rows[0], 16, 15, target, 16, pairs);
+}
+
+/// The inverse: pixels[p · step ..< p · step + 16] <- the eight planes' words p, for p < `count`.
+static inline void pleura_join_planes(const int32_t *planes, uint16_t *pixels, long step, long count) {
+    pleura_uint32x16 r[8], u[8];
+    memcpy(r, planes, sizeof r);
+    for (long i = 0; i < 8; i += 4) {
+        pleura_uint32x16 a = PLEURA_UNPACK_WORDS(r[i], r[i + 1], 0), b = PLEURA_UNPACK_WORDS(r[i + 2], r[i + 3], 0);
+        pleura_uint32x16 c = PLEURA_UNPACK_WORDS(r[i], r[i + 1], 2), d = PLEURA_UNPACK_WORDS(r[i + 2], r[i + 3], 2);
+        u[i] = PLEURA_UNPACK_PAIRS(a, b, 0);
+        u[i + 1] = PLEURA_UNPACK_PAIRS(a, b, 2);
+        u[i + 2] = PLEURA_UNPACK_PAIRS(c, d, 0);
+        u[i + 3] = PLEURA_UNPACK_PAIRS(c, d, 2);
+    }
+    for (long i = 0; i < 4; i += 1) {
+        pleura_uint32x16 low = PLEURA_PAIR_FOURS(u[i], u[i + 4], 0), high = PLEURA_PAIR_FOURS(u[i], u[i + 4], 2);
+        if (i < count) memcpy(pixels + i * step, &low, 32);
+        if (i + 4 < count) memcpy(pixels + (i + 4) * step, (char *)&low + 32, 32);
+        if (i + 8 < count) memcpy(pixels + (i + 8) * step, &high, 32);
+        if (i + 12 < count) memcpy(pixels + (i + 12) * step, (char *)&high + 32, 32);
     }
 }
 

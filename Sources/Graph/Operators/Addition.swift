@@ -34,7 +34,9 @@ struct Addition: Operator {
         }
     }
 
-    func fusingReLU() -> (any Operator)? { relu ? nil : Addition(relu: true) }
+    func fusing(_ activation: Activation) -> (any Operator)? {
+        relu || activation != .relu ? nil : Addition(relu: true)
+    }
 }
 
 extension GraphBuilder {

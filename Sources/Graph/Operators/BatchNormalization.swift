@@ -8,7 +8,7 @@ package enum NormalizationStatistics: String, Hashable, Sendable, Codable {
     case running
 }
 
-/// Batch normalisation, with the ReLU and the addition that follow it once they are fused.
+/// Batch normalisation, with the activation and the addition that follow it once they are fused.
 ///
 /// Inputs: x, and the residual where `hasResidual`.
 struct BatchNormalization: Operator {
@@ -17,7 +17,7 @@ struct BatchNormalization: Operator {
     var statistics: NormalizationStatistics
     var epsilon: Double
     var momentum: Double
-    var relu = false
+    var activationAfter = Activation.none
     var hasResidual = false
 
     func outputShape(_ inputs: [FeatureShape]) throws(ShapeDefect) -> FeatureShape {
@@ -49,15 +49,16 @@ struct BatchNormalization: Operator {
         )
     }
 
-    func fusingReLU() -> (any Operator)? {
-        if relu { return nil }
+    func fusing(_ activation: Activation) -> (any Operator)? {
+        // The gradient of SiLU computes what the normalisation gave once more, without a residual.
+        if activationAfter != .none || (hasResidual && activation == .silu) { return nil }
         var copy = self
-        copy.relu = true
+        copy.activationAfter = activation
         return copy
     }
 
     func fusingResidual() -> (any Operator)? {
-        if relu || hasResidual { return nil }
+        if activationAfter != .none || hasResidual { return nil }
         var copy = self
         copy.hasResidual = true
         return copy
@@ -69,7 +70,9 @@ struct BatchNormalization: Operator {
         let usesBatch = statistics == .batch && lowering.mode == .training
         let mean = lowering.vector(channels)
         let inverseDeviation = lowering.vector(channels)
-        lowering.save([mean, inverseDeviation], for: node)
+        let scale = lowering.vector(channels)
+        let shift = lowering.vector(channels)
+        lowering.save([mean, inverseDeviation, scale, shift], for: node)
         lowering.emit(
             BatchNormalizationForward(
                 layer: layer,
@@ -78,9 +81,9 @@ struct BatchNormalization: Operator {
                 y: node.output.index,
                 mean: mean,
                 inverseDeviation: inverseDeviation,
-                scale: lowering.vector(channels),
-                shift: lowering.vector(channels),
-                relu: relu,
+                scale: scale,
+                shift: shift,
+                activation: activationAfter,
                 tail: usesBatch ? lowering.tail.statistics[node.name] : nil,
                 usesBatch: usesBatch
             )
@@ -92,8 +95,13 @@ struct BatchNormalization: Operator {
         let channels = lowering.graph.shape(of: node.output).channels
         let layer = BatchNormalizationLayer(node, self, in: lowering)
         let x = node.inputs[0]
-        let mask = relu ? node.output.index : nil
         let saved = lowering.saved(for: node)
+        let activation = FusedActivation(
+            activationAfter,
+            y: node.output.index,
+            scale: saved[2],
+            shift: saved[3]
+        )
         // The kernel writes the residual's gradient with x's. Alone where x takes none, or where both are one tensor.
         let residual = hasResidual ? node.inputs[1] : nil
         var residualWithX: Tensor?
@@ -101,11 +109,14 @@ struct BatchNormalization: Operator {
             if lowering.requiresGradient(x) && residual != x {
                 residualWithX = residual
             } else if let (gradient, accumulate) = lowering.contribution(to: residual) {
-                if let mask {
-                    lowering.emit(ReLUBackward(y: mask, dy: dy, dx: gradient, accumulate: accumulate))
-                } else {
-                    lowering.emit(CopyInstruction(x: dy, y: gradient, accumulate: accumulate))
-                }
+                emitActivationGradient(
+                    activationAfter,
+                    y: node.output.index,
+                    dy: dy,
+                    dx: gradient,
+                    accumulate: accumulate,
+                    in: lowering
+                )
             }
         }
         let sumsNeeded = layer.gamma.isTrainable || layer.beta.isTrainable || statistics == .batch
@@ -116,7 +127,7 @@ struct BatchNormalization: Operator {
                     layer: layer,
                     x: x.index,
                     dy: dy,
-                    y: mask,
+                    activation: activation,
                     mean: saved[0],
                     inverseDeviation: saved[1],
                     dGamma: sums.gamma,
@@ -130,9 +141,9 @@ struct BatchNormalization: Operator {
         lowering.emit(
             BatchNormalizationBackward(
                 layer: layer,
-                x: statistics == .batch ? x.index : dy,
+                x: statistics == .batch || activationAfter == .silu ? x.index : dy,
                 dy: dy,
-                y: mask,
+                activation: activation,
                 mean: saved[0],
                 inverseDeviation: saved[1],
                 sums: statistics == .batch ? sums : nil,
@@ -196,7 +207,7 @@ struct BatchNormalizationForward: Instruction {
     var inverseDeviation: Int
     var scale: Int
     var shift: Int
-    var relu: Bool
+    var activation: Activation
     /// Offsets in the tail of the step's sums.
     var tail: TailLayout.Statistics?
     var usesBatch: Bool
@@ -205,7 +216,14 @@ struct BatchNormalizationForward: Instruction {
     var writes: [Int] { [y, mean, inverseDeviation, scale, shift] }
     var sharing: SharingRequest? { .inPlace(output: y, input: x) }
     var recomputation: (any Instruction)? {
-        BatchNormalizationApplication(x: x, residual: residual, y: y, scale: scale, shift: shift, relu: relu)
+        BatchNormalizationApplication(
+            x: x,
+            residual: residual,
+            y: y,
+            scale: scale,
+            shift: shift,
+            activation: activation
+        )
     }
 
     func run(_ context: ExecutionContext) {
@@ -234,7 +252,7 @@ struct BatchNormalizationForward: Instruction {
             scale[c] = Float(Double(gamma[c]) * inverted)
             shift[c] = Float(Double(beta[c]) - Double(mean[c]) * Double(scale[c]))
         }
-        context.kernels.scaleShift(x, scale, shift, residual.map(context.view), context.view(y), relu)
+        context.kernels.scaleShift(x, scale, shift, residual.map(context.view), context.view(y), activation)
     }
 
     /// The microbatch's share of the running statistics: mean and unbiased variance, weighted by n/N.
@@ -262,7 +280,7 @@ struct BatchNormalizationApplication: Instruction {
     var y: Int
     var scale: Int
     var shift: Int
-    var relu: Bool
+    var activation: Activation
 
     var reads: [Int] { [x, scale, shift] + (residual.map { [$0] } ?? []) }
     var writes: [Int] { [y] }
@@ -274,7 +292,7 @@ struct BatchNormalizationApplication: Instruction {
             context.pointer(shift),
             residual.map(context.view),
             context.view(y),
-            relu
+            activation
         )
     }
 }
@@ -284,13 +302,13 @@ struct BatchNormalizationSums: Instruction {
     var layer: BatchNormalizationLayer
     var x: Int
     var dy: Int
-    var y: Int?
+    var activation: FusedActivation
     var mean: Int
     var inverseDeviation: Int
     var dGamma: Int
     var dBeta: Int
 
-    var reads: [Int] { [x, dy, mean, inverseDeviation] + (y.map { [$0] } ?? []) }
+    var reads: [Int] { [x, dy, mean, inverseDeviation] + activation.reads }
     var writes: [Int] { [dGamma, dBeta] }
 
     func run(_ context: ExecutionContext) {
@@ -299,7 +317,7 @@ struct BatchNormalizationSums: Instruction {
         context.kernels.batchNormBackwardSums(
             context.view(x),
             context.view(dy),
-            y.map(context.view),
+            activation.gradient(context),
             context.pointer(mean),
             context.pointer(inverseDeviation),
             dGamma,
@@ -321,7 +339,7 @@ struct BatchNormalizationBackward: Instruction {
     var layer: BatchNormalizationLayer
     var x: Int
     var dy: Int
-    var y: Int?
+    var activation: FusedActivation
     var mean: Int
     var inverseDeviation: Int
     /// nil: the statistics are constants, so dx = a·g.
@@ -336,7 +354,7 @@ struct BatchNormalizationBackward: Instruction {
 
     var reads: [Int] {
         var ids = [x, dy, mean, inverseDeviation]
-        if let y { ids.append(y) }
+        ids += activation.reads
         if let sums { ids += [sums.gamma, sums.beta] }
         if accumulate { ids.append(dx) }
         if let residualGradient, accumulateResidual { ids.append(residualGradient) }
@@ -373,7 +391,7 @@ struct BatchNormalizationBackward: Instruction {
         context.kernels.batchNormBackward(
             x,
             context.view(dy),
-            y.map(context.view),
+            activation.gradient(context),
             a,
             b,
             c,

@@ -136,8 +136,8 @@ struct Convolution: Operator {
         }
     }
 
-    func fusingReLU() -> (any Operator)? {
-        if relu { return nil }
+    func fusing(_ activation: Activation) -> (any Operator)? {
+        if relu || activation != .relu { return nil }
         var copy = self
         copy.relu = true
         return copy
@@ -257,24 +257,19 @@ struct GroupedConvolutionInputGradient: Instruction {
     var weight: Int
     var geometry: ConvolutionGeometry
     var accumulate: Bool
-    /// For the weights in the transposed layout; nil where the kernel reads them as they are stored.
     var scratch: Int?
 
     var reads: [Int] { accumulate ? [dy, dx] : [dy] }
     var writes: [Int] { [dx] + (scratch.map { [$0] } ?? []) }
 
     func run(_ context: ExecutionContext) {
-        var weights = context.weight(weight)
-        if let scratch {
-            context.kernels.transposeGroupedWeights(weights, context.pointer(scratch), geometry)
-            weights = UnsafePointer(context.pointer(scratch))
-        }
         context.kernels.groupedConvolutionBackwardInput(
             context.view(dy),
-            weights,
+            context.weight(weight),
             context.view(dx),
             geometry,
-            accumulate
+            accumulate,
+            context.scratch(scratch)
         )
     }
 }

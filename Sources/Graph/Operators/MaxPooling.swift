@@ -1,33 +1,15 @@
 import Kernels
 
-/// Maximum over square windows, floor mode; padding takes no part.
+/// Maximum over square windows; padding takes no part.
 struct MaxPooling: Operator {
     static let kind = "max pooling"
 
     var window: PoolingWindow
 
     func outputShape(_ inputs: [FeatureShape]) throws(ShapeDefect) -> FeatureShape {
-        let x = inputs[0]
-        // PyTorch's bound on the padding; it also keeps every window on at least one pixel.
-        if window.size < 1 || window.stride < 1 || window.padding < 0 || 2 * window.padding > window.size {
-            throw ShapeDefect(
-                "max pooling needs a positive size and stride and a padding of at most half the size, found size "
-                    + "\(window.size), stride \(window.stride), padding \(window.padding)."
-            )
-        }
         // The kernels record the tap of the maximum in one byte.
         if window.size > 15 { throw ShapeDefect("max pooling reaches up to 15 pixels, found \(window.size).") }
-        if min(x.height, x.width) + 2 * window.padding < window.size {
-            throw ShapeDefect(
-                "a pooling window of \(window.size) with padding \(window.padding) does not fit into \(x); use a "
-                    + "larger image."
-            )
-        }
-        return FeatureShape(
-            height: window.outputExtent(x.height),
-            width: window.outputExtent(x.width),
-            channels: x.channels
-        )
+        return try window.outputShape(inputs[0], Self.kind)
     }
 
     func forward(_ node: Node, in lowering: Lowering) {
@@ -56,15 +38,16 @@ struct MaxPooling: Operator {
 }
 
 extension GraphBuilder {
-    /// PyTorch's `MaxPool2d` in floor mode; `stride` nil means `size`.
+    /// PyTorch's `MaxPool2d`; `stride` nil means `size`.
     package mutating func maxPool(
         _ x: Tensor,
         name: String,
         size: Int,
         stride: Int? = nil,
-        padding: Int = 0
+        padding: Int = 0,
+        ceilMode: Bool = false
     ) throws(GraphError) -> Tensor {
-        let window = PoolingWindow(size: size, stride: stride ?? size, padding: padding)
+        let window = PoolingWindow(size: size, stride: stride ?? size, padding: padding, ceilMode: ceilMode)
         return try apply(MaxPooling(window: window), to: [x], name: name)
     }
 }

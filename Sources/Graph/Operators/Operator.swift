@@ -1,3 +1,5 @@
+import Kernels
+
 /// An operator: everything the graph knows about one kind of layer.
 ///
 /// Each conforming type lives in its own file of this folder together with its builder function and its instructions;
@@ -21,8 +23,11 @@ protocol Operator: Sendable {
     /// Emits the instructions that turn the gradient of the output into those of the inputs and the parameters.
     func backward(_ node: Node, in lowering: Lowering)
 
-    /// This operator with a following ReLU made part of it, or nil.
-    func fusingReLU() -> (any Operator)?
+    /// The activation that this operator is, which others may make part of them; nil for all others.
+    var activation: Activation? { get }
+
+    /// This operator with a following activation made part of it, or nil.
+    func fusing(_ activation: Activation) -> (any Operator)?
 
     /// This operator with a following addition made part of it, whose other operand becomes its second input, or nil.
     func fusingResidual() -> (any Operator)?
@@ -37,15 +42,17 @@ struct OperatorState {
 extension Operator {
     func state(_ inputs: [FeatureShape]) -> OperatorState { OperatorState() }
     func multiplyAdds(_ inputs: [FeatureShape], _ output: FeatureShape) -> Int { 0 }
-    func fusingReLU() -> (any Operator)? { nil }
+    var activation: Activation? { nil }
+    func fusing(_ activation: Activation) -> (any Operator)? { nil }
     func fusingResidual() -> (any Operator)? { nil }
 }
 
 /// All operators, in the order in which `operatorKinds` lists them.
 let operatorList: [any Operator.Type] = [
-    Convolution.self, TransposedConvolution.self, BatchNormalization.self, ReLU.self, Sigmoid.self, Addition.self,
-    Concatenation.self, MaxPooling.self, NearestUpsampling.self, BilinearUpsampling.self, GlobalAveragePooling.self,
-    Dropout.self, Cast.self, SegmentationLossHead.self,
+    Convolution.self, TransposedConvolution.self, BatchNormalization.self, GroupNormalization.self, ReLU.self,
+    LeakyReLU.self, SiLU.self, Sigmoid.self, Softmax.self, Addition.self, ChannelScaling.self, Concatenation.self,
+    MaxPooling.self, AveragePooling.self, NearestUpsampling.self, BilinearUpsampling.self, GlobalAveragePooling.self,
+    Dropout.self, DropConnect.self, Cast.self, SegmentationLossHead.self,
 ]
 
 /// The kinds of all operators: tests check that each is covered.

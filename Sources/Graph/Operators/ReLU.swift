@@ -4,6 +4,8 @@ import Kernels
 struct ReLU: Operator {
     static let kind = "relu"
 
+    var activation: Activation? { .relu }
+
     func outputShape(_ inputs: [FeatureShape]) throws(ShapeDefect) -> FeatureShape { inputs[0] }
 
     func forward(_ node: Node, in lowering: Lowering) {

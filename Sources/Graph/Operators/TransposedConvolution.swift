@@ -109,8 +109,8 @@ struct TransposedConvolution: Operator {
         }
     }
 
-    func fusingReLU() -> (any Operator)? {
-        if relu { return nil }
+    func fusing(_ activation: Activation) -> (any Operator)? {
+        if relu || activation != .relu { return nil }
         var copy = self
         copy.relu = true
         return copy

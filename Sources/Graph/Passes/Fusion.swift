@@ -1,6 +1,7 @@
-/// Joins operators that one kernel can do: ReLU into what precedes it, addition into batch normalisation.
+/// Joins operators that one kernel can do: activations into what precedes them, addition into normalisations.
 ///
-/// The bits do not change: the joined kernels round where the separate ones do.
+/// The bits of fp32 do not change: the joined kernels round where the separate ones do. In bfloat16 a joined kernel
+/// rounds once, at its end.
 func fused(_ graph: Graph) -> Graph {
     var nodes: [Node?] = graph.nodes
     var producer: [Tensor: Int] = [:]
@@ -34,8 +35,8 @@ func fused(_ graph: Graph) -> Graph {
                 join(part, operation, inputs: part.node.inputs + [node.inputs[1 - position]], at: index)
                 break
             }
-        } else if node.operation is ReLU, let part = soleProducer(of: node.inputs[0]),
-            let operation = part.node.operation.fusingReLU()
+        } else if let activation = node.operation.activation, let part = soleProducer(of: node.inputs[0]),
+            let operation = part.node.operation.fusing(activation)
         {
             join(part, operation, inputs: part.node.inputs, at: index)
         }

@@ -23,9 +23,10 @@ extension Reference {
                             for input in 0..<g.inputsPerGroup {
                                 for kx in 0..<g.kernelWidth {
                                     let ix = ox * g.stride - g.padding + kx * g.dilation
-                                    guard ix >= 0, ix < x.width else { continue }
+                                    let inside = ix >= 0 && ix < x.width
+                                    let value = inside ? x.pixel(n, iy, ix)[firstInput + input] : 0
                                     let index = g.storageIndex(output: output, input: input, ky: ky, kx: kx)
-                                    sum.addProduct(x.pixel(n, iy, ix)[firstInput + input], weights[index])
+                                    sum.addProduct(value, weights[index])
                                 }
                             }
                         }
@@ -39,10 +40,11 @@ extension Reference {
 
     @Sendable static func groupedConvolutionBackwardInput(
         dy: TensorView,
-        transposedWeights: UnsafePointer<Float>,
+        weights: UnsafePointer<Float>,
         dx: TensorView,
         geometry g: ConvolutionGeometry,
-        accumulate: Bool
+        accumulate: Bool,
+        scratch: UnsafeMutableRawPointer
     ) {
         for n in 0..<dx.images {
             for iy in 0..<dx.height {
@@ -50,16 +52,23 @@ extension Reference {
                     for input in 0..<g.inputChannels {
                         let firstOutput = input / g.inputsPerGroup * g.outputsPerGroup
                         var sum: Float = 0
-                        for ky in 0..<g.kernelHeight {
+                        for ky in (0..<g.kernelHeight).reversed() {
                             let y = iy + g.padding - ky * g.dilation
                             guard y % g.stride == 0, y >= 0, y / g.stride < dy.height else { continue }
                             for output in 0..<g.outputsPerGroup {
-                                for kx in 0..<g.kernelWidth {
+                                for kx in (0..<g.kernelWidth).reversed() {
                                     let x = ix + g.padding - kx * g.dilation
-                                    guard x % g.stride == 0, x >= 0, x / g.stride < dy.width else { continue }
-                                    let index = g.transposedIndex(output: output, input: input, ky: ky, kx: kx)
-                                    let value = dy.pixel(n, y / g.stride, x / g.stride)[firstOutput + output]
-                                    sum.addProduct(value, transposedWeights[index])
+                                    guard x % g.stride == 0 else { continue }
+                                    let inside = x >= 0 && x / g.stride < dy.width
+                                    let index = g.storageIndex(
+                                        output: firstOutput + output,
+                                        input: input % g.inputsPerGroup,
+                                        ky: ky,
+                                        kx: kx
+                                    )
+                                    let value =
+                                        inside ? dy.pixel(n, y / g.stride, x / g.stride)[firstOutput + output] : 0
+                                    sum.addProduct(value, weights[index])
                                 }
                             }
                         }
@@ -105,31 +114,4 @@ extension Reference {
             }
         }
     }
-
-    #if !BF16
-        @Sendable static func transposeGroupedWeights(
-            weights: UnsafePointer<Float>,
-            transposed: UnsafeMutablePointer<Float>,
-            geometry g: ConvolutionGeometry
-        ) {
-            for index in 0..<g.transposedCount { transposed[index] = 0 }
-            for input in 0..<g.inputChannels {
-                let group = input / g.inputsPerGroup
-                for output in 0..<g.outputsPerGroup {
-                    for ky in 0..<g.kernelHeight {
-                        for kx in 0..<g.kernelWidth {
-                            let source = g.storageIndex(
-                                output: group * g.outputsPerGroup + output,
-                                input: input - group * g.inputsPerGroup,
-                                ky: ky,
-                                kx: kx
-                            )
-                            transposed[g.transposedIndex(output: output, input: input, ky: ky, kx: kx)] =
-                                weights[source]
-                        }
-                    }
-                }
-            }
-        }
-    #endif
 }

@@ -50,31 +50,54 @@ extension Reference {
         shift: UnsafePointer<Float>,
         residual: TensorView?,
         y: TensorView,
-        relu: Bool
+        activation: Activation
     ) {
         for pixel in 0..<x.pixels {
             for c in 0..<x.channels {
                 var value = shift[c].addingProduct(x.pixel(pixel)[c], scale[c])
                 if let residual { value += residual.pixel(pixel)[c] }
-                y.pixel(pixel)[c] = relu ? clampBelow(value) : value
+                y.pixel(pixel)[c] = activated(value, activation)
             }
+        }
+    }
+
+    static func activated(_ z: Float, _ activation: Activation) -> Float {
+        switch activation {
+        case .none: z
+        case .relu: clampBelow(z)
+        case .silu: ScalarMath.silu(z)
+        case .leakyReLU(let slope): z <= 0 ? z * slope : z
+        }
+    }
+
+    /// The gradient that reaches the normalisation at (pixel, c).
+    static func gradient(_ at: ActivationGradient, _ x: TensorView, _ dy: TensorView, _ pixel: Int, _ c: Int) -> Float {
+        let g = dy.pixel(pixel)[c]
+        switch at.activation {
+        case .none: return g
+        case .relu:
+            guard let y = at.y else { return g }
+            return y.pixel(pixel)[c] > 0 ? g : 0
+        case .silu:
+            guard let scale = at.scale, let shift = at.shift else { return g }
+            return g * ScalarMath.siluDerivative(shift[c].addingProduct(x.pixel(pixel)[c], scale[c]))
+        case .leakyReLU(let slope):
+            guard let y = at.y else { return g }
+            return y.pixel(pixel)[c] > 0 ? g : g * slope
         }
     }
 
     @Sendable static func batchNormBackwardSums(
         x: TensorView,
         dy: TensorView,
-        y: TensorView?,
+        activation: ActivationGradient,
         mean: UnsafePointer<Float>,
         inverseDeviation: UnsafePointer<Float>,
         dGamma: UnsafeMutablePointer<Float>,
         dBeta: UnsafeMutablePointer<Float>
     ) {
         for c in 0..<x.channels {
-            func gradient(_ pixel: Int) -> Float {
-                if let y, !(y.pixel(pixel)[c] > 0) { return 0 }
-                return dy.pixel(pixel)[c]
-            }
+            func gradient(_ pixel: Int) -> Float { Self.gradient(activation, x, dy, pixel, c) }
             dBeta[c] = Float(blockSum(pixels: x.pixels) { sum, pixel in sum += gradient(pixel) })
             dGamma[c] = Float(
                 blockSum(pixels: x.pixels) { sum, pixel in
@@ -87,7 +110,7 @@ extension Reference {
     @Sendable static func batchNormBackward(
         x: TensorView,
         dy: TensorView,
-        y: TensorView?,
+        activation: ActivationGradient,
         a: UnsafePointer<Float>,
         b: UnsafePointer<Float>,
         c: UnsafePointer<Float>,
@@ -98,8 +121,7 @@ extension Reference {
     ) {
         for pixel in 0..<x.pixels {
             for channel in 0..<x.channels {
-                var g = dy.pixel(pixel)[channel]
-                if let y, !(y.pixel(pixel)[channel] > 0) { g = 0 }
+                let g = gradient(activation, x, dy, pixel, channel)
                 if let residualGradient {
                     store(g, at: residualGradient.pixel(pixel) + channel, accumulate: accumulateResidual)
                 }

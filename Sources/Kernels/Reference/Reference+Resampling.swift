@@ -66,6 +66,57 @@ extension Reference {
         }
     }
 
+    @Sendable static func averagePool(x: TensorView, y: TensorView, window: PoolingWindow) {
+        for n in 0..<y.images {
+            for oy in 0..<y.height {
+                for ox in 0..<y.width {
+                    let divisor = window.divisor(oy, extent: x.height) * window.divisor(ox, extent: x.width)
+                    for c in 0..<y.channels {
+                        var sum: Float = 0
+                        for ky in 0..<window.size {
+                            for kx in 0..<window.size {
+                                let iy = oy * window.stride - window.padding + ky
+                                let ix = ox * window.stride - window.padding + kx
+                                guard iy >= 0, iy < x.height, ix >= 0, ix < x.width else { continue }
+                                sum += x.pixel(n, iy, ix)[c]
+                            }
+                        }
+                        y.pixel(n, oy, ox)[c] = sum / Float(divisor)
+                    }
+                }
+            }
+        }
+    }
+
+    @Sendable static func averagePoolBackward(
+        dy: TensorView,
+        dx: TensorView,
+        window: PoolingWindow,
+        accumulate: Bool
+    ) {
+        for n in 0..<dx.images {
+            for iy in 0..<dx.height {
+                for ix in 0..<dx.width {
+                    for c in 0..<dx.channels {
+                        var sum: Float = 0
+                        for oy in 0..<dy.height {
+                            let ky = iy + window.padding - oy * window.stride
+                            guard ky >= 0, ky < window.size else { continue }
+                            for ox in 0..<dy.width {
+                                let kx = ix + window.padding - ox * window.stride
+                                guard kx >= 0, kx < window.size else { continue }
+                                let divisor =
+                                    window.divisor(oy, extent: dx.height) * window.divisor(ox, extent: dx.width)
+                                sum += dy.pixel(n, oy, ox)[c] / Float(divisor)
+                            }
+                        }
+                        store(sum, at: dx.pixel(n, iy, ix) + c, accumulate: accumulate)
+                    }
+                }
+            }
+        }
+    }
+
     @Sendable static func globalAveragePool(x: TensorView, y: TensorView) {
         for n in 0..<x.images {
             for c in 0..<x.channels {

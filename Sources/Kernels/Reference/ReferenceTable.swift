@@ -21,14 +21,25 @@
         table.reluBackward = Reference.reluBackward
         table.sigmoid = Reference.sigmoid
         table.sigmoidBackward = Reference.sigmoidBackward
+        table.silu = Reference.silu
+        table.siluBackward = Reference.siluBackward
+        table.leakyReLU = Reference.leakyReLU
+        table.leakyReLUBackward = Reference.leakyReLUBackward
+        table.softmax = Reference.softmax
+        table.softmaxBackward = Reference.softmaxBackward
+        table.scaleChannels = Reference.scaleChannels
+        table.scaleChannelsBackward = Reference.scaleChannelsBackward
         table.add = Reference.add
         table.copy = Reference.copy
         table.widen = Reference.widen
         table.narrow = Reference.narrow
         table.fill = Reference.fill
         table.dropout = Reference.dropout
+        table.dropConnect = Reference.dropConnect
         table.maxPool = Reference.maxPool
         table.maxPoolBackward = Reference.maxPoolBackward
+        table.averagePool = Reference.averagePool
+        table.averagePoolBackward = Reference.averagePoolBackward
         table.globalAveragePool = Reference.globalAveragePool
         table.globalAveragePoolBackward = Reference.globalAveragePoolBackward
         table.upsampleNearest = Reference.upsampleNearest
@@ -49,7 +60,6 @@
             groupedConvolution: Reference.groupedConvolution,
             groupedConvolutionBackwardInput: Reference.groupedConvolutionBackwardInput,
             groupedConvolutionBackwardWeights: Reference.groupedConvolutionBackwardWeights,
-            transposeGroupedWeights: Reference.transposeGroupedWeights,
             channelSums: Reference.channelSums,
             batchStatistics: Reference.batchStatistics,
             scaleShift: Reference.scaleShift,
@@ -59,14 +69,25 @@
             reluBackward: Reference.reluBackward,
             sigmoid: Reference.sigmoid,
             sigmoidBackward: Reference.sigmoidBackward,
+            silu: Reference.silu,
+            siluBackward: Reference.siluBackward,
+            leakyReLU: Reference.leakyReLU,
+            leakyReLUBackward: Reference.leakyReLUBackward,
+            softmax: Reference.softmax,
+            softmaxBackward: Reference.softmaxBackward,
+            scaleChannels: Reference.scaleChannels,
+            scaleChannelsBackward: Reference.scaleChannelsBackward,
             add: Reference.add,
             copy: Reference.copy,
             widen: Reference.widen,
             narrow: Reference.narrow,
             fill: Reference.fill,
             dropout: Reference.dropout,
+            dropConnect: Reference.dropConnect,
             maxPool: Reference.maxPool,
             maxPoolBackward: Reference.maxPoolBackward,
+            averagePool: Reference.averagePool,
+            averagePoolBackward: Reference.averagePoolBackward,
             globalAveragePool: Reference.globalAveragePool,
             globalAveragePoolBackward: Reference.globalAveragePoolBackward,
             upsampleNearest: Reference.upsampleNearest,

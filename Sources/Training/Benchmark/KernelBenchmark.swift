@@ -138,16 +138,16 @@ package struct KernelBenchmark {
                 table.batchStatistics(views[0], vectors[0].base, vectors[1].base)
             },
             row("scale_shift_relu", shape, 0, 2 * unit, limits) {
-                table.scaleShift(views[0], vectors[0].base, vectors[1].base, nil, views[1], true)
+                table.scaleShift(views[0], vectors[0].base, vectors[1].base, nil, views[1], .relu)
             },
             row("scale_shift_add_relu", shape, 0, 3 * unit, limits) {
-                table.scaleShift(views[0], vectors[0].base, vectors[1].base, views[2], views[1], true)
+                table.scaleShift(views[0], vectors[0].base, vectors[1].base, views[2], views[1], .relu)
             },
             row("batch_norm_backward_sums", shape, 0, 3 * unit, limits) {
                 table.batchNormBackwardSums(
                     views[0],
                     views[1],
-                    views[2],
+                    ActivationGradient(.relu, y: views[2]),
                     vectors[0].base,
                     vectors[1].base,
                     vectors[2].base,
@@ -158,7 +158,7 @@ package struct KernelBenchmark {
                 table.batchNormBackward(
                     views[0],
                     views[1],
-                    views[2],
+                    ActivationGradient(.relu, y: views[2]),
                     vectors[0].base,
                     vectors[1].base,
                     vectors[2].base,

@@ -106,6 +106,7 @@ package struct TrainingBenchmark {
         switch network.architecture {
         case .unetSmall(let small): "\(network.name)/\(small.baseWidth)"
         case .unet(let unet): "\(network.name)/\(unet.encoder.rawValue)"
+        case .deepLabV3Plus(let deepLab): "\(network.name)/\(deepLab.encoder.rawValue)"
         }
     }
 

@@ -139,7 +139,15 @@ extension RunSetup {
         case .unet:
             architecture = .unet(
                 UNet(
-                    encoder: configuration.network.encoder == .resnet18 ? .resnet18 : .resnet34,
+                    encoder: encoder(configuration),
+                    statistics: statistics,
+                    dropout: configuration.network.dropout
+                )
+            )
+        case .deepLabV3Plus:
+            architecture = .deepLabV3Plus(
+                DeepLabV3Plus(
+                    encoder: encoder(configuration),
                     statistics: statistics,
                     dropout: configuration.network.dropout
                 )
@@ -151,6 +159,11 @@ extension RunSetup {
             width: size,
             inputChannels: configuration.data.channels
         )
+    }
+
+    /// The words of configurations are those of the networks: a test compares the lists.
+    private static func encoder(_ configuration: RunConfiguration) -> Networks.Encoder {
+        Networks.Encoder(rawValue: configuration.network.encoder.rawValue) ?? .resnet34
     }
 
     /// The graph of a network; that its input does not fit is said in the words of the configuration.

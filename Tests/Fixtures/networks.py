@@ -1,0 +1,107 @@
+"""The networks of segmentation_models_pytorch: writes parameters_<network>.json (names and shapes, as Pleura must give
+them) and networks.json (what each computes of one input, in fp64) beside this script.
+
+Weights come from philox.py by the rule of ParameterLayout.initialize and the input from the same generator, so that
+the engine starts from the same bits and nothing large is committed. Needs torch and segmentation_models_pytorch.
+"""
+
+import json
+import os
+
+import numpy as np
+import segmentation_models_pytorch as smp
+import torch
+from torch import nn
+
+import philox
+
+SEED, SIZE, IMAGES = 7, 64, 2
+HEAD_BIAS = -2.0
+SIMULATION = 9
+here = os.path.dirname(os.path.abspath(__file__))
+torch.set_num_threads(1)
+
+NETWORKS = {
+    "unet-resnet50": lambda: smp.Unet("resnet50", encoder_weights=None),
+    "unet-se_resnext50_32x4d": lambda: smp.Unet("se_resnext50_32x4d", encoder_weights=None),
+    "unet-efficientnet-b0": lambda: smp.Unet("efficientnet-b0", encoder_weights=None),
+    "unet-efficientnet-b4": lambda: smp.Unet("efficientnet-b4", encoder_weights=None),
+    "deeplabv3plus-resnet50": lambda: smp.DeepLabV3Plus("resnet50", encoder_weights=None),
+}
+# The classifier's convolution of an EfficientNet, which a segmenter does not use.
+UNUSED = ("encoder._conv_head.", "encoder._bn1.")
+
+
+def initialise(model):
+    """Draws the parameters by name order; returns their names and shapes."""
+    parameters = {n: p for n, p in model.named_parameters() if not n.startswith(UNUSED)}
+    for rank, name in enumerate(sorted(parameters)):
+        parameter = parameters[name]
+        with torch.no_grad():
+            if parameter.dim() == 4:
+                values = philox.initial_weight(SEED, rank, tuple(parameter.shape))
+                parameter.copy_(torch.from_numpy(values))
+            elif name.endswith("weight"):
+                parameter.fill_(1)
+            else:
+                parameter.fill_(HEAD_BIAS if name == "segmentation_head.0.bias" else 0)
+    return {name: list(parameters[name].shape) for name in sorted(parameters)}
+
+
+def still(model):
+    """Training, without what drops at random."""
+    model.train()
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    if hasattr(model.encoder, "_drop_connect_rate"):
+        model.encoder._drop_connect_rate = 0.0
+    return model
+
+
+def compute(model, dtype, images, masks):
+    """Logits in evaluation; the loss in training, and the norms of its gradients."""
+    initialise(model)
+    model.to(dtype).eval()
+    with torch.no_grad():
+        logits = model(images.to(dtype)).reshape(-1).double()
+    still(model)
+    loss = nn.functional.binary_cross_entropy_with_logits(model(images.to(dtype)), masks.to(dtype))
+    loss.backward()
+    norms = {n: p.grad.double().norm().item() for n, p in model.named_parameters() if not n.startswith(UNUSED)}
+    return logits, loss.item(), norms
+
+
+def main():
+    count = IMAGES * SIZE * SIZE * 3
+    pixels = philox.uniforms(SEED, SIMULATION, 0, 0, count).reshape(IMAGES, SIZE, SIZE, 3)
+    images = torch.from_numpy(pixels.astype(np.float64)).permute(0, 3, 1, 2)
+    masks = torch.zeros(IMAGES, 1, SIZE, SIZE, dtype=torch.float64)
+    masks[:, :, 16:40, 8:32] = 1
+    golden = {}
+    for name, make in NETWORKS.items():
+        exact = compute(make(), torch.float64, images, masks)
+        single = compute(make(), torch.float32, images, masks)
+        shapes = initialise(make())
+        with open(os.path.join(here, f"parameters_{name}.json"), "w") as file:
+            file.write("{\n" + ",\n".join(f"  {json.dumps(n)}: {s}" for n, s in shapes.items()) + "\n}\n")
+        chosen = sorted(exact[2])[::9]
+        golden[name] = {
+            "logits": [float(v) for v in exact[0][:: exact[0].numel() // 64][:64]],
+            "loss": exact[1],
+            "gradients": {n: exact[2][n] for n in chosen},
+            # How far PyTorch's own fp32 is from that: the largest over the logits, and over the chosen gradients in units
+            # of each one's norm.
+            "fp32": {
+                "logits": float((single[0] - exact[0]).abs().max()),
+                "loss": abs(single[1] - exact[1]),
+                "gradients": max(abs(single[2][n] - exact[2][n]) / exact[2][n] for n in chosen),
+            },
+        }
+    with open(os.path.join(here, "networks.json"), "w") as file:
+        json.dump(golden, file, indent=1)
+        file.write("\n")
+
+
+if __name__ == "__main__":
+    main()
