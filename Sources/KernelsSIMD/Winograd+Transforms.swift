@@ -284,10 +284,10 @@ import Kernels
                 let left = channels - c
                 if below && right && left >= 16 {
                     // The lines of the tile four to the right, to be written soon.
-                    pleura_prefetch_to_write(to + 8 * stride, 64)
-                    pleura_prefetch_to_write(to + 9 * stride, 64)
-                    pleura_prefetch_to_write(to + rowStride + 8 * stride, 64)
-                    pleura_prefetch_to_write(to + rowStride + 9 * stride, 64)
+                    pleura_prefetch_to_write(to + 8 * stride)
+                    pleura_prefetch_to_write(to + 9 * stride)
+                    pleura_prefetch_to_write(to + rowStride + 8 * stride)
+                    pleura_prefetch_to_write(to + rowStride + 9 * stride)
                     if accumulate {
                         top = (load(to) + top.0, load(to + stride) + top.1)
                         bottom = (load(to + rowStride) + bottom.0, load(to + rowStride + stride) + bottom.1)

@@ -377,6 +377,9 @@ static inline double *pleura_group_sums(void) {
 /// Asks for the cache line at `address` in the second-level cache, for reading.
 static inline void pleura_prefetch(const void *address) { __builtin_prefetch(address, 0, 2); }
 
+/// Asks for the cache line at `address`, for writing.
+static inline void pleura_prefetch_to_write(const void *address) { __builtin_prefetch(address, 1, 3); }
+
 /// Transposes 16 × 16 floats: row i of the source (`sourceStride` floats apart) becomes column i of the target.
 static inline void pleura_transpose(const float *source, long sourceStride, float *target, long targetStride) {
     typedef float v __attribute__((ext_vector_type(16)));
