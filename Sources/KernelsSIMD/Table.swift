@@ -46,6 +46,7 @@ package func install(into table: inout KernelTable) {
     table.upsampleBilinearBackward = upsampleBilinearBackward
     #if BF16
         table.format = .bfloat16
+        table.fmaRounds = fmaRounds
         table.convolution = dotConvolution
         table.convolutionBackwardInput = dotConvolutionBackwardInput
         table.convolutionBackwardWeights = dotConvolutionBackwardWeights

@@ -73,7 +73,7 @@ package struct TrainingBenchmark {
         defer { signals.cancel() }
         // Before anything else runs: it is the limit of an idle core.
         notice("measuring the limit of one core")
-        let limit = KernelBenchmark(table: variant.table).fmaLimit()
+        let limit = CoreLimits.fmaLimit(variant.tables[RunSetup.precision(configuration)])
 
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("pleura-bench-\(UUID())").path
         defer {
