@@ -17,7 +17,7 @@ import Kernels
         scratch: UnsafeMutableRawPointer
     ) {
         let g = geometry
-        if g.algorithm(for: .float32) == .winograd {
+        if case .winograd = g.algorithm(for: .float32) {
             winograd(
                 WinogradJob(
                     source: x,
@@ -91,7 +91,7 @@ import Kernels
     ) {
         let g = geometry
         let scratch = scratch.assumingMemoryBound(to: Float.self)
-        if g.algorithm(for: .float32) == .winograd {
+        if case .winograd = g.algorithm(for: .float32) {
             winograd(
                 WinogradJob(
                     source: dy,

@@ -36,19 +36,19 @@ func storeLanes(_ value: Lanes, _ pointer: UnsafeMutablePointer<UInt16>, _ count
 
 @inline(__always)
 func load(_ pointer: UnsafePointer<Float>) -> Lanes {
-    UnsafeRawPointer(pointer).loadUnaligned(as: Lanes.self)
+    pleura_load(pointer)
 }
 
 @inline(__always)
 func load(_ pointer: UnsafeMutablePointer<Float>) -> Lanes {
-    UnsafeRawPointer(pointer).loadUnaligned(as: Lanes.self)
+    pleura_load(pointer)
 }
 
 /// Stores the first `count` lanes (at least 1, at most 16).
 @inline(__always)
 func storeLanes(_ value: Lanes, _ pointer: UnsafeMutablePointer<Float>, _ count: Int = 16) {
     if count >= 16 {
-        UnsafeMutableRawPointer(pointer).storeBytes(of: value, as: Lanes.self)
+        pleura_store(value, pointer)
     } else {
         pleura_store_some(value, pointer, count)
     }

@@ -75,7 +75,7 @@ import Kernels
         geometry g: ConvolutionGeometry,
         scratch: UnsafeMutableRawPointer
     ) {
-        if g.algorithm(for: .float32) == .winograd {
+        if case .winograd = g.algorithm(for: .float32) {
             winogradGradient(
                 WinogradGradientJob(
                     x: x,

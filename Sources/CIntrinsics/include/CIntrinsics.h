@@ -78,6 +78,16 @@ static inline __attribute__((always_inline)) pleura_float32x16 pleura_exp(pleura
     return p * first * second;
 }
 
+/// Sixteen floats at any address. Swift's own unaligned access is a generic, whose specialisation, where it is not
+/// inlined, is a weak symbol.
+static inline pleura_float32x16 pleura_load(const float *elements) {
+    pleura_float32x16 value;
+    memcpy(&value, elements, sizeof value);
+    return value;
+}
+
+static inline void pleura_store(pleura_float32x16 x, float *elements) { memcpy(elements, &x, sizeof x); }
+
 /// Stores the first `count` floats, at least 0 and at most 15.
 static inline void pleura_store_some(pleura_float32x16 x, float *elements, long count) {
 #if defined(__AVX512F__)
