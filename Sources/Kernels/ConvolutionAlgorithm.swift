@@ -1,11 +1,3 @@
-/// How a dense convolution is computed. The choice fixes the order of its sums, so it is made by shape alone.
-package enum ConvolutionAlgorithm: String, Hashable, Sendable {
-    /// Every product of the definition.
-    case direct
-    /// Winograd's F(2×2, 3×3): 16 products in the place of 36; see `KernelTable`.
-    case winograd
-}
-
 /// The three passes of a convolution.
 package enum ConvolutionPass: Hashable, Sendable {
     case forward
@@ -14,14 +6,28 @@ package enum ConvolutionPass: Hashable, Sendable {
 }
 
 extension ConvolutionGeometry {
-    /// The algorithm of all three passes of a dense convolution over feature maps in `format`.
+    // How a dense convolution is computed fixes the order of its sums, so the choice is made by shape alone.
+
+    /// Whether the three passes over feature maps in `format` use Winograd's F(2×2, 3×3), 16 products in the place of 36;
+    /// else they are direct.
     ///
-    /// Winograd needs 3×3 taps side by side. It saves over half of the multiplications, and its transforms cost little
-    /// where each of their results is used for 16 channels or more. bfloat16 has 8 bits: sums of elements must not be
-    /// rounded to it before they are multiplied.
-    package func algorithm(for format: ElementFormat) -> ConvolutionAlgorithm {
-        let fits = kernelHeight == 3 && kernelWidth == 3 && stride == 1 && dilation == 1 && padding <= 2 && groups == 1
-        return format == .float32 && fits && min(inputChannels, outputChannels) >= 16 ? .winograd : .direct
+    /// It needs 3×3 taps side by side, and its transforms cost little where each of their results is used for 16 channels
+    /// or more. bfloat16 has 8 bits: sums of elements must not be rounded to it before they are multiplied.
+    package func usesWinograd(for format: ElementFormat) -> Bool {
+        guard format == .float32, groups == 1, kernelHeight == 3, kernelWidth == 3, stride == 1, dilation == 1 else {
+            return false
+        }
+        return padding <= 2 && min(inputChannels, outputChannels) >= 16
+    }
+
+    /// Whether direct sums go over sixteen input channels at a time, since too few outputs would fill a register: heads.
+    package var sumsInLanes: Bool {
+        groups == 1 && outputChannels < 4 && inputChannels >= 8 && kernelHeight <= 3 && kernelWidth <= 3
+    }
+
+    /// Whether direct sums take a row of taps as one, out of a copy of x with its padding: stems.
+    package var foldsColumns: Bool {
+        groups == 1 && inputChannels <= 4 && outputChannels >= 4 && kernelWidth > 1 && dilation == 1
     }
 
     /// Bytes of scratch memory that a pass needs, the same for all variants; `height` × `width` is the size of x.
@@ -46,16 +52,20 @@ extension ConvolutionGeometry {
                 return DotScratch.backwardWeightsBytes(self, images: images, height: height, width: width)
             }
         }
-        switch (algorithm(for: format), pass) {
-        case (.winograd, .forward), (.winograd, .backwardInput):
+        if usesWinograd(for: format) {
+            if pass == .backwardWeights {
+                return 4 * winogradGradientPlan(images: images, height: height, width: width).count
+            }
             return 4 * winogradPlan(pass, images: images, height: height, width: width).count
-        case (.winograd, .backwardWeights):
-            return 4 * winogradGradientPlan(images: images, height: height, width: width).count
-        case (.direct, .backwardInput):
-            return 4 * TransposedPanels(self).count
-        case (.direct, .forward), (.direct, .backwardWeights):
-            return 0
         }
+        if pass == .backwardInput { return 4 * TransposedPanels(self).count }
+        if sumsInLanes { return 4 * max(9 * 16, outputChannels * taps * Self.blocks(inputChannels) * 16) }
+        if foldsColumns {
+            // A row of taps is read in whole registers.
+            let padded = (height + padding + paddingAfter) * (width + padding + paddingAfter)
+            return 4 * (images * padded * inputChannels + 16)
+        }
+        return 0
     }
 
     /// The plan of a Winograd convolution over an x of `height` × `width`, forward or back to the input.
@@ -67,7 +77,8 @@ extension ConvolutionGeometry {
             width: isForward ? outputWidth(width) : width,
             padding: isForward ? padding : 2 - padding,
             depth: isForward ? inputChannels : outputChannels,
-            channels: isForward ? outputChannels : inputChannels
+            channels: isForward ? outputChannels : inputChannels,
+            transposes: !isForward
         )
     }
 

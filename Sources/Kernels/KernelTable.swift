@@ -21,8 +21,9 @@ package struct KernelTable: Sendable {
 
     // MARK: Convolutions
 
-    // Dense convolutions follow `geometry.algorithm(for: format)`; their scratch memory, at a multiple of 64 bytes, has
-    // `geometry.scratchBytes` bytes and holds nothing before and after. Weights are in the storage layout.
+    // Dense convolutions are direct, or Winograd where `geometry.usesWinograd(for: format)`. Their scratch memory, at a
+    // multiple of 64 bytes, has `geometry.scratchBytes` bytes and holds nothing before and after. Weights are in the
+    // storage layout.
     //
     // *Winograd*: tiles of 2×2 results, counted over (image, tile row, tile column); the last of a row or column may be
     // cut. The patch d of a tile is the 4×4 elements of the source that it depends on, zero outside the image. Each
@@ -33,15 +34,19 @@ package struct KernelTable: Sendable {
     // with m the 16 products: each the fma chain t · u over the source's channels ascending from 0.
 
     // *Over bfloat16*, always direct: weights are rounded to bfloat16; in the place of a chain's fma stand *dot steps* with
-    // pairs of channels (2i, 2i + 1), the last padded with a zero: fma of the odd elements, then of the even ones, each
-    // rounded to nearest even, denormals flushed to zeros of their sign in and out, as VDPBF16PS does. Gradients to the
-    // weights pair neighbouring output columns (2i, 2i + 1) of a row. All additions of these kernels flush denormals.
+    // pairs of the chain's values (2i, 2i + 1): fma of the odd elements, then of the even ones, each rounded to nearest
+    // even, denormals flushed to zeros of their sign in and out, as VDPBF16PS does. Forward, the values of a row of taps,
+    // (kx, input channel) ascending, are paired, the last padded with a zero; back to the input, the output channels of a
+    // tap; gradients to the weights pair neighbouring output columns of a row, with zeros for columns outside the image.
+    // All additions of these kernels flush denormals.
 
     /// y ← x ⋆ weights + bias, clamped below at 0 where `relu`.
     ///
     /// Direct: an element is the fma chain over (ky, kx, input channel) ascending from 0, with zeros for taps outside the
-    /// image. Winograd: the result above, of x and the weights. Then + bias, then max(0, ·). Bias `[outputChannels]` or
-    /// nil.
+    /// image. Where `geometry.sumsInLanes`, there are 16 such chains: that of lane l has the input channels 16 · b + l, the
+    /// last block filled up with zeros; then lane l is added to by lane l + 8 for l < 8, by l + 4 for l < 4, by l + 2,
+    /// by l + 1. Winograd: the result above, of x and the weights. Then + bias, then max(0, ·). Bias `[outputChannels]`
+    /// or nil.
     package var convolution:
         @Sendable (
             _ x: TensorView, _ weights: UnsafePointer<Float>, _ bias: UnsafePointer<Float>?, _ y: TensorView,
@@ -63,7 +68,8 @@ package struct KernelTable: Sendable {
     ///
     /// Direct: output rows, counted over (image, row), are grouped in runs of `geometry.rowsPerRun` rows, the last one
     /// short. An element is: for each run the fma chain over its output pixels ascending from 0, skipping taps outside
-    /// the image; the runs' sums added in order from 0.
+    /// the image (where `geometry.sumsInLanes` or `foldsColumns` they count as zeros); the runs' sums added in order from
+    /// 0.
     ///
     /// Winograd: tiles of dy, in runs of `WinogradGradientPlan.run`, the last one short. Each of the 16 sums is: for each
     /// run the fma chain over its tiles ascending from 0 of the transformed patch of x times the transformed tile of dy

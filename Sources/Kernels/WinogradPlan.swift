@@ -39,7 +39,7 @@ package struct WinogradPlan: Hashable, Sendable {
     package var patches: Area
     package var weights: Area
     package var products: Area
-    /// 9 × 256 elements for the transposition of weights, from here on.
+    /// 9 × 256 elements for the transposition of weights, from here on, where they are transposed.
     package var transposition: Int
     /// Elements of the scratch memory.
     package var count: Int
@@ -49,7 +49,16 @@ package struct WinogradPlan: Hashable, Sendable {
     /// - Parameters:
     ///   - height, width: the size of the result.
     ///   - padding: rows and columns of zeros before the source.
-    package init(images: Int, height: Int, width: Int, padding: Int, depth: Int, channels: Int) {
+    ///   - transposes: whether the depth is the output channels of the storage layout.
+    package init(
+        images: Int,
+        height: Int,
+        width: Int,
+        padding: Int,
+        depth: Int,
+        channels: Int,
+        transposes: Bool
+    ) {
         self.images = images
         tileRows = (height + 1) / 2
         tileColumns = (width + 1) / 2
@@ -63,8 +72,8 @@ package struct WinogradPlan: Hashable, Sendable {
         channelBlock = min(wide, 64)
         if keepsWeights {
             depthBlock = depth
-            // Transformed patches of 192 KiB.
-            tileBlock = max(12, min(3072 / deep / 12 * 12, 192))
+            // Transformed patches of 96 KiB.
+            tileBlock = max(12, min(1536 / deep / 12 * 12, 192))
             productBlock = 24
         } else {
             depthBlock = min(depth, 128)
@@ -81,7 +90,7 @@ package struct WinogradPlan: Hashable, Sendable {
         )
         products = Area(offset: weights.end, plane: productBlock * channelBlock + 16)
         transposition = products.end
-        count = transposition + 9 * 256
+        count = transposition + (transposes ? 9 * 256 : 0)
     }
 
     package static func rounded(_ n: Int, _ unit: Int) -> Int { (n + unit - 1) / unit * unit }
@@ -97,7 +106,9 @@ package struct WinogradGradientPlan: Hashable, Sendable {
     package var padding: Int
 
     /// Tiles of one fma chain.
-    package var run: Int
+    package static let run = 128
+    /// Tiles transformed and multiplied at once: a run, or half of one.
+    package var chunk: Int
     /// Input channels whose gradients are summed at once: a multiple of 16.
     package var depthBlock: Int
     /// Whether one run has all tiles: then 32 output channels at a time are finished.
@@ -105,6 +116,8 @@ package struct WinogradGradientPlan: Hashable, Sendable {
     package var patches: WinogradPlan.Area
     package var gradients: WinogradPlan.Area
     package var sums: WinogradPlan.Area
+    /// The chains of a run of which the second half is missing.
+    package var chains: WinogradPlan.Area
     /// Elements of the scratch memory.
     package var count: Int
 
@@ -121,17 +134,19 @@ package struct WinogradGradientPlan: Hashable, Sendable {
         let tiles = images * tileRows * tileColumns
         let deep = WinogradPlan.rounded(inputChannels, 16)
         let wide = outputChannels <= 16 ? 16 : WinogradPlan.rounded(outputChannels, 32)
-        // What a run reads, transformed, is half a megabyte for 128 channels or fewer on both sides.
-        run = max(64, min(256, 8192 / (deep + wide) / 16 * 16))
-        isSingle = tiles <= run
-        depthBlock = min(deep, 128)
-        let length = min(run, tiles)
+        isSingle = tiles <= Self.run
+        // Half a megabyte for 128 channels on both sides together.
+        chunk = isSingle || deep + wide <= 64 ? Self.run : Self.run / 2
+        let blocks = (deep + 191) / 192
+        depthBlock = WinogradPlan.rounded((deep + blocks - 1) / blocks, 16)
+        let length = min(chunk, tiles)
         patches = WinogradPlan.Area(offset: 0, plane: length * depthBlock + 16)
         gradients = WinogradPlan.Area(offset: patches.end, plane: length * wide + 16)
         sums = WinogradPlan.Area(
             offset: gradients.end,
             plane: depthBlock * (isSingle ? min(wide, 32) : wide) + 16
         )
-        count = sums.end
+        chains = WinogradPlan.Area(offset: sums.end, plane: chunk < Self.run ? sums.plane : 0)
+        count = chains.end
     }
 }

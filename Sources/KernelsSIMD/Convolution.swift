@@ -17,7 +17,7 @@ import Kernels
         scratch: UnsafeMutableRawPointer
     ) {
         let g = geometry
-        if case .winograd = g.algorithm(for: .float32) {
+        if g.usesWinograd(for: .float32) {
             winograd(
                 WinogradJob(
                     source: x,
@@ -32,6 +32,11 @@ import Kernels
                     scratch: scratch.assumingMemoryBound(to: Float.self)
                 )
             )
+        } else if g.sumsInLanes {
+            lanedConvolution(x, weights, bias, y, g, relu, scratch.assumingMemoryBound(to: Float.self))
+        } else if g.foldsColumns {
+            let copy = paddedCopy(x, g, scratch.assumingMemoryBound(to: Float.self))
+            directConvolution(copy, weights, bias, y, g.folded, relu)
         } else {
             directConvolution(x, weights, bias, y, g, relu)
         }
@@ -91,7 +96,7 @@ import Kernels
     ) {
         let g = geometry
         let scratch = scratch.assumingMemoryBound(to: Float.self)
-        if case .winograd = g.algorithm(for: .float32) {
+        if g.usesWinograd(for: .float32) {
             winograd(
                 WinogradJob(
                     source: dy,
@@ -247,7 +252,7 @@ import Kernels
                     pointers: sources,
                     outputs: outputs,
                     weightOffsets: taps.weights,
-                    weights: job.weights + channel / 16 * job.blockStride,
+                    weights: job.weights + (job.isLaned ? channel : channel / 16) * job.blockStride,
                     blockStride: job.blockStride,
                     taps: taps.count,
                     depth: job.depth,
@@ -261,13 +266,13 @@ import Kernels
                 var done = 0
                 while done < count {
                     tile.valid = min(size, count - done)
-                    if wide { tile.runWide() } else { tile.runNarrow() }
+                    if job.isLaned { tile.runLaned() } else if wide { tile.runWide() } else { tile.runNarrow() }
                     tile.pointers += taps.count * size
                     tile.outputs += size
                     done += size
                 }
                 // The outputs advance with the channels.
-                let step = wide ? 32 : 16
+                let step = job.isLaned ? 1 : wide ? 32 : 16
                 var pixel = 0
                 while pixel < count {
                     outputs[pixel] += step
@@ -291,6 +296,9 @@ import Kernels
 
         @inline(__always)
         borrowing func runNarrow() { GatherTile.narrow(self) }
+
+        @inline(__always)
+        borrowing func runLaned() { GatherTile.laned(self) }
     }
 
     /// For each tap: the offset of its source from the output's place, and of its weights.
@@ -333,6 +341,8 @@ import Kernels
         var bias: UnsafePointer<Float>?
         var relu: Bool
         var accumulate: Bool
+        /// Whether lanes are input channels: then output channels are computed one by one.
+        var isLaned = false
 
         /// Fills `sources` (`[tiles][taps][pixels]`) and `outputs` (`[tiles · pixels]`) for outputs `first` ..< `first + count`
         /// of the class, counted over (image, r, c).

@@ -15,11 +15,17 @@ import Kernels
         scratch: UnsafeMutableRawPointer
     ) {
         let before = pleura_flush_denormals()
-        let packed = (scratch + DotScratch.copyBytes(depth: x.channels, pixels: x.pixels))
-            .assumingMemoryBound(to: Int32.self)
+        let plan = DotScratch.gather(g, .forward, images: x.images, height: x.height, width: x.width)
+        if let unrolled = plan.unrolled {
+            dotUnrolled(x, weights, bias, y, g, relu, unrolled, scratch, scratch + plan.rows)
+            pleura_restore_denormals(before)
+            return
+        }
+        let packed = (scratch + plan.weights).assumingMemoryBound(to: Int32.self)
         var job = DotClass(
-            source: evenChannels(x, scratch),
+            source: x,
             sourceStep: g.stride,
+            sourceColumnStep: g.stride,
             destination: y,
             destinationStep: 1,
             firstRow: 0,
@@ -48,6 +54,14 @@ import Kernels
             }
             ky += 1
         }
+        #if AVX512
+            if let planes = plan.planes {
+                packForward(weights, g, 0, g.outputChannels, packed)
+                dotPlanes(job, taps, planes, scratch + plan.rows)
+                pleura_restore_denormals(before)
+                return
+            }
+        #endif
         while job.firstChannel < g.outputChannels {
             job.lastChannel = min(job.firstChannel + step, g.outputChannels)
             packForward(weights, g, job.firstChannel, job.lastChannel, packed)
@@ -68,11 +82,12 @@ import Kernels
         scratch: UnsafeMutableRawPointer
     ) {
         let before = pleura_flush_denormals()
-        let packed = (scratch + DotScratch.copyBytes(depth: dy.channels, pixels: dy.pixels))
-            .assumingMemoryBound(to: Int32.self)
+        let plan = DotScratch.gather(g, .backwardInput, images: dx.images, height: dx.height, width: dx.width)
+        let packed = (scratch + plan.weights).assumingMemoryBound(to: Int32.self)
         var job = DotClass(
-            source: evenChannels(dy, scratch),
+            source: dy,
             sourceStep: 1,
+            sourceColumnStep: 1,
             destination: dx,
             destinationStep: g.stride,
             firstRow: 0,
@@ -87,17 +102,29 @@ import Kernels
             blockStride: DotScratch.blockBytes(depth: dy.channels, taps: g.taps) / 4
         )
         let step = 16 * DotScratch.blocksAtOnce(depth: dy.channels, taps: g.taps, outputs: g.inputChannels)
+        if plan.planes == nil || !usesPlanes { job.source = evenChannels(dy, scratch) }
         while job.firstChannel < g.inputChannels {
             job.lastChannel = min(job.firstChannel + step, g.inputChannels)
             packBackward(weights, g, job.firstChannel, job.lastChannel, packed)
-            backwardClasses(job, g)
+            backwardClasses(job, g, plan.planes, scratch + plan.rows)
             job.firstChannel += step
         }
         pleura_restore_denormals(before)
     }
 
+    #if AVX512
+        let usesPlanes = true
+    #else
+        let usesPlanes = false
+    #endif
+
     /// The pixels of each (row mod stride, column mod stride) have taps of their own.
-    func backwardClasses(_ pass: DotClass, _ g: ConvolutionGeometry) {
+    func backwardClasses(
+        _ pass: DotClass,
+        _ g: ConvolutionGeometry,
+        _ planes: DotScratch.Planes?,
+        _ scratch: UnsafeMutableRawPointer
+    ) {
         var job = pass
         while job.firstRow < min(g.stride, job.destination.height) {
             job.rows = (job.destination.height - job.firstRow + g.stride - 1) / g.stride
@@ -122,7 +149,11 @@ import Kernels
                     }
                     ky += 1
                 }
-                dotGather(job, taps)
+                #if AVX512
+                    if let planes { dotPlanes(job, taps, planes, scratch) } else { dotGather(job, taps) }
+                #else
+                    dotGather(job, taps)
+                #endif
                 job.firstColumn += 1
             }
             job.firstRow += 1
@@ -238,10 +269,11 @@ import Kernels
 
     /// The outputs (firstRow + r · destinationStep, firstColumn + c · destinationStep) for r < rows, c < columns of every
     /// image, channels firstChannel ..< lastChannel; tap t of output (r, c) reads source (r · sourceStep + taps.rows[t],
-    /// c · sourceStep + taps.columns[t]).
+    /// c · sourceColumnStep + taps.columns[t]).
     struct DotClass {
         var source: TensorView
         var sourceStep: Int
+        var sourceColumnStep: Int
         var destination: TensorView
         var destinationStep: Int
         var firstRow: Int
@@ -260,6 +292,6 @@ import Kernels
         var firstChannel = 0
         var lastChannel = 0
 
-        var pairs: Int { source.channels / 2 }
+        var pairs: Int { (source.channels + 1) / 2 }
     }
 #endif

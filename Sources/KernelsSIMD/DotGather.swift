@@ -107,7 +107,7 @@ import Kernels
                             run,
                             image,
                             row: r * sourceStep + taps.rows[tap],
-                            column: c * sourceStep + taps.columns[tap],
+                            column: c * sourceColumnStep + taps.columns[tap],
                             zeros,
                             table + tap * size + pixel
                         )
@@ -166,8 +166,8 @@ import Kernels
             }
             let place = ((image * source.height + row) * source.width + column) * source.pixelStride
             let start = UnsafeRawPointer(source.base + place)
-            let step = 2 * sourceStep * source.pixelStride
-            if column >= 0 && column + (run - 1) * sourceStep < source.width {
+            let step = 2 * sourceColumnStep * source.pixelStride
+            if column >= 0 && column + (run - 1) * sourceColumnStep < source.width {
                 while k < run {
                     entries[k] = (start + k * step).assumingMemoryBound(to: Int32.self)
                     k += 1
@@ -175,7 +175,7 @@ import Kernels
                 return
             }
             while k < run {
-                let inside = column + k * sourceStep >= 0 && column + k * sourceStep < source.width
+                let inside = column + k * sourceColumnStep >= 0 && column + k * sourceColumnStep < source.width
                 entries[k] = inside ? (start + k * step).assumingMemoryBound(to: Int32.self) : zeros
                 k += 1
             }

@@ -28,9 +28,25 @@ import Kernels
             let inputRows = plan.inputRows(first, last)
             packInput(x, g, plan, inputRows.lowerBound, inputRows.upperBound, input)
             packGradient(dy, plan, first, last, gradient)
+            #if AVX512
+                if let lanes = plan.lanes {
+                    let sums = (scratch + plan.sumsOffset).assumingMemoryBound(to: Float.self)
+                    if first == 0 { clearSums(sums, lanes) }
+                    let rows = first..<last
+                    let inputRange = inputRows.lowerBound..<inputRows.upperBound
+                    multiplyLanes(x, dy, sums, g, plan, lanes, rows, input, inputRange, gradient)
+                    first = last
+                    continue
+                }
+            #endif
             multiplyRows(x, dy, dw, g, plan, first, last, input, inputRows.lowerBound, gradient)
             first = last
         }
+        #if AVX512
+            if let lanes = plan.lanes {
+                storeSums((scratch + plan.sumsOffset).assumingMemoryBound(to: Float.self), dw, g, lanes)
+            }
+        #endif
         pleura_restore_denormals(before)
         clearLanes(dw, g)
     }

@@ -1,3 +1,5 @@
+import CIntrinsics
+
 #if !BF16
     // The accumulators are written out: a loop over an array of them would leave the registers to the optimizer's mood.
     // Each tile keeps its sums in registers from the first tap to the last, and every sum is one fma chain.
@@ -38,9 +40,9 @@
                     let x10 = pointers[10]
                     let x11 = pointers[11]
                     var c = 0
-                    while c < job.depth {
-                        let u = w0.loadUnaligned(as: Lanes.self)
-                        let v = w1.loadUnaligned(as: Lanes.self)
+                    repeat {
+                        let u = pleura_load(w0)
+                        let v = pleura_load(w1)
                         let p0 = Lanes(repeating: x0[c])
                         a0.addProduct(p0, u)
                         b0.addProduct(p0, v)
@@ -80,7 +82,7 @@
                         w0 += 64
                         w1 += 64
                         c += 1
-                    }
+                    } while c < job.depth
                     pointers += 12
                     tap += 1
                 }
@@ -143,8 +145,8 @@
                     let x10 = pointers[10]
                     let x11 = pointers[11]
                     var c = 0
-                    while c < job.depth {
-                        let u = w0.loadUnaligned(as: Lanes.self)
+                    repeat {
+                        let u = pleura_load(w0)
                         let p0 = Lanes(repeating: x0[c])
                         a0.addProduct(p0, u)
                         let p1 = Lanes(repeating: x1[c])
@@ -171,7 +173,7 @@
                         a11.addProduct(p11, u)
                         w0 += 64
                         c += 1
-                    }
+                    } while c < job.depth
                     pointers += 12
                     tap += 1
                 }
@@ -210,8 +212,8 @@
                     let x4 = pointers[4]
                     let x5 = pointers[5]
                     var c = 0
-                    while c < job.depth {
-                        let u = w0.loadUnaligned(as: Lanes.self)
+                    repeat {
+                        let u = pleura_load(w0)
                         let p0 = Lanes(repeating: x0[c])
                         a0.addProduct(p0, u)
                         let p1 = Lanes(repeating: x1[c])
@@ -226,7 +228,7 @@
                         a5.addProduct(p5, u)
                         w0 += 64
                         c += 1
-                    }
+                    } while c < job.depth
                     pointers += 6
                     tap += 1
                 }

@@ -75,7 +75,7 @@ import Kernels
         geometry g: ConvolutionGeometry,
         scratch: UnsafeMutableRawPointer
     ) {
-        if case .winograd = g.algorithm(for: .float32) {
+        if g.usesWinograd(for: .float32) {
             winogradGradient(
                 WinogradGradientJob(
                     x: x,
@@ -85,6 +85,11 @@ import Kernels
                     scratch: scratch.assumingMemoryBound(to: Float.self)
                 )
             )
+        } else if g.sumsInLanes {
+            lanedBackwardWeights(x, dy, dw, g, scratch.assumingMemoryBound(to: Float.self))
+        } else if g.foldsColumns {
+            let copy = paddedCopy(x, g, scratch.assumingMemoryBound(to: Float.self))
+            directBackwardWeights(copy, dy, dw, g.folded)
         } else {
             directBackwardWeights(x, dy, dw, g)
         }

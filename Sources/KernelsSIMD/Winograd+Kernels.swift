@@ -380,18 +380,21 @@ import CIntrinsics
             /// 8 input channels × 32 output channels.
             @inline(never)
             static func wide8(_ job: borrowing GradientTile) {
-                var a0 = Lanes(repeating: 0), b0 = Lanes(repeating: 0)
-                var a1 = Lanes(repeating: 0), b1 = Lanes(repeating: 0)
-                var a2 = Lanes(repeating: 0), b2 = Lanes(repeating: 0)
-                var a3 = Lanes(repeating: 0), b3 = Lanes(repeating: 0)
-                var a4 = Lanes(repeating: 0), b4 = Lanes(repeating: 0)
-                var a5 = Lanes(repeating: 0), b5 = Lanes(repeating: 0)
-                var a6 = Lanes(repeating: 0), b6 = Lanes(repeating: 0)
-                var a7 = Lanes(repeating: 0), b7 = Lanes(repeating: 0)
+                var a0 = job.start(0, 0), b0 = job.start(0, 1)
+                var a1 = job.start(1, 0), b1 = job.start(1, 1)
+                var a2 = job.start(2, 0), b2 = job.start(2, 1)
+                var a3 = job.start(3, 0), b3 = job.start(3, 1)
+                var a4 = job.start(4, 0), b4 = job.start(4, 1)
+                var a5 = job.start(5, 0), b5 = job.start(5, 1)
+                var a6 = job.start(6, 0), b6 = job.start(6, 1)
+                var a7 = job.start(7, 0), b7 = job.start(7, 1)
                 var patches = job.patches
                 var gradients = job.gradients
+                var ahead = job.ahead
                 var left = job.tiles
                 while left > 0 {
+                    pleura_prefetch(ahead)
+                    ahead += job.aheadStep
                     let u = gradients.loadUnaligned(as: Lanes.self)
                     let v = gradients.loadUnaligned(fromByteOffset: 64, as: Lanes.self)
                     let p0 = Lanes(repeating: patches.loadUnaligned(as: Float.self))
@@ -443,18 +446,21 @@ import CIntrinsics
             /// 8 input channels × 16 output channels.
             @inline(never)
             static func narrow8(_ job: borrowing GradientTile) {
-                var a0 = Lanes(repeating: 0)
-                var a1 = Lanes(repeating: 0)
-                var a2 = Lanes(repeating: 0)
-                var a3 = Lanes(repeating: 0)
-                var a4 = Lanes(repeating: 0)
-                var a5 = Lanes(repeating: 0)
-                var a6 = Lanes(repeating: 0)
-                var a7 = Lanes(repeating: 0)
+                var a0 = job.start(0, 0)
+                var a1 = job.start(1, 0)
+                var a2 = job.start(2, 0)
+                var a3 = job.start(3, 0)
+                var a4 = job.start(4, 0)
+                var a5 = job.start(5, 0)
+                var a6 = job.start(6, 0)
+                var a7 = job.start(7, 0)
                 var patches = job.patches
                 var gradients = job.gradients
+                var ahead = job.ahead
                 var left = job.tiles
                 while left > 0 {
+                    pleura_prefetch(ahead)
+                    ahead += job.aheadStep
                     let u = gradients.loadUnaligned(as: Lanes.self)
                     let p0 = Lanes(repeating: patches.loadUnaligned(as: Float.self))
                     a0.addProduct(p0, u)
@@ -489,26 +495,29 @@ import CIntrinsics
             /// 16 input channels × 16 output channels.
             @inline(never)
             static func narrow16(_ job: borrowing GradientTile) {
-                var a0 = Lanes(repeating: 0)
-                var a1 = Lanes(repeating: 0)
-                var a2 = Lanes(repeating: 0)
-                var a3 = Lanes(repeating: 0)
-                var a4 = Lanes(repeating: 0)
-                var a5 = Lanes(repeating: 0)
-                var a6 = Lanes(repeating: 0)
-                var a7 = Lanes(repeating: 0)
-                var a8 = Lanes(repeating: 0)
-                var a9 = Lanes(repeating: 0)
-                var a10 = Lanes(repeating: 0)
-                var a11 = Lanes(repeating: 0)
-                var a12 = Lanes(repeating: 0)
-                var a13 = Lanes(repeating: 0)
-                var a14 = Lanes(repeating: 0)
-                var a15 = Lanes(repeating: 0)
+                var a0 = job.start(0, 0)
+                var a1 = job.start(1, 0)
+                var a2 = job.start(2, 0)
+                var a3 = job.start(3, 0)
+                var a4 = job.start(4, 0)
+                var a5 = job.start(5, 0)
+                var a6 = job.start(6, 0)
+                var a7 = job.start(7, 0)
+                var a8 = job.start(8, 0)
+                var a9 = job.start(9, 0)
+                var a10 = job.start(10, 0)
+                var a11 = job.start(11, 0)
+                var a12 = job.start(12, 0)
+                var a13 = job.start(13, 0)
+                var a14 = job.start(14, 0)
+                var a15 = job.start(15, 0)
                 var patches = job.patches
                 var gradients = job.gradients
+                var ahead = job.ahead
                 var left = job.tiles
                 while left > 0 {
+                    pleura_prefetch(ahead)
+                    ahead += job.aheadStep
                     let u = gradients.loadUnaligned(as: Lanes.self)
                     let p0 = Lanes(repeating: patches.loadUnaligned(as: Float.self))
                     a0.addProduct(p0, u)
@@ -567,16 +576,19 @@ import CIntrinsics
             /// 6 input channels × 16 output channels.
             @inline(never)
             static func narrow6(_ job: borrowing GradientTile) {
-                var a0 = Lanes(repeating: 0)
-                var a1 = Lanes(repeating: 0)
-                var a2 = Lanes(repeating: 0)
-                var a3 = Lanes(repeating: 0)
-                var a4 = Lanes(repeating: 0)
-                var a5 = Lanes(repeating: 0)
+                var a0 = job.start(0, 0)
+                var a1 = job.start(1, 0)
+                var a2 = job.start(2, 0)
+                var a3 = job.start(3, 0)
+                var a4 = job.start(4, 0)
+                var a5 = job.start(5, 0)
                 var patches = job.patches
                 var gradients = job.gradients
+                var ahead = job.ahead
                 var left = job.tiles
                 while left > 0 {
+                    pleura_prefetch(ahead)
+                    ahead += job.aheadStep
                     let u = gradients.loadUnaligned(as: Lanes.self)
                     let p0 = Lanes(repeating: patches.loadUnaligned(as: Float.self))
                     a0.addProduct(p0, u)
@@ -605,14 +617,17 @@ import CIntrinsics
             /// 4 input channels × 16 output channels.
             @inline(never)
             static func narrow4(_ job: borrowing GradientTile) {
-                var a0 = Lanes(repeating: 0)
-                var a1 = Lanes(repeating: 0)
-                var a2 = Lanes(repeating: 0)
-                var a3 = Lanes(repeating: 0)
+                var a0 = job.start(0, 0)
+                var a1 = job.start(1, 0)
+                var a2 = job.start(2, 0)
+                var a3 = job.start(3, 0)
                 var patches = job.patches
                 var gradients = job.gradients
+                var ahead = job.ahead
                 var left = job.tiles
                 while left > 0 {
+                    pleura_prefetch(ahead)
+                    ahead += job.aheadStep
                     let u = gradients.loadUnaligned(as: Lanes.self)
                     let p0 = Lanes(repeating: patches.loadUnaligned(as: Float.self))
                     a0.addProduct(p0, u)

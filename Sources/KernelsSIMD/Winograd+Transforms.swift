@@ -244,6 +244,8 @@ import Kernels
         let plan = job.plan
         let view = job.destination
         let plane = plan.products.plane
+        let relu = job.relu
+        let accumulate = job.accumulate
         let stride = view.pixelStride
         let rowStride = view.width * stride
         let tilesPerImage = plan.tileRows * plan.tileColumns
@@ -267,15 +269,38 @@ import Kernels
                 let d = outputColumn(load(o), load(o + 4 * plane), load(o + 8 * plane), load(o + 12 * plane))
                 let p = o + plane
                 let e = outputColumn(load(p), load(p + 4 * plane), load(p + 8 * plane), load(p + 12 * plane))
-                let top = outputRow(a.0, b.0, d.0, e.0)
-                let bottom = outputRow(a.1, b.1, d.1, e.1)
+                var top = outputColumn(a.0, b.0, d.0, e.0)
+                var bottom = outputColumn(a.1, b.1, d.1, e.1)
+                if let bias = job.bias {
+                    let shift = load(bias + channel + c)
+                    top = (top.0 + shift, top.1 + shift)
+                    bottom = (bottom.0 + shift, bottom.1 + shift)
+                }
+                if relu {
+                    top = (clampBelow(top.0), clampBelow(top.1))
+                    bottom = (clampBelow(bottom.0), clampBelow(bottom.1))
+                }
                 let to = output + c
                 let left = channels - c
-                finish(job, top.0, to, channel + c, left)
-                if right { finish(job, top.1, to + stride, channel + c, left) }
-                if below {
-                    finish(job, bottom.0, to + rowStride, channel + c, left)
-                    if right { finish(job, bottom.1, to + rowStride + stride, channel + c, left) }
+                if below && right && left >= 16 {
+                    // The lines of the tile four to the right, to be written soon.
+                    pleura_prefetch_to_write(to + 8 * stride)
+                    pleura_prefetch_to_write(to + 9 * stride)
+                    pleura_prefetch_to_write(to + rowStride + 8 * stride)
+                    pleura_prefetch_to_write(to + rowStride + 9 * stride)
+                    if accumulate {
+                        top = (load(to) + top.0, load(to + stride) + top.1)
+                        bottom = (load(to + rowStride) + bottom.0, load(to + rowStride + stride) + bottom.1)
+                    }
+                    storeLanes(top.0, to)
+                    storeLanes(top.1, to + stride)
+                    storeLanes(bottom.0, to + rowStride)
+                    storeLanes(bottom.1, to + rowStride + stride)
+                } else {
+                    storeOutput(top.0, to, left, accumulate)
+                    if right { storeOutput(top.1, to + stride, left, accumulate) }
+                    if below { storeOutput(bottom.0, to + rowStride, left, accumulate) }
+                    if below && right { storeOutput(bottom.1, to + rowStride + stride, left, accumulate) }
                 }
                 c += 16
             }
@@ -293,29 +318,14 @@ import Kernels
         }
     }
 
-    @inline(__always)
-    func finish(
-        _ job: borrowing WinogradJob,
-        _ sum: Lanes,
-        _ output: UnsafeMutablePointer<Float>,
-        _ channel: Int,
-        _ count: Int
-    ) {
-        var value = sum
-        if let bias = job.bias { value += load(bias + channel) }
-        if job.relu { value = clampBelow(value) }
-        if job.accumulate { value = load(output) + value }
-        storeLanes(value, output, count)
+    @inline(never)
+    func storeOutput(_ value: Lanes, _ output: UnsafeMutablePointer<Float>, _ count: Int, _ accumulate: Bool) {
+        storeLanes(accumulate ? load(output) + value : value, output, count)
     }
 
     /// y0 = (m0 + m1) + m2, y1 = (m1 - m2) - m3.
     @inline(__always)
     func outputColumn(_ m0: Lanes, _ m1: Lanes, _ m2: Lanes, _ m3: Lanes) -> (Lanes, Lanes) {
         ((m0 + m1) + m2, (m1 - m2) - m3)
-    }
-
-    @inline(__always)
-    func outputRow(_ m0: Lanes, _ m1: Lanes, _ m2: Lanes, _ m3: Lanes) -> (Lanes, Lanes) {
-        outputColumn(m0, m1, m2, m3)
     }
 #endif

@@ -11,15 +11,43 @@ import Kernels
         var gradients: UnsafeRawPointer
         /// `[input channel][32]` or `[16]`.
         var sums: UnsafeMutablePointer<Float>
+        /// The chains of the first half of a run, laid out as `sums`.
+        var chains: UnsafeMutablePointer<Float>
         var tiles: Int
         var stride: Int
-        /// Whether the sums go on top of what is there.
+        /// Whether the chains go on from `chains`.
+        var continues: Bool
+        /// Whether the run ends here; else the chains are kept in `chains`.
+        var finishes: Bool
+        /// Whether sums of earlier runs are there to be added to.
         var adds: Bool
+        /// What to fetch meanwhile: `aheadStep` bytes further for each tile.
+        var ahead: UnsafeRawPointer
+        var aheadStep: Int
+
+        @inline(__always)
+        borrowing func start(_ channel: Int, _ block: Int) -> Lanes {
+            continues ? load(chains + channel * stride + 16 * block) : Lanes(repeating: 0)
+        }
 
         @inline(__always)
         borrowing func add(_ channel: Int, _ block: Int, _ sum: Lanes) {
-            let place = sums + channel * stride + 16 * block
-            storeLanes(adds ? load(place) + sum : sum, place)
+            let offset = channel * stride + 16 * block
+            if finishes {
+                storeLanes(adds ? load(sums + offset) + sum : sum, sums + offset)
+            } else {
+                storeLanes(sum, chains + offset)
+            }
+        }
+
+        /// Register tiles of a block of input channels.
+        @inline(__always)
+        static func tilesOfBlock(wide: Bool) -> Int {
+            #if AVX512
+                wide ? 2 : 1
+            #else
+                3
+            #endif
         }
 
         /// The sixteen input channels of a block.
@@ -30,6 +58,8 @@ import Kernels
                     wide8(job)
                     job.patches += 32
                     job.sums += 8 * job.stride
+                    job.chains += 8 * job.stride
+                    job.ahead += job.tiles * job.aheadStep
                     wide8(job)
                 } else {
                     narrow16(job)
@@ -38,11 +68,62 @@ import Kernels
                 narrow6(job)
                 job.patches += 24
                 job.sums += 6 * job.stride
+                job.chains += 6 * job.stride
+                job.ahead += job.tiles * job.aheadStep
                 narrow6(job)
                 job.patches += 24
                 job.sums += 6 * job.stride
+                job.chains += 6 * job.stride
+                job.ahead += job.tiles * job.aheadStep
                 narrow4(job)
             #endif
+        }
+    }
+
+    /// The pixels of x and dy that a chunk of tiles reads and the tiles before it do not: in each, two rows where the chunk
+    /// lies in one row of tiles, else all rows it covers. Places past the memory are no harm: fetching does not fault.
+    struct Ahead {
+        private let input: UnsafeRawPointer
+        private let inputRow: Int
+        private let gradient: UnsafeRawPointer
+        private let gradientRow: Int
+        private let inputBytes: Int
+        private let bytes: Int
+        private let isOneRow: Bool
+        private var done = 0
+
+        init(_ job: borrowing WinogradGradientJob, firstTile: Int, count: Int, inputBytes: Int, bytes: Int) {
+            let plan = job.plan
+            let row = firstTile / plan.tileColumns
+            let column = firstTile - row * plan.tileColumns
+            let image = row / plan.tileRows
+            let tileRow = row - image * plan.tileRows
+            let x = job.x
+            let dy = job.dy
+            inputRow = 4 * x.width * x.pixelStride
+            gradientRow = 4 * dy.width * dy.pixelStride
+            let inputPixel = 2 * column - plan.padding + 2
+            input =
+                UnsafeRawPointer(x.address) + (image * x.height + 2 * tileRow - plan.padding + 2) * inputRow
+                + inputPixel * 4 * x.pixelStride
+            gradient =
+                UnsafeRawPointer(dy.address) + (image * dy.height + 2 * tileRow) * gradientRow
+                + 2 * column * 4 * dy.pixelStride
+            self.inputBytes = inputBytes
+            self.bytes = bytes
+            isOneRow = count <= plan.tileColumns
+        }
+
+        /// The place of the next `count` bytes.
+        mutating func take(_ count: Int) -> UnsafeRawPointer {
+            let isInput = done < inputBytes
+            let from = isInput ? input : gradient
+            let row = isInput ? inputRow : gradientRow
+            let whole = isInput ? inputBytes : bytes - inputBytes
+            var offset = isInput ? done : done - inputBytes
+            if isOneRow && 2 * offset >= whole { offset += row - whole / 2 }
+            done += count
+            return from + offset
         }
     }
 
@@ -57,6 +138,7 @@ import Kernels
     func winogradGradient(_ job: borrowing WinogradGradientJob) {
         let plan = job.plan
         let inputs = job.x.channels
+        let outputs = job.dy.channels
         let tiles = plan.tiles
         var input = 0
         while input < inputs {
@@ -66,7 +148,7 @@ import Kernels
             source.channels = depth
             var tile = 0
             while tile < tiles {
-                let count = min(plan.run, tiles - tile)
+                let count = min(plan.chunk, tiles - tile)
                 winogradPatches(
                     source,
                     tileRows: plan.tileRows,
@@ -81,63 +163,69 @@ import Kernels
                     plane: plan.patches.plane
                 )
                 if input == 0 || !plan.isSingle { winogradGradients(job, firstTile: tile, count: count) }
-                if !plan.isSingle {
-                    winogradGradientProducts(
-                        job,
-                        depth: depth,
-                        count: count,
-                        output: 0,
-                        job.dy.channels,
-                        adds: tile > 0
-                    )
-                }
+                if !plan.isSingle { winogradSums(job, depth: depth, tile: tile, count: count, output: 0, outputs) }
                 tile += count
             }
             if plan.isSingle {
                 var output = 0
-                while output < job.dy.channels {
-                    let outputs = min(32, job.dy.channels - output)
-                    winogradGradientProducts(job, depth: depth, count: tiles, output: output, outputs, adds: false)
-                    winogradGradientOutputs(job, input: input, depth: depth, output: output, outputs)
+                while output < outputs {
+                    let part = min(32, outputs - output)
+                    winogradSums(job, depth: depth, tile: 0, count: tiles, output: output, part)
+                    winogradGradientOutputs(job, input: input, depth: depth, output: output, part)
                     output += 32
                 }
             } else {
-                winogradGradientOutputs(job, input: input, depth: depth, output: 0, job.dy.channels)
+                winogradGradientOutputs(job, input: input, depth: depth, output: 0, outputs)
             }
             input += depth
         }
     }
 
-    /// The sixteen products of a run for output channels `output` ..< `output + outputs`.
-    func winogradGradientProducts(
+    /// The sixteen products of tiles `tile` ..< `tile + count` for output channels `output` ..< `output + outputs`.
+    func winogradSums(
         _ job: borrowing WinogradGradientJob,
         depth: Int,
+        tile: Int,
         count: Int,
         output: Int,
-        _ outputs: Int,
-        adds: Bool
+        _ outputs: Int
     ) {
         let plan = job.plan
         let block = plan.depthBlock
+        let end = tile + count
+        // The next chunk's x and dy are fetched by the register tiles, each its part of them.
+        let calls = 16 * ((depth + 15) / 16) * ((outputs + ProductTile.width - 1) / ProductTile.width)
+        let fetchesInput = depth == job.x.channels
+        let inputBytes = fetchesInput ? 16 * count * job.x.pixelStride : 0
+        let bytes = end < plan.tiles ? inputBytes + 16 * count * job.dy.pixelStride : 0
+        var next = Ahead(job, firstTile: end, count: count, inputBytes: inputBytes, bytes: bytes)
         var p = 0
         while p < 16 {
             let patches = job.scratch + plan.patches.offset + p * plan.patches.plane
             let gradients = job.scratch + plan.gradients.offset + p * plan.gradients.plane
             let sums = job.scratch + plan.sums.offset + p * plan.sums.plane
+            let chains = job.scratch + plan.chains.offset + p * plan.chains.plane
             var done = 0
             while done < outputs {
-                let wide = done + 16 < outputs
+                let wide = ProductTile.width == 32 && done + 16 < outputs
+                let stride = wide ? 32 : 16
                 var input = 0
                 while input < depth {
-                    let tile = GradientTile(
+                    let place = done * block + input * stride
+                    let job = GradientTile(
                         patches: UnsafeRawPointer(patches + input * count),
                         gradients: UnsafeRawPointer(gradients + (output + done) * count),
-                        sums: sums + done * block + input * (wide ? ProductTile.width : 16),
+                        sums: sums + place,
+                        chains: chains + place,
                         tiles: count,
-                        stride: wide ? ProductTile.width : 16,
-                        adds: adds
+                        stride: stride,
+                        continues: tile % WinogradGradientPlan.run != 0,
+                        finishes: end % WinogradGradientPlan.run == 0 || end == plan.tiles,
+                        adds: tile >= WinogradGradientPlan.run,
+                        ahead: next.take(bytes / calls),
+                        aheadStep: bytes / calls / (count * GradientTile.tilesOfBlock(wide: wide))
                     )
-                    GradientTile.runBlock(tile, wide: wide)
+                    GradientTile.runBlock(job, wide: wide)
                     input += 16
                 }
                 done += ProductTile.width

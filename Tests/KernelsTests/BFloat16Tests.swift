@@ -68,8 +68,28 @@ func halves(_ seed: Int) -> (Int) -> UInt16 {
 
     @Test(arguments: vectorVariants, EqualBits.geometries)
     func `convolutions give the same bits`(variant: KernelVariant, g: ConvolutionGeometry) {
+        compare(variant, g, EqualBits.extents)
+    }
+
+    /// Those to few channels have rows long enough for every tile, and those of odd channels are paired across taps.
+    @Test(
+        arguments: vectorVariants,
+        [
+            ConvolutionGeometry(inputChannels: 16, outputChannels: 1, kernelHeight: 3, kernelWidth: 3, padding: 1),
+            .init(inputChannels: 1, outputChannels: 16, kernelHeight: 3, kernelWidth: 3, padding: 1),
+            .init(inputChannels: 3, outputChannels: 7, kernelHeight: 5, kernelWidth: 5, padding: 2),
+            .init(inputChannels: 18, outputChannels: 9, kernelHeight: 3, kernelWidth: 3, padding: 4, dilation: 2),
+            .init(inputChannels: 7, outputChannels: 35, kernelHeight: 3, kernelWidth: 3, padding: 3, dilation: 3),
+            .init(inputChannels: 1, outputChannels: 33, kernelHeight: 7, kernelWidth: 7, stride: 2, padding: 3),
+        ]
+    )
+    func `convolutions of few channels give the same bits`(variant: KernelVariant, g: ConvolutionGeometry) {
+        compare(variant, g, [(1, 3, 300), (2, 9, 70)])
+    }
+
+    private func compare(_ variant: KernelVariant, _ g: ConvolutionGeometry, _ extents: [(Int, Int, Int)]) {
         let tables = [KernelVariant.reference.bfloat16Table, variant.bfloat16Table]
-        for (images, height, width) in EqualBits.extents {
+        for (images, height, width) in extents {
             let outHeight = g.outputHeight(height)
             let outWidth = g.outputWidth(width)
             guard outHeight > 0, outWidth > 0 else { continue }

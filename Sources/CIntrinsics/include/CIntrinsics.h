@@ -50,6 +50,13 @@ static inline pleura_int32x16 pleura_group_lanes(long size, long offset) {
     return (lanes & (int32_t)-size) + (int32_t)offset;
 }
 
+/// Sixteen floats at any address. Swift's own load is a generic, which the optimizer leaves as a weak function in places.
+static inline pleura_float32x16 pleura_load(const void *address) {
+    pleura_float32x16 value;
+    memcpy(&value, address, sizeof value);
+    return value;
+}
+
 /// Square roots, correctly rounded. Swift's `squareRoot()` of a vector takes one root after the other.
 static inline pleura_float32x16 pleura_square_roots(pleura_float32x16 x) { return __builtin_elementwise_sqrt(x); }
 
@@ -187,10 +194,80 @@ static inline pleura_int32x16 pleura_join_pairs(const uint16_t *a, const uint16_
     return (pleura_int32x16)(__builtin_convertvector(x, uint32x16) | __builtin_convertvector(y, uint32x16) << 16);
 }
 
+/// Asks for the cache lines of `bytes` bytes, to be read, or written, soon.
+static inline void pleura_prefetch_range(const void *address, long bytes) {
+    for (long offset = 0; offset < bytes; offset += 64) __builtin_prefetch((const char *)address + offset, 0, 2);
+}
+
+static inline void pleura_prefetch_range_to_write(const void *address, long bytes) {
+    for (long offset = 0; offset < bytes; offset += 64) __builtin_prefetch((const char *)address + offset, 1, 3);
+}
+
+static inline void pleura_copy(const void *source, void *target, long bytes) { memcpy(target, source, bytes); }
+
+// Transposition of 16 rows of 8 words, where a row is the pairs of 16 channels of a pixel, into 8 rows of 16 words and
+// back. Macros, as vectors must not pass through a call.
+
+/// The lower (`k` = 0) or upper (2) words of each four of `a` and `b` in turn.
+#define PLEURA_UNPACK_WORDS(a, b, k)                                                                                   \
+    __builtin_shufflevector(a, b, 0 + k, 16 + k, 1 + k, 17 + k, 4 + k, 20 + k, 5 + k, 21 + k, 8 + k, 24 + k, 9 + k,   \
+                            25 + k, 12 + k, 28 + k, 13 + k, 29 + k)
+/// The same of pairs of words.
+#define PLEURA_UNPACK_PAIRS(a, b, k)                                                                                   \
+    __builtin_shufflevector(a, b, 0 + k, 1 + k, 16 + k, 17 + k, 4 + k, 5 + k, 20 + k, 21 + k, 8 + k, 9 + k, 24 + k,   \
+                            25 + k, 12 + k, 13 + k, 28 + k, 29 + k)
+/// The fours `k` and `k` + 2 of `a`, then of `b`.
+#define PLEURA_JOIN_FOURS(a, b, k)                                                                                     \
+    __builtin_shufflevector(a, b, 0 + 4 * k, 1 + 4 * k, 2 + 4 * k, 3 + 4 * k, 8 + 4 * k, 9 + 4 * k, 10 + 4 * k,       \
+                            11 + 4 * k, 16 + 4 * k, 17 + 4 * k, 18 + 4 * k, 19 + 4 * k, 24 + 4 * k, 25 + 4 * k,       \
+                            26 + 4 * k, 27 + 4 * k)
+/// The fours `k` of `a` and of `b`, then `k` + 1 of both.
+#define PLEURA_PAIR_FOURS(a, b, k)                                                                                     \
+    __builtin_shufflevector(a, b, 0 + 4 * k, 1 + 4 * k, 2 + 4 * k, 3 + 4 * k, 16 + 4 * k, 17 + 4 * k, 18 + 4 * k,     \
+                            19 + 4 * k, 4 + 4 * k, 5 + 4 * k, 6 + 4 * k, 7 + 4 * k, 20 + 4 * k, 21 + 4 * k, 22 + 4 * k, \
+                            23 + 4 * k)
+
+/// planes[c · planeStride + p] <- pair c (0 ..< 8) of pixel p (0 ..< 16): `step` elements between pixels, of which the
+/// last, number `last`, stands for those past it. Stores the first `planes` of the eight.
+static inline void pleura_split_planes(const uint16_t *pixels, long step, long last, int32_t *planes, long planeStride,
+                                       long count) {
+    pleura_uint32x16 r[8];
+    // Pixels i and i + 4 of the first eight, then of the second.
+    if (last >= 15) {
+        const uint16_t *fours[4] = {pixels, pixels + 4 * step, pixels + 8 * step, pixels + 12 * step};
+        for (long i = 0; i < 4; i += 1) {
+            memcpy(&r[i], fours[0] + i * step, 32);
+            memcpy((char *)&r[i] + 32, fours[1] + i * step, 32);
+            memcpy(&r[i + 4], fours[2] + i * step, 32);
+            memcpy((char *)&r[i + 4] + 32, fours[3] + i * step, 32);
+        }
+    } else {
+        for (long i = 0; i < 8; i += 1) {
+            long p = i < 4 ? i : i + 4, q = p + 4;
+            memcpy(&r[i], pixels + (p < last ? p : last) * step, 32);
+            memcpy((char *)&r[i] + 32, pixels + (q < last ? q : last) * step, 32);
+        }
+    }
+    pleura_uint32x16 u[8];
+    for (long i = 0; i < 8; i += 4) {
+        pleura_uint32x16 a = PLEURA_UNPACK_WORDS(r[i], r[i + 1], 0), b = PLEURA_UNPACK_WORDS(r[i + 2], r[i + 3], 0);
+        pleura_uint32x16 c = PLEURA_UNPACK_WORDS(r[i], r[i + 1], 2), d = PLEURA_UNPACK_WORDS(r[i + 2], r[i + 3], 2);
+        u[i] = PLEURA_UNPACK_PAIRS(a, b, 0);
+        u[i + 1] = PLEURA_UNPACK_PAIRS(a, b, 2);
+        u[i + 2] = PLEURA_UNPACK_PAIRS(c, d, 0);
+        u[i + 3] = PLEURA_UNPACK_PAIRS(c, d, 2);
+    }
+    for (long i = 0; i < 4; i += 1) {
+        pleura_uint32x16 low = PLEURA_JOIN_FOURS(u[i], u[i + 4], 0), high = PLEURA_JOIN_FOURS(u[i], u[i + 4], 1);
+        if (i < count) memcpy(planes + i * planeStride, &low, sizeof low);
+        if (i + 4 < count) memcpy(planes + (i + 4) * planeStride, &high, sizeof high);
+    }
+}
+
 /// Rounds `inputs` rows of sixteen floats and stores their `pairs` pairs of neighbours as columns: target[16 · pair + row];
 /// rows past `inputs` are zeros.
 static inline void pleura_transpose_pairs(const float *source, long inputs, int32_t *target, long pairs) {
-    int32_t rows[16][8];
+    uint16_t rows[16][16];
     for (long row = 0; row < 16; row += 1) {
         if (row < inputs) {
             pleura_float32x16 x;
@@ -202,8 +279,27 @@ static inline void pleura_transpose_pairs(const float *source, long inputs, int3
             memset(rows[row], 0, sizeof rows[row]);
         }
     }
-    for (long pair = 0; pair < pairs; pair += 1) {
-        for (long row = 0; row < 16; row += 1) target[16 * pair + row] = rows[row][pair];
+    pleura_split_planes(rows[0], 16, 15, target, 16, pairs);
+}
+
+/// The inverse: pixels[p · step ..< p · step + 16] <- the eight planes' words p, for p < `count`.
+static inline void pleura_join_planes(const int32_t *planes, uint16_t *pixels, long step, long count) {
+    pleura_uint32x16 r[8], u[8];
+    memcpy(r, planes, sizeof r);
+    for (long i = 0; i < 8; i += 4) {
+        pleura_uint32x16 a = PLEURA_UNPACK_WORDS(r[i], r[i + 1], 0), b = PLEURA_UNPACK_WORDS(r[i + 2], r[i + 3], 0);
+        pleura_uint32x16 c = PLEURA_UNPACK_WORDS(r[i], r[i + 1], 2), d = PLEURA_UNPACK_WORDS(r[i + 2], r[i + 3], 2);
+        u[i] = PLEURA_UNPACK_PAIRS(a, b, 0);
+        u[i + 1] = PLEURA_UNPACK_PAIRS(a, b, 2);
+        u[i + 2] = PLEURA_UNPACK_PAIRS(c, d, 0);
+        u[i + 3] = PLEURA_UNPACK_PAIRS(c, d, 2);
+    }
+    for (long i = 0; i < 4; i += 1) {
+        pleura_uint32x16 low = PLEURA_PAIR_FOURS(u[i], u[i + 4], 0), high = PLEURA_PAIR_FOURS(u[i], u[i + 4], 2);
+        if (i < count) memcpy(pixels + i * step, &low, 32);
+        if (i + 4 < count) memcpy(pixels + (i + 4) * step, (char *)&low + 32, 32);
+        if (i + 8 < count) memcpy(pixels + (i + 8) * step, &high, 32);
+        if (i + 12 < count) memcpy(pixels + (i + 12) * step, (char *)&high + 32, 32);
     }
 }
 
@@ -290,6 +386,9 @@ static inline double *pleura_group_sums(void) {
 
 /// Asks for the cache line at `address` in the second-level cache, for reading.
 static inline void pleura_prefetch(const void *address) { __builtin_prefetch(address, 0, 2); }
+
+/// Asks for the cache line at `address`, for writing.
+static inline void pleura_prefetch_to_write(const void *address) { __builtin_prefetch(address, 1, 3); }
 
 /// Transposes 16 × 16 floats: row i of the source (`sourceStride` floats apart) becomes column i of the target.
 static inline void pleura_transpose(const float *source, long sourceStride, float *target, long targetStride) {

@@ -13,7 +13,7 @@
             relu: Bool,
             scratch: UnsafeMutableRawPointer
         ) {
-            if g.algorithm(for: .float32) == .winograd {
+            if g.usesWinograd(for: .float32) {
                 let job = ReferenceWinograd(geometry: g, weights: weights, transposed: false)
                 job.run(source: x, bias: bias, destination: y, relu: relu, accumulate: false)
                 return
@@ -22,19 +22,26 @@
                 for oy in 0..<y.height {
                     for ox in 0..<y.width {
                         for output in 0..<g.outputChannels {
-                            var sum: Float = 0
+                            var lanes = [Float](repeating: 0, count: g.sumsInLanes ? 16 : 1)
                             for ky in 0..<g.kernelHeight {
                                 for kx in 0..<g.kernelWidth {
                                     let iy = oy * g.stride - g.padding + ky * g.dilation
                                     let ix = ox * g.stride - g.padding + kx * g.dilation
                                     let inside = iy >= 0 && iy < x.height && ix >= 0 && ix < x.width
-                                    for input in 0..<g.inputChannels {
-                                        let value = inside ? x.pixel(n, iy, ix)[input] : 0
+                                    let depth = g.sumsInLanes ? (g.inputChannels + 15) / 16 * 16 : g.inputChannels
+                                    for input in 0..<depth {
+                                        let exists = input < g.inputChannels
+                                        let value = inside && exists ? x.pixel(n, iy, ix)[input] : 0
                                         let index = g.storageIndex(output: output, input: input, ky: ky, kx: kx)
-                                        sum.addProduct(value, weights[index])
+                                        lanes[input % lanes.count].addProduct(value, exists ? weights[index] : 0)
                                     }
                                 }
                             }
+                            while lanes.count > 1 {
+                                let half = lanes.count / 2
+                                lanes = (0..<half).map { lanes[$0] + lanes[$0 + half] }
+                            }
+                            var sum = lanes[0]
                             if let bias { sum += bias[output] }
                             y.pixel(n, oy, ox)[output] = relu ? clampBelow(sum) : sum
                         }
@@ -53,7 +60,7 @@
             accumulate: Bool,
             scratch: UnsafeMutableRawPointer
         ) {
-            if g.algorithm(for: .float32) == .winograd {
+            if g.usesWinograd(for: .float32) {
                 let job = ReferenceWinograd(geometry: g, weights: weights, transposed: true)
                 job.run(source: dy, bias: bias, destination: dx, relu: relu, accumulate: accumulate)
                 return
@@ -93,11 +100,12 @@
             scratch: UnsafeMutableRawPointer
         ) {
             for index in 0..<g.storageCount { dw[index] = 0 }
-            if g.algorithm(for: .float32) == .winograd {
+            if g.usesWinograd(for: .float32) {
                 ReferenceWinograd.gradient(x: x, dy: dy, dw: dw, geometry: g)
                 return
             }
             let rows = g.rowsPerRun(outputWidth: dy.width)
+            let countsZeros = g.sumsInLanes || g.foldsColumns
             for output in 0..<g.outputChannels {
                 for input in 0..<g.inputChannels {
                     for ky in 0..<g.kernelHeight {
@@ -108,11 +116,14 @@
                                 for row in first..<min(first + rows, dy.images * dy.height) {
                                     let (n, oy) = row.quotientAndRemainder(dividingBy: dy.height)
                                     let iy = oy * g.stride - g.padding + ky * g.dilation
-                                    guard iy >= 0, iy < x.height else { continue }
+                                    let hasRow = iy >= 0 && iy < x.height
+                                    guard hasRow || countsZeros else { continue }
                                     for ox in 0..<dy.width {
                                         let ix = ox * g.stride - g.padding + kx * g.dilation
-                                        guard ix >= 0, ix < x.width else { continue }
-                                        sum.addProduct(x.pixel(n, iy, ix)[input], dy.pixel(n, oy, ox)[output])
+                                        let inside = hasRow && ix >= 0 && ix < x.width
+                                        guard inside || countsZeros else { continue }
+                                        let value = inside ? x.pixel(n, iy, ix)[input] : 0
+                                        sum.addProduct(value, dy.pixel(n, oy, ox)[output])
                                     }
                                 }
                                 total += sum

@@ -46,30 +46,27 @@
             relu: Bool,
             scratch: UnsafeMutableRawPointer
         ) {
-            func weight(_ output: Int, _ input: Int, _ ky: Int, _ kx: Int) -> Float {
-                guard input < g.inputChannels else { return 0 }
-                return roundedWeight(weights, g.storageIndex(output: output, input: input, ky: ky, kx: kx))
-            }
             for n in 0..<y.images {
                 for oy in 0..<y.height {
                     for ox in 0..<y.width {
                         for output in 0..<g.outputChannels {
                             var sum: Float = 0
                             for ky in 0..<g.kernelHeight {
-                                for kx in 0..<g.kernelWidth {
-                                    let iy = oy * g.stride - g.padding + ky * g.dilation
+                                let iy = oy * g.stride - g.padding + ky * g.dilation
+                                // The values of a row of taps in order.
+                                func pair(_ index: Int) -> (Float, Float) {
+                                    let (kx, input) = index.quotientAndRemainder(dividingBy: g.inputChannels)
+                                    guard kx < g.kernelWidth else { return (0, 0) }
                                     let ix = ox * g.stride - g.padding + kx * g.dilation
                                     let inside = iy >= 0 && iy < x.height && ix >= 0 && ix < x.width
-                                    func value(_ input: Int) -> Float {
-                                        inside && input < g.inputChannels ? x.pixel(n, iy, ix)[input] : 0
-                                    }
-                                    for input in stride(from: 0, to: g.inputChannels, by: 2) {
-                                        sum = dot(
-                                            sum,
-                                            (value(input), weight(output, input, ky, kx)),
-                                            (value(input + 1), weight(output, input + 1, ky, kx))
-                                        )
-                                    }
+                                    let place = g.storageIndex(output: output, input: input, ky: ky, kx: kx)
+                                    return (
+                                        inside ? x.pixel(n, iy, ix)[input] : 0,
+                                        roundedWeight(weights, place)
+                                    )
+                                }
+                                for index in stride(from: 0, to: g.kernelWidth * g.inputChannels, by: 2) {
+                                    sum = dot(sum, pair(index), pair(index + 1))
                                 }
                             }
                             if let bias { sum = add(sum, bias[output]) }

@@ -95,9 +95,9 @@
                 for output in 0..<g.outputChannels {
                     let sums = (0..<16).map { p in
                         var total: Float = 0
-                        for first in stride(from: 0, to: plan.tiles, by: plan.run) {
+                        for first in stride(from: 0, to: plan.tiles, by: WinogradGradientPlan.run) {
                             var sum: Float = 0
-                            for tile in first..<min(first + plan.run, plan.tiles) {
+                            for tile in first..<min(first + WinogradGradientPlan.run, plan.tiles) {
                                 sum.addProduct(patches[input][tile][p], gradients[output][tile][p])
                             }
                             total = first == 0 ? sum : total + sum
