@@ -48,7 +48,7 @@ func load(_ pointer: UnsafeMutablePointer<Float>) -> Lanes {
 @inline(__always)
 func storeLanes(_ value: Lanes, _ pointer: UnsafeMutablePointer<Float>, _ count: Int = 16) {
     if count >= 16 {
-        UnsafeMutableRawPointer(pointer).storeBytes(of: value, as: Lanes.self)
+        pleura_store(value, pointer)
     } else {
         pleura_store_some(value, pointer, count)
     }

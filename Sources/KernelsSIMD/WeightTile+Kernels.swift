@@ -28,7 +28,7 @@ import CIntrinsics
                     var count = job.inputRowIsInside(row: row) ? job.columns : 0
                     while count > 0 {
                         let u = pleura_load(dy)
-                        let v = dy.loadUnaligned(fromByteOffset: 64, as: Lanes.self)
+                        let v = pleura_load(dy + 64)
                         let p0 = Lanes(repeating: x[0])
                         a0.addProduct(p0, u)
                         b0.addProduct(p0, v)
@@ -115,7 +115,7 @@ import CIntrinsics
                     var count = job.inputRowIsInside(row: row) ? job.columns : 0
                     while count > 0 {
                         let u = pleura_load(dy)
-                        let v = dy.loadUnaligned(fromByteOffset: 64, as: Lanes.self)
+                        let v = pleura_load(dy + 64)
                         let p0 = Lanes(repeating: x[0])
                         a0.addProduct(p0, u)
                         b0.addProduct(p0, v)

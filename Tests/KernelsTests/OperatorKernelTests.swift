@@ -137,6 +137,36 @@ import Testing
         }
     }
 
+    @Test(arguments: [(9, 13), (2, 3), (1, 1), (40, 5), (7, 28)], [false, true])
+    func bilinear(size: (Int, Int), alignCorners: Bool) {
+        for (images, height, width) in EqualBits.extents {
+            for channels in [1, 16, 21, 33, 48, 64, 100] {
+                check(
+                    { table in
+                        let x = FormatTensor(images, height, width, channels, table.format, extra: 2, seed: 1)
+                        let y = FormatTensor(images, size.0, size.1, channels, table.format, extra: 3)
+                        table.upsampleBilinear(x.view, y.view, alignCorners)
+                        return [y.bits]
+                            + [false, true].map { accumulate in
+                                let dx = FormatTensor(
+                                    images,
+                                    height,
+                                    width,
+                                    channels,
+                                    table.format,
+                                    extra: 1,
+                                    seed: 7
+                                )
+                                table.upsampleBilinearBackward(y.view, dx.view, alignCorners, accumulate)
+                                return dx.bits
+                            }
+                    },
+                    "\(images)×\(height)×\(width)×\(channels) to \(size)"
+                )
+            }
+        }
+    }
+
     static let windows = [
         PoolingWindow(size: 3, stride: 2, padding: 1),
         PoolingWindow(size: 3, stride: 2, ceilMode: true),

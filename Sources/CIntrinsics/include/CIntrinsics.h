@@ -57,6 +57,13 @@ static inline pleura_float32x16 pleura_load(const void *address) {
     return value;
 }
 
+/// The float at any address, sixteen times.
+static inline pleura_float32x16 pleura_repeat(const void *address) {
+    float value;
+    memcpy(&value, address, sizeof value);
+    return (pleura_float32x16)(value);
+}
+
 /// Square roots, correctly rounded. Swift's `squareRoot()` of a vector takes one root after the other.
 static inline pleura_float32x16 pleura_square_roots(pleura_float32x16 x) { return __builtin_elementwise_sqrt(x); }
 
@@ -84,6 +91,8 @@ static inline __attribute__((always_inline)) pleura_float32x16 pleura_exp(pleura
     const pleura_float32x16 second = (pleura_float32x16)((exponent - half + 127) << 23);
     return p * first * second;
 }
+
+static inline void pleura_store(pleura_float32x16 x, float *elements) { memcpy(elements, &x, sizeof x); }
 
 /// Stores the first `count` floats, at least 0 and at most 15.
 static inline void pleura_store_some(pleura_float32x16 x, float *elements, long count) {

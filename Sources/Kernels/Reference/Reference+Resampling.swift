@@ -198,22 +198,25 @@ extension Reference {
     ) {
         let rows = BilinearAxis(source: dx.height, target: dy.height, alignCorners: alignCorners)
         let columns = BilinearAxis(source: dx.width, target: dy.width, alignCorners: alignCorners)
-        if !accumulate { fill(y: dx, value: 0) }
-        for n in 0..<dy.images {
-            for oy in 0..<dy.height {
-                let row = rows.sample(oy)
-                for ox in 0..<dy.width {
-                    let column = columns.sample(ox)
-                    for c in 0..<dy.channels {
+        for n in 0..<dx.images {
+            for c in 0..<dx.channels {
+                var sums = [Float](repeating: 0, count: dx.pixelsPerImage)
+                for oy in 0..<dy.height {
+                    let row = rows.sample(oy)
+                    for ox in 0..<dy.width {
+                        let column = columns.sample(ox)
                         let g = dy.pixel(n, oy, ox)[c]
                         let bottom = g * row.weight
                         let top = g - bottom
                         for (iy, part) in [(row.lower, top), (row.upper, bottom)] {
                             let right = part * column.weight
-                            dx.pixel(n, iy, column.lower)[c] += part - right
-                            dx.pixel(n, iy, column.upper)[c] += right
+                            sums[iy * dx.width + column.lower] += part - right
+                            sums[iy * dx.width + column.upper] += right
                         }
                     }
+                }
+                for (pixel, sum) in sums.enumerated() {
+                    store(sum, at: dx.pixel(n * dx.pixelsPerImage + pixel) + c, accumulate: accumulate)
                 }
             }
         }
