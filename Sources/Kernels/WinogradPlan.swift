@@ -72,8 +72,8 @@ package struct WinogradPlan: Hashable, Sendable {
         channelBlock = min(wide, 64)
         if keepsWeights {
             depthBlock = depth
-            // Transformed patches of 192 KiB.
-            tileBlock = max(12, min(3072 / deep / 12 * 12, 192))
+            // Transformed patches of 96 KiB.
+            tileBlock = max(12, min(1536 / deep / 12 * 12, 192))
             productBlock = 24
         } else {
             depthBlock = min(depth, 128)

@@ -171,7 +171,7 @@ import Kernels
             if row + 1 < destination.height {
                 let pixel = (image * destination.height + row + 1) * destination.width + column
                 let pixels = min(channels == 1 ? 256 : 32, destination.width - column)
-                pleura_prefetch_to_write(
+                pleura_prefetch_range_to_write(
                     destination.base + pixel * destination.pixelStride,
                     2 * pixels * destination.pixelStride
                 )

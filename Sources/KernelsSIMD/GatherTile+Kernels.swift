@@ -1,3 +1,5 @@
+import CIntrinsics
+
 #if !BF16
     // The accumulators are written out: a loop over an array of them would leave the registers to the optimizer's mood.
     // Each tile keeps its sums in registers from the first tap to the last, and every sum is one fma chain.
@@ -39,8 +41,8 @@
                     let x11 = pointers[11]
                     var c = 0
                     repeat {
-                        let u = w0.loadUnaligned(as: Lanes.self)
-                        let v = w1.loadUnaligned(as: Lanes.self)
+                        let u = pleura_load(w0)
+                        let v = pleura_load(w1)
                         let p0 = Lanes(repeating: x0[c])
                         a0.addProduct(p0, u)
                         b0.addProduct(p0, v)
@@ -144,7 +146,7 @@
                     let x11 = pointers[11]
                     var c = 0
                     repeat {
-                        let u = w0.loadUnaligned(as: Lanes.self)
+                        let u = pleura_load(w0)
                         let p0 = Lanes(repeating: x0[c])
                         a0.addProduct(p0, u)
                         let p1 = Lanes(repeating: x1[c])
@@ -211,7 +213,7 @@
                     let x5 = pointers[5]
                     var c = 0
                     repeat {
-                        let u = w0.loadUnaligned(as: Lanes.self)
+                        let u = pleura_load(w0)
                         let p0 = Lanes(repeating: x0[c])
                         a0.addProduct(p0, u)
                         let p1 = Lanes(repeating: x1[c])

@@ -36,12 +36,12 @@ func storeLanes(_ value: Lanes, _ pointer: UnsafeMutablePointer<UInt16>, _ count
 
 @inline(__always)
 func load(_ pointer: UnsafePointer<Float>) -> Lanes {
-    UnsafeRawPointer(pointer).loadUnaligned(as: Lanes.self)
+    pleura_load(pointer)
 }
 
 @inline(__always)
 func load(_ pointer: UnsafeMutablePointer<Float>) -> Lanes {
-    UnsafeRawPointer(pointer).loadUnaligned(as: Lanes.self)
+    pleura_load(pointer)
 }
 
 /// Stores the first `count` lanes (at least 1, at most 16).

@@ -1,3 +1,5 @@
+import CIntrinsics
+
 #if !BF16
     // The accumulators are written out: a loop over an array of them would leave the registers to the optimizer's mood.
     // Each tile keeps its sums in registers from the first tap to the last, and every sum is one fma chain.
@@ -25,7 +27,7 @@
                     var dy = UnsafeRawPointer(job.gradientPointer(row: row))
                     var count = job.inputRowIsInside(row: row) ? job.columns : 0
                     while count > 0 {
-                        let u = dy.loadUnaligned(as: Lanes.self)
+                        let u = pleura_load(dy)
                         let v = dy.loadUnaligned(fromByteOffset: 64, as: Lanes.self)
                         let p0 = Lanes(repeating: x[0])
                         a0.addProduct(p0, u)
@@ -112,7 +114,7 @@
                     var dy = UnsafeRawPointer(job.gradientPointer(row: row))
                     var count = job.inputRowIsInside(row: row) ? job.columns : 0
                     while count > 0 {
-                        let u = dy.loadUnaligned(as: Lanes.self)
+                        let u = pleura_load(dy)
                         let v = dy.loadUnaligned(fromByteOffset: 64, as: Lanes.self)
                         let p0 = Lanes(repeating: x[0])
                         a0.addProduct(p0, u)
@@ -183,7 +185,7 @@
                     var dy = UnsafeRawPointer(job.gradientPointer(row: row))
                     var count = job.inputRowIsInside(row: row) ? job.columns : 0
                     while count > 0 {
-                        let u = dy.loadUnaligned(as: Lanes.self)
+                        let u = pleura_load(dy)
                         let p0 = Lanes(repeating: x[0])
                         a0.addProduct(p0, u)
                         let p1 = Lanes(repeating: x[1])
@@ -245,7 +247,7 @@
                     var dy = UnsafeRawPointer(job.gradientPointer(row: row))
                     var count = job.inputRowIsInside(row: row) ? job.columns : 0
                     while count > 0 {
-                        let u = dy.loadUnaligned(as: Lanes.self)
+                        let u = pleura_load(dy)
                         let p0 = Lanes(repeating: x[0])
                         a0.addProduct(p0, u)
                         let p1 = Lanes(repeating: x[1])
@@ -293,7 +295,7 @@
                     var dy = UnsafeRawPointer(job.gradientPointer(row: row))
                     var count = job.inputRowIsInside(row: row) ? job.columns : 0
                     while count > 0 {
-                        let u = dy.loadUnaligned(as: Lanes.self)
+                        let u = pleura_load(dy)
                         let p0 = Lanes(repeating: x[0])
                         a0.addProduct(p0, u)
                         let p1 = Lanes(repeating: x[1])
@@ -333,7 +335,7 @@
                     var dy = UnsafeRawPointer(job.gradientPointer(row: row))
                     var count = job.inputRowIsInside(row: row) ? job.columns : 0
                     while count > 0 {
-                        let u = dy.loadUnaligned(as: Lanes.self)
+                        let u = pleura_load(dy)
                         let p0 = Lanes(repeating: x[0])
                         a0.addProduct(p0, u)
                         let p1 = Lanes(repeating: x[1])

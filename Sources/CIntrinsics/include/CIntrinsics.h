@@ -50,6 +50,13 @@ static inline pleura_int32x16 pleura_group_lanes(long size, long offset) {
     return (lanes & (int32_t)-size) + (int32_t)offset;
 }
 
+/// Sixteen floats at any address. Swift's own load is a generic, which the optimizer leaves as a weak function in places.
+static inline pleura_float32x16 pleura_load(const void *address) {
+    pleura_float32x16 value;
+    memcpy(&value, address, sizeof value);
+    return value;
+}
+
 /// Square roots, correctly rounded. Swift's `squareRoot()` of a vector takes one root after the other.
 static inline pleura_float32x16 pleura_square_roots(pleura_float32x16 x) { return __builtin_elementwise_sqrt(x); }
 
@@ -182,7 +189,7 @@ static inline void pleura_prefetch_range(const void *address, long bytes) {
     for (long offset = 0; offset < bytes; offset += 64) __builtin_prefetch((const char *)address + offset, 0, 2);
 }
 
-static inline void pleura_prefetch_to_write(const void *address, long bytes) {
+static inline void pleura_prefetch_range_to_write(const void *address, long bytes) {
     for (long offset = 0; offset < bytes; offset += 64) __builtin_prefetch((const char *)address + offset, 1, 3);
 }
 
