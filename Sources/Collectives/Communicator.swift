@@ -227,6 +227,11 @@ final class Communicator: @unchecked Sendable {
                         sources[index] = source(round, bucket, index, slice, offset)
                     }
                     let sum = region.sums + slice.lowerBound + offset
+                    if round.hasOneNode {
+                        hash_stream_update(hashState, sources[0], count * 4)
+                        offset += count
+                        continue
+                    }
                     round.program.run(
                         sources: UnsafeBufferPointer(sources),
                         into: sum,
@@ -290,6 +295,8 @@ final class Communicator: @unchecked Sendable {
         let memory: SumMemory
         if let gather = round.gather {
             memory = SumMemory(bases: [UnsafePointer(gather)], owners: [])
+        } else if round.hasOneNode, let slot = round.slots.first(where: { $0 >= 0 }) {
+            memory = SumMemory(bases: [UnsafePointer(region.nodeBuffer(slot: Int(slot)))], owners: [region])
         } else {
             let places: [(UnsafePointer<Float>, AnyObject)] = round.peers.map { peer in
                 // Frames' sums stand in the own region at their place.

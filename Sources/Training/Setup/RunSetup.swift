@@ -259,7 +259,7 @@ extension RunSetup {
         }
     }
 
-    package static func optimizer(_ configuration: RunConfiguration) -> Optimization.Optimizer {
+    static func optimizer(_ configuration: RunConfiguration) -> Optimization.Optimizer {
         let rule = configuration.optimizer
         switch rule.name {
         case .sgd:

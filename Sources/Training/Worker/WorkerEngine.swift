@@ -43,9 +43,10 @@ package final class WorkerEngine: Sendable {
     }
     private let current = Mutex(Current())
 
-    /// Builds everything a run needs; takes as long as compiling the programs and touching the memory takes.
+    /// Builds everything a run needs; `programs` are those of `setup`.
     package init(
         setup: RunSetup,
+        programs: ProgramSet,
         dataset: Dataset,
         variant: KernelVariant,
         threads: Int,
@@ -64,7 +65,6 @@ package final class WorkerEngine: Sendable {
         self.report = report
         kernels = variant.table
         let tables = variant.tables
-        let programs = try ProgramSet(setup)
         self.programs = programs
         state = try ModelState(setup)
         engines = try (0..<threads).map { _ in try ThreadEngine(programs, setup: setup, kernels: tables) }

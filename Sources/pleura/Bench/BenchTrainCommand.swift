@@ -87,7 +87,7 @@ struct BenchTrainCommand: ParsableCommand {
         var lines = [
             "\(report.network) at \(report.size), \(report.kernels) kernels: \(report.workersCount) workers with "
                 + "\(report.threads) threads, microbatches of \(report.microbatchSize), \(report.steps) steps",
-            "worker   images/s  data ms  comp. ms  comm. ms   hidden   wait ms   GFLOP/s   peak MiB",
+            "worker   images/s  data ms  comp. ms  comm. ms   hidden   wait ms   GFLOP/s   peak MiB  planned",
         ]
         for worker in report.workers {
             lines.append(
@@ -97,6 +97,7 @@ struct BenchTrainCommand: ParsableCommand {
                     + String(format: "%7.0f %%", worker.hiddenCommunication * 100)
                     + milliseconds(worker.waitSeconds) + String(format: "%11.1f", worker.gflops)
                     + String(format: "%11.0f", Double(worker.peakResidentBytes) / 0x1p20)
+                    + String(format: "%9.0f", Double(worker.plannedBytes) / 0x1p20)
             )
         }
         lines.append(
