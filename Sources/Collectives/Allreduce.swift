@@ -47,6 +47,9 @@ package final class Allreduce: Sendable {
         /// The host under which others reach `listen`, where that says `*`.
         package var advertisedHost: String?
         package var additions: VectorAdditions
+        /// The first elements that stand for bfloat16: owners write nothing else into their nodes there, each sum is
+        /// rounded, and frames carry two bytes for each. 0: all are fp32.
+        package var roundedCount = 0
         /// Whether nodes that travel as frames carry a hash, besides TCP's checksum; sums always do.
         ///
         /// It costs both sides one more pass over the memory.
@@ -143,7 +146,7 @@ package final class Allreduce: Sendable {
             doorbell: doorbell,
             mailbox: mailbox,
             plane: plane,
-            additions: configuration.additions,
+            wire: WireFormat(roundedCount: configuration.roundedCount, additions: configuration.additions),
             hashesNodes: configuration.hashesNodes
         )
         do throws(MessagingError) {

@@ -135,28 +135,32 @@ final class Round: @unchecked Sendable {
     }
 }
 
-/// Elements that came in a frame, aligned for `Float`.
+/// Elements that came in a frame, as `WireFormat` has them, aligned for `Float`.
 final class FramePayload {
-    let elements: UnsafePointer<Float>
+    /// Which elements of the vector.
+    let range: Range<Int>
+    let bytes: UnsafeRawPointer
     private let message: Message?
-    private let copy: UnsafeMutablePointer<Float>?
+    private let copy: UnsafeMutableRawPointer?
 
-    init(_ message: Message, count: Int) {
+    init(_ message: Message, _ range: Range<Int>) {
+        self.range = range
         let bytes = message.unsafeBytes
         if let base = bytes.baseAddress, Int(bitPattern: base) % 4 == 0 {
-            elements = base.assumingMemoryBound(to: Float.self)
+            self.bytes = base
             self.message = message
             copy = nil
         } else {
-            let copy = UnsafeMutablePointer<Float>.allocate(capacity: max(1, count))
-            UnsafeMutableRawBufferPointer(start: copy, count: count * 4).copyMemory(
-                from: UnsafeRawBufferPointer(rebasing: bytes.prefix(count * 4))
-            )
-            elements = UnsafePointer(copy)
+            let copy = UnsafeMutableRawPointer.allocate(byteCount: max(4, bytes.count), alignment: 4)
+            if let base = bytes.baseAddress { copy.copyMemory(from: base, byteCount: bytes.count) }
             self.copy = copy
+            self.bytes = UnsafeRawPointer(copy)
             self.message = nil
         }
     }
+
+    /// Where the elements lie that are not packed.
+    var floats: UnsafePointer<Float> { bytes.assumingMemoryBound(to: Float.self) }
 
     deinit { copy?.deallocate() }
 }

@@ -59,6 +59,10 @@ package func install(into table: inout KernelTable) {
         table.lossGradient = lossGradient
         table.addVectors = addVectors
         table.sumVectors = sumVectors
+        table.sumRounded = sumRounded
+        table.roundVector = roundVector
+        table.packVector = packVector
+        table.unpackVector = unpackVector
         table.sumOfSquares = sumOfSquares
         table.sgd = sgd
         table.adam = adam

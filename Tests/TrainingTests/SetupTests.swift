@@ -12,6 +12,7 @@ import Training
         ("sampler.policy=positives", "`sampler.policy` is all, not positives"),
         ("data.folds.validation=[1]", "`data.folds.validation` is [0], not [1]"),
         ("network.base_width=8", "`network.base_width` is 16, not 8"),
+        ("collectives.dtype=bf16", "`collectives.dtype` is fp32, not bf16"),
     ])
     func aRunKeepsItsFixedFields(override: String, expected: String) throws {
         let before = RunConfiguration()

@@ -78,7 +78,7 @@ package final class WorkerShell: Sendable {
                 hostIdentity: host,
                 processID: ProcessInfo.processInfo.processIdentifier,
                 threads: UInt32(options.threads),
-                numericsProfiles: [ElementFormat.float32, .bfloat16].map(RunSetup.numericsProfile),
+                numericsProfiles: RunSetup.numericsProfiles,
                 job: options.job,
                 incarnation: options.incarnation,
                 endpoints: [],
