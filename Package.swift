@@ -170,7 +170,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
         "Training",
         [
             "Diagnostics", "Collectives", "Configuration", "Coordination", "KernelSelection", "Messaging",
-            "Optimization", "Reduction", "Sampling", "Storage",
+            "Networks", "Optimization", "Reduction", "Sampling", "Storage",
         ]
     ),
     ("Integration", ["CSystem", "Diagnostics", "Storage", "HDF5IO"]),

@@ -18,6 +18,28 @@ LEARNING_RATE = 1e-4
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
+def resident_bytes():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def import_networks():
+    """Bytes that importing the networks' package takes: code that a program with plain modules would not load.
+
+    What PyTorch itself loads when it first trains is in memory before, so that it does not count.
+    """
+    import torch
+
+    layer = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.Adam(layer.parameters(), fused=True)
+    layer(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    before = resident_bytes()
+    import segmentation_models_pytorch  # noqa: F401
+
+    return resident_bytes() - before
+
+
 def make_network(load):
     import segmentation_models_pytorch as smp
 
@@ -66,6 +88,7 @@ def rank_main(rank, port, mode, load, queue):
     import torch.distributed as dist
 
     torch.set_num_threads(1)
+    imports = import_networks()
     torch.manual_seed(rank)
     network = make_network(load).to(memory_format=torch.channels_last).train()
     parameters = sum(p.numel() for p in network.parameters())
@@ -84,7 +107,7 @@ def rank_main(rank, port, mode, load, queue):
         model = torch.compile(model)
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
     size, microbatch = load["size"], load["microbatch_size"]
-    images, masks = make_samples(16 * microbatch, size)
+    images, masks = make_samples(4 * microbatch, size)
     mean = torch.tensor(MEAN).view(1, 3, 1, 1)
     deviation = torch.tensor(DEVIATION).view(1, 3, 1, 1)
 
@@ -110,11 +133,14 @@ def rank_main(rank, port, mode, load, queue):
         seconds = slowest.tolist()
         dist.destroy_process_group()
     if rank == 0:
-        queue.put((seconds, parameters, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+        queue.put((seconds, parameters, imports, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
 
 
 def run(mode, load):
-    """Figures of one round: step times, images per second, the peak memory of a process, and the parameters."""
+    """Figures of one round: step times, images per second, the peak memory of a process, and the parameters.
+
+    `peak_bytes` is without the `imports_bytes` that the networks' package takes.
+    """
     import torch.multiprocessing as mp
 
     with socket.socket() as probe:
@@ -128,7 +154,7 @@ def run(mode, load):
             rank.start()
         while True:
             try:
-                seconds, parameters, peak = queue.get(timeout=1)
+                seconds, parameters, imports, peak = queue.get(timeout=1)
                 break
             except queues.Empty:
                 if any(rank.exitcode not in (None, 0) for rank in ranks):
@@ -139,8 +165,8 @@ def run(mode, load):
         for rank in ranks:
             if rank.is_alive():
                 rank.terminate()
-    return {"steps_s": seconds, "images_per_second": images_per_second(seconds, load), "peak_bytes": peak,
-            "parameters": parameters}
+    return {"steps_s": seconds, "images_per_second": images_per_second(seconds, load), "peak_bytes": peak - imports,
+            "imports_bytes": imports, "parameters": parameters}
 
 
 def images_per_second(seconds, load):

@@ -67,6 +67,8 @@ void system_keep_freed_memory(int bytes) {
     mallopt(M_TRIM_THRESHOLD, bytes);
 }
 
+void system_return_freed_memory(void) { malloc_trim(0); }
+
 // MARK: Processes
 
 int system_process_descriptor(pid_t process) { return (int)syscall(SYS_pidfd_open, process, 0); }

@@ -1,53 +1,4 @@
-package import Kernels
 import Reduction
-
-/// The two vector kernels that an all-reduce uses.
-package struct VectorAdditions: Sendable {
-    /// a[i] ← a[i] + b[i].
-    package var add: @Sendable (UnsafeMutablePointer<Float>, UnsafePointer<Float>, Int) -> Void
-    /// y[i] ← a[i] + b[i].
-    package var sum: @Sendable (UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int) -> Void
-
-    package init(
-        add: @escaping @Sendable (UnsafeMutablePointer<Float>, UnsafePointer<Float>, Int) -> Void,
-        sum: @escaping @Sendable (UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int) -> Void
-    ) {
-        self.add = add
-        self.sum = sum
-    }
-
-    package init(_ kernels: KernelTable) { self.init(add: kernels.addVectors, sum: kernels.sumVectors) }
-
-    /// Additions for any processor; memory, not arithmetic, limits them.
-    package static let portable = VectorAdditions(
-        add: { a, b, count in
-            var i = 0
-            while i + 8 <= count {
-                let x = UnsafeRawPointer(a + i).loadUnaligned(as: SIMD8<Float>.self)
-                let y = UnsafeRawPointer(b + i).loadUnaligned(as: SIMD8<Float>.self)
-                UnsafeMutableRawPointer(a + i).storeBytes(of: x + y, as: SIMD8<Float>.self)
-                i += 8
-            }
-            while i < count {
-                a[i] += b[i]
-                i += 1
-            }
-        },
-        sum: { a, b, y, count in
-            var i = 0
-            while i + 8 <= count {
-                let p = UnsafeRawPointer(a + i).loadUnaligned(as: SIMD8<Float>.self)
-                let q = UnsafeRawPointer(b + i).loadUnaligned(as: SIMD8<Float>.self)
-                UnsafeMutableRawPointer(y + i).storeBytes(of: p + q, as: SIMD8<Float>.self)
-                i += 8
-            }
-            while i < count {
-                y[i] = a[i] + b[i]
-                i += 1
-            }
-        }
-    )
-}
 
 /// The canonical sum over a plan's contributions as operations on blocks that fit the cache.
 ///
@@ -101,12 +52,15 @@ struct AdditionProgram {
     }
 
     /// Adds `count` elements (at most `blockCount`) of `sources` into `sum`; `scratch` holds `scratchCount` blocks.
+    ///
+    /// `rounds`: every sum to bfloat16, as the sources are.
     func run(
         sources: UnsafeBufferPointer<UnsafePointer<Float>>,
         into sum: UnsafeMutablePointer<Float>,
         count: Int,
         scratch: UnsafeMutablePointer<Float>,
-        additions: VectorAdditions
+        additions: VectorAdditions,
+        rounds: Bool
     ) {
         if operations.isEmpty {
             sum.update(from: sources[onlySource], count: count)
@@ -124,8 +78,15 @@ struct AdditionProgram {
         }
         for operation in operations {
             switch operation {
-            case .sum(let a, let b, let target): additions.sum(reading(a), reading(b), writing(target), count)
-            case .add(let a, let target): additions.add(writing(target), reading(a), count)
+            case .sum(let a, let b, let target):
+                let sum = rounds ? additions.sumRounded : additions.sum
+                sum(reading(a), reading(b), writing(target), count)
+            case .add(let a, let target):
+                if rounds {
+                    additions.sumRounded(reading(target), reading(a), writing(target), count)
+                } else {
+                    additions.add(writing(target), reading(a), count)
+                }
             }
         }
     }

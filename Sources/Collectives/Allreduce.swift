@@ -16,8 +16,12 @@ import Synchronization
 /// Per member and step, for P elements, N members and K nodes in the plan: K·P/N elements are read and P/N written to
 /// add; the other members' sums are read in place (shared memory) or received, P·(N-1)/N (ZeroMQ).
 ///
+/// A member that is alone and holds the one node has its value as the sum: nothing is added or copied, and no memory is
+/// taken for sums.
+///
 /// The protocol of reuse: the sums of step t stay until all members have called `release(t)`; a node's buffer may be
-/// written again when `waitReduced` has returned for its step, or when a later plan of the step does not name it.
+/// written again when `waitReduced` has returned for its step (`release`, where it is the sum itself), or when a later
+/// plan of the step does not name it.
 package final class Allreduce: Sendable {
     /// A node that this worker computes.
     package struct OwnedNode: @unchecked Sendable {
@@ -43,6 +47,9 @@ package final class Allreduce: Sendable {
         /// The host under which others reach `listen`, where that says `*`.
         package var advertisedHost: String?
         package var additions: VectorAdditions
+        /// The first elements that stand for bfloat16: owners write nothing else into their nodes there, each sum is
+        /// rounded, and frames carry two bytes for each. 0: all are fp32.
+        package var roundedCount = 0
         /// Whether nodes that travel as frames carry a hash, besides TCP's checksum; sums always do.
         ///
         /// It costs both sides one more pass over the memory.
@@ -139,7 +146,7 @@ package final class Allreduce: Sendable {
             doorbell: doorbell,
             mailbox: mailbox,
             plane: plane,
-            additions: configuration.additions,
+            wire: WireFormat(roundedCount: configuration.roundedCount, additions: configuration.additions),
             hashesNodes: configuration.hashesNodes
         )
         do throws(MessagingError) {
@@ -196,8 +203,6 @@ package final class Allreduce: Sendable {
                 let nodes = try assignSlots(plan, &state)
                 // Frames' sums go into this worker's own memory, which then takes all of them.
                 let receives = gather == nil && peers.contains { $0 != nil && $0?.region == nil }
-                try populateSums(position: position, members: receives ? 1 : peers.count, &state)
-                state.plan = plan
                 let round = Round(
                     plan: plan,
                     layout: configuration.layout,
@@ -207,6 +212,10 @@ package final class Allreduce: Sendable {
                     program: program,
                     gather: gather
                 )
+                if !round.hasOneNode {
+                    try populateSums(position: position, members: receives ? 1 : peers.count, &state)
+                }
+                state.plan = plan
                 mailbox.begin(round)
                 return .success(nodes)
             } catch { return .failure(error) }
@@ -328,7 +337,7 @@ package final class Allreduce: Sendable {
                 }
                 if state.populated.insert(slot).inserted {
                     let offset = layout.nodeBufferOffset(slot: slot)
-                    try region.populate(offset..<offset + layout.vectorStride)
+                    try region.populate(offset..<offset + layout.vectorBytes)
                 }
                 slotNodes[slot] = node
             } else {

@@ -32,7 +32,8 @@ extension Communicator {
                 identity: identity,
                 context: plane.context,
                 owner: region,
-                hashesNodes: hashesNodes
+                hashesNodes: hashesNodes,
+                wire: wire
             )
             // What was said over an earlier connection may be lost, and a peer that joins has never heard it.
             if released > 0 { tellReleased(released - 1, to: peer) }
@@ -104,8 +105,7 @@ extension Communicator {
             let count = min(FrameLink.frameElements, range.upperBound - offset)
             header.elementOffset = UInt64(offset)
             header.elementCount = UInt32(count)
-            let payload = UnsafeRawBufferPointer(start: vector + offset, count: count * 4)
-            link.enqueue(header, payload)
+            link.enqueue(header, vector, offset..<offset + count)
             offset += count
         } while offset < range.upperBound
     }
@@ -181,12 +181,20 @@ extension Communicator {
                 return true
             }
             guard round.isReduced.indices.contains(Int(header.bucket)),
-                (payload?.count ?? 0) == Int(header.elementCount) * 4
+                let elements = elements(of: header), (payload?.count ?? 0) == wire.byteCount(of: elements)
             else { return false }
             round.timings.receivedBytes += payload?.count ?? 0
             return header.kind == .node
                 ? takeNode(header, payload, round, member) : takeSum(header, payload, round, member, peer)
         }
+    }
+
+    /// Nil where the vector has no such elements.
+    private func elements(of header: FrameHeader) -> Range<Int>? {
+        guard let first = Int(exactly: header.elementOffset), first <= region.layout.buckets.elementCount,
+            Int(header.elementCount) <= region.layout.buckets.elementCount - first
+        else { return nil }
+        return first..<first + Int(header.elementCount)
     }
 
     func takeReady(_ header: FrameHeader, from peer: Peer) {
@@ -204,8 +212,8 @@ extension Communicator {
         else { return false }
         let place = round.contributionIndex(bucket, index)
         let expected = min(FrameLink.frameElements, slice.count - round.received[place].elements)
-        guard round.slots[place] == -1, Int(header.elementCount) == expected,
-            header.elementOffset == UInt64(slice.lowerBound + round.received[place].elements)
+        let first = slice.lowerBound + round.received[place].elements
+        guard round.slots[place] == -1, Int(header.elementCount) == expected, header.elementOffset == UInt64(first)
         else { return false }
         if let payload, expected > 0 {
             // A gradient that changed on the way would be the same wrong sum everywhere.
@@ -215,11 +223,23 @@ extension Communicator {
                 fail(round, member, bucket)
                 return true
             }
-            round.received[place].frames.append(FramePayload(payload, count: expected))
+            round.received[place].frames.append(FramePayload(payload, first..<first + expected))
         }
         round.received[place].elements += expected
         if round.received[place].elements == slice.count { round.slots[place] = Round.received }
         return true
+    }
+
+    /// Writes and hashes a frame's elements block by block, while they are in the cache.
+    private func unpack(_ frame: FramePayload, to target: UnsafeMutablePointer<Float>, _ peer: Peer) {
+        var first = frame.range.lowerBound
+        while first < frame.range.upperBound {
+            let part = first..<min(first + AdditionProgram.blockCount, frame.range.upperBound)
+            let place = target + (first - frame.range.lowerBound)
+            wire.unpack(part, of: frame.range, frame.bytes, to: place)
+            hash_stream_update(peer.hashState, place, part.count * 4)
+            first = part.upperBound
+        }
     }
 
     /// Ends the wait for a round: what came damaged was sent once, and does not come again.
@@ -240,15 +260,21 @@ extension Communicator {
         let slice = round.slice(bucket, member)
         let place = round.sliceIndex(bucket, member)
         let expected = min(FrameLink.frameElements, slice.count - round.sumElements[place])
-        guard round.hashes[place] == nil, Int(header.elementCount) == expected,
-            header.elementOffset == UInt64(slice.lowerBound + round.sumElements[place])
+        let first = slice.lowerBound + round.sumElements[place]
+        guard round.hashes[place] == nil, Int(header.elementCount) == expected, header.elementOffset == UInt64(first)
         else { return false }
         if round.sumElements[place] == 0 { hash_stream_reset(peer.hashState) }
-        let target = (round.gather ?? region.sums) + slice.lowerBound + round.sumElements[place]
-        payload?.withBytes { bytes in
-            guard let source = bytes.baseAddress else { return }
-            UnsafeMutableRawPointer(target).copyMemory(from: source, byteCount: bytes.count)
-            hash_stream_update(peer.hashState, source, bytes.count)
+        let target = (round.gather ?? region.sums) + first
+        let elements = first..<first + expected
+        if let payload, wire.packs(elements) {
+            // The hash is that of the values, packed or not.
+            unpack(FramePayload(payload, elements), to: target, peer)
+        } else {
+            payload?.withBytes { bytes in
+                guard let source = bytes.baseAddress else { return }
+                UnsafeMutableRawPointer(target).copyMemory(from: source, byteCount: bytes.count)
+                hash_stream_update(peer.hashState, source, bytes.count)
+            }
         }
         round.sumElements[place] += expected
         if round.sumElements[place] == slice.count {

@@ -16,7 +16,7 @@ final class Communicator: @unchecked Sendable {
     let region: SharedRegion
     let doorbell: Doorbell
     let mailbox: Mailbox
-    let additions: VectorAdditions
+    let wire: WireFormat
     let hashesNodes: Bool
     var plane: NetworkPlane?
 
@@ -37,7 +37,7 @@ final class Communicator: @unchecked Sendable {
         doorbell: Doorbell,
         mailbox: Mailbox,
         plane: NetworkPlane?,
-        additions: VectorAdditions,
+        wire: WireFormat,
         hashesNodes: Bool
     ) {
         self.own = own
@@ -46,7 +46,7 @@ final class Communicator: @unchecked Sendable {
         self.doorbell = doorbell
         self.mailbox = mailbox
         self.plane = plane
-        self.additions = additions
+        self.wire = wire
         self.hashesNodes = hashesNodes
     }
 
@@ -211,7 +211,9 @@ final class Communicator: @unchecked Sendable {
     private func reduce(_ round: Round, _ bucket: Int) {
         let slice = round.slice(bucket, round.position)
         let block = AdditionProgram.blockCount
-        let scratchCount = round.program.scratchCount * block
+        // Elements of packed frames are unpacked block by block, behind the program's own blocks.
+        let unpackedCount = wire.roundedCount > 0 ? round.contributions.count : 0
+        let scratchCount = (round.program.scratchCount + unpackedCount) * block
         if scratch.count < scratchCount { scratch = Array(repeating: 0, count: scratchCount) }
         held = (round.plan.step, round.peers.compactMap { $0 })
         region.store(0, at: region.layout.sumStampOffset(bucket: bucket))
@@ -222,17 +224,34 @@ final class Communicator: @unchecked Sendable {
                 sources in
                 var offset = 0
                 while offset < slice.count {
-                    let count = min(block, slice.count - offset)
+                    // Up to the next multiple of the block, and on one side of the rounded elements' end.
+                    var count = min(block - offset % block, slice.count - offset)
+                    let first = slice.lowerBound + offset
+                    let rounds = first < wire.roundedCount
+                    if rounds { count = min(count, wire.roundedCount - first) }
                     for index in round.contributions.indices {
-                        sources[index] = source(round, bucket, index, slice, offset)
+                        sources[index] = source(
+                            round,
+                            bucket,
+                            index,
+                            slice,
+                            offset..<offset + count,
+                            unpacked: scratchBase + (round.program.scratchCount + index) * block
+                        )
                     }
                     let sum = region.sums + slice.lowerBound + offset
+                    if round.hasOneNode {
+                        hash_stream_update(hashState, sources[0], count * 4)
+                        offset += count
+                        continue
+                    }
                     round.program.run(
                         sources: UnsafeBufferPointer(sources),
                         into: sum,
                         count: count,
                         scratch: scratchBase,
-                        additions: additions
+                        additions: wire.additions,
+                        rounds: rounds
                     )
                     hash_stream_update(hashState, sum, count * 4)
                     if let gather = round.gather {
@@ -259,21 +278,27 @@ final class Communicator: @unchecked Sendable {
         round.missingSlices -= 1
     }
 
-    /// Where the elements of a contribution from `offset` of the slice on lie; a block never crosses two frames.
+    /// Where the elements `part` of the slice of a contribution lie; a block never crosses two frames.
+    ///
+    /// Where frames are packed, `unpacked` is memory for a block.
     private func source(
         _ round: Round,
         _ bucket: Int,
         _ index: Int,
         _ slice: Range<Int>,
-        _ offset: Int
+        _ part: Range<Int>,
+        unpacked: UnsafeMutablePointer<Float>
     ) -> UnsafePointer<Float> {
         let place = round.contributionIndex(bucket, index)
         let slot = round.slots[place]
         if slot == Round.received {
-            let frame = round.received[place].frames[offset / FrameLink.frameElements]
-            return frame.elements + offset % FrameLink.frameElements
+            let frame = round.received[place].frames[part.lowerBound / FrameLink.frameElements]
+            guard wire.packs(frame.range) else { return frame.floats + part.lowerBound % FrameLink.frameElements }
+            let elements = slice.lowerBound + part.lowerBound..<slice.lowerBound + part.upperBound
+            wire.unpack(elements, of: frame.range, frame.bytes, to: unpacked)
+            return UnsafePointer(unpacked)
         }
-        let element = slice.lowerBound + offset
+        let element = slice.lowerBound + part.lowerBound
         let owner = round.contributions[index].owner
         guard owner != round.position, let theirs = round.peers[owner]?.region else {
             return UnsafePointer(region.nodeBuffer(slot: Int(slot)) + element)
@@ -290,6 +315,8 @@ final class Communicator: @unchecked Sendable {
         let memory: SumMemory
         if let gather = round.gather {
             memory = SumMemory(bases: [UnsafePointer(gather)], owners: [])
+        } else if round.hasOneNode, let slot = round.slots.first(where: { $0 >= 0 }) {
+            memory = SumMemory(bases: [UnsafePointer(region.nodeBuffer(slot: Int(slot)))], owners: [region])
         } else {
             let places: [(UnsafePointer<Float>, AnyObject)] = round.peers.map { peer in
                 // Frames' sums stand in the own region at their place.

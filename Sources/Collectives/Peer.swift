@@ -110,13 +110,18 @@ final class FrameLink {
 
     private struct Frame {
         var header: FrameHeader
-        var payload: UnsafeRawBufferPointer?
+        /// The address of element 0, and which ones; nil where the header is all.
+        var vector: UnsafePointer<Float>?
+        var elements: Range<Int>
+        /// The payload, once it was made and did not go out at once.
+        var packed: Message?
     }
 
     let socket: Socket
     let monitor: ConnectionMonitor
     private let owner: SharedRegion
     private let hashesNodes: Bool
+    private let wire: WireFormat
     private var queue: [Frame] = []
     private var sent = 0
 
@@ -125,7 +130,8 @@ final class FrameLink {
         identity: PeerIdentity,
         context: MessagingContext,
         owner: SharedRegion,
-        hashesNodes: Bool
+        hashesNodes: Bool,
+        wire: WireFormat
     ) throws(MessagingError) {
         guard let endpoint = address.endpoint else { throw .endpoint("", problem: "the peer gives none") }
         var options = Self.options
@@ -134,6 +140,7 @@ final class FrameLink {
         monitor = try ConnectionMonitor(socket)
         self.owner = owner
         self.hashesNodes = hashesNodes
+        self.wire = wire
         try socket.connect(endpoint)
     }
 
@@ -151,8 +158,8 @@ final class FrameLink {
 
     var isIdle: Bool { sent == queue.count }
 
-    func enqueue(_ header: FrameHeader, _ payload: UnsafeRawBufferPointer? = nil) {
-        queue.append(Frame(header: header, payload: payload))
+    func enqueue(_ header: FrameHeader, _ vector: UnsafePointer<Float>? = nil, _ elements: Range<Int> = 0..<0) {
+        queue.append(Frame(header: header, vector: vector, elements: elements))
     }
 
     /// Forgets frames of earlier plans that were not sent.
@@ -166,18 +173,36 @@ final class FrameLink {
         var bytes = 0
         while sent < queue.count {
             var frame = queue[sent]
+            let payload = try payload(of: frame)
             // Now and not when it was queued: the kernel copies it next, from the cache.
-            if hashesNodes, frame.header.kind == .node, let payload = frame.payload {
-                frame.header.hash = hash_xxh3(payload.baseAddress, payload.count)
+            if hashesNodes, frame.header.kind == .node, let payload {
+                frame.header.hash = payload.withBytes { hash_xxh3($0.baseAddress, $0.count) }
             }
+            let byteCount = payload?.count ?? 0
             var frames = [try Self.head(frame.header)]
-            if let payload = frame.payload { frames.append(try Message(borrowing: payload, owner: owner)) }
-            guard try socket.send(frames) == .sent else { break }
-            bytes += frame.payload?.count ?? 0
+            if let payload { frames.append(payload) }
+            guard try socket.send(frames) == .sent else {
+                if wire.packs(frame.elements) { queue[sent].packed = payload }
+                break
+            }
+            bytes += byteCount
+            queue[sent].packed = nil
             sent += 1
         }
         if sent == queue.count { clear() }
         return bytes
+    }
+
+    /// The elements where they lie, or packed into memory of the message's own.
+    private func payload(of frame: Frame) throws(MessagingError) -> Message? {
+        guard let vector = frame.vector else { return nil }
+        if let packed = frame.packed { return packed }
+        if wire.packs(frame.elements) { return try wire.message(of: vector, frame.elements) }
+        let first = vector + frame.elements.lowerBound
+        return try Message(
+            borrowing: UnsafeRawBufferPointer(start: first, count: frame.elements.count * 4),
+            owner: owner
+        )
     }
 
     private static func head(_ header: FrameHeader) throws(MessagingError) -> Message {

@@ -21,6 +21,10 @@ struct RegionLayout {
     let nodeCapacity: Int
     let nodeOffset: Int
     let vectorStride: Int
+    /// Bytes of a vector that are used, the kernels' slack included.
+    let vectorBytes: Int
+    /// Bytes of the control area that are used.
+    let controlBytes: Int
 
     /// `nodeCapacity`: the most nodes that a plan gives to one worker.
     init(buckets: BucketLayout, nodeCapacity: Int) {
@@ -29,17 +33,16 @@ struct RegionLayout {
         self.buckets = buckets
         self.nodeCapacity = nodeCapacity
         // Kernels may read up to 15 elements past an end.
-        let vectorBytes = buckets.elementCount * 4 + 64
+        vectorBytes = buckets.elementCount * 4 + 64
         let page = vectorBytes >= 2 << 20 ? 2 << 20 : 4096
         vectorStride = Self.round(vectorBytes, up: page)
         // A cache line for the header's words that change, then the tables.
-        let controlBytes = 128 + 8 * buckets.buckets.count * (nodeCapacity + 2)
+        controlBytes = 128 + 8 * buckets.buckets.count * (nodeCapacity + 2)
         nodeOffset = Self.round(controlBytes, up: page)
     }
 
     var byteCount: Int { nodeOffset + (nodeCapacity + 1) * vectorStride }
     var sumOffset: Int { nodeOffset + nodeCapacity * vectorStride }
-    var controlBytes: Int { nodeOffset }
 
     func offset(of word: Word) -> Int { word == .released ? 64 : word.rawValue * 8 }
 

@@ -90,6 +90,9 @@ final class Round: @unchecked Sendable {
         sentSums = Array(repeating: false, count: peers.count * buckets)
     }
 
+    /// Whether the sum is the value of the one node that the only member holds: it is read where it stands.
+    var hasOneNode: Bool { peers.count == 1 && contributions.count == 1 && gather == nil }
+
     func contributionIndex(_ bucket: Int, _ contribution: Int) -> Int { bucket * contributions.count + contribution }
     func sliceIndex(_ bucket: Int, _ member: Int) -> Int { bucket * peers.count + member }
 
@@ -132,28 +135,32 @@ final class Round: @unchecked Sendable {
     }
 }
 
-/// Elements that came in a frame, aligned for `Float`.
+/// Elements that came in a frame, as `WireFormat` has them, aligned for `Float`.
 final class FramePayload {
-    let elements: UnsafePointer<Float>
+    /// Which elements of the vector.
+    let range: Range<Int>
+    let bytes: UnsafeRawPointer
     private let message: Message?
-    private let copy: UnsafeMutablePointer<Float>?
+    private let copy: UnsafeMutableRawPointer?
 
-    init(_ message: Message, count: Int) {
+    init(_ message: Message, _ range: Range<Int>) {
+        self.range = range
         let bytes = message.unsafeBytes
         if let base = bytes.baseAddress, Int(bitPattern: base) % 4 == 0 {
-            elements = base.assumingMemoryBound(to: Float.self)
+            self.bytes = base
             self.message = message
             copy = nil
         } else {
-            let copy = UnsafeMutablePointer<Float>.allocate(capacity: max(1, count))
-            UnsafeMutableRawBufferPointer(start: copy, count: count * 4).copyMemory(
-                from: UnsafeRawBufferPointer(rebasing: bytes.prefix(count * 4))
-            )
-            elements = UnsafePointer(copy)
+            let copy = UnsafeMutableRawPointer.allocate(byteCount: max(4, bytes.count), alignment: 4)
+            if let base = bytes.baseAddress { copy.copyMemory(from: base, byteCount: bytes.count) }
             self.copy = copy
+            self.bytes = UnsafeRawPointer(copy)
             self.message = nil
         }
     }
+
+    /// Where the elements lie that are not packed.
+    var floats: UnsafePointer<Float> { bytes.assumingMemoryBound(to: Float.self) }
 
     deinit { copy?.deallocate() }
 }

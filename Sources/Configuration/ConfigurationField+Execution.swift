@@ -111,5 +111,12 @@ extension ConfigurationField {
             .within(65_536...(1 << 30)),
             "Gradients are summed in buckets of about this size; each travels as soon as it is complete."
         ),
+        field(
+            "collectives.dtype",
+            \.collectives.dtype,
+            "How gradients are summed and sent. bf16: each microbatch's and each sum of two rounded to bfloat16, and half "
+                + "the bytes between hosts. Statistics and losses stay in fp32. The weights differ from fp32's, and still "
+                + "do not depend on the workers."
+        ),
     ]
 }

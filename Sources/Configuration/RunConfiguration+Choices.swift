@@ -8,6 +8,13 @@ extension RunConfiguration {
         case bf16
     }
 
+    /// How gradients are summed.
+    package enum SumFormat: String, ConfigurationWord {
+        case fp32
+        /// Every node of the tree rounded to bfloat16.
+        case bf16
+    }
+
     /// What a compute thread keeps between forward and backward pass.
     package enum MemoryChoice: String, ConfigurationWord {
         /// All that the backward pass reads.

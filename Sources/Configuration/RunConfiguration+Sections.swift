@@ -246,5 +246,6 @@ extension RunConfiguration {
     package struct Collectives: Sendable, Equatable {
         /// Gradients are all-reduced in buckets of about this many bytes.
         package var bucketBytes = 4 << 20
+        package var dtype = SumFormat.fp32
     }
 }

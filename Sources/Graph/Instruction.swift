@@ -9,6 +9,8 @@ protocol Instruction: Sendable {
     var reads: [Int] { get }
     /// Tensors whose elements the instruction writes.
     var writes: [Int] { get }
+    /// The convolution that the instruction is a pass of, for traces and reports.
+    var convolution: ConvolutionGeometry? { get }
     /// A chance to let two tensors share memory.
     var sharing: SharingRequest? { get }
     /// What writes the same feature maps once more in the backward pass, nil where that is not foreseen.
@@ -18,6 +20,7 @@ protocol Instruction: Sendable {
 }
 
 extension Instruction {
+    var convolution: ConvolutionGeometry? { nil }
     var sharing: SharingRequest? { nil }
     var recomputation: (any Instruction)? { nil }
 }

@@ -19,6 +19,8 @@ package struct Program: Sendable {
     /// The most bytes in use at once: the least that any plan of this order needs.
     package let peakBytes: Int
     let tensors: [ProgramTensor]
+    /// What nothing reads.
+    let scratchTensors: Set<Int>
     let places: [SharingPass.Place]
     /// Arena offsets of root tensors, in elements; -1 for the rest.
     let rootOffsets: [Int]
@@ -110,6 +112,8 @@ package struct Program: Sendable {
         arenaBytes = arena * 4 + 64
         peakBytes = peak * 4
         self.tensors = tensors
+        let read = Set(recomputation.instructions.flatMap { $0.instruction.reads.map { places[$0].root } })
+        scratchTensors = Set(tensors.indices.filter { !read.contains(places[$0].root) })
         self.places = places
         rootOffsets = offsets
         input = graph.input.index

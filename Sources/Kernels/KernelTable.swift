@@ -15,8 +15,8 @@ package struct KernelTable: Sendable {
     /// The format of the feature maps that the kernels take.
     package var format: ElementFormat
 
-    /// Runs `iterations` rounds of 12 independent fma on 16 lanes (384 · iterations operations) and returns a value
-    /// that depends on all of them: what the limit of one core is measured with.
+    /// Runs `iterations` rounds of 12 independent fma on 16 lanes (384 · iterations operations), or dot steps over bfloat16
+    /// (768 · iterations), and returns a value that depends on all of them: what the limit of one core is measured with.
     package var fmaRounds: @Sendable (_ iterations: Int) -> Float
 
     // MARK: Convolutions
@@ -274,6 +274,19 @@ package struct KernelTable: Sendable {
         @Sendable (
             _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>, _ count: Int
         ) -> Void
+    /// y[i] ← r(r(a[i]) + r(b[i])), r being the rounding to bfloat16 of `BFloat16.bits`; y may be a or b.
+    package var sumRounded:
+        @Sendable (
+            _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>, _ count: Int
+        ) -> Void
+    /// x[i] ← r(x[i]), r as above.
+    package var roundVector: @Sendable (_ x: UnsafeMutablePointer<Float>, _ count: Int) -> Void
+    /// y[i] ← the bits of r(x[i]), r as above.
+    package var packVector:
+        @Sendable (_ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<UInt16>, _ count: Int) -> Void
+    /// y[i] ← the value of the bfloat16 x[i].
+    package var unpackVector:
+        @Sendable (_ x: UnsafePointer<UInt16>, _ y: UnsafeMutablePointer<Float>, _ count: Int) -> Void
     /// Σ x² over at most 65,536 elements: 16 `Double` lanes, lane i mod 16, fma chain ascending; the lanes added in
     /// order. Callers add the blocks of a longer vector in order.
     package var sumOfSquares: @Sendable (_ x: UnsafePointer<Float>, _ count: Int) -> Double

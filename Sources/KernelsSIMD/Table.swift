@@ -46,6 +46,7 @@ package func install(into table: inout KernelTable) {
     table.upsampleBilinearBackward = upsampleBilinearBackward
     #if BF16
         table.format = .bfloat16
+        table.fmaRounds = fmaRounds
         table.convolution = dotConvolution
         table.convolutionBackwardInput = dotConvolutionBackwardInput
         table.convolutionBackwardWeights = dotConvolutionBackwardWeights
@@ -58,6 +59,10 @@ package func install(into table: inout KernelTable) {
         table.lossGradient = lossGradient
         table.addVectors = addVectors
         table.sumVectors = sumVectors
+        table.sumRounded = sumRounded
+        table.roundVector = roundVector
+        table.packVector = packVector
+        table.unpackVector = unpackVector
         table.sumOfSquares = sumOfSquares
         table.sgd = sgd
         table.adam = adam

@@ -33,6 +33,66 @@ import Kernels
         }
     }
 
+    @Sendable func sumRounded(
+        a: UnsafePointer<Float>,
+        b: UnsafePointer<Float>,
+        y: UnsafeMutablePointer<Float>,
+        count: Int
+    ) {
+        var i = 0
+        while i + 16 <= count {
+            let sum = pleura_nearest_bf16(load(a + i)) + pleura_nearest_bf16(load(b + i))
+            storeLanes(pleura_nearest_bf16(sum), y + i)
+            i += 16
+        }
+        if i < count {
+            let (x, z) = (partLanes(a + i, count - i), partLanes(b + i, count - i))
+            storeLanes(pleura_nearest_bf16(pleura_nearest_bf16(x) + pleura_nearest_bf16(z)), y + i, count - i)
+        }
+    }
+
+    @Sendable func roundVector(x: UnsafeMutablePointer<Float>, count: Int) {
+        var i = 0
+        while i + 16 <= count {
+            storeLanes(pleura_nearest_bf16(load(x + i)), x + i)
+            i += 16
+        }
+        if i < count { storeLanes(pleura_nearest_bf16(partLanes(x + i, count - i)), x + i, count - i) }
+    }
+
+    @Sendable func packVector(x: UnsafePointer<Float>, y: UnsafeMutablePointer<UInt16>, count: Int) {
+        var i = 0
+        while i + 16 <= count {
+            storeLanes(load(x + i), y + i)
+            i += 16
+        }
+        if i < count { storeLanes(partLanes(x + i, count - i), y + i, count - i) }
+    }
+
+    @Sendable func unpackVector(x: UnsafePointer<UInt16>, y: UnsafeMutablePointer<Float>, count: Int) {
+        var i = 0
+        while i + 16 <= count {
+            storeLanes(load(x + i), y + i)
+            i += 16
+        }
+        while i < count {
+            y[i] = Float(bitPattern: UInt32(truncatingIfNeeded: x[i]) << 16)
+            i += 1
+        }
+    }
+
+    /// The first `count` elements (at most 15), zeros after them; reads nothing past them.
+    @inline(__always)
+    func partLanes(_ x: UnsafePointer<Float>, _ count: Int) -> Lanes {
+        var lanes = Lanes(repeating: 0)
+        var lane = 0
+        while lane < count {
+            lanes[lane] = x[lane]
+            lane += 1
+        }
+        return lanes
+    }
+
     @Sendable func sumOfSquares(x: UnsafePointer<Float>, count: Int) -> Double {
         var low = SIMD8<Double>(repeating: 0)
         var high = SIMD8<Double>(repeating: 0)

@@ -26,6 +26,17 @@ package final class Message {
         self.raw = raw
     }
 
+    /// A frame of `byteCount` bytes, to be written before it is sent.
+    package init(byteCount: Int) throws(MessagingError) {
+        let raw = UnsafeMutablePointer<zmq_msg_t>.allocate(capacity: 1)
+        guard zmq_msg_init_size(raw, byteCount) == 0 else {
+            let code = errno
+            raw.deallocate()
+            throw .call("zmq_msg_init_size", subject: "\(byteCount) bytes", code: code)
+        }
+        self.raw = raw
+    }
+
     /// A frame that sends `bytes` where they lie.
     ///
     /// `owner` keeps the memory alive; it is released on one of libzmq's threads when the bytes have gone out or were
@@ -60,6 +71,13 @@ package final class Message {
     package func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
         // A pointer alone does not keep the frame alive.
         withExtendedLifetime(self) { body(unsafeBytes) }
+    }
+
+    /// Calls `body` with the bytes of a frame that was not sent yet, to write them.
+    package func withMutableBytes<Result>(_ body: (UnsafeMutableRawBufferPointer) -> Result) -> Result {
+        withExtendedLifetime(self) {
+            body(UnsafeMutableRawBufferPointer(start: zmq_msg_data(raw), count: zmq_msg_size(raw)))
+        }
     }
 
     /// The frame's bytes; valid while the caller keeps this object alive and does not send it.

@@ -2,6 +2,7 @@ import ArgumentParser
 import Configuration
 import Diagnostics
 import Foundation
+import Graph
 import Networks
 import Storage
 import Training
@@ -71,10 +72,33 @@ struct InspectCommand: ParsableCommand {
             precision: RunSetup.precision(configuration),
             memory: RunSetup.memoryPolicy(configuration)
         )
+        let network = RunSetup.network(configuration, size: side)
+        let plan = MemoryPlan(
+            configuration,
+            layout: ParameterLayout(try network.graph(loss: RunSetup.loss(configuration))),
+            arenaBytes: summary.arenas.first(where: \.isChosen)?.bytes ?? 0,
+            size: side
+        )
         if let json {
-            try JSONOutput.write(summary, to: json)
+            try JSONOutput.write(ConfigurationReport(summary: summary, memory: plan), to: json)
         } else {
-            print(summary.text)
+            print("\(summary.text)planned memory     \(plan)")
+        }
+    }
+
+    /// The summary's figures, and the plan of the memory beside them.
+    private struct ConfigurationReport: Encodable {
+        var summary: ModelSummary
+        var memory: MemoryPlan
+
+        enum CodingKeys: String, CodingKey {
+            case memory = "planned_memory"
+        }
+
+        func encode(to encoder: any Swift.Encoder) throws {
+            try summary.encode(to: encoder)
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(memory, forKey: .memory)
         }
     }
 

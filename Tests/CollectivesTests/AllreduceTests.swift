@@ -1,5 +1,6 @@
 import Collectives
 import Foundation
+import KernelSelection
 import Reduction
 import Testing
 
@@ -21,6 +22,50 @@ struct AllreduceTests {
             }
             group.close()
         }
+    }
+
+    @Test("Rounded sums are those of the rounded tree, for any number of members", arguments: Wiring.allCases)
+    func roundedSums(_ wiring: Wiring) async throws {
+        let layout = BucketLayout(sizes: [63, 64, 65, 0, 1, 5003, 2048])
+        // The end of the rounded elements inside a slice at odd places, at a bucket's end, in front of and behind all.
+        for roundedCount in [1, 127, 128, 2501, 4444, layout.elementCount - 3, layout.elementCount] {
+            for count in [1, 2, 3, 5] {
+                for additions in [VectorAdditions.portable, VectorAdditions(KernelVariant.best.table)] {
+                    let group = try Group(
+                        count,
+                        layout: layout,
+                        wiring: wiring,
+                        hashesNodes: roundedCount % 2 == 0,
+                        roundedCount: roundedCount,
+                        additions: additions
+                    )
+                    let members = (0..<count).map(UInt32.init)
+                    for leaves in [1, 2, 3, 7] {
+                        _ = try await group.step(.even(step: UInt64(leaves), leaves: leaves, members: members))
+                    }
+                    group.close()
+                }
+            }
+        }
+    }
+
+    @Test("Rounded elements take half the bytes, in slices larger than a frame")
+    func roundedFrames() async throws {
+        let layout = BucketLayout(sizes: [1_100_003, 700_001])
+        var bytes: [Int] = []
+        for roundedCount in [0, 1_500_001] {
+            let group = try Group(3, layout: layout, wiring: .zeromq, hashesNodes: true, roundedCount: roundedCount)
+            for step in 0..<2 {
+                _ = try await group.step(.even(step: UInt64(step), leaves: 4, members: [0, 1, 2]))
+            }
+            bytes.append(group.sent.withLock { $0 })
+            group.close()
+        }
+        // Each element crosses as often as there are receivers of its nodes and sums, rounded or not.
+        let rest = layout.elementCount - 1_500_001
+        #expect(bytes[0] > 0)
+        let ratio = Double(2 * 1_500_001 + 4 * rest) / Double(4 * layout.elementCount)
+        #expect(abs(Double(bytes[1]) / Double(bytes[0]) - ratio) < 0.05, "\(bytes)")
     }
 
     @Test("Slices larger than a frame", arguments: Wiring.allCases)

@@ -46,15 +46,15 @@ struct HostileFrameTests {
         }
     }
 
-    @Test("Frames that nobody would send change nothing")
-    func hostileFramesAreIgnored() async throws {
+    @Test("Frames that nobody would send change nothing", arguments: [0, 750, 1500])
+    func hostileFramesAreIgnored(roundedCount: Int) async throws {
         let layout = BucketLayout(sizes: [1000, 500])
-        let group = try Group(2, layout: layout, wiring: .zeromq)
+        let group = try Group(2, layout: layout, wiring: .zeromq, roundedCount: roundedCount)
         let plan = ReductionPlan.even(step: 0, leaves: 2, members: [0, 1])
         let (victim, peer) = (group.addresses[0], group.addresses[1])
         // The victim follows the plan and waits for member 1, which has not begun.
         let nodes = try group.members[0].begin(plan: plan, peers: group.addresses)
-        contribute(nodes, to: group.members[0], plan: plan, layout: layout)
+        contribute(nodes, to: group.members[0], plan: plan, layout: layout, roundedCount: roundedCount)
 
         let good = Header(
             kind: 2,
@@ -65,7 +65,7 @@ struct HostileFrameTests {
             count: 500,
             index: 1
         )
-        let payload = [UInt8](repeating: 0x41, count: 2000)
+        let payload = [UInt8](repeating: 0x41, count: roundedCount == 0 ? 2000 : 1000)
         func changed(_ change: (inout Header) -> Void) -> [[UInt8]] {
             var header = good
             change(&header)
@@ -73,6 +73,8 @@ struct HostileFrameTests {
         }
         var messages: [[[UInt8]]] = [
             [[]], [[1, 2, 3]], [[UInt8](repeating: 0xff, count: 80)], [good.bytes], [good.bytes, [1]],
+            // The right elements, as many bytes as the other format has.
+            [good.bytes, [UInt8](repeating: 0x41, count: 3000 - payload.count)],
             [good.bytes, payload, payload], [good.bytes, payload, payload, payload],
             changed { $0.magic = 1 }, changed { $0.version = 2 }, changed { $0.kind = 0 }, changed { $0.kind = 99 },
             changed { $0.job ^= 1 }, changed { $0.sender.incarnation ^= 1 }, changed { $0.receiver.incarnation ^= 1 },
@@ -105,10 +107,10 @@ struct HostileFrameTests {
 
         // Member 1 now does its part, and both have the right sums.
         let late = try group.members[1].begin(plan: plan, peers: group.addresses)
-        contribute(late, to: group.members[1], plan: plan, layout: layout)
+        contribute(late, to: group.members[1], plan: plan, layout: layout, roundedCount: roundedCount)
         for member in group.members {
             let sums = try await onThread { try member.waitReduced(within: .seconds(30)) }
-            #expect(wrongElements(sums, plan: plan, layout: layout) == 0)
+            #expect(wrongElements(sums, plan: plan, layout: layout, roundedCount: roundedCount) == 0)
         }
         group.close()
     }

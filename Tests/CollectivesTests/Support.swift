@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import Messaging
 import Reduction
+import Synchronization
 import Testing
 
 /// How the members of a test reach each other.
@@ -28,10 +29,22 @@ enum Wiring: String, CaseIterable, Sendable {
 final class Group: Sendable {
     let members: [Allreduce]
     let layout: BucketLayout
+    let roundedCount: Int
+    /// Bytes that all members have sent as frames' payloads.
+    let sent = Mutex(0)
     let job = UInt64.random(in: .min ... .max)
 
-    init(_ count: Int, layout: BucketLayout, maximumNodes: Int = 8, wiring: Wiring, hashesNodes: Bool = false) throws {
+    init(
+        _ count: Int,
+        layout: BucketLayout,
+        maximumNodes: Int = 8,
+        wiring: Wiring,
+        hashesNodes: Bool = false,
+        roundedCount: Int = 0,
+        additions: VectorAdditions = .portable
+    ) throws {
         self.layout = layout
+        self.roundedCount = roundedCount
         let job = job
         members = try (0..<count).map { member in
             var configuration = Allreduce.Configuration(
@@ -41,9 +54,11 @@ final class Group: Sendable {
                 layout: layout,
                 maximumNodes: maximumNodes,
                 transport: wiring.transport,
+                additions: additions,
                 host: wiring.host(of: member)
             )
             configuration.hashesNodes = hashesNodes
+            configuration.roundedCount = roundedCount
             return try Allreduce(configuration)
         }
     }
@@ -141,13 +156,18 @@ func contribute(
     to allreduce: Allreduce,
     plan: ReductionPlan,
     layout: BucketLayout,
-    pattern: TestPattern = .random
+    pattern: TestPattern = .random,
+    roundedCount: Int = 0
 ) {
     for bucket in layout.buckets.indices.reversed() {
         for owned in nodes {
-            pattern.forEachBlock(of: layout.buckets[bucket], owned.node, plan.tree, step: plan.step) {
-                first,
-                values in
+            pattern.forEachBlock(
+                of: layout.buckets[bucket],
+                owned.node,
+                plan.tree,
+                step: plan.step,
+                roundedCount: roundedCount
+            ) { first, values in
                 for index in values.indices { owned.buffer[first + index] = values[index] }
             }
         }
@@ -156,14 +176,20 @@ func contribute(
 }
 
 /// How many elements of the sums are not the bits of the canonical order.
-func wrongElements(_ sums: ReducedSums, plan: ReductionPlan, layout: BucketLayout, pattern: TestPattern = .random)
-    -> Int
-{
+func wrongElements(
+    _ sums: ReducedSums,
+    plan: ReductionPlan,
+    layout: BucketLayout,
+    pattern: TestPattern = .random,
+    roundedCount: Int = 0
+) -> Int {
     var wrong = 0
     var covered = 0
     sums.forEachPiece(in: 0..<layout.elementCount) { piece, values in
         covered += piece.count
-        pattern.forEachBlock(of: piece, plan.tree.root, plan.tree, step: plan.step) { first, expected in
+        pattern.forEachBlock(of: piece, plan.tree.root, plan.tree, step: plan.step, roundedCount: roundedCount) {
+            first,
+            expected in
             for index in expected.indices {
                 if values[first - piece.lowerBound + index].bitPattern != expected[index].bitPattern { wrong += 1 }
             }
@@ -181,10 +207,12 @@ extension Group {
                 tasks.addTask { [self] in
                     try await onThread { [self] in
                         let nodes = try member.begin(plan: plan, peers: addresses)
-                        contribute(nodes, to: member, plan: plan, layout: layout)
+                        contribute(nodes, to: member, plan: plan, layout: layout, roundedCount: roundedCount)
                         let sums = try member.waitReduced(within: limit)
                         defer { member.release(step: plan.step) }
-                        return (sums.digest, wrongElements(sums, plan: plan, layout: layout))
+                        sent.withLock { $0 += sums.timings.sentBytes }
+                        let wrong = wrongElements(sums, plan: plan, layout: layout, roundedCount: roundedCount)
+                        return (sums.digest, wrong)
                     }
                 }
             }

@@ -1,5 +1,6 @@
 """The networks of segmentation_models_pytorch: writes parameters_<network>.json (names and shapes, as Pleura must give
-them) and networks.json (what each computes of one input, in fp64) beside this script.
+them), networks.json (what each computes of one input, in fp64) and networks_siblings.json (a digest of the names and
+shapes of the other encoders, and some logits) beside this script.
 
 Weights come from philox.py by the rule of ParameterLayout.initialize and the input from the same generator, so that
 the engine starts from the same bits and nothing large is committed. Needs torch and segmentation_models_pytorch.
@@ -28,6 +29,13 @@ NETWORKS = {
     "unet-efficientnet-b4": lambda: smp.Unet("efficientnet-b4", encoder_weights=None),
     "deeplabv3plus-resnet50": lambda: smp.DeepLabV3Plus("resnet50", encoder_weights=None),
 }
+# The rest of each family: other depths, and other paddings of an EfficientNet.
+SIBLINGS = [("unet", name) for name in ("resnet101", "resnet152", "se_resnext101_32x4d")]
+SIBLINGS += [("unet", f"efficientnet-b{number}") for number in (1, 2, 3, 5, 6, 7)]
+SIBLINGS += [("deeplabv3plus", name) for name in ("resnet18", "resnet34", "resnet101", "resnet152")]
+# A norm below this share of the largest is 0 but for rounding: a shift that the next normalisation takes away, or the
+# mean behind one.
+VANISHING = 1e-6
 # The classifier's convolution of an EfficientNet, which a segmenter does not use.
 UNUSED = ("encoder._conv_head.", "encoder._bn1.")
 
@@ -60,7 +68,7 @@ def still(model):
 
 
 def compute(model, dtype, images, masks):
-    """Logits in evaluation; the loss in training, and the norms of its gradients."""
+    """Logits in evaluation; in training the loss, the norms of its gradients and of the running statistics after it."""
     initialise(model)
     model.to(dtype).eval()
     with torch.no_grad():
@@ -69,7 +77,48 @@ def compute(model, dtype, images, masks):
     loss = nn.functional.binary_cross_entropy_with_logits(model(images.to(dtype)), masks.to(dtype))
     loss.backward()
     norms = {n: p.grad.double().norm().item() for n, p in model.named_parameters() if not n.startswith(UNUSED)}
-    return logits, loss.item(), norms
+    statistics = {n: b.double().norm().item() for n, b in model.named_buffers()
+                  if b.dim() == 1 and not n.startswith(UNUSED)}
+    return logits, loss.item(), norms, statistics
+
+
+def digest(shapes):
+    """FNV-1a over a line for each parameter: its name and its shape."""
+    value = 0xCBF29CE484222325
+    for byte in "".join(f"{name} {','.join(map(str, shape))}\n" for name, shape in shapes.items()).encode():
+        value = (value ^ byte) * 0x100000001B3 & (1 << 64) - 1
+    return f"{value:016x}"
+
+
+def some(values, count):
+    """`count` of the values, at equal distances."""
+    return [float(v) for v in values[:: values.numel() // count][:count]]
+
+
+def substantial(norms):
+    """The names of those that are more than rounding."""
+    largest = max(norms.values())
+    return sorted(name for name, norm in norms.items() if norm > VANISHING * largest)
+
+
+def distance(single, exact, chosen):
+    """The largest relative distance of some norms."""
+    return max(abs(single[name] - exact[name]) / exact[name] for name in chosen)
+
+
+def sibling(architecture, encoder, images):
+    classes = {"unet": smp.Unet, "deeplabv3plus": smp.DeepLabV3Plus}
+    model = classes[architecture](encoder, encoder_weights=None)
+    shapes = initialise(model)
+    logits = []
+    for dtype in (torch.float32, torch.float64):
+        model.to(dtype).eval()
+        with torch.no_grad():
+            logits.append(model(images.to(dtype)).reshape(-1).double())
+    return {
+        "architecture": architecture, "encoder": encoder, "parameters": len(shapes), "digest": digest(shapes),
+        "logits": some(logits[1], 16), "fp32": float((logits[0] - logits[1]).abs().max()),
+    }
 
 
 def main():
@@ -85,22 +134,27 @@ def main():
         shapes = initialise(make())
         with open(os.path.join(here, f"parameters_{name}.json"), "w") as file:
             file.write("{\n" + ",\n".join(f"  {json.dumps(n)}: {s}" for n, s in shapes.items()) + "\n}\n")
-        chosen = sorted(exact[2])[::9]
+        chosen, watched = substantial(exact[2])[::9], substantial(exact[3])[::11]
         golden[name] = {
-            "logits": [float(v) for v in exact[0][:: exact[0].numel() // 64][:64]],
+            "logits": some(exact[0], 64),
             "loss": exact[1],
             "gradients": {n: exact[2][n] for n in chosen},
-            # How far PyTorch's own fp32 is from that: the largest over the logits, and over the chosen gradients in units
-            # of each one's norm.
+            "statistics": {n: exact[3][n] for n in watched},
+            # How far PyTorch's own fp32 is from that: the largest over the logits, and over the chosen norms in units of
+            # each.
             "fp32": {
                 "logits": float((single[0] - exact[0]).abs().max()),
                 "loss": abs(single[1] - exact[1]),
-                "gradients": max(abs(single[2][n] - exact[2][n]) / exact[2][n] for n in chosen),
+                "gradients": distance(single[2], exact[2], chosen),
+                "statistics": distance(single[3], exact[3], watched),
             },
         }
     with open(os.path.join(here, "networks.json"), "w") as file:
         json.dump(golden, file, indent=1)
         file.write("\n")
+    with open(os.path.join(here, "networks_siblings.json"), "w") as file:
+        rows = [json.dumps(sibling(architecture, encoder, images)) for architecture, encoder in SIBLINGS]
+        file.write("[\n" + ",\n".join(rows) + "\n]\n")
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ extension Processes {
             for (change, told) in [
                 ("network.base_width=16", "`network.base_width` is 8, not 16"),
                 ("run.seed=8", "`run.seed` is 7, not 8"),
+                ("collectives.dtype=bf16", "`collectives.dtype` is fp32, not bf16"),
                 ("training.microbatches=4", "`training.microbatches` is 3, not 4"),
             ] {
                 let other = try runner.run(["resume", runner.path("run"), "--set", change])

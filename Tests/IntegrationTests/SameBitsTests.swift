@@ -36,6 +36,19 @@ extension Processes {
                 #expect(found.weightsSHA256 == reference.weightsSHA256, "\(name)")
                 #expect(found.stateSHA256 == reference.stateSHA256, "\(name)")
             }
+            // Gradients summed as bfloat16: other bits than fp32's, and one hash of their own.
+            let rounded = ["--set", "collectives.dtype=bf16"]
+            let roundedReference = try launch("b1", ["--workers", "1"] + rounded)
+            #expect(roundedReference.weightsSHA256 != reference.weightsSHA256)
+            for (name, extra, environment) in [
+                ("b2", ["--workers", "2"], [:]), ("b3", ["--workers", "3", "--transport", "zeromq"], [:]),
+                ("b5", ["--workers", "5", "--threads", "2"], ["PLEURA_KERNELS": "avx2"]),
+                ("b2zeromq", ["--workers", "2", "--transport", "zeromq"], [:]),
+            ] as [(String, [String], [String: String])] {
+                let found = try launch(name, extra + rounded, environment)
+                #expect(found.weightsSHA256 == roundedReference.weightsSHA256, "\(name)")
+                #expect(found.stateSHA256 == roundedReference.stateSHA256, "\(name)")
+            }
             // Drained at some step, then resumed on another number of workers, until the run is complete.
             for steps in [1, 2, 4] {
                 let name = "drained\(steps)"

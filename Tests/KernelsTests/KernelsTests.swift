@@ -348,6 +348,26 @@ let vectorVariants = KernelVariant.allCases.filter { $0 != .reference && $0.isSu
             keep(sum)
             table.sumVectors(a, b, &sum, count)
             keep(sum)
+            // Above the largest bfloat16, denormals, ties and infinities among them.
+            var special = a
+            let values: [Float] = [.greatestFiniteMagnitude, 1e-40, 1.00390625, -1.01171875, .infinity]
+            for (index, value) in values.enumerated() where index < count { special[index] = value }
+            table.sumRounded(special, b, &sum, count)
+            keep(sum)
+            let previous = sum
+            table.roundVector(&sum, count)
+            // What was rounded stays.
+            #expect(sum.prefix(count) == previous.prefix(count))
+            sum = special
+            table.roundVector(&sum, count)
+            keep(sum)
+            var halves = [UInt16](repeating: 7, count: count + 1)
+            table.packVector(special, &halves, count)
+            #expect(halves[count] == 7)
+            var unpacked = [Float](repeating: 7, count: count + 1)
+            table.unpackVector(halves, &unpacked, count)
+            #expect(unpacked[count] == 7)
+            #expect(unpacked.prefix(count) == sum.prefix(count))
             let norm = table.sumOfSquares(a, count).bitPattern
             all.append([UInt32(truncatingIfNeeded: norm), UInt32(truncatingIfNeeded: norm >> 32)])
             for (momentum, first) in [(0, true), (0.9, true), (0.9, false)] as [(Float, Bool)] {

@@ -15,6 +15,8 @@ import Testing
         var loss: Double
         /// Norms of some parameters' gradients.
         var gradients: [String: Double]
+        /// Norms of some running statistics after that.
+        var statistics: [String: Double]
         /// How far PyTorch's own fp32 is from these, which are fp64.
         var fp32: Distances
     }
@@ -25,6 +27,22 @@ import Testing
         var loss: Double
         /// The largest in units of the gradient's norm.
         var gradients: Double
+        /// The largest in units of the statistic's norm.
+        var statistics: Double
+    }
+
+    /// A network of the same families, of which little is stored.
+    private struct Sibling: Decodable {
+        var architecture: String
+        var encoder: String
+        /// How many.
+        var parameters: Int
+        /// FNV-1a over a line for each parameter in the order of names, "name shape": the shape's numbers with commas.
+        var digest: String
+        /// 16 of the logits of both images, in evaluation.
+        var logits: [Double]
+        /// How far PyTorch's own fp32 is from these, the largest over all logits.
+        var fp32: Double
     }
 
     /// Roundings have no sign: theirs and ours may lie on opposite sides, and theirs may be near 0 by chance.
@@ -79,29 +97,18 @@ import Testing
             seed: Self.seed,
             options: Program.Options(drops: false)
         )
-        let random = RandomSequence(seed: Self.seed, purpose: .simulation)
-        for element in 0..<rig.images.count { rig.images.base[element] = random.uniform(element) }
+        Self.draw(rig.images)
         for image in 0..<Self.images {
             for y in 16..<40 {
                 for x in 8..<32 { rig.masks.base[(image * Self.size + y) * Self.size + x] = 1 }
             }
         }
         // Running statistics first: training does not change them here.
-        let program = try Program(
-            graph,
-            layout: rig.layout,
-            images: Self.images,
-            mode: .inference(probabilities: false)
-        )
-        let arena = AlignedBuffer(count: program.arenaBytes / 4)
-        let executor = Executor(program, kernels: rig.kernels, arena: arena.base)
-        let output = executor.runInference(
-            input: rig.images.base,
-            model: ModelMemory(weights: rig.weights.base, buffers: rig.buffers.base)
-        )
+        let model = ModelMemory(weights: rig.weights.base, buffers: rig.buffers.base)
+        let output = try Self.infer(graph, rig.layout, model, rig.images)
         let step = Self.images * Self.size * Self.size / 64
         for (position, expected) in golden.logits.enumerated() {
-            let found = Double(output[position * step])
+            let found = output[position * step]
             let allowed = Self.allowance * golden.fp32.logits
             #expect(abs(found - expected) <= allowed, "logit \(position): \(found), \(expected)")
         }
@@ -116,5 +123,87 @@ import Testing
             let allowed = Self.allowance * golden.fp32.gradients * norm
             #expect(abs(found - norm) <= allowed, "gradient of \(name): \(found), \(norm)")
         }
+
+        rig.layout.applyStatistics(rig.sums.base, to: rig.buffers.base)
+        for (name, norm) in golden.statistics {
+            let buffer = try #require(rig.layout.buffers.first { $0.name == name })
+            let values = UnsafeBufferPointer(start: rig.buffers.base + buffer.offset, count: buffer.count)
+            let found = values.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+            let allowed = Self.allowance * golden.fp32.statistics * norm
+            #expect(abs(found - norm) <= allowed, "\(name): \(found), \(norm)")
+        }
+    }
+
+    @Test(.enabled(if: KernelVariant.best != .reference))
+    func `the other encoders have PyTorch's parameters and compute what it computes`() throws {
+        let data = try Data(contentsOf: URL(filePath: fixture("networks_siblings.json")))
+        let siblings = try JSONDecoder().decode([Sibling].self, from: data)
+        // One after the other: the largest have 68 million parameters.
+        for sibling in siblings {
+            let label = "\(sibling.architecture)/\(sibling.encoder)"
+            let encoder = try #require(Encoder(rawValue: sibling.encoder))
+            let isUNet = sibling.architecture == "unet"
+            let network = Network(
+                isUNet ? .unet(UNet(encoder: encoder)) : .deepLabV3Plus(DeepLabV3Plus(encoder: encoder)),
+                height: Self.size,
+                width: Self.size,
+                inputChannels: 3
+            )
+            let graph = try network.graph(loss: SegmentationLoss())
+            let layout = ParameterLayout(graph)
+            #expect(layout.parameters.count == sibling.parameters, "\(label)")
+            #expect(Self.digest(layout) == sibling.digest, "\(label)")
+            let images = AlignedBuffer(count: Self.images * Self.size * Self.size * 3)
+            let weights = AlignedBuffer(count: layout.weightCount)
+            let buffers = AlignedBuffer(count: layout.bufferCount)
+            layout.initialize(seed: Self.seed, weights: weights.base, buffers: buffers.base)
+            Self.draw(images)
+            let model = ModelMemory(weights: weights.base, buffers: buffers.base)
+            let output = try Self.infer(graph, layout, model, images)
+            let step = output.count / sibling.logits.count
+            for (position, expected) in sibling.logits.enumerated() {
+                let found = output[position * step]
+                let isNear = abs(found - expected) <= Self.allowance * sibling.fp32
+                #expect(isNear, "\(label), logit \(position): \(found), \(expected)")
+            }
+        }
+    }
+
+    @Test func `every encoder is compared with PyTorch's`() throws {
+        let data = try Data(contentsOf: URL(filePath: fixture("networks_siblings.json")))
+        let siblings = try JSONDecoder().decode([Sibling].self, from: data).map(\.encoder)
+        let own = Self.networks.map { $0.name.replacing("unet-", with: "").replacing("deeplabv3plus-", with: "") }
+        #expect(Set(siblings + own) == Set(Encoder.allCases.map(\.rawValue)))
+    }
+
+    // MARK: Helpers
+
+    /// Uniform numbers, as networks.py draws them.
+    private static func draw(_ images: AlignedBuffer) {
+        let random = RandomSequence(seed: seed, purpose: .simulation)
+        for element in 0..<images.count { images.base[element] = random.uniform(element) }
+    }
+
+    /// The logits of both images, with running statistics.
+    private static func infer(
+        _ graph: Graph,
+        _ layout: ParameterLayout,
+        _ model: ModelMemory,
+        _ input: AlignedBuffer
+    ) throws -> [Double] {
+        let program = try Program(graph, layout: layout, images: images, mode: .inference(probabilities: false))
+        let arena = AlignedBuffer(count: program.arenaBytes / 4)
+        let executor = Executor(program, kernels: KernelVariant.best.table, arena: arena.base)
+        let output = executor.runInference(input: input.base, model: model)
+        return (0..<images * size * size).map { Double(output[$0]) }
+    }
+
+    private static func digest(_ layout: ParameterLayout) -> String {
+        let lines = layout.parameters.sorted { $0.rank < $1.rank }.map { parameter in
+            "\(parameter.name) \(parameter.shape.map(String.init).joined(separator: ","))\n"
+        }
+        let value = lines.joined().utf8.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+        let digits = String(value, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
     }
 }

@@ -1,4 +1,5 @@
 import Configuration
+import Networks
 import Optimization
 import Sampling
 import Testing
@@ -11,6 +12,7 @@ import Training
         ("sampler.policy=positives", "`sampler.policy` is all, not positives"),
         ("data.folds.validation=[1]", "`data.folds.validation` is [0], not [1]"),
         ("network.base_width=8", "`network.base_width` is 16, not 8"),
+        ("collectives.dtype=bf16", "`collectives.dtype` is fp32, not bf16"),
     ])
     func aRunKeepsItsFixedFields(override: String, expected: String) throws {
         let before = RunConfiguration()
@@ -51,5 +53,21 @@ import Training
         let values = (0..<schedule.totalSteps).map { value(schedule.epochs(before: schedule.location(of: $0))) }
         #expect(zip(values, values.dropFirst()).allSatisfy(>))
         #expect(values.allSatisfy { $0 > 1e-5 })
+    }
+
+    /// An encoder that only one of the lists has would be replaced by another without a word.
+    @Test func encodersAreTheNetworks() throws {
+        let words = RunConfiguration.Encoder.allCases.map(\.rawValue)
+        #expect(Set(words) == Set(Networks.Encoder.allCases.map(\.rawValue)))
+        for word in words {
+            let configuration = try RunConfiguration().overridden(by: [
+                "network.architecture=unet", "network.encoder=\(word)",
+            ])
+            guard case .unet(let network) = RunSetup.network(configuration, size: 64).architecture else {
+                Issue.record("\(word) gave another architecture")
+                continue
+            }
+            #expect(network.encoder.rawValue == word)
+        }
     }
 }

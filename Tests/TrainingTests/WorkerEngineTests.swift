@@ -36,8 +36,10 @@ struct WorkerEngineTests {
             """,
             file: "the test's configuration"
         )
+        let setup = try RunSetup(configuration, dataset: dataset)
         engine = try WorkerEngine(
-            setup: RunSetup(configuration, dataset: dataset),
+            setup: setup,
+            programs: ProgramSet(setup),
             dataset: dataset,
             variant: .reference,
             threads: 1,

@@ -170,6 +170,13 @@ typedef uint32_t pleura_uint32x16 __attribute__((ext_vector_type(16)));
     } while (0)
 #endif
 
+/// Sixteen floats rounded to bfloat16, as floats.
+static inline pleura_float32x16 pleura_nearest_bf16(pleura_float32x16 x) {
+    pleura_words16 value;
+    PLEURA_ROUND_BF16(value, x);
+    return (pleura_float32x16)(__builtin_convertvector(value, pleura_uint32x16) << 16);
+}
+
 /// Rounds sixteen floats to bfloat16 and stores the first `count`.
 static inline void pleura_round_bf16(pleura_float32x16 x, uint16_t *elements, long count) {
     pleura_words16 value;

@@ -60,6 +60,9 @@ int system_pipe(int ends[2], bool blocking);
 // them to the kernel at once and faulting them in again at the next allocation.
 void system_keep_freed_memory(int bytes);
 
+// Returns the allocator's free memory to the kernel.
+void system_return_freed_memory(void);
+
 // MARK: Processes
 
 // A descriptor that becomes readable when the process ends. glibc before 2.36 lacks the wrapper.

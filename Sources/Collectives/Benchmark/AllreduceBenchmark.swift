@@ -14,6 +14,8 @@ package struct AllreduceBenchmark: Sendable {
         package var iterations: Int
         package var warmUps: Int
         package var bucketBytes: Int
+        /// Whether all elements are summed as bfloat16.
+        package var rounds: Bool
 
         package init(
             workers: Int,
@@ -21,7 +23,8 @@ package struct AllreduceBenchmark: Sendable {
             transport: TransportChoice,
             iterations: Int,
             warmUps: Int,
-            bucketBytes: Int
+            bucketBytes: Int,
+            rounds: Bool
         ) {
             self.workers = workers
             self.byteCounts = byteCounts
@@ -29,6 +32,7 @@ package struct AllreduceBenchmark: Sendable {
             self.iterations = iterations
             self.warmUps = warmUps
             self.bucketBytes = bucketBytes
+            self.rounds = rounds
         }
     }
 
@@ -81,6 +85,8 @@ package struct AllreduceBenchmark: Sendable {
         package var benchmark = "allreduce"
         package var workers: Int
         package var transport: String
+        /// `fp32` or `bf16`; `bytes` of the rows are those of fp32 in both.
+        package var dtype: String
         package var iterations: Int
         package var bucketBytes: Int
         package var processors: Int
@@ -89,7 +95,7 @@ package struct AllreduceBenchmark: Sendable {
         package var rows: [Row]
 
         private enum CodingKeys: String, CodingKey {
-            case benchmark, workers, transport, iterations, processors, verified, rows
+            case benchmark, workers, transport, dtype, iterations, processors, verified, rows
             case bucketBytes = "bucket_bytes"
         }
     }
@@ -143,6 +149,7 @@ package struct AllreduceBenchmark: Sendable {
             return Report(
                 workers: options.workers,
                 transport: options.transport.rawValue,
+                dtype: options.rounds ? "bf16" : "fp32",
                 iterations: options.iterations,
                 bucketBytes: options.bucketBytes,
                 processors: ProcessInfo.processInfo.activeProcessorCount,
@@ -168,7 +175,8 @@ package struct AllreduceBenchmark: Sendable {
                         bucketElements: options.bucketBytes / 4,
                         maximumNodes: 1,
                         transport: options.transport,
-                        gathers: gathers
+                        gathers: gathers,
+                        roundedElements: options.rounds ? bytes / 4 : 0
                     )
                 )
             )

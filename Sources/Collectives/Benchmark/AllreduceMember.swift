@@ -19,6 +19,8 @@ package enum AllreduceMember {
         package var pattern: TestPattern
         /// Whether to collect the sums in private memory, as Gloo does, rather than to read them in place.
         package var gathers: Bool
+        /// See `Allreduce.Configuration`.
+        package var roundedElements: Int
 
         package init(
             worker: ReductionPlan.Worker,
@@ -30,7 +32,8 @@ package enum AllreduceMember {
             transport: TransportChoice,
             host: String? = nil,
             pattern: TestPattern = .integers,
-            gathers: Bool = false
+            gathers: Bool = false,
+            roundedElements: Int = 0
         ) {
             self.worker = worker
             self.incarnation = incarnation
@@ -42,6 +45,7 @@ package enum AllreduceMember {
             self.host = host
             self.pattern = pattern
             self.gathers = gathers
+            self.roundedElements = roundedElements
         }
 
         package var layout: BucketLayout {
@@ -120,8 +124,8 @@ package enum AllreduceMember {
     }
 
     /// Runs until standard input ends.
-    package static func run() throws {
-        try MemberLoop(LineChannel(input: 0, output: 1)).run()
+    package static func run(_ additions: VectorAdditions = .portable) throws {
+        try MemberLoop(LineChannel(input: 0, output: 1), additions).run()
     }
 }
 
@@ -139,7 +143,12 @@ private final class MemberLoop {
     private var plan: (ReductionPlan, AllreduceMember.Plan)?
     private var gather: UnsafeMutableBufferPointer<Float>?
 
-    init(_ channel: LineChannel) { self.channel = channel }
+    private let additions: VectorAdditions
+
+    init(_ channel: LineChannel, _ additions: VectorAdditions) {
+        self.channel = channel
+        self.additions = additions
+    }
 
     deinit { gather?.deallocate() }
 
@@ -168,17 +177,18 @@ private final class MemberLoop {
         switch command {
         case .setUp(let setup):
             allreduce?.close()
-            let made = try Allreduce(
-                .init(
-                    worker: setup.worker,
-                    incarnation: setup.incarnation,
-                    job: setup.job,
-                    layout: setup.layout,
-                    maximumNodes: setup.maximumNodes,
-                    transport: setup.transport,
-                    host: setup.host ?? PeerAddress.hostIdentity()
-                )
+            var configuration = Allreduce.Configuration(
+                worker: setup.worker,
+                incarnation: setup.incarnation,
+                job: setup.job,
+                layout: setup.layout,
+                maximumNodes: setup.maximumNodes,
+                transport: setup.transport,
+                additions: additions,
+                host: setup.host ?? PeerAddress.hostIdentity()
             )
+            configuration.roundedCount = setup.roundedElements
+            let made = try Allreduce(configuration)
             allreduce = made
             self.setup = setup
             gather?.deallocate()
@@ -190,9 +200,13 @@ private final class MemberLoop {
             }
             let nodes = try allreduce.begin(plan: plan, peers: peers, gather: gather?.baseAddress)
             for owned in nodes where owned.isPublished.contains(false) || owned.isPublished.isEmpty {
-                setup.pattern.forEachBlock(of: 0..<setup.elements, owned.node, plan.tree, step: plan.step) {
-                    first,
-                    values in
+                setup.pattern.forEachBlock(
+                    of: 0..<setup.elements,
+                    owned.node,
+                    plan.tree,
+                    step: plan.step,
+                    roundedCount: setup.roundedElements
+                ) { first, values in
                     if let base = values.baseAddress { (owned.buffer + first).update(from: base, count: values.count) }
                 }
             }
@@ -217,7 +231,13 @@ private final class MemberLoop {
         let end = monotonicNanoseconds()
         var wrong = 0
         sums.forEachPiece(in: 0..<setup.elements) { piece, values in
-            setup.pattern.forEachBlock(of: piece, plan.tree.root, plan.tree, step: plan.step) { first, expected in
+            setup.pattern.forEachBlock(
+                of: piece,
+                plan.tree.root,
+                plan.tree,
+                step: plan.step,
+                roundedCount: setup.roundedElements
+            ) { first, expected in
                 let found = values + (first - piece.lowerBound)
                 for index in expected.indices where found[index].bitPattern != expected[index].bitPattern { wrong += 1 }
             }

@@ -1,3 +1,4 @@
+import Kernels
 package import Reduction
 
 /// Gradients that anybody can compute: the values of a microbatch's vector as a function of the element's number.
@@ -21,23 +22,28 @@ package enum TestPattern: String, Codable, Sendable {
         }
     }
 
-    /// The canonical value of `node`, one addition after the other as `SumTree` defines it.
+    /// The canonical value of `node`, one addition after the other as `SumTree` defines it; leaves and sums of the
+    /// elements below `roundedCount` rounded to bfloat16.
     package func reference(
         _ node: TreeNode,
         of tree: SumTree,
         into values: UnsafeMutableBufferPointer<Float>,
         first: Int,
-        step: UInt64
+        step: UInt64,
+        roundedCount: Int = 0
     ) {
         let node = tree.canonical(node)
-        guard tree.isSum(node) else {
+        if tree.isSum(node) {
+            reference(node.left, of: tree, into: values, first: first, step: step, roundedCount: roundedCount)
+            withUnsafeTemporaryAllocation(of: Float.self, capacity: values.count) { other in
+                reference(node.right, of: tree, into: other, first: first, step: step, roundedCount: roundedCount)
+                for index in values.indices { values[index] += other[index] }
+            }
+        } else {
             fill(values, first: first, leaf: tree.leaves(of: node).lowerBound, step: step)
-            return
         }
-        reference(node.left, of: tree, into: values, first: first, step: step)
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: values.count) { other in
-            reference(node.right, of: tree, into: other, first: first, step: step)
-            for index in values.indices { values[index] += other[index] }
+        for index in values.indices.prefix(max(0, roundedCount - first)) {
+            values[index] = BFloat16.float(BFloat16.bits(values[index]))
         }
     }
 
@@ -47,6 +53,7 @@ package enum TestPattern: String, Codable, Sendable {
         _ node: TreeNode,
         _ tree: SumTree,
         step: UInt64,
+        roundedCount: Int = 0,
         _ body: (_ first: Int, _ values: UnsafeMutableBufferPointer<Float>) -> Void
     ) {
         withUnsafeTemporaryAllocation(of: Float.self, capacity: 1024) { block in
@@ -55,7 +62,7 @@ package enum TestPattern: String, Codable, Sendable {
                 let values = UnsafeMutableBufferPointer(
                     rebasing: block[..<min(block.count, range.upperBound - first)]
                 )
-                reference(node, of: tree, into: values, first: first, step: step)
+                reference(node, of: tree, into: values, first: first, step: step, roundedCount: roundedCount)
                 body(first, values)
                 first += values.count
             }

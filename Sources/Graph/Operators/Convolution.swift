@@ -223,6 +223,7 @@ struct ConvolutionForward: Instruction {
     var relu: Bool
     var scratch: Int?
 
+    var convolution: ConvolutionGeometry? { geometry }
     var reads: [Int] { [x] }
     var writes: [Int] { [y] + (scratch.map { [$0] } ?? []) }
     var recomputation: (any Instruction)? { self }
@@ -259,6 +260,7 @@ struct GroupedConvolutionInputGradient: Instruction {
     var accumulate: Bool
     var scratch: Int?
 
+    var convolution: ConvolutionGeometry? { geometry }
     var reads: [Int] { accumulate ? [dy, dx] : [dy] }
     var writes: [Int] { [dx] + (scratch.map { [$0] } ?? []) }
 
@@ -285,6 +287,7 @@ struct ConvolutionInputGradient: Instruction {
     var accumulate: Bool
     var scratch: Int?
 
+    var convolution: ConvolutionGeometry? { geometry }
     var reads: [Int] { accumulate ? [dy, dx] : [dy] }
     var writes: [Int] { [dx] + (scratch.map { [$0] } ?? []) }
     var recomputation: (any Instruction)? { self }
@@ -310,6 +313,7 @@ struct ConvolutionWeightGradient: Instruction {
     var geometry: ConvolutionGeometry
     var scratch: Int?
 
+    var convolution: ConvolutionGeometry? { geometry }
     var reads: [Int] { [x, dy] }
     var writes: [Int] { scratch.map { [$0] } ?? [] }
 

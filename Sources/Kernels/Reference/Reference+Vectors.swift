@@ -25,6 +25,28 @@
             for i in 0..<count { y[i] = a[i] + b[i] }
         }
 
+        @Sendable static func sumRounded(
+            a: UnsafePointer<Float>,
+            b: UnsafePointer<Float>,
+            y: UnsafeMutablePointer<Float>,
+            count: Int
+        ) {
+            func rounded(_ value: Float) -> Float { BFloat16.float(BFloat16.bits(value)) }
+            for i in 0..<count { y[i] = rounded(rounded(a[i]) + rounded(b[i])) }
+        }
+
+        @Sendable static func roundVector(x: UnsafeMutablePointer<Float>, count: Int) {
+            for i in 0..<count { x[i] = BFloat16.float(BFloat16.bits(x[i])) }
+        }
+
+        @Sendable static func packVector(x: UnsafePointer<Float>, y: UnsafeMutablePointer<UInt16>, count: Int) {
+            for i in 0..<count { y[i] = BFloat16.bits(x[i]) }
+        }
+
+        @Sendable static func unpackVector(x: UnsafePointer<UInt16>, y: UnsafeMutablePointer<Float>, count: Int) {
+            for i in 0..<count { y[i] = BFloat16.float(x[i]) }
+        }
+
         @Sendable static func sumOfSquares(x: UnsafePointer<Float>, count: Int) -> Double {
             var total = 0.0
             for lane in 0..<16 {

@@ -6,19 +6,22 @@ package import Storage
 
 /// Trains two tiny networks in this process alone and hashes what they became.
 ///
-/// The fp32 profile promises the same bits from every kernel variant on every machine; this is the shortest program
+/// Each numerics profile promises the same bits from every kernel variant on every machine; this is the shortest program
 /// that passes through all of a step's kernels: convolutions with their three passes, batch normalisation, dropout,
 /// pooling, upsampling, loss, the sum of microbatches, gradient norm and Adam. It opens no file and no socket and
 /// starts no process, so that it also runs under an emulator of a lesser processor.
 package enum HashTest {
-    /// Trains with `kernels`; the digest is over both networks' weights, buffers and optimizer slots, in the order of
-    /// checkpoints. Blocks the calling thread for a second or, emulated, a minute.
-    package static func run(kernels: KernelTable) throws -> SHA256Digest {
+    /// Trains with `tables`, in fp32 and in bf16; the digest is over all runs' weights, buffers and optimizer slots, in the
+    /// order of checkpoints. Blocks the calling thread for a second or, emulated, a minute.
+    package static func run(tables: KernelTables) throws -> SHA256Digest {
         let small = Networks.Network(.unetSmall(SmallUNet(baseWidth: 8, dropout: 0.1)), height: 32, width: 32)
         let resnet = Networks.Network(.unet(UNet(encoder: .resnet18)), height: 32, width: 32, inputChannels: 3)
         var bytes: [UInt8] = []
-        for (network, steps) in [(small, 3), (resnet, 2)] {
-            let trainer = try SingleTrainer(network, kernels: kernels)
+        let runs: [(Networks.Network, ElementFormat, Int)] = [
+            (small, .float32, 3), (resnet, .float32, 2), (small, .bfloat16, 2),
+        ]
+        for (network, precision, steps) in runs {
+            let trainer = try SingleTrainer(network, tables: tables, precision: precision)
             for step in 0..<steps { trainer.step(step) }
             bytes += trainer.stateHash.bytes
         }
@@ -51,15 +54,15 @@ private final class SingleTrainer {
     private let input: PageMemory
     private let targets: PageMemory
 
-    init(_ network: Networks.Network, kernels: KernelTable) throws {
+    init(_ network: Networks.Network, tables: KernelTables, precision: ElementFormat) throws {
         self.network = network
-        self.kernels = kernels
+        kernels = tables.float32
         let graph = try network.graph(loss: SegmentationLoss(diceScope: .microbatch))
         let layout = ParameterLayout(graph)
         self.layout = layout
-        let program = try Program(graph, layout: layout, images: Self.images, mode: .training)
+        let program = try Program(graph, layout: layout, images: Self.images, mode: .training, precision: precision)
         arena = try PageMemory(bytes: program.arenaBytes)
-        executor = Executor(program, kernels: kernels, arena: arena.base)
+        executor = Executor(program, kernels: tables[precision], arena: arena.base)
         weights = try PageMemory(bytes: 4 * layout.weightCount)
         buffers = try PageMemory(bytes: 4 * layout.bufferCount)
         slots = try optimizer.slots.map { _ in try PageMemory(bytes: 4 * layout.weightCount) }

@@ -41,6 +41,8 @@ extension TrainingBenchmark {
             package var hiddenCommunication: Double
             package var gflops: Double
             package var peakResidentBytes: Int
+            /// What the peak was planned to be, before the run.
+            package var plannedBytes: Int
 
             enum CodingKeys: String, CodingKey {
                 case worker, gflops
@@ -51,6 +53,7 @@ extension TrainingBenchmark {
                 case waitSeconds = "wait_s"
                 case hiddenCommunication = "hidden_communication"
                 case peakResidentBytes = "peak_rss_bytes"
+                case plannedBytes = "planned_bytes"
             }
         }
 

@@ -73,7 +73,7 @@ package struct TrainingBenchmark {
         defer { signals.cancel() }
         // Before anything else runs: it is the limit of an idle core.
         notice("measuring the limit of one core")
-        let limit = KernelBenchmark(table: variant.table).fmaLimit()
+        let limit = CoreLimits.fmaLimit(variant.tables[RunSetup.precision(configuration)])
 
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("pleura-bench-\(UUID())").path
         defer {
@@ -92,14 +92,18 @@ package struct TrainingBenchmark {
         let commits = Commits()
         let launcher = try RunLauncher(
             configuration,
-            options: RunLauncher.Options(isQuiet: true, onStep: { record in commits.add(record) })
+            options: RunLauncher.Options(
+                isQuiet: true,
+                onStep: { record in commits.add(record) },
+                onPlan: { commits.note($0) }
+            )
         )
         notice("training \(options.warmUps) + \(options.steps) steps")
         let outcome = try launcher.launch()
         if interruption.hasHappened { throw TrainingBenchmarkError.interrupted }
         guard outcome.kind == .completed else { throw TrainingBenchmarkError.ended(outcome.message) }
         let network = RunSetup.network(configuration, size: configuration.data.size)
-        return try report(commits.all, network: Self.name(of: network), limit: limit)
+        return try report(commits.all, commits.plan, network: Self.name(of: network), limit: limit)
     }
 
     private static func name(of network: Networks.Network) -> String {
@@ -139,7 +143,12 @@ package struct TrainingBenchmark {
 
     // MARK: Figures
 
-    private func report(_ commits: [Commits.Entry], network: String, limit: Double) throws -> Report {
+    private func report(
+        _ commits: [Commits.Entry],
+        _ plan: MemoryPlan?,
+        network: String,
+        limit: Double
+    ) throws -> Report {
         let total = options.warmUps + options.steps
         guard commits.count == total else {
             throw TrainingBenchmarkError.ended("\(commits.count) of \(total) steps were recorded.")
@@ -166,7 +175,8 @@ package struct TrainingBenchmark {
                     return all > 0 ? $0.hiddenCommunication.seconds / all : 0
                 },
                 gflops: median { Double($0.operations) } / step / 1e9,
-                peakResidentBytes: parts.map { Int($0.timings.residentBytes) }.max() ?? 0
+                peakResidentBytes: parts.map { Int($0.timings.residentBytes) }.max() ?? 0,
+                plannedBytes: plan?.residentBytes ?? 0
             )
         }
         guard workers.count == options.workers else {
@@ -223,6 +233,11 @@ private final class Commits: Sendable {
     }
 
     private let entries = Mutex<[Entry]>([])
+    private let planned = Mutex<MemoryPlan?>(nil)
+
+    var plan: MemoryPlan? { planned.withLock { $0 } }
+
+    func note(_ plan: MemoryPlan) { planned.withLock { $0 = plan } }
 
     var all: [Entry] { entries.withLock { $0 } }
 

@@ -25,6 +25,8 @@ package struct RunLauncher {
         package var isQuiet: Bool
         /// Hears of each committed step, on the coordinator's loop: it must return soon.
         package var onStep: (@Sendable (Coordination.StepRecord) -> Void)?
+        /// Hears what each worker is planned to take, before the first is started.
+        package var onPlan: (@Sendable (MemoryPlan) -> Void)?
         /// Hears how the run ended as soon as that is known, before workers and files are closed.
         package var onOutcome: (@Sendable (RunOutcome) -> Void)?
 
@@ -34,6 +36,7 @@ package struct RunLauncher {
             isVerbose: Bool = false,
             isQuiet: Bool = false,
             onStep: (@Sendable (Coordination.StepRecord) -> Void)? = nil,
+            onPlan: (@Sendable (MemoryPlan) -> Void)? = nil,
             onOutcome: (@Sendable (RunOutcome) -> Void)? = nil
         ) {
             self.bind = bind
@@ -41,6 +44,7 @@ package struct RunLauncher {
             self.isVerbose = isVerbose
             self.isQuiet = isQuiet
             self.onStep = onStep
+            self.onPlan = onPlan
             self.onOutcome = onOutcome
         }
     }
@@ -75,7 +79,7 @@ package struct RunLauncher {
         }
         let dataset = try Dataset.open(configuration.data.shards)
         let setup = try RunSetup(configuration, dataset: dataset)
-        try checkMemory(setup)
+        let plan = try checkMemory(setup)
         try FileSystem.createDirectory(directory.path)
         let lock = try directory.lock()
         return try withExtendedLifetime(lock) {
@@ -88,7 +92,7 @@ package struct RunLauncher {
             }
             try directory.create()
             try AtomicFile.write(setup.configuration.resolvedYAML(), to: directory.configuration)
-            let outcome = try run(setup, resume: nil, fencing: 1)
+            let outcome = try run(setup, plan, resume: nil, fencing: 1)
             writeReport(outcome, dataset)
             return outcome
         }
@@ -123,6 +127,7 @@ package struct RunLauncher {
             guard let checkpoint = found.contents else { throw change ?? RunError.nothingToResume(directory.path) }
             let progress = try RunProgress(checkpoint.trainer, path: checkpoint.path)
             if setup.isComplete(progress) { return alreadyComplete(progress.completedSteps) }
+            let plan = try checkMemory(setup)
             try directory.create()
             try AtomicFile.write(setup.configuration.resolvedYAML(), to: directory.configuration)
             _ = try Metrics.cutBack(
@@ -134,6 +139,7 @@ package struct RunLauncher {
             console.log(.notice, "resuming \(directory.path) at step \(progress.completedSteps) from \(name)")
             let outcome = try run(
                 setup,
+                plan,
                 resume: ResumePoint(progress: progress, file: name),
                 fencing: try nextFencing()
             )
@@ -198,28 +204,29 @@ package struct RunLauncher {
         return (entries.compactMap(\.fencing).max() ?? 1) + 1
     }
 
-    /// Refuses a run that cannot fit before anything is written.
-    private func checkMemory(_ setup: RunSetup) throws {
-        let programs = try ProgramSet(setup)
-        let threads = configuration.workers.threads
-        let perWorker = MemoryEstimate(setup, programs: programs, threads: threads).bytes
-        let workers = options.startsWorkers ? configuration.workers.count : 0
-        let available = Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))
-        if perWorker * workers > available {
-            throw RunError.data(
-                "\(workers) workers would need \(perWorker * workers >> 20) MiB, this machine has "
-                    + "\(available >> 20) MiB. Lower training.microbatch_size, workers.threads or workers.count."
-            )
+    /// Says what memory the run plans to take; refuses one that cannot fit, before anything is written.
+    private func checkMemory(_ setup: RunSetup) throws -> MemoryPlan {
+        let plan = try MemoryPlan(setup, programs: ProgramSet(setup))
+        if options.startsWorkers {
+            try plan.requireRoom(for: configuration.workers.count, in: .current(), of: setup)
         }
-        console.log(.info, "each worker takes about \(perWorker >> 20) MiB")
+        console.say("planned memory: \(plan)")
+        options.onPlan?(plan)
+        return plan
     }
 
     // MARK: The run
 
-    private func run(_ setup: RunSetup, resume: ResumePoint?, fencing: UInt64) throws -> RunOutcome {
+    private func run(
+        _ setup: RunSetup,
+        _ plan: MemoryPlan,
+        resume: ResumePoint?,
+        fencing: UInt64
+    ) throws -> RunOutcome {
         if let remark = setup.remark { console.log(.warning, remark) }
         let state = try ModelState(setup)
         let count = configuration.workers.count
+        let peak = PeakMemory()
         let shell = try CoordinatorShell(
             setup,
             CoordinatorShell.Options(
@@ -231,7 +238,10 @@ package struct RunLauncher {
                 resume: resume,
                 console: console,
                 tensors: state.tensors.map(\.signature),
-                onStep: options.onStep
+                onStep: { [options] record in
+                    peak.note(record)
+                    options.onStep?(record)
+                }
             )
         )
         defer { shell.close() }
@@ -252,7 +262,19 @@ package struct RunLauncher {
         options.onOutcome?(outcome)
         signals.cancel()
         workers.stop(after: .seconds(outcome.kind == .stopped ? 1 : 5))
+        say(peak.bytes, against: plan)
         return outcome
+    }
+
+    /// Says the most memory that a worker took, beside what was planned.
+    private func say(_ peak: Int, against plan: MemoryPlan) {
+        guard peak > 0 else { return }
+        // A checkpoint's memory is there for a moment that need not have come yet.
+        let (least, most) = (plan.residentBytes, plan.residentBytes + plan.checkpoint)
+        let sentence =
+            "peak memory: \(peak >> 20) MiB a worker, planned were \(least >> 20)"
+            + (most > least ? " to \(most >> 20)" : "")
+        console.log(peak > most + most / 20 ? .warning : .info, sentence)
     }
 
     /// Writes the run's page where it ended in order; what goes wrong with that is said and changes nothing.
@@ -292,30 +314,13 @@ package struct RunLauncher {
     }
 }
 
-/// The memory that a worker plans to use.
-package struct MemoryEstimate: Hashable, Sendable {
-    /// Weights, buffers and optimizer state.
-    package let stateBytes: Int
-    /// Gradients of the worker's nodes, and the sums.
-    package let gradientBytes: Int
-    /// One arena for each compute thread.
-    package let arenaBytes: Int
-    package let inputBytes: Int
+/// The most memory that any worker of a run has said to have taken.
+private final class PeakMemory: Sendable {
+    private let most = Atomic<Int>(0)
 
-    package var bytes: Int { stateBytes + gradientBytes + arenaBytes + inputBytes }
+    var bytes: Int { most.load(ordering: .relaxed) }
 
-    package init(_ setup: RunSetup, programs: ProgramSet, threads: Int) {
-        let layout = setup.layout
-        let vectors = 1 + setup.optimizer.slots.count + (setup.average == nil ? 0 : 1)
-        stateBytes = 4 * (vectors * layout.weightCount + layout.bufferCount)
-        // A node each for a single leaf; folding takes a vector for each level besides.
-        let leaves = max(1, setup.configuration.training.microbatches / max(1, setup.configuration.workers.count))
-        var levels = 1
-        while 1 << (levels - 1) < leaves { levels += 1 }
-        gradientBytes = 4 * layout.sumCount * (min(leaves, levels + threads - 1) + 1)
-        arenaBytes = threads * programs.arenaBytes
-        let pixels = setup.size * setup.size
-        let images = setup.configuration.training.microbatchSize
-        inputBytes = (2 * threads + 2) * 4 * pixels * images * (setup.network.inputChannels + 1)
+    func note(_ record: Coordination.StepRecord) {
+        for worker in record.workers { most.max(Int(clamping: worker.timings.residentBytes), ordering: .relaxed) }
     }
 }

@@ -4,7 +4,9 @@ import Storage
 /// Fields of the configuration that a run keeps for its life: its place in the samples and its weights stand on them.
 package enum FixedFields {
     private static let sections = ["sampler.", "data.folds.", "network."]
-    private static let names: Set = ["run.seed", "training.microbatches", "training.microbatch_size"]
+    private static let names: Set = [
+        "run.seed", "training.microbatches", "training.microbatch_size", "collectives.dtype",
+    ]
     /// Fields that may be changed, and that decide when the run is complete.
     private static let ends: Set = ["training.epochs", "training.steps", "validation.every_epochs"]
 
@@ -19,7 +21,7 @@ package enum FixedFields {
         let changes = Self.changes(from: before, to: configuration)
         guard !changes.isEmpty else { return }
         throw .changed(
-            "A run keeps its batch, sampler, folds, seed and network. Of \(checkpoint.path), "
+            "A run keeps its batch, sampler, folds, seed, network and sums. Of \(checkpoint.path), "
                 + changes.joined(separator: ", ") + ". Resume it without the change, or start a new run with "
                 + "`pleura launch` in another folder."
         )

@@ -85,7 +85,19 @@ package struct RunSetup: Sendable {
     }
 
     /// The name of the numbers' contract that all workers must honour.
-    package var numericsProfile: String { Self.numericsProfile(precision) }
+    package var numericsProfile: String {
+        Self.numericsProfile(precision, roundsSums: configuration.collectives.dtype == .bf16)
+    }
+
+    /// All that this program honours.
+    package static var numericsProfiles: [String] {
+        [ElementFormat.float32, .bfloat16].flatMap { precision in
+            [false, true].map { numericsProfile(precision, roundsSums: $0) }
+        }
+    }
+
+    /// How many of the first elements of a step's sums are rounded to bfloat16: the gradients, or none.
+    package var roundedCount: Int { configuration.collectives.dtype == .bf16 ? layout.trainedCount : 0 }
 
     package var memoryPolicy: MemoryPolicy { Self.memoryPolicy(configuration) }
 
@@ -97,8 +109,8 @@ package struct RunSetup: Sendable {
         }
     }
 
-    package static func numericsProfile(_ precision: ElementFormat) -> String {
-        precision == .float32 ? "fp32" : "bf16-dot"
+    package static func numericsProfile(_ precision: ElementFormat, roundsSums: Bool) -> String {
+        (precision == .float32 ? "fp32" : "bf16-dot") + (roundsSums ? "+bf16-sums" : "")
     }
 
     /// The format of feature maps between the images and the logits.
@@ -167,7 +179,7 @@ extension RunSetup {
     }
 
     /// The graph of a network; that its input does not fit is said in the words of the configuration.
-    private static func graph(
+    static func graph(
         _ network: Networks.Network,
         loss: SegmentationLoss,
         _ configuration: RunConfiguration
@@ -259,7 +271,7 @@ extension RunSetup {
         }
     }
 
-    private static func optimizer(_ configuration: RunConfiguration) -> Optimization.Optimizer {
+    static func optimizer(_ configuration: RunConfiguration) -> Optimization.Optimizer {
         let rule = configuration.optimizer
         switch rule.name {
         case .sgd:

@@ -10,12 +10,15 @@ package final class PageMemory: @unchecked Sendable {
     package let byteCount: Int
 
     private static let hugePage = 2 << 20
+    private static let page = 4096
 
     /// Takes `bytes` bytes and 64 more, so that kernels may read past the end.
+    ///
+    /// The end that does not fill a huge page is of small ones: it takes no more than it holds.
     package init(bytes: Int) throws {
         let isLarge = bytes >= Self.hugePage
-        let unit = isLarge ? Self.hugePage : 4096
-        byteCount = (bytes + 64 + unit - 1) / unit * unit
+        let unit = isLarge ? Self.hugePage : Self.page
+        byteCount = (bytes + 64 + Self.page - 1) / Self.page * Self.page
         // A huge page begins at its own multiple: map one more and keep the aligned part.
         let slack = isLarge ? Self.hugePage : 0
         guard

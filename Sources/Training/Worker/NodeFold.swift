@@ -1,5 +1,5 @@
-import Kernels
-import Reduction
+package import Kernels
+package import Reduction
 import Synchronization
 
 /// Folds the gradients of a worker's microbatches to the value of one tree node, bucket by bucket, in the canonical
@@ -7,8 +7,8 @@ import Synchronization
 ///
 /// The first leaf writes the node's own buffer; the others write scratch memory and are added to their left neighbours
 /// as soon as both sides have a bucket: whichever thread completes the pair adds it. Each addition is left += right, so
-/// the bits are those of `SumTree`.
-final class NodeFold: Sendable {
+/// the bits are those of `SumTree`. The elements below `roundedCount` are rounded to bfloat16, leaves and sums alike.
+package final class NodeFold: Sendable {
     /// Memory of one leaf, for as long as a bucket of it is not added to another.
     struct LeafBuffer: @unchecked Sendable {
         // Written by the one thread that computes the leaf, read by the one that adds it; the fold's lock is between.
@@ -28,22 +28,24 @@ final class NodeFold: Sendable {
         var bucket: Int
     }
 
-    let node: TreeNode
-    let leaves: Range<Int>
+    package let node: TreeNode
+    package let leaves: Range<Int>
     private let tree: SumTree
     private let layout: BucketLayout
     private let buffer: LeafBuffer
-    private let add: @Sendable (UnsafeMutablePointer<Float>, UnsafePointer<Float>, Int) -> Void
+    private let kernels: KernelTable
+    private let roundedCount: Int
     private let scratch: ScratchVectors
     private let state = Mutex(State())
 
-    init(
+    package init(
         node: TreeNode,
         tree: SumTree,
         layout: BucketLayout,
         buffer: UnsafeMutablePointer<Float>,
         scratch: ScratchVectors,
-        kernels: KernelTable
+        kernels: KernelTable,
+        roundedCount: Int = 0
     ) {
         self.node = tree.canonical(node)
         self.tree = tree
@@ -51,11 +53,12 @@ final class NodeFold: Sendable {
         self.buffer = LeafBuffer(base: buffer)
         self.scratch = scratch
         leaves = tree.leaves(of: node)
-        add = kernels.addVectors
+        self.kernels = kernels
+        self.roundedCount = roundedCount
     }
 
     /// Where leaf `leaf` writes its sums.
-    func buffer(of leaf: Int) throws -> UnsafeMutablePointer<Float> {
+    package func buffer(of leaf: Int) throws -> UnsafeMutablePointer<Float> {
         if leaf == leaves.lowerBound { return buffer.base }
         let taken = LeafBuffer(base: try scratch.take())
         state.withLock { state in
@@ -66,8 +69,10 @@ final class NodeFold: Sendable {
     }
 
     /// Leaf `leaf` has finished `bucket`; returns whether the whole node has.
-    func finished(leaf: Int, bucket: Int) -> Bool {
+    package func finished(leaf: Int, bucket: Int) -> Bool {
         var current = tree.canonical(.leaf(leaf))
+        // Leaves that are added are rounded on the way.
+        if current == node { roundLeaf(bucket) }
         while current != node {
             // The smallest sum that holds this node.
             var parent = current.parent
@@ -86,7 +91,7 @@ final class NodeFold: Sendable {
             let (target, addend) = state.withLock { state in
                 (base(tree.leaves(of: left).lowerBound, state), base(source, state))
             }
-            add(target + range.lowerBound, addend + range.lowerBound, range.count)
+            add(range, target, addend)
             let freed = state.withLock { state -> LeafBuffer? in
                 state.held[source, default: 1] -= 1
                 return state.held[source] == 0 ? state.buffers.removeValue(forKey: source) : nil
@@ -97,6 +102,21 @@ final class NodeFold: Sendable {
         return true
     }
 
+    private func add(_ range: Range<Int>, _ target: UnsafeMutablePointer<Float>, _ addend: UnsafePointer<Float>) {
+        let rounded = range.clamped(to: 0..<roundedCount)
+        if !rounded.isEmpty {
+            let first = rounded.lowerBound
+            kernels.sumRounded(target + first, addend + first, target + first, rounded.count)
+        }
+        let first = max(range.lowerBound, roundedCount)
+        if first < range.upperBound { kernels.addVectors(target + first, addend + first, range.upperBound - first) }
+    }
+
+    private func roundLeaf(_ bucket: Int) {
+        let rounded = layout.buckets[bucket].clamped(to: 0..<roundedCount)
+        if !rounded.isEmpty { kernels.roundVector(buffer.base + rounded.lowerBound, rounded.count) }
+    }
+
     private func base(_ leaf: Int, _ state: State) -> UnsafeMutablePointer<Float> {
         leaf == leaves.lowerBound ? buffer.base : state.buffers[leaf]?.base ?? buffer.base
     }
@@ -104,7 +124,7 @@ final class NodeFold: Sendable {
 
 /// Vectors of the sums' length that leaves borrow; they stay allocated, so that a step allocates nothing once the first
 /// steps have shown how many it takes.
-final class ScratchVectors: @unchecked Sendable {
+package final class ScratchVectors: @unchecked Sendable {
     // Everything mutable is behind the lock.
     private struct State {
         var free: [NodeFold.LeafBuffer] = []
@@ -114,7 +134,7 @@ final class ScratchVectors: @unchecked Sendable {
     private let state = Mutex(State())
     private let count: Int
 
-    init(count: Int) { self.count = count }
+    package init(count: Int) { self.count = count }
 
     func take() throws -> UnsafeMutablePointer<Float> {
         if let free = state.withLock({ $0.free.popLast() }) { return free.base }

@@ -1,6 +1,5 @@
 import Collectives
 package import Coordination
-import Glibc
 import Synchronization
 
 /// One attempt at a step on one worker: its work, and where its time went.
@@ -55,9 +54,9 @@ package final class StepExecution: Sendable {
 /// The memory of this process.
 package enum ProcessMemory {
     /// The most that was resident so far.
+    ///
+    /// Not getrusage's figure, which begins with that of the process that started this one.
     package static var peakResidentBytes: Int {
-        var usage = rusage()
-        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-        return usage.ru_maxrss * 1024
+        (SystemFile.number(of: "VmHWM:", in: "/proc/self/status") ?? 0) << 10
     }
 }

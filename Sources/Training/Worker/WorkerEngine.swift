@@ -43,9 +43,10 @@ package final class WorkerEngine: Sendable {
     }
     private let current = Mutex(Current())
 
-    /// Builds everything a run needs; takes as long as compiling the programs and touching the memory takes.
+    /// Builds everything a run needs; `programs` are those of `setup`.
     package init(
         setup: RunSetup,
+        programs: ProgramSet,
         dataset: Dataset,
         variant: KernelVariant,
         threads: Int,
@@ -64,7 +65,6 @@ package final class WorkerEngine: Sendable {
         self.report = report
         kernels = variant.table
         let tables = variant.tables
-        let programs = try ProgramSet(setup)
         self.programs = programs
         state = try ModelState(setup)
         engines = try (0..<threads).map { _ in try ThreadEngine(programs, setup: setup, kernels: tables) }
@@ -75,20 +75,20 @@ package final class WorkerEngine: Sendable {
         streams = try SerialThread(name: "pleura-stream")
         // A contiguous run of leaves is covered by at most two nodes of each level.
         let tree = SumTree(leafCount: max(1, setup.configuration.training.microbatches))
-        allreduce = try Allreduce(
-            Allreduce.Configuration(
-                worker: worker,
-                incarnation: incarnation,
-                job: PeerAddress.jobNumber(of: job),
-                layout: setup.buckets,
-                maximumNodes: max(1, 2 * tree.rootLevel),
-                transport: transport,
-                listen: listen,
-                advertisedHost: advertisedHost,
-                additions: VectorAdditions(kernels),
-                host: host
-            )
+        var configuration = Allreduce.Configuration(
+            worker: worker,
+            incarnation: incarnation,
+            job: PeerAddress.jobNumber(of: job),
+            layout: setup.buckets,
+            maximumNodes: max(1, 2 * tree.rootLevel),
+            transport: transport,
+            listen: listen,
+            advertisedHost: advertisedHost,
+            additions: VectorAdditions(kernels),
+            host: host
         )
+        configuration.roundedCount = setup.roundedCount
+        allreduce = try Allreduce(configuration)
     }
 
     /// Ends all threads, each after those that wait for it: queued microbatches are given up, running ones finish, and
@@ -127,7 +127,8 @@ package final class WorkerEngine: Sendable {
                         layout: setup.buckets,
                         buffer: owned.buffer,
                         scratch: scratch,
-                        kernels: kernels
+                        kernels: kernels,
+                        roundedCount: setup.roundedCount
                     )
                 )
             }

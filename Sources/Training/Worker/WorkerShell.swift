@@ -1,3 +1,4 @@
+import CSystem
 import Collectives
 import Configuration
 package import Coordination
@@ -77,7 +78,7 @@ package final class WorkerShell: Sendable {
                 hostIdentity: host,
                 processID: ProcessInfo.processInfo.processIdentifier,
                 threads: UInt32(options.threads),
-                numericsProfiles: [ElementFormat.float32, .bfloat16].map(RunSetup.numericsProfile),
+                numericsProfiles: RunSetup.numericsProfiles,
                 job: options.job,
                 incarnation: options.incarnation,
                 endpoints: [],
@@ -173,10 +174,15 @@ package final class WorkerShell: Sendable {
             )
         }
         noteStage()
+        // The coordinator counts for this machine's workers together; those of other hosts are alone here.
+        let programs = try ProgramSet(setup)
+        try MemoryPlan(setup, programs: programs, threads: options.threads)
+            .requireRoom(for: 1, in: .current(), of: setup)
         let transport =
             TransportChoice(rawValue: configuration.workers.transport.rawValue) ?? .auto
         let engine = try WorkerEngine(
             setup: setup,
+            programs: programs,
             dataset: dataset,
             variant: variant,
             threads: options.threads,
@@ -198,6 +204,8 @@ package final class WorkerShell: Sendable {
             engine.state.initialize()
         }
         noteStage()
+        // Compiling and loading leave megabytes behind that a step has no use for.
+        system_return_freed_memory()
         parts.withLock { $0.engine = engine }
         return Ready(
             completedSteps: steps,

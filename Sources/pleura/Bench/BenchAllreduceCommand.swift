@@ -3,6 +3,7 @@ import CSystem
 import Collectives
 import Diagnostics
 import Foundation
+import KernelSelection
 import Messaging
 
 /// `pleura bench allreduce`: times the all-reduce between real worker processes.
@@ -26,6 +27,9 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
     @Option(help: "shared-memory, zeromq or auto.")
     var transport = TransportChoice.sharedMemory
 
+    @Option(help: "fp32, or bf16: summed and sent as bfloat16; --bytes stay those of fp32.")
+    var dtype = "fp32"
+
     @Option(help: "Samples of each size.")
     var iterations = 20
 
@@ -42,6 +46,9 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
         guard (1...64).contains(workers) else { throw ValidationError("--workers must be 1 to 64, not \(workers).") }
         guard iterations > 0, warmUps >= 0 else {
             throw ValidationError("--iterations must be at least 1 and --warm-ups at least 0.")
+        }
+        guard ["fp32", "bf16"].contains(dtype) else {
+            throw ValidationError("--dtype is fp32 or bf16, not `\(dtype)`.")
         }
         _ = try options()
     }
@@ -82,7 +89,8 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
             transport: transport,
             iterations: iterations,
             warmUps: warmUps,
-            bucketBytes: try Self.byteCount(bucketBytes, option: "--bucket-bytes")
+            bucketBytes: try Self.byteCount(bucketBytes, option: "--bucket-bytes"),
+            rounds: dtype == "bf16"
         )
     }
 
@@ -102,7 +110,7 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
     private static func table(_ report: AllreduceBenchmark.Report) -> String {
         func column(_ value: Double, _ format: String) -> String { String(format: format, value) }
         var lines = [
-            "\(report.workers) workers, \(report.transport), \(report.iterations) samples, all sums verified",
+            "\(report.workers) workers, \(report.transport), \(report.dtype), \(report.iterations) samples, all sums verified",
             "       bytes   median ms      min ms      p99 ms   busbw GB/s   in place ms",
         ]
         for row in report.rows {
@@ -131,6 +139,7 @@ struct BenchAllreduceMemberCommand: ParsableCommand {
 
     func run() throws {
         guard system_die_with_parent(SIGKILL, parent) else { throw ExitCode(ExitStatus.temporary.rawValue) }
-        try AllreduceMember.run()
+        let variant = try KernelVariant.selected(environment: ProcessInfo.processInfo.environment)
+        try AllreduceMember.run(VectorAdditions(variant.table))
     }
 }

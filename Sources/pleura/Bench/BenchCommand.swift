@@ -6,7 +6,7 @@ struct BenchCommand: AsyncParsableCommand {
         commandName: "bench",
         abstract: "Measures parts of the program on this machine.",
         subcommands: [
-            BenchTrainCommand.self, BenchKernelsCommand.self, BenchAllreduceCommand.self,
+            BenchTrainCommand.self, BenchKernelsCommand.self, BenchAllreduceCommand.self, BenchFoldCommand.self,
             BenchAllreduceMemberCommand.self,
         ]
     )

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Configuration
 import Diagnostics
 import Foundation
 import KernelSelection
@@ -10,8 +11,20 @@ import Training
 struct BenchKernelsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "kernels",
-        abstract: "Times every kernel beside the limit that binds it, on one core."
+        abstract: "Times every kernel of a training step beside the limit that binds it, on one core.",
+        discussion: """
+            Runs whole steps of each configuration on noise and takes the median of each instruction; those of equal \
+            operation and shape are one row. The limits are what one core does in registers and in copies, measured first.
+            """
     )
+
+    @Option(help: "A configuration, any number of times; without, all of configs/bench that have a size.")
+    var config: [String] = []
+
+    @Option(help: "Steps that count; one more goes before.")
+    var steps = 5
+
+    @OptionGroup var overrides: OverrideOptions
 
     @Flag(help: "Measure the limits of one core only.")
     var limit = false
@@ -22,84 +35,80 @@ struct BenchKernelsCommand: ParsableCommand {
     @Option(help: "Write the figures as JSON to this path; - for standard output.")
     var json: String?
 
+    struct Step: Codable {
+        var configuration: String
+        var precision: String
+        var stepSeconds: Double
+        var rows: [StepProfile.Row]
+
+        enum CodingKeys: String, CodingKey {
+            case configuration, precision, rows
+            case stepSeconds = "step_s"
+        }
+    }
+
     struct Report: Codable {
         var kernels: String
-        var limits: KernelBenchmark.Limits
-        var rows: [KernelBenchmark.Row]
+        var limits: CoreLimits
+        var configurations: [Step]
     }
 
     func validate() throws {
         if hash && (limit || json != nil) {
             throw ValidationError("--hash measures nothing: leave out --limit and --json.")
         }
+        if !(1...1000).contains(steps) { throw ValidationError("--steps must be 1 to 1000, not \(steps).") }
     }
 
     func run() throws {
-        let table = try KernelVariant.selected(environment: ProcessInfo.processInfo.environment).table
+        let variant = try KernelVariant.selected(environment: ProcessInfo.processInfo.environment)
         if hash {
-            print("sha256 \(try HashTest.run(kernels: table))")
+            print("sha256 \(try HashTest.run(tables: variant.tables))")
             return
         }
-        let benchmark = KernelBenchmark(table: table)
-        let limits = benchmark.limits()
-        var report = Report(kernels: table.name, limits: limits, rows: [])
-        if !limit {
-            for (channels, size) in [(64, 64), (128, 32), (256, 16), (512, 8)] {
-                let g = ConvolutionGeometry(
-                    inputChannels: channels,
-                    outputChannels: channels,
-                    kernelHeight: 3,
-                    kernelWidth: 3,
-                    padding: 1
+        if limit {
+            for precision in [ElementFormat.float32, .bfloat16] {
+                let limits = CoreLimits.measure(variant.tables, precision: precision)
+                print(
+                    "\(variant.table.name), \(precision.rawValue): multiply-adds \(Int(limits.fmaGflops)) GFLOP/s, "
+                        + String(format: "copy %.1f GB/s", limits.copyGigabytesPerSecond)
                 )
-                report.rows += benchmark.convolution(g, images: 4, size: size, limits: limits)
             }
-            let others: [(ConvolutionGeometry, Int)] = [
-                (
-                    .init(inputChannels: 3, outputChannels: 64, kernelHeight: 7, kernelWidth: 7, stride: 2, padding: 3),
-                    256
-                ),
-                (
-                    .init(
-                        inputChannels: 64,
-                        outputChannels: 128,
-                        kernelHeight: 3,
-                        kernelWidth: 3,
-                        stride: 2,
-                        padding: 1
-                    ), 64
-                ),
-                (.init(inputChannels: 64, outputChannels: 128, kernelHeight: 1, kernelWidth: 1, stride: 2), 64),
-                (.init(inputChannels: 768, outputChannels: 256, kernelHeight: 3, kernelWidth: 3, padding: 1), 16),
-                (.init(inputChannels: 128, outputChannels: 32, kernelHeight: 3, kernelWidth: 3, padding: 1), 128),
-                (.init(inputChannels: 32, outputChannels: 16, kernelHeight: 3, kernelWidth: 3, padding: 1), 256),
-                (.init(inputChannels: 16, outputChannels: 16, kernelHeight: 3, kernelWidth: 3, padding: 1), 256),
-                (.init(inputChannels: 16, outputChannels: 1, kernelHeight: 3, kernelWidth: 3, padding: 1), 256),
-            ]
-            for (g, size) in others {
-                report.rows += benchmark.convolution(g, images: 4, size: size, limits: limits)
-            }
-            report.rows += benchmark.streaming(images: 4, size: 128, channels: 64, limits: limits)
-            report.rows += benchmark.streaming(images: 4, size: 256, channels: 16, limits: limits)
-        }
-        if let json {
-            try JSONOutput.write(report, to: json)
             return
         }
-        print(
-            "kernels \(table.name): fma limit \(Int(limits.fmaGflops)) GFLOP/s, "
-                + "copy \(String(format: "%.1f", limits.copyGigabytesPerSecond)) GB/s"
-        )
-        for row in report.rows {
-            print(
-                String(
-                    format: "%8.3f ms %7.1f GFLOP/s %6.1f GB/s %5.1f %%  ",
-                    row.medianSeconds * 1e3,
-                    row.gflops,
-                    row.gigabytesPerSecond,
-                    row.fractionOfLimit * 100
-                ) + row.kernel + "  " + row.shape
+        var steps: [Step] = []
+        var limits: CoreLimits?
+        for path in try paths() {
+            let configuration = try RunConfiguration.load(path: path, overrides: overrides.set)
+            if config.isEmpty && configuration.data.size == 0 { continue }
+            let profile = try StepProfile(configuration, variant: variant, steps: self.steps, warmUps: 1)
+            if json == nil { print("\(path)\n\(profile.text)\n") }
+            limits = limits ?? profile.limits
+            steps.append(
+                Step(
+                    configuration: URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent,
+                    precision: profile.precision,
+                    stepSeconds: profile.stepSeconds,
+                    rows: profile.rows
+                )
             )
         }
+        if let json, let limits {
+            try JSONOutput.write(
+                Report(kernels: variant.table.name, limits: limits, configurations: steps),
+                to: json
+            )
+        }
+    }
+
+    private func paths() throws -> [String] {
+        if !config.isEmpty { return config }
+        let folder = "configs/bench"
+        guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder), !names.isEmpty else {
+            throw ValidationError(
+                "There is no \(folder) here; call this at the top of the repository, or name configurations with --config."
+            )
+        }
+        return names.filter { $0.hasSuffix(".yaml") }.sorted().map { "\(folder)/\($0)" }
     }
 }

@@ -3,6 +3,7 @@ import Configuration
 import Diagnostics
 import Foundation
 import KernelSelection
+import Storage
 import Training
 
 /// `pleura bench train`.
@@ -34,6 +35,12 @@ struct BenchTrainCommand: ParsableCommand {
 
     @OptionGroup var overrides: OverrideOptions
 
+    @Flag(help: "Show the kernels of a step on one thread of this process instead, sorted by time.")
+    var profile = false
+
+    @Option(help: "Write one step on one thread of this process as a trace for Perfetto or Chrome to this path.")
+    var trace: String?
+
     @Option(help: "Write the figures as JSON to this path; - for standard output.")
     var json: String?
 
@@ -50,6 +57,18 @@ struct BenchTrainCommand: ParsableCommand {
     func run() throws {
         let resolved = try RunConfiguration.load(path: configuration, overrides: overrides.set)
         let variant = try KernelVariant.selected(environment: ProcessInfo.processInfo.environment)
+        if profile || trace != nil {
+            let step = try StepProfile(resolved, variant: variant, steps: steps, warmUps: warmUps)
+            if let trace {
+                do {
+                    try step.trace().write(to: URL(fileURLWithPath: trace))
+                } catch {
+                    throw FileError("write the trace", path: trace, code: EIO)
+                }
+            }
+            if profile { print(step.text) }
+            return
+        }
         let benchmark = TrainingBenchmark(
             resolved,
             options: TrainingBenchmark.Options(workers: workers, threads: threads, steps: steps, warmUps: warmUps),
@@ -68,7 +87,7 @@ struct BenchTrainCommand: ParsableCommand {
         var lines = [
             "\(report.network) at \(report.size), \(report.kernels) kernels: \(report.workersCount) workers with "
                 + "\(report.threads) threads, microbatches of \(report.microbatchSize), \(report.steps) steps",
-            "worker   images/s  data ms  comp. ms  comm. ms   hidden   wait ms   GFLOP/s   peak MiB",
+            "worker   images/s  data ms  comp. ms  comm. ms   hidden   wait ms   GFLOP/s   peak MiB  planned",
         ]
         for worker in report.workers {
             lines.append(
@@ -78,6 +97,7 @@ struct BenchTrainCommand: ParsableCommand {
                     + String(format: "%7.0f %%", worker.hiddenCommunication * 100)
                     + milliseconds(worker.waitSeconds) + String(format: "%11.1f", worker.gflops)
                     + String(format: "%11.0f", Double(worker.peakResidentBytes) / 0x1p20)
+                    + String(format: "%9.0f", Double(worker.plannedBytes) / 0x1p20)
             )
         }
         lines.append(
