@@ -2,6 +2,7 @@ import Collectives
 import Foundation
 import KernelSelection
 import Reduction
+import Synchronization
 import Testing
 
 @Suite(.serialized, .timeLimit(.minutes(15)))

@@ -350,7 +350,9 @@ let vectorVariants = KernelVariant.allCases.filter { $0 != .reference && $0.isSu
             keep(sum)
             // Above the largest bfloat16, denormals, ties and infinities among them.
             var special = a
-            let values: [Float] = [.greatestFiniteMagnitude, 1e-40, 1.00390625, -1.01171875, .infinity]
+            let values: [Float] = [
+                .greatestFiniteMagnitude, .leastNonzeroMagnitude * 70_000, 1.00390625, -1.01171875, .infinity,
+            ]
             for (index, value) in values.enumerated() where index < count { special[index] = value }
             table.sumRounded(special, b, &sum, count)
             keep(sum)

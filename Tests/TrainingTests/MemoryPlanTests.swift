@@ -1,5 +1,6 @@
 import Configuration
 import Graph
+import Networks
 import Storage
 import Testing
 import Training
