@@ -169,7 +169,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     (
         "Training",
         [
-            "Diagnostics", "Collectives", "Configuration", "Coordination", "KernelSelection", "Messaging",
+            "Diagnostics", "Collectives", "Configuration", "Coordination", "Graph", "KernelSelection", "Messaging",
             "Networks", "Optimization", "Reduction", "Sampling", "Storage",
         ]
     ),

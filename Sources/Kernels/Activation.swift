@@ -3,7 +3,7 @@ package enum Activation: Hashable, Sendable {
     case none
     /// max(0, z); NaN stays NaN. Gradient: dy where y > 0, else 0.
     case relu
-    /// z · σ(z), also called Swish. Gradient: dy · s · (1 + z · (1 - s)) with s = σ(z), the parenthesis by fma.
+    /// z / (1 + e⁻ᶻ), also called Swish. Gradient: dy · `ScalarMath.siluDerivative`(z).
     case silu
     /// z where z > 0, else z · slope, with slope ≥ 0. Gradient: dy where y > 0, else dy · slope.
     case leakyReLU(slope: Float)

@@ -162,7 +162,7 @@ package struct KernelTable: Sendable {
     /// dx ← dy · (y · (1 - y)).
     package var sigmoidBackward:
         @Sendable (_ y: TensorView, _ dy: TensorView, _ dx: TensorView, _ accumulate: Bool) -> Void
-    /// y ← x · σ(x). y may be x.
+    /// y ← x / (1 + e⁻ˣ). y may be x.
     package var silu: @Sendable (_ x: TensorView, _ y: TensorView) -> Void
     /// dx ← the gradient of `Activation.silu` at z = x. dx may be dy.
     package var siluBackward:

@@ -35,11 +35,11 @@ enum LaneMath {
     }
 
     @inline(__always)
-    static func silu(_ x: Lanes) -> Lanes { x * sigmoid(x) }
+    static func silu(_ x: Lanes) -> Lanes { x / pleura_logistic_denominator(x) }
 
     @inline(__always)
     static func siluDerivative(_ x: Lanes) -> Lanes {
-        let s = sigmoid(x)
+        let s = 1 / pleura_logistic_denominator(x)
         return s * fma(x, 1 - s, Lanes(repeating: 1))
     }
 

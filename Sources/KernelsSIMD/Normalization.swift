@@ -297,6 +297,8 @@ func leakyBackwardSums(
 }
 
 /// The sums where the gradient takes more than a mask; `gradient` is that at (value of x, pixel, channel).
+///
+/// Pixel by pixel, in the order in which they lie in memory: the block's sums stay in the first cache.
 @inline(__always)
 func activatedBackwardSums(
     _ x: TensorView,
@@ -308,66 +310,58 @@ func activatedBackwardSums(
     _ gradient: (Lanes, Int, Int) -> Lanes
 ) {
     let pixels = x.pixels
+    let most = Int(PLEURA_SUMMED_CHANNELS)
+    let gammas = pleura_block_sums()
+    let betas = gammas + most
+    let totals = UnsafeMutableRawPointer(betas + most).assumingMemoryBound(to: Double.self)
     var first = 0
     while first < x.channels {
-        let channels = min(group, x.channels - first)
-        let (gammas, betas) = zeroedSums()
+        let channels = min(most, x.channels - first)
+        var channel = 0
+        while channel < channels {
+            totals[channel] = 0
+            totals[most + channel] = 0
+            channel += 1
+        }
         var start = 0
         while start < pixels {
             let last = min(start + pixelBlock, pixels)
-            var channel = 0
-            // Two registers of channels at once read longer runs of memory.
-            while channel + 16 < channels {
-                let place = first + channel
-                let zero = Lanes(repeating: 0)
-                var gamma = (zero, zero)
-                var beta = (zero, zero)
-                let center = (load(mean + place), load(mean + place + 16))
-                let inverse = (load(inverseDeviation + place), load(inverseDeviation + place + 16))
-                var pixel = start
-                while pixel < last {
-                    let source = x.base + pixel * x.pixelStride + place
-                    let input = (load(source), load(source + 16))
-                    let g = (gradient(input.0, pixel, place), gradient(input.1, pixel, place + 16))
-                    beta.0 += g.0
-                    beta.1 += g.1
-                    gamma.0 = fma(g.0, (input.0 - center.0) * inverse.0, gamma.0)
-                    gamma.1 = fma(g.1, (input.1 - center.1) * inverse.1, gamma.1)
-                    pixel += 1
-                }
-                widen(gamma.0, into: gammas + channel)
-                widen(gamma.1, into: gammas + channel + 16)
-                widen(beta.0, into: betas + channel)
-                widen(beta.1, into: betas + channel + 16)
-                channel += 32
-            }
+            channel = 0
             while channel < channels {
-                let place = first + channel
-                let center = load(mean + place)
-                let inverse = load(inverseDeviation + place)
-                var gamma = Lanes(repeating: 0)
-                var beta = Lanes(repeating: 0)
-                var pixel = start
-                while pixel < last {
-                    let input = load(x.base + pixel * x.pixelStride + place)
-                    let g = gradient(input, pixel, place)
-                    beta += g
-                    gamma = fma(g, (input - center) * inverse, gamma)
-                    pixel += 1
-                }
-                widen(gamma, into: gammas + channel)
-                widen(beta, into: betas + channel)
+                storeLanes(Lanes(repeating: 0), gammas + channel)
+                storeLanes(Lanes(repeating: 0), betas + channel)
                 channel += 16
+            }
+            var pixel = start
+            while pixel < last {
+                let source = x.base + pixel * x.pixelStride
+                channel = 0
+                while channel < channels {
+                    let place = first + channel
+                    let input = load(source + place)
+                    let g = gradient(input, pixel, place)
+                    let normalized = (input - load(mean + place)) * load(inverseDeviation + place)
+                    storeLanes(load(betas + channel) + g, betas + channel)
+                    storeLanes(fma(g, normalized, load(gammas + channel)), gammas + channel)
+                    channel += 16
+                }
+                pixel += 1
+            }
+            channel = 0
+            while channel < channels {
+                totals[channel] += Double(gammas[channel])
+                totals[most + channel] += Double(betas[channel])
+                channel += 1
             }
             start = last
         }
-        var channel = 0
+        channel = 0
         while channel < channels {
-            dGamma[first + channel] = Float(gammas[channel])
-            dBeta[first + channel] = Float(betas[channel])
+            dGamma[first + channel] = Float(totals[channel])
+            dBeta[first + channel] = Float(totals[most + channel])
             channel += 1
         }
-        first += group
+        first += most
     }
 }
 

@@ -147,6 +147,29 @@ struct AllreduceTests {
         }
     }
 
+    @Test("A member that is alone reads the sum where its node stands", arguments: Wiring.allCases)
+    func oneNodeIsTheSum(_ wiring: Wiring) async throws {
+        let layout = BucketLayout(sizes: [70_000, 0, 777])
+        let group = try Group(1, layout: layout, wiring: wiring)
+        defer { group.close() }
+        let member = group.members[0]
+        for step in 0..<3 {
+            let plan = ReductionPlan.even(step: UInt64(step), leaves: 5, members: [0])
+            let (sums, buffer) = try await onThread {
+                let nodes = try member.begin(plan: plan, peers: [])
+                contribute(nodes, to: member, plan: plan, layout: layout)
+                return (try member.waitReduced(within: .seconds(30)), nodes.map { UInt(bitPattern: $0.buffer) })
+            }
+            var bases: Set<UInt> = []
+            sums.forEachPiece(in: 0..<layout.elementCount) { piece, values in
+                bases.insert(UInt(bitPattern: values - piece.lowerBound))
+            }
+            #expect(bases == Set(buffer))
+            #expect(wrongElements(sums, plan: plan, layout: layout) == 0)
+            member.release(step: plan.step)
+        }
+    }
+
     @Test("Memory of the sums is not written again before everybody has released it", arguments: Wiring.allCases)
     func releaseGuardsTheSums(_ wiring: Wiring) async throws {
         let layout = BucketLayout(sizes: [2000])

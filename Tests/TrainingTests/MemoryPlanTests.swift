@@ -7,11 +7,18 @@ import Training
 
 /// What a worker is planned to take, and what that is held against.
 @Suite struct MemoryPlanTests {
+    private let folder: TemporaryFolder
+    private let setup: RunSetup
     private let layout: ParameterLayout
 
     init() throws {
-        let network = RunSetup.network(try Self.configuration(), size: 32)
-        layout = ParameterLayout(try network.graph(loss: RunSetup.loss(RunConfiguration())))
+        folder = try TemporaryFolder()
+        try NoiseShards.write(to: folder.path)
+        setup = try RunSetup(
+            Self.configuration("data.folds.validation=[0]", "workers.count=2"),
+            dataset: try Dataset.open(folder.path)
+        )
+        layout = setup.layout
     }
 
     private static func configuration(_ overrides: String...) throws -> RunConfiguration {
@@ -61,10 +68,6 @@ import Training
     }
 
     @Test func whatDoesNotFitIsRefused() throws {
-        let folder = try TemporaryFolder()
-        try NoiseShards.write(to: folder.path)
-        let configuration = try Self.configuration("data.folds.validation=[0]", "workers.count=2")
-        let setup = try RunSetup(configuration, dataset: try Dataset.open(folder.path))
         let plan = try MemoryPlan(setup, programs: ProgramSet(setup))
         let room = AvailableMemory(bytes: 4 * plan.bytes, source: "of a test")
         try plan.requireRoom(for: 2, in: room, of: setup)

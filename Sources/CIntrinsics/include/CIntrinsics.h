@@ -67,6 +67,30 @@ static inline pleura_float32x16 pleura_repeat(const void *address) {
 /// Square roots, correctly rounded. Swift's `squareRoot()` of a vector takes one root after the other.
 static inline pleura_float32x16 pleura_square_roots(pleura_float32x16 x) { return __builtin_elementwise_sqrt(x); }
 
+/// `ScalarMath.logisticDenominator` on sixteen floats: the same operations in the same order.
+static inline __attribute__((always_inline)) pleura_float32x16 pleura_logistic_denominator(pleura_float32x16 x) {
+#pragma clang fp contract(off)
+    pleura_float32x16 y = -x;
+    y = y > 88.8f ? (pleura_float32x16)(88.8f) : y;
+    y = y < -87.0f ? (pleura_float32x16)(-87.0f) : y;
+    const pleura_float32x16 magic = 12582912.0f;
+    const pleura_float32x16 shifted = __builtin_elementwise_fma(y, (pleura_float32x16)(1.442695041f), magic);
+    const pleura_float32x16 k = shifted - magic;
+    const pleura_float32x16 r = __builtin_elementwise_fma(
+        k, (pleura_float32x16)(-1.42860677e-06f),
+        __builtin_elementwise_fma(k, (pleura_float32x16)(-0.693145751953125f), y));
+    pleura_float32x16 p = 1.9875691500e-4f;
+    p = __builtin_elementwise_fma(p, r, (pleura_float32x16)(1.3981999507e-3f));
+    p = __builtin_elementwise_fma(p, r, (pleura_float32x16)(8.3334519073e-3f));
+    p = __builtin_elementwise_fma(p, r, (pleura_float32x16)(4.1665795894e-2f));
+    p = __builtin_elementwise_fma(p, r, (pleura_float32x16)(1.6666665459e-1f));
+    p = __builtin_elementwise_fma(p, r, (pleura_float32x16)(5.0000001201e-1f));
+    p = __builtin_elementwise_fma(p, r * r, r) + 1.0f;
+    typedef uint32_t uint32x16 __attribute__((ext_vector_type(16)));
+    const pleura_float32x16 factor = (pleura_float32x16)(((uint32x16)shifted << 23) + 0x3F800000u);
+    return 1.0f + p * factor;
+}
+
 /// `ScalarMath.exp` on sixteen floats: the same operations in the same order.
 static inline __attribute__((always_inline)) pleura_float32x16 pleura_exp(pleura_float32x16 input) {
 #pragma clang fp contract(off)
@@ -382,6 +406,15 @@ static inline void *pleura_sources(void) {
 static inline void *pleura_outputs(void) {
     static _Thread_local void *_Nullable outputs[PLEURA_TILES * PLEURA_TILE_PIXELS];
     return outputs;
+}
+
+/// Channels whose sums over pixels are kept in memory at once.
+#define PLEURA_SUMMED_CHANNELS 512
+
+/// Sums of two quantities for them within a block of pixels, then those over all blocks as doubles.
+static inline float *pleura_block_sums(void) {
+    static _Thread_local _Alignas(64) float sums[6 * PLEURA_SUMMED_CHANNELS];
+    return sums;
 }
 
 /// Sums of two quantities for a group of 64 channels.

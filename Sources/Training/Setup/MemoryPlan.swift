@@ -88,7 +88,7 @@ package struct MemoryPlan: Hashable, Sendable, Codable {
     }
 
     /// What a worker process holds besides: 30 MiB of code that it has touched, and its heap.
-    private static let programBytes = 64 << 20
+    private static let programBytes = 58 << 20
     private static let stackBytes = 1 << 18
     /// Pieces of a checkpoint that may be under way.
     private static let windowBytes = 8 * BulkMessage.largestPayload
@@ -131,8 +131,9 @@ package struct MemoryPlan: Hashable, Sendable, Codable {
 extension MemoryPlan: CustomStringConvertible {
     package var description: String {
         func mebibytes(_ bytes: Int) -> Int { (bytes + 1 << 19) >> 20 }
-        let each = threads == 1 ? "1 compute thread's" : "\(threads) compute threads' \(mebibytes(thread)) each"
-        let arenas = threads == 1 ? "\(mebibytes(thread)) \(each)" : each
+        let arenas =
+            threads == 1
+            ? "\(mebibytes(thread)) compute thread" : "\(threads) × \(mebibytes(thread)) compute threads"
         var text =
             "\(mebibytes(bytes)) MiB a worker: \(arenas), \(mebibytes(state)) state, \(mebibytes(gradients)) gradients, "
             + "\(mebibytes(samples)) samples, \(mebibytes(program)) program"
