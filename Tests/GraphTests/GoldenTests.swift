@@ -45,7 +45,12 @@ func largest(_ values: [Float]) -> Float { values.reduce(0) { max($0, abs($1)) }
 
 @Suite struct GoldenTests {
     /// fp32 against fp64, each value rounded to fp32: a few roundings of the largest element.
-    static let tolerance: Float = 6e-6
+    static let tolerance: Float = 4e-6
+
+    /// That of one case: these two round at every step of an exponential and of a product of its results besides.
+    private func tolerance(_ operation: OperatorCase) -> Float {
+        ["normalization_silu", "softmax"].contains(operation.name) ? 6e-6 : Self.tolerance
+    }
 
     @Test(arguments: operatorCases)
     func `operators and their gradients are PyTorch's`(_ operation: OperatorCase) throws {
@@ -56,7 +61,7 @@ func largest(_ values: [Float]) -> Float { values.reduce(0) { max($0, abs($1)) }
             rig.poisonFreedMemory()
             rig.train(try golden.values("input"), try golden.values("targets"))
             let loss = try golden.values("loss")[0]
-            #expect(abs(Float(rig.loss) - loss) <= Self.tolerance * max(1, abs(loss)), "loss, \(kernels.name)")
+            #expect(abs(Float(rig.loss) - loss) <= tolerance(operation) * max(1, abs(loss)), "loss, \(kernels.name)")
             // Gradients that cancel, as that of a bias before a normalisation, carry the rounding of what they are
             // sums of.
             let gradients = try golden.names.filter { $0.hasPrefix("gradient/") }.map { try golden.values($0) }
@@ -64,14 +69,14 @@ func largest(_ values: [Float]) -> Float { values.reduce(0) { max($0, abs($1)) }
             for parameter in rig.layout.parameters {
                 let expected = try golden.values("gradient/\(parameter.name)")
                 let found = distance(rig.gradient(parameter), expected, floor: floor)
-                #expect(found <= Self.tolerance, "gradient of \(parameter.name), \(kernels.name)")
+                #expect(found <= tolerance(operation), "gradient of \(parameter.name), \(kernels.name)")
             }
             rig.layout.applyStatistics(rig.sums.base, to: rig.buffers.base)
             for name in golden.names where name.hasPrefix("after/") {
                 let buffer = try #require(rig.layout.buffers.first { "after/\($0.name)" == name })
                 let found = Array(UnsafeBufferPointer(start: rig.buffers.base + buffer.offset, count: buffer.count))
                 let expected = try golden.values(name)
-                #expect(distance(found, expected) <= Self.tolerance, "\(name), \(kernels.name)")
+                #expect(distance(found, expected) <= tolerance(operation), "\(name), \(kernels.name)")
             }
         }
     }
@@ -89,7 +94,7 @@ func largest(_ values: [Float]) -> Float { values.reduce(0) { max($0, abs($1)) }
             try load(golden, into: rig)
             rig.poisonFreedMemory()
             let found = distance(rig.infer(try golden.values("input")), try golden.values("logits"))
-            #expect(found <= Self.tolerance, "logits, \(kernels.name)")
+            #expect(found <= tolerance(operation), "logits, \(kernels.name)")
         }
     }
 
