@@ -18,6 +18,9 @@ struct OutputLock {
     }
 
     func release() {
+        // A process that another thread is just starting holds a copy of the descriptor until it runs its own program:
+        // closing ours alone would keep the lock until then.
+        flock(descriptor, LOCK_UN)
         close(descriptor)
     }
 }

@@ -76,7 +76,12 @@ package final class RunLock: Sendable {
         }
     }
 
-    deinit { close(descriptor) }
+    deinit {
+        // A process that another thread is just starting holds a copy of the descriptor until it runs its own program:
+        // closing ours alone would keep the lock until then.
+        flock(descriptor, LOCK_UN)
+        close(descriptor)
+    }
 }
 
 /// Why a run cannot begin or go on.

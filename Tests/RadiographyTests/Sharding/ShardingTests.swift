@@ -309,6 +309,24 @@ struct ShardingTests {
         #expect(!FileManager.default.fileExists(atPath: set.output + "/dataset.json"))
     }
 
+    @Test("The folder is free after a run, even while a child that is being started holds its descriptor")
+    func lockEndsWithTheRun() throws {
+        let set = try SmallSet(count: 2)
+        let copies = Mutex<[Int32]>([])
+        _ = try Sharding.run(set.options()) { _ in
+            // What a fork copies: the descriptors of this process that stand for the folder.
+            for name in (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? [] {
+                let target = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/" + name)
+                if target == set.output, let descriptor = Int32(name) { copies.withLock { $0.append(dup(descriptor)) } }
+            }
+        }
+        defer { copies.withLock { for copy in $0 { close(copy) } } }
+        #expect(copies.withLock { !$0.isEmpty })
+        var options = try set.options()
+        options.jobs = 1
+        #expect(try Sharding.run(options).manifest.samples == 2)
+    }
+
     @Test("An interrupted run is taken up: finished shards stay, missing and damaged ones are made again")
     func resumes() throws {
         let set = try SmallSet(count: 12)
