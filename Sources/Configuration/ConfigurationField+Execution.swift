@@ -62,7 +62,26 @@ extension ConfigurationField {
             "workers.count",
             \.workers.count,
             .within(1...1024),
-            "Processes that `pleura launch` starts on this machine."
+            "Processes that `pleura launch` starts on this machine. The run begins when so many are ready."
+        ),
+        field(
+            "workers.minimum",
+            \.workers.minimum,
+            .within(1...1024),
+            "A run that loses workers goes on with the others, and with fewer than this saves its state and waits "
+                + "workers.timeouts.join_seconds for more."
+        ),
+        field(
+            "workers.maximum",
+            \.workers.maximum,
+            .within(0...1024),
+            "No more workers than this take part at once; further ones are refused. 0: workers.count."
+        ),
+        field(
+            "workers.respawns",
+            \.workers.respawns,
+            .within(0...100_000),
+            "How many times `pleura launch` starts a worker anew that has died, over the whole run."
         ),
         field(
             "workers.threads",

@@ -220,6 +220,12 @@ extension RunConfiguration {
     package struct Workers: Sendable, Equatable {
         /// Processes that `launch` starts on this machine.
         package var count = 2
+        /// With fewer the run saves its state and waits for others.
+        package var minimum = 1
+        /// No more take part at once; 0: `count`.
+        package var maximum = 0
+        /// How many of its dead workers `launch` starts anew, over the whole run.
+        package var respawns = 10
         /// Compute threads of each; one microbatch runs on one thread.
         package var threads = 1
         /// How gradients travel.

@@ -23,6 +23,8 @@ struct CoordinatorRig {
 
     init(
         workers: Int = 2,
+        minimum: Int = 1,
+        maximum: Int? = nil,
         onNonFinite: NonFinitePolicy = .stop,
         validation: ValidationSchedule = .never,
         checkpoints: CheckpointPolicy = CheckpointPolicy(),
@@ -39,6 +41,8 @@ struct CoordinatorRig {
                 networkDigest: "net",
                 resolvedConfiguration: "yaml",
                 expectedWorkers: workers,
+                minimumWorkers: minimum,
+                maximumWorkers: maximum,
                 schedule: RunSchedule(
                     epochSampleCounts: [400],
                     microbatches: 4,
@@ -141,6 +145,24 @@ extension [CoordinatorMachine.Action] {
     var outcome: RunOutcome? {
         for case .end(let outcome) in self { return outcome }
         return nil
+    }
+
+    /// What the journal says of lost workers, by number.
+    var lost: [WorkerNumber: String] {
+        var result: [WorkerNumber: String] = [:]
+        for case .journal(.lost(let worker, let sentence)) in self { result[worker] = sentence }
+        return result
+    }
+
+    /// The last assignment to all, alone or in a commit.
+    var assignment: Assignment? {
+        broadcasts.compactMap { body in
+            switch body {
+            case .assign(let assignment): assignment
+            case .commit(let commit): commit.next
+            default: nil
+            }
+        }.last
     }
 
     var refusal: String? {

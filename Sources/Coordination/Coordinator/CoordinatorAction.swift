@@ -21,8 +21,8 @@ extension CoordinatorMachine {
         /// Append to the journal, durably before the actions that follow.
         case journal(JournalEntry)
         /// The worker is no longer part of the run: forget its connection. What it says next comes from a new peer, and
-        /// is answered with the reason.
-        case evict(WorkerNumber, PeerID, reason: String)
+        /// is answered with the reason. A process of the launcher's is ended: it may be stopped or stuck.
+        case evict(WorkerNumber, PeerID, incarnation: UInt64, reason: String)
         case log(LogLevel, String)
         /// The run is over; the last action. Workers have been told.
         case end(RunOutcome)
@@ -37,8 +37,10 @@ package struct CheckpointOrder: Hashable, Sendable {
         case best
         /// The run ends in order.
         case end
-        /// The run has lost a worker; the survivors' state is saved.
-        case rescue
+        /// The run has fewer workers than its minimum, and waits for others.
+        case pause
+        /// Workers that join load it.
+        case join
     }
 
     /// The run's progress at the checkpoint; `completedSteps` names it.

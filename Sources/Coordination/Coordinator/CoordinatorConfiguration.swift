@@ -13,8 +13,12 @@ package struct CoordinatorConfiguration: Sendable {
     package var networkDigest: String
     /// The resolved configuration as text, for the workers.
     package var resolvedConfiguration: String
-    /// Workers of the run: it starts when so many are ready.
+    /// The run starts when so many workers are ready.
     package var expectedWorkers: Int
+    /// The run goes on as long as it has so many workers; with fewer it saves its state and waits for others.
+    package var minimumWorkers: Int
+    /// No more workers than this take part at once.
+    package var maximumWorkers: Int
     package var schedule: RunSchedule
     package var validation: ValidationSchedule
     package var checkpoints: CheckpointPolicy
@@ -37,6 +41,8 @@ package struct CoordinatorConfiguration: Sendable {
         networkDigest: String,
         resolvedConfiguration: String,
         expectedWorkers: Int,
+        minimumWorkers: Int = 1,
+        maximumWorkers: Int? = nil,
         schedule: RunSchedule,
         validation: ValidationSchedule,
         checkpoints: CheckpointPolicy,
@@ -56,6 +62,8 @@ package struct CoordinatorConfiguration: Sendable {
         self.networkDigest = networkDigest
         self.resolvedConfiguration = resolvedConfiguration
         self.expectedWorkers = expectedWorkers
+        self.minimumWorkers = max(1, min(minimumWorkers, expectedWorkers))
+        self.maximumWorkers = max(expectedWorkers, maximumWorkers ?? expectedWorkers)
         self.schedule = schedule
         self.validation = validation
         self.checkpoints = checkpoints
@@ -179,8 +187,10 @@ package struct CoordinatorTiming: Hashable, Sendable {
     package var saving: Duration = .seconds(120)
     /// How long uncertain signs of a fault wait for the process's exit or another certain one.
     package var blameWindow: Duration = .milliseconds(300)
-    /// How long a run that has lost a worker takes to save the last committed step from the survivors.
-    package var rescue: Duration = .milliseconds(1200)
+    /// How long a run with fewer workers than its minimum waits for others.
+    package var pausing: Duration = .seconds(60)
+    /// For how long nobody is admitted after a checkpoint for those who join could not be written.
+    package var admissionRetry: Duration = .seconds(10)
     /// How long after the first request to end another one counts as the second, which stops at once.
     package var secondRequest: Duration = .seconds(1)
     /// After how long a wait is worth a line in the log.

@@ -9,10 +9,12 @@ extension CoordinatorMachine {
         case connectionLost(PeerID)
         /// A worker process that the launcher started has ended. The launcher gives each process its incarnation
         /// token, so that the process is known even where it never said hello. The note is a sentence about where to
-        /// read more, for a process that never took part in a step.
-        case processExited(incarnation: UInt64, processID: Int32, ExitCause, note: String = "")
+        /// read more, for a process that never took part in a step. Where the launcher starts another one in its place,
+        /// the process is `replaced`.
+        case processExited(incarnation: UInt64, processID: Int32, ExitCause, note: String = "", replaced: Bool = false)
         /// The checkpoint has been verified, synced and renamed.
-        case checkpointDurable(completedSteps: UInt64)
+        /// `file` is its name, for workers that are to load it.
+        case checkpointDurable(completedSteps: UInt64, file: String = "")
         /// The checkpoint cannot be written (a full disk); the run goes on.
         case checkpointFailed(completedSteps: UInt64, reason: String)
         /// Finish the step, save, end (the first Ctrl-C). A second one, `CoordinatorTiming.secondRequest` or more after

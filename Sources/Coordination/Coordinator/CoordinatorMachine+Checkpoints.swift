@@ -24,9 +24,9 @@ extension CoordinatorMachine {
         }
     }
 
-    /// Asks members that are not lost for their parts of the present state.
+    /// Asks members for their parts of the present state.
     mutating func beginCheckpoint(_ reason: CheckpointOrder.Reason) {
-        let streaming = members.filter { !$0.isLost }.prefix(configuration.checkpoints.streams)
+        let streaming = members.prefix(configuration.checkpoints.streams)
         let pieces = streaming.enumerated().map { index, member in
             CheckpointOrder.Piece(
                 worker: member.number,
@@ -80,7 +80,7 @@ extension CoordinatorMachine {
         checkpoint = current
     }
 
-    mutating func checkpointDurable(_ steps: UInt64) {
+    mutating func checkpointDurable(_ steps: UInt64, file: String) {
         guard let current = checkpoint, current.completedSteps == steps else {
             ignoredMessages += 1
             return
@@ -88,7 +88,7 @@ extension CoordinatorMachine {
         checkpoint = nil
         let transition = current.order.progress.transition
         if saved?.completedSteps != steps { savedBefore = saved }
-        saved = SavedState(completedSteps: steps, transition: transition)
+        saved = SavedState(completedSteps: steps, transition: transition, file: file)
         actions.append(.journal(.checkpoint(completedSteps: steps, transition: transition)))
         log(.info, "saved step \(steps)")
     }
@@ -97,6 +97,16 @@ extension CoordinatorMachine {
     ///
     /// A checkpoint is taken while the next step is computed; that step's reports are what verifies it.
     mutating func discardDivergedCheckpoint() {
+        if let current = checkpoint, current.completedSteps == progress.completedSteps {
+            actions.append(
+                .abandonCheckpoint(
+                    completedSteps: current.completedSteps,
+                    reason: "the workers disagree about this state."
+                )
+            )
+            checkpoint = nil
+            owesCheckpoint = true
+        }
         guard let saved, saved.completedSteps == progress.completedSteps, saved != resumedFrom else { return }
         actions.append(
             .discardCheckpoint(
@@ -117,8 +127,9 @@ extension CoordinatorMachine {
         switch stage {
         case .saving where current.order.reason == .end:
             end(.notSaved, "The last state (step \(steps)) could not be saved: \(reason)")
-        case .rescuing(let rescue):
-            conclude(rescue)
+        case .admitting where !isSaved, .pausing where !isSaved:
+            retryAt = now + configuration.timing.admissionRetry
+            if case .admitting = stage { proceed() }
         default:
             break  // Training goes on; the next checkpoint comes when it is due.
         }

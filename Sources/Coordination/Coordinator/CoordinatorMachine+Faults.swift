@@ -1,12 +1,22 @@
 extension CoordinatorMachine {
     // MARK: Evidence
 
-    mutating func processExited(incarnation: UInt64, processID: Int32, cause: ExitCause, note: String) {
+    mutating func processExited(
+        incarnation: UInt64,
+        processID: Int32,
+        cause: ExitCause,
+        note: String,
+        isReplaced: Bool
+    ) {
         let note = note.isEmpty ? "" : " " + note
+        if let index = joiners.firstIndex(where: { $0.incarnation == incarnation }) {
+            turnDown(index, fault(of: joiners[index], .processExited(cause)).sentence + note)
+            return
+        }
         if let position = members.firstIndex(where: { $0.incarnation == incarnation }) {
-            if case .gathering = stage {
-                // A process of the launcher's is not replaced by anybody: waiting on would be in vain.
-                let fault = fault(of: position, .processExited(cause))
+            let fault = fault(of: members[position], .processExited(cause))
+            if case .gathering = stage, !isReplaced {
+                // A process of the launcher's that is not replaced by anybody: waiting on would be in vain.
                 end(.workerLost, fault.sentence + note, fault: fault)
             } else {
                 suspect(position, .processExited(cause))
@@ -14,6 +24,13 @@ extension CoordinatorMachine {
             return
         }
         guard case .gathering = stage, refusals[incarnation]?.isSurplus != true else { return }
+        if isReplaced {
+            log(
+                .warning,
+                "A worker process (process \(processID)) \(cause) before the run began; another one is started.\(note)"
+            )
+            return
+        }
         let refusal = refusals[incarnation].map { " It had been refused: \($0.reason)" } ?? ""
         end(
             .notStarted,
@@ -24,18 +41,17 @@ extension CoordinatorMachine {
     mutating func receive(_ report: FailureReport, from position: Int) {
         // The reporter's own words about where it stood are newer than its last heartbeat.
         members[position].enter(report.phase, step: report.step, at: now)
-        if let suspect = report.suspect, suspect != members[position].number,
-            let other = members.firstIndex(where: { $0.number == suspect })
-        {
+        if let suspect = report.suspect, suspect != members[position].number {
+            // One that is out already was reported by the others.
+            guard let other = members.firstIndex(where: { $0.number == suspect }) else { return }
             self.suspect(other, .accused(by: members[position].number, message: report.message))
         } else {
             suspect(position, .reported(report.message))
         }
     }
 
-    private func fault(of position: Int, _ cause: Fault.Cause) -> Fault {
-        let member = members[position]
-        return Fault(
+    func fault(of member: MemberState, _ cause: Fault.Cause) -> Fault {
+        Fault(
             worker: member.number,
             hostName: member.hello.hostName,
             processID: member.hello.processID,
@@ -47,110 +63,252 @@ extension CoordinatorMachine {
     }
 
     /// Takes evidence against a member: certain evidence decides at once, other evidence waits a moment for better.
+    ///
+    /// The members may be others afterwards.
     mutating func suspect(_ position: Int, _ cause: Fault.Cause) {
-        let fault = fault(of: position, cause)
+        let fault = fault(of: members[position], cause)
         switch stage {
         case .idle, .ended: break
         case .gathering:
-            let member = members[position]
             log(.warning, fault.sentence + " The run has not begun; another worker may take its place.")
-            actions.append(.evict(member.number, member.peer, reason: fault.sentence))
-            refusals[member.incarnation] = Refusal(reason: fault.sentence, isSurplus: false)
+            turnOut(members[position], fault.sentence)
             remove(position)
-        case .stepping, .settling, .validating, .holding, .saving:
-            if case .stepping(let step) = stage {
-                broadcast(
-                    .abandon(
-                        step: step.assignment.step,
-                        generation: step.assignment.generation,
-                        reason: fault.sentence
-                    )
-                )
-            }
-            blame(Blame(evidence: [fault], decideBy: now + configuration.timing.blameWindow))
-        case .blaming(var blame):
+        case .stepping, .settling, .validating, .holding, .saving, .admitting, .pausing:
+            var blame = blame ?? Blame(evidence: [], decideBy: now + configuration.timing.blameWindow)
             blame.evidence.append(fault)
-            self.blame(blame)
-        case .rescuing:
-            if cause.rank < Fault.Cause.stalled(.zero).rank { lose(position, fault) }
+            self.blame = blame
+            if cause.isCertain || now >= blame.decideBy { decide() }
         }
-    }
-
-    private mutating func blame(_ blame: Blame) {
-        stage = .blaming(blame)
-        if blame.evidence.contains(where: \.cause.isCertain) || now >= blame.decideBy { decide(blame) }
     }
 
     /// Names the culprit: the best evidence, then the most of it, then the youngest worker.
-    mutating func decide(_ blame: Blame) {
+    mutating func decide() {
+        guard let blame else { return }
+        self.blame = nil
+        let evidence = blame.evidence.filter { fault in members.contains { $0.number == fault.worker } }
         func weight(_ fault: Fault) -> (Int, Int, Int) {
-            let voices = blame.evidence.count { $0.worker == fault.worker }
+            let voices = evidence.count { $0.worker == fault.worker }
             return (fault.cause.rank, -voices, -Int(fault.worker))
         }
-        guard let culprit = blame.evidence.min(by: { weight($0) < weight($1) }) else { return }
-        var sentence = culprit.sentence
-        let others = Set(
-            blame.evidence.filter { $0.cause.rank < Fault.Cause.stalled(.zero).rank }.map(\.worker)
-        ).subtracting([culprit.worker]).sorted()
-        if !others.isEmpty { sentence += " Lost with it: \(names(of: others))." }
-        stage = .rescuing(
-            Rescue(fault: culprit, sentence: sentence, until: now + configuration.timing.rescue)
-        )
-        for (position, member) in members.enumerated() where !member.isLost {
-            if member.number == culprit.worker {
-                lose(position, culprit)
-            } else if others.contains(member.number),
-                let fault = blame.evidence.first(where: { $0.worker == member.number })
-            {
-                lose(position, fault)
-            }
+        guard let culprit = evidence.min(by: { weight($0) < weight($1) }) else { return }
+        var faults = [culprit]
+        // Who is accused may be well; who is gone or silent is not.
+        for fault in evidence where fault.cause.rank < Fault.Cause.stalled(.zero).rank {
+            if !faults.contains(where: { $0.worker == fault.worker }) { faults.append(fault) }
         }
+        expel(faults)
     }
 
-    /// Puts a member out of the run.
-    private mutating func lose(_ position: Int, _ fault: Fault) {
-        guard !members[position].isLost else { return }
-        members[position].isLost = true
-        refusals[members[position].incarnation] = Refusal(reason: fault.sentence, isSurplus: false)
-        log(.error, fault.sentence)
-        actions.append(.journal(.lost(worker: fault.worker, sentence: fault.sentence)))
-        actions.append(.evict(fault.worker, members[position].peer, reason: fault.sentence))
-    }
+    // MARK: Recovery
 
-    // MARK: Rescue
-
-    /// Saves the last committed state from the survivors, as far as time allows, then ends the run.
-    mutating func continueRescue(_ rescue: Rescue) {
-        if isSaved || now >= rescue.until || progress.completedSteps == 0 {
-            conclude(rescue)
+    /// Puts members out of the run, which goes on without them: a step in flight is shared among the others, and
+    /// nothing that they have computed is computed again.
+    mutating func expel(_ faults: [Fault]) {
+        guard let first = faults.first else { return }
+        let lost = Set(faults.map(\.worker))
+        for fault in faults {
+            log(.error, fault.sentence)
+            actions.append(.journal(.lost(worker: fault.worker, sentence: fault.sentence)))
+            if let member = members.first(where: { $0.number == fault.worker }) { turnOut(member, fault.sentence) }
+        }
+        giveUpCheckpoint(of: lost, reason: first.sentence)
+        let requests = members.filter { lost.contains($0.number) }.flatMap(\.requests).map(\.samples)
+        members.removeAll { lost.contains($0.number) }
+        indexMembers()
+        if members.isEmpty {
+            loseAll(first)
             return
         }
-        if let current = checkpoint {
-            let lost = Set(members.filter(\.isLost).map(\.number))
-            let isWaiting = zip(current.order.pieces, current.isStreamed).contains { piece, isStreamed in
-                !isStreamed && lost.contains(piece.worker)
-            }
-            let isOld = current.order.progress != progress
-            // An older checkpoint that only the disk still works on is let finish: it may be all there will be.
-            guard isWaiting || (isOld && !current.isComplete) else { return }
-            actions.append(
-                .abandonCheckpoint(completedSteps: current.completedSteps, reason: rescue.sentence)
-            )
-            checkpoint = nil
+        announceMembers()
+        if members.count < configuration.minimumWorkers {
+            pause(first)
+            return
         }
-        if members.contains(where: { !$0.isLost }) {
-            beginCheckpoint(.rescue)
-        } else {
-            conclude(rescue)
+        log(.notice, "the run goes on with \(members.count) \(members.count == 1 ? "worker" : "workers")")
+        switch stage {
+        case .stepping(let step): repeatStep(step)
+        case .validating(var validation):
+            stage = .idle  // The counts must have one owner while they change.
+            validation.returned += requests
+            stage = .validating(validation)
+            for position in members.indices where members[position].requests.isEmpty {
+                requestValidation(from: position)
+            }
+        default: break
         }
     }
 
-    mutating func conclude(_ rescue: Rescue) {
+    /// Tells the shell to forget a worker, and remembers why.
+    private mutating func turnOut(_ member: MemberState, _ reason: String) {
+        refusals[member.incarnation] = Refusal(reason: reason, isSurplus: false)
+        actions.append(.evict(member.number, member.peer, incarnation: member.incarnation, reason: reason))
+    }
+
+    /// Turns down a worker that was about to join.
+    mutating func turnDown(_ index: Int, _ reason: String) {
+        log(.warning, reason + " It had not joined the run yet.")
+        turnOut(joiners[index], reason)
+        joiners.remove(at: index)
+    }
+
+    /// Gives up a checkpoint that still needs a part of one of `lost`.
+    private mutating func giveUpCheckpoint(of lost: Set<WorkerNumber>, reason: String) {
+        guard let current = checkpoint else { return }
+        let isWaiting = zip(current.order.pieces, current.isStreamed).contains { piece, isStreamed in
+            !isStreamed && lost.contains(piece.worker)
+        }
+        guard isWaiting else { return }
+        actions.append(.abandonCheckpoint(completedSteps: current.completedSteps, reason: reason))
+        checkpoint = nil
+        // It is taken again, of the state that the run has reached by then.
+        owesCheckpoint = true
+    }
+
+    /// Tells everybody who the members are now.
+    mutating func announceMembers() {
+        membership = Membership(version: membership.version + 1, members: members.map(\.member))
+        actions.append(.journal(.membership(membership)))
+        broadcast(.membership(membership))
+    }
+
+    /// The last member is gone.
+    private mutating func loseAll(_ fault: Fault) {
         if isSaved && (isComplete || ending != nil) {
             // The run was about to end in order, and has lost nothing.
             endInOrder()
         } else {
-            end(.workerLost, rescue.sentence, fault: rescue.fault)
+            pause(fault)
         }
+    }
+
+    // MARK: Too few workers
+
+    /// Stops the step in flight: the members keep the state of the last commit, which is saved.
+    private mutating func pause(_ fault: Fault) {
+        if case .stepping(let step) = stage {
+            broadcast(
+                .abandon(
+                    step: step.assignment.step,
+                    generation: step.assignment.generation,
+                    reason: fault.sentence
+                )
+            )
+        }
+        stage = .pausing
+        waitSince = now
+        if lack == nil {
+            lack = Pause(fault: fault, since: now, until: now + configuration.timing.pausing)
+            log(
+                .warning,
+                "paused at step \(progress.completedSteps): \(members.count) of at least "
+                    + "\(configuration.minimumWorkers) workers are left; waits "
+                    + "\(configuration.timing.pausing.inWords) for others"
+            )
+        }
+        continuePause()
+    }
+
+    /// Saves the state; goes on once there are workers enough, ends the run where nothing is left to wait for.
+    mutating func continuePause() {
+        guard case .pausing = stage, let lack,
+            members.allSatisfy({ $0.completedSteps == progress.completedSteps })
+        else { return }
+        if checkpoint != nil { return }
+        if !isSaved && progress.completedSteps > 0 {
+            if members.isEmpty {
+                end(.workerLost, lack.fault.sentence + " No worker is left.", fault: lack.fault)
+                return
+            }
+            if now >= retryAt {
+                beginCheckpoint(.pause)
+                return
+            }
+        }
+        if ending != nil || isComplete {
+            if isSaved || progress.completedSteps == 0 { endInOrder() }
+            return
+        }
+        if members.count + joiners.count(where: \.isReady) >= configuration.minimumWorkers { proceed() }
+    }
+
+    // MARK: Joining a run
+
+    /// Whether workers that have loaded their data wait to be let in.
+    var isAdmissionDue: Bool { now >= retryAt && joiners.contains(where: \.isReady) }
+
+    /// Lets those in who have loaded the present state.
+    mutating func continueAdmission() {
+        guard case .admitting = stage else { return }
+        let steps = progress.completedSteps
+        guard joiners.contains(where: \.isReady), ending == nil else {
+            finishAdmission([])
+            return
+        }
+        if !isSaved && steps > 0 {
+            if checkpoint == nil { beginCheckpoint(.join) }
+            return
+        }
+        for index in joiners.indices where joiners[index].isReady && joiners[index].restoring != steps {
+            if steps == 0 || saved == nil {
+                joiners[index].restoring = steps
+                continue
+            }
+            joiners[index].restoring = steps
+            joiners[index].completedSteps = .max
+            joiners[index].enter(.preparing, step: steps, at: now)
+            let source = ResumeSource(
+                completedSteps: steps,
+                file: saved?.file ?? "",
+                folder: configuration.checkpoints.folder
+            )
+            send(.welcome(welcome(for: joiners[index].number, resume: source)), to: joiners[index].peer)
+        }
+        let candidates = joiners.filter(\.isReady)
+        if candidates.allSatisfy({ $0.restoring == steps && $0.completedSteps == steps }) {
+            finishAdmission(candidates)
+        }
+    }
+
+    /// Makes members of those that stand at the present state, then goes on.
+    private mutating func finishAdmission(_ candidates: [MemberState]) {
+        if !candidates.isEmpty {
+            let numbers = Set(candidates.map(\.number))
+            joiners.removeAll { numbers.contains($0.number) }
+            members += candidates
+            members.sort { $0.number < $1.number }
+            indexMembers()
+            announceMembers()
+            log(
+                .notice,
+                "\(names(of: candidates.map(\.number))) joined at step \(progress.completedSteps): "
+                    + "\(members.count) workers"
+            )
+        }
+        if members.count >= configuration.minimumWorkers { lack = nil }
+        proceed()
+    }
+
+    /// Lets members go that have asked to.
+    mutating func dismissLeavers() {
+        let leavers = members.filter(\.isLeaving)
+        guard !leavers.isEmpty else { return }
+        let names = names(of: leavers.map(\.number))
+        if members.count - leavers.count < configuration.minimumWorkers {
+            // Others were lost since they asked.
+            drain(reason: "\(names) asked to leave, and too few would be left")
+            return
+        }
+        members.removeAll(where: \.isLeaving)
+        giveUpCheckpoint(of: Set(leavers.map(\.number)), reason: "\(names) left the run.")
+        indexMembers()
+        for leaver in leavers {
+            let message =
+                "Worker \(leaver.number) left the run at step \(progress.completedSteps), as it was asked to; the "
+                + "run goes on."
+            refusals[leaver.incarnation] = Refusal(reason: message, isSurplus: true)
+            send(.finish(Finish(kind: .drained, message: message)), to: leaver.peer)
+        }
+        log(.notice, "\(names) left at step \(progress.completedSteps): \(members.count) workers")
+        announceMembers()
     }
 }

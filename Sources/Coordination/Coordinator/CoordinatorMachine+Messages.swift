@@ -6,9 +6,11 @@ extension CoordinatorMachine {
             receive(hello, incarnation: message.incarnation, from: peer)
             return
         }
-        guard let position = positions[peer], members[position].incarnation == message.incarnation,
-            !members[position].isLost
-        else {
+        if let index = joiners.firstIndex(where: { $0.peer == peer && $0.incarnation == message.incarnation }) {
+            receive(message.body, fromJoiner: index)
+            return
+        }
+        guard let position = positions[peer], members[position].incarnation == message.incarnation else {
             ignoredMessages += 1
             turnAway(message, from: peer)
             return
@@ -17,19 +19,7 @@ extension CoordinatorMachine {
         switch message.body {
         case .hello: break
         case .ready(let ready): receive(ready, from: position)
-        case .heartbeat(let heartbeat):
-            if heartbeat.progress != members[position].counter {
-                members[position].counter = heartbeat.progress
-                members[position].lastProgress = now
-            }
-            if heartbeat.phase != members[position].phase || heartbeat.step != members[position].phaseStep {
-                members[position].enter(heartbeat.phase, step: heartbeat.step, at: now)
-                // The worker knows better since when; held within what this coordinator has seen of it.
-                members[position].phaseSince = max(
-                    members[position].joined,
-                    now - max(.zero, heartbeat.inPhase)
-                )
-            }
+        case .heartbeat(let heartbeat): members[position].take(heartbeat, at: now)
         case .reduced(let report): receive(report, from: position)
         case .applied(let steps, let digest): applied(steps, digest, by: position)
         case .validated(let result): receive(result, from: position)
@@ -41,6 +31,42 @@ extension CoordinatorMachine {
 
     // MARK: Joining
 
+    private mutating func receive(_ body: WorkerMessage.Body, fromJoiner index: Int) {
+        joiners[index].lastHeard = now
+        switch body {
+        case .heartbeat(let heartbeat): joiners[index].take(heartbeat, at: now)
+        case .ready(let ready):
+            let isRestored = joiners[index].restoring != nil
+            if let reason = defect(of: ready, steps: isRestored ? joiners[index].restoring ?? 0 : ready.completedSteps)
+            {
+                let joiner = joiners[index]
+                send(.refuse(reason: reason), to: joiner.peer)
+                turnDown(index, "worker \(joiner.number) on host \(joiner.hello.hostName): \(reason)")
+                return
+            }
+            if let own = members.first(where: { $0.stateDigest != nil })?.stateDigest, isRestored,
+                configuration.stateDigestInterval > 0, case .admitting = stage, own != ready.stateDigest
+            {
+                let joiner = joiners[index]
+                let reason = "It loaded step \(ready.completedSteps), and its state is not that of the others."
+                send(.refuse(reason: reason), to: joiner.peer)
+                turnDown(index, "worker \(joiner.number) on host \(joiner.hello.hostName): \(reason)")
+                return
+            }
+            joiners[index].isReady = true
+            joiners[index].completedSteps = ready.completedSteps
+            if !ready.endpoints.isEmpty { joiners[index].hello.endpoints = ready.endpoints }
+            joiners[index].enter(.waiting, step: ready.completedSteps, at: now)
+            if !isRestored {
+                log(.info, "worker \(joiners[index].number) has loaded its data and joins after this step")
+            }
+        case .failure(let report): turnDown(index, fault(of: joiners[index], .reported(report.message)).sentence)
+        case .leaving(let reason):
+            turnDown(index, "worker \(joiners[index].number) on host \(joiners[index].hello.hostName) left: \(reason).")
+        case .hello, .reduced, .applied, .validated, .checkpointPiece: ignoredMessages += 1
+        }
+    }
+
     private mutating func receive(_ hello: Hello, incarnation: UInt64, from peer: PeerID) {
         if let position = members.firstIndex(where: { $0.incarnation == incarnation }) {
             // A repeated hello: the welcome is on its way or was lost with a connection.
@@ -51,13 +77,23 @@ extension CoordinatorMachine {
                     positions[peer] = position
                 }
                 members[position].lastHeard = now
-                send(.welcome(welcome(for: members[position].number)), to: peer)
+                send(.welcome(welcome(for: members[position].number, resume: resumeSource)), to: peer)
             } else {
                 ignoredMessages += 1
             }
             return
         }
-        if let refusal = refusal(of: hello, from: peer) {
+        if let index = joiners.firstIndex(where: { $0.incarnation == incarnation }) {
+            joiners[index].peer = peer
+            joiners[index].lastHeard = now
+            if !joiners[index].isReady {
+                send(.welcome(welcome(for: joiners[index].number, resume: nil)), to: peer)
+            }
+            return
+        }
+        // One that was put out has missed what was said since; it has to start anew, under another incarnation.
+        let earlier = refusals[incarnation].flatMap { $0.isSurplus ? nil : $0 }
+        if let refusal = earlier ?? refusal(of: hello, from: peer) {
             refuse(peer, incarnation: incarnation, hello: hello, refusal)
             return
         }
@@ -69,9 +105,20 @@ extension CoordinatorMachine {
             now: now
         )
         nextNumber += 1
+        guard case .gathering = stage else {
+            // It loads its data beside the run, and the state when its turn comes.
+            joiners.append(member)
+            send(.welcome(welcome(for: member.number, resume: nil)), to: peer)
+            log(
+                .info,
+                "worker \(member.number) on host \(hello.hostName) (process \(hello.processID), \(hello.threads) threads) "
+                    + "prepares to join"
+            )
+            return
+        }
         positions[peer] = members.count
         members.append(member)
-        send(.welcome(welcome(for: member.number)), to: peer)
+        send(.welcome(welcome(for: member.number, resume: resumeSource)), to: peer)
         log(
             .info,
             "worker \(member.number) joined from host \(hello.hostName) (process \(hello.processID), "
@@ -79,14 +126,14 @@ extension CoordinatorMachine {
         )
     }
 
-    private func welcome(for number: WorkerNumber) -> Welcome {
+    func welcome(for number: WorkerNumber, resume: ResumeSource?) -> Welcome {
         Welcome(
             job: configuration.job,
             worker: number,
             configuration: configuration.resolvedConfiguration,
             datasetDigest: configuration.datasetDigest,
             numericsProfile: configuration.numericsProfile,
-            resume: resumeSource,
+            resume: resume,
             timing: configuration.timing.forWorkers,
             bulkEndpoint: configuration.bulkEndpoint
         )
@@ -128,13 +175,18 @@ extension CoordinatorMachine {
                     + "this run goes on from its checkpoint with new workers."
             )
         }
-        if positions[peer] != nil { return because("Another worker has joined over the same connection.") }
-        guard case .gathering = stage, members.count < configuration.expectedWorkers else {
+        if positions[peer] != nil || joiners.contains(where: { $0.peer == peer }) {
+            return because("Another worker has joined over the same connection.")
+        }
+        var most = configuration.maximumWorkers
+        if case .gathering = stage { most = configuration.expectedWorkers }
+        if members.count + joiners.count >= most {
             return Refusal(
-                reason: "The run has its \(configuration.expectedWorkers) workers; start it with more to use this one.",
+                reason: "The run has its \(most) workers; start it with more to use this one.",
                 isSurplus: true
             )
         }
+        if ending != nil { return Refusal(reason: "The run is about to end.", isSurplus: true) }
         return nil
     }
 
@@ -155,7 +207,7 @@ extension CoordinatorMachine {
         default: return
         }
         // A member that speaks over another connection than before is known by its hello.
-        if members.contains(where: { $0.incarnation == message.incarnation && !$0.isLost }) { return }
+        if (members + joiners).contains(where: { $0.incarnation == message.incarnation }) { return }
         let reason = refusals[message.incarnation]?.reason ?? "It is no part of this run, or not any more."
         send(.refuse(reason: reason), to: peer)
     }
@@ -165,19 +217,7 @@ extension CoordinatorMachine {
             ignoredMessages += 1
             return
         }
-        var reason: String?
-        if ready.datasetDigest != configuration.datasetDigest {
-            reason =
-                "The job's data set has digest \(configuration.datasetDigest), the worker's \(ready.datasetDigest); "
-                + "point it to the same shards."
-        } else if ready.networkDigest != configuration.networkDigest {
-            reason =
-                "The job's network has digest \(configuration.networkDigest), the worker built "
-                + "\(ready.networkDigest); install the same program on both."
-        } else if ready.completedSteps != progress.completedSteps {
-            reason = "The run stands at step \(progress.completedSteps), the worker at \(ready.completedSteps)."
-        }
-        if let reason {
+        if let reason = defect(of: ready, steps: progress.completedSteps) {
             let member = members[position]
             refuse(
                 member.peer,
@@ -185,7 +225,7 @@ extension CoordinatorMachine {
                 hello: member.hello,
                 Refusal(reason: reason, isSurplus: false)
             )
-            actions.append(.evict(member.number, member.peer, reason: reason))
+            actions.append(.evict(member.number, member.peer, incarnation: member.incarnation, reason: reason))
             remove(position)
             return
         }
@@ -197,19 +237,36 @@ extension CoordinatorMachine {
         log(.info, "worker \(members[position].number) is ready at step \(ready.completedSteps)")
     }
 
+    /// Why a worker that says to be ready cannot take part, or nil.
+    private func defect(of ready: Ready, steps: UInt64) -> String? {
+        if ready.datasetDigest != configuration.datasetDigest {
+            return "The job's data set has digest \(configuration.datasetDigest), the worker's \(ready.datasetDigest); "
+                + "point it to the same shards."
+        }
+        if ready.networkDigest != configuration.networkDigest {
+            return "The job's network has digest \(configuration.networkDigest), the worker built "
+                + "\(ready.networkDigest); install the same program on both."
+        }
+        if ready.completedSteps != steps {
+            return "The run stands at step \(steps), the worker at \(ready.completedSteps)."
+        }
+        return nil
+    }
+
     /// Starts the run: the expected workers are ready.
     mutating func begin() {
         let digests = members.compactMap { member in member.stateDigest.map { (member.number, $0) } }
         if let sentence = disagreement(digests, about: "the state at step \(progress.completedSteps)") {
+            // Nothing has gone wrong in a run yet: the machines differ, and would again.
             end(.diverged, sentence)
             return
         }
-        membership = Membership(version: membership.version + 1, members: members.map(\.member))
+        // They are of whole states; those that come later are of parts.
+        for position in members.indices { members[position].stateDigest = nil }
         actions.append(
             .journal(.began(fencing: configuration.fencing, completedSteps: progress.completedSteps))
         )
-        actions.append(.journal(.membership(membership)))
-        broadcast(.membership(membership))
+        announceMembers()
         let threads = members.reduce(0) { $0 + Int($1.hello.threads) }
         log(
             .notice,
@@ -220,6 +277,35 @@ extension CoordinatorMachine {
     }
 
     // MARK: Digests
+
+    /// Whether members disagree: the ones that differ from the majority are put out and the rest goes on; where there
+    /// is no majority the run ends, since nobody can say who is right.
+    mutating func disagree(_ digests: [(WorkerNumber, Digest)], about what: String) -> Bool {
+        guard let sentence = disagreement(digests, about: what) else { return false }
+        if what.hasPrefix("the state") { discardDivergedCheckpoint() }
+        let wrong = minority(digests)
+        if wrong.isEmpty {
+            end(.diverged, sentence)
+        } else {
+            log(.error, sentence)
+            expel(
+                members.filter { wrong.contains($0.number) }.map { member in
+                    fault(
+                        of: member,
+                        .violation("\(what) differs from that of the majority. Check this machine's memory.")
+                    )
+                }
+            )
+        }
+        return true
+    }
+
+    /// Those whose digest is not the one that more than half have; empty where none has a majority.
+    private func minority(_ digests: [(WorkerNumber, Digest)]) -> [WorkerNumber] {
+        let counts = Dictionary(grouping: digests, by: \.1).mapValues(\.count)
+        guard let majority = counts.first(where: { 2 * $0.value > digests.count }) else { return [] }
+        return digests.filter { $0.1 != majority.key }.map(\.0)
+    }
 
     /// A sentence that names the workers whose digest is not that of the majority, or nil where all agree.
     func disagreement(_ digests: [(WorkerNumber, Digest)], about what: String) -> String? {

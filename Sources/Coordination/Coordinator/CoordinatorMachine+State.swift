@@ -13,10 +13,10 @@ extension CoordinatorMachine {
         case holding
         /// Waits for the last checkpoint of a run that ends in order.
         case saving
-        /// Something has gone wrong; waits for certain evidence.
-        case blaming(Blame)
-        /// The fault is known; the survivors' state is being saved.
-        case rescuing(Rescue)
+        /// Workers that join load the present state, which all members stand at.
+        case admitting
+        /// There are fewer workers than the run may go on with; the state is saved and others are waited for.
+        case pausing
         case ended(RunOutcome)
     }
 
@@ -33,18 +33,23 @@ extension CoordinatorMachine {
         var next: UInt32
         /// Samples whose counts have come.
         var received: UInt32
+        /// Samples that were asked of workers that are lost.
+        var returned: [Range<UInt32>] = []
         var counts: [UInt32]
         var since: Instant
     }
 
+    /// Something has gone wrong; certain evidence is waited for a moment, while the run goes on as far as it can.
     struct Blame: Sendable {
         var evidence: [Fault]
         var decideBy: Instant
     }
 
-    struct Rescue: Sendable {
+    /// The run lacks workers.
+    struct Pause: Sendable {
+        /// What took the last one.
         var fault: Fault
-        var sentence: String
+        var since: Instant
         var until: Instant
     }
 
@@ -62,6 +67,12 @@ extension CoordinatorMachine {
     struct SavedState: Sendable, Equatable {
         var completedSteps: UInt64
         var transition: UInt64
+        /// The checkpoint's file name; not part of what the state is.
+        var file = ""
+
+        static func == (a: SavedState, b: SavedState) -> Bool {
+            a.completedSteps == b.completedSteps && a.transition == b.transition
+        }
     }
 
     struct CheckpointInFlight: Sendable {
@@ -84,8 +95,8 @@ extension CoordinatorMachine {
         case validation(UInt32)
         case holding(UInt64)
         case saving(UInt64)
-        case blaming
-        case rescuing
+        case admitting(UInt64)
+        case pausing
     }
 
     /// What the coordinator knows of a member.
@@ -95,8 +106,12 @@ extension CoordinatorMachine {
         let incarnation: UInt64
         var hello: Hello
         let joined: Instant
+        /// It has loaded its data; a member, its state too.
         var isReady = false
-        var isLost = false
+        /// It has asked to leave.
+        var isLeaving = false
+        /// Of one that joins: the state that it was sent to load.
+        var restoring: UInt64?
         /// As the worker last told, in a heartbeat or by what it reported.
         var phase = WorkerPhase.preparing
         var phaseStep: UInt64 = 0
@@ -124,6 +139,18 @@ extension CoordinatorMachine {
             lastProgress = now
         }
 
+        mutating func take(_ heartbeat: Heartbeat, at now: Instant) {
+            if heartbeat.progress != counter {
+                counter = heartbeat.progress
+                lastProgress = now
+            }
+            if heartbeat.phase != phase || heartbeat.step != phaseStep {
+                enter(heartbeat.phase, step: heartbeat.step, at: now)
+                // The worker knows better since when; held within what this coordinator has seen of it.
+                phaseSince = max(joined, now - max(.zero, heartbeat.inPhase))
+            }
+        }
+
         mutating func enter(_ phase: WorkerPhase, step: UInt64, at now: Instant) {
             lastProgress = now
             if self.phase == phase && phaseStep == step { return }
@@ -143,9 +170,13 @@ extension CoordinatorMachine {
         }
     }
 
-    /// Removes a worker that never began, so that another can take its place.
+    /// Takes a member off the list.
     mutating func remove(_ position: Int) {
         members.remove(at: position)
+        indexMembers()
+    }
+
+    mutating func indexMembers() {
         positions = [:]
         for (position, member) in members.enumerated() { positions[member.peer] = position }
     }

@@ -11,16 +11,39 @@ extension CoordinatorMachine {
     func assignment(ofStep step: UInt64, isSaving: Bool) -> Assignment {
         let leafCount = configuration.schedule.location(of: step).batch.microbatchCount
         let interval = configuration.stateDigestInterval
+        let generation = lastAttempt.map { $0.step == step ? $0.generation + 1 : 0 } ?? 0
         return Assignment(
-            plan: WorkSplit.plan(step: step, generation: 0, leafCount: leafCount, members: membership.members),
+            plan: WorkSplit.plan(
+                step: step,
+                generation: generation,
+                leafCount: leafCount,
+                members: membership.members
+            ),
             membership: membership.version,
             wantsStateDigest: interval > 0 && (isSaving || step % interval == 0)
         )
     }
 
-    mutating func begin(_ assignment: Assignment) {
+    mutating func begin(_ assignment: Assignment, since: Instant? = nil) {
         for position in members.indices { members[position].report = nil }
-        stage = .stepping(StepInFlight(assignment: assignment, missing: members.count, since: now))
+        lastAttempt = (assignment.step, assignment.generation)
+        waitSince = now
+        stage = .stepping(StepInFlight(assignment: assignment, missing: members.count, since: since ?? now))
+    }
+
+    /// The next attempt at a step in flight, by the members that are left.
+    mutating func repeatStep(_ step: StepInFlight) {
+        let assignment = Assignment(
+            plan: WorkSplit.replan(
+                step.assignment.plan,
+                generation: step.assignment.generation + 1,
+                members: membership.members
+            ),
+            membership: membership.version,
+            wantsStateDigest: step.assignment.wantsStateDigest
+        )
+        broadcast(.assign(assignment))
+        begin(assignment, since: step.since)
     }
 
     mutating func receive(_ report: ReducedReport, from position: Int) {
@@ -79,19 +102,9 @@ extension CoordinatorMachine {
                 suspect(position, .violation("it reported step \(number) without the digest of its state."))
                 return
             }
-            if let sentence = disagreement(digests, about: "the state before step \(number)") {
-                discardDivergedCheckpoint()
-                end(.diverged, sentence)
-                return
-            }
+            if disagree(digests, about: "the state before step \(number)") { return }
         }
-        if let sentence = disagreement(
-            reports.map { ($0.0, $0.1.sumsDigest) },
-            about: "the sums of step \(number)"
-        ) {
-            end(.diverged, sentence)
-            return
-        }
+        if disagree(reports.map { ($0.0, $0.1.sumsDigest) }, about: "the sums of step \(number)") { return }
         let location = configuration.schedule.location(of: number)
         var hyperparameters = policy.hyperparameters(
             of: number,
@@ -117,7 +130,8 @@ extension CoordinatorMachine {
         reports: [(WorkerNumber, ReducedReport)]
     ) {
         progress.completedSteps += 1
-        let isInterrupted = ending != nil || isComplete || isValidationPending
+        let isInterrupted =
+            ending != nil || isComplete || isValidationPending || isAdmissionDue || members.contains(where: \.isLeaving)
         let isSaving = !isInterrupted && isCheckpointDue(isBest: false)
         let next = isInterrupted ? nil : assignment(ofStep: progress.completedSteps, isSaving: isSaving)
         let wantsStateDigest = isInterrupted && configuration.stateDigestInterval > 0
@@ -159,9 +173,12 @@ extension CoordinatorMachine {
 
     mutating func beginValidation() {
         let validation = configuration.validation
+        // Not the transition's number: a round may be begun twice, and answers to the first attempt come late.
+        rounds += 1
+        waitSince = now
         stage = .validating(
             ValidationInFlight(
-                round: UInt32(truncatingIfNeeded: progress.transition + 1),
+                round: rounds,
                 next: 0,
                 received: 0,
                 counts: [UInt32](
@@ -178,21 +195,27 @@ extension CoordinatorMachine {
         }
     }
 
-    private mutating func requestValidation(from position: Int) {
+    mutating func requestValidation(from position: Int) {
         guard case .validating(var validation) = stage,
-            validation.next < configuration.validation.sampleCount
+            validation.next < configuration.validation.sampleCount || !validation.returned.isEmpty
         else { return }
         stage = .idle  // The counts must have one owner while they change.
-        let end = min(
-            configuration.validation.sampleCount,
-            validation.next + configuration.validation.samplesPerRequest
-        )
+        let samples: Range<UInt32>
+        if let returned = validation.returned.popLast() {
+            samples = returned
+        } else {
+            let end = min(
+                configuration.validation.sampleCount,
+                validation.next + configuration.validation.samplesPerRequest
+            )
+            samples = validation.next..<end
+            validation.next = end
+        }
         let request = ValidationRequest(
             round: validation.round,
             completedSteps: progress.completedSteps,
-            samples: validation.next..<end
+            samples: samples
         )
-        validation.next = end
         stage = .validating(validation)
         members[position].requests.append(request)
         send(.validate(request), to: members[position].peer)

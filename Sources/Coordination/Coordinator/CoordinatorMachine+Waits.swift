@@ -46,15 +46,48 @@ extension CoordinatorMachine {
                 deadline: (checkpoint?.lastProgress ?? waitSince)
                     + (checkpoint?.isComplete == false ? configuration.timing.streaming : configuration.timing.saving)
             )
-        case .blaming(let blame):
-            return Wait(sentence: "certain evidence of a fault", since: waitSince, deadline: blame.decideBy)
-        case .rescuing(let rescue):
+        case .admitting:
+            if let checkpoint {
+                return Wait(
+                    sentence: "the checkpoint of step \(checkpoint.completedSteps), which workers that join load",
+                    since: waitSince,
+                    deadline: deadline(of: checkpoint)
+                )
+            }
+            let missing = joiners.filter { $0.isReady && $0.completedSteps != progress.completedSteps }
             return Wait(
-                sentence: "the survivors' state at step \(progress.completedSteps)",
+                sentence: "\(names(of: missing.map(\.number))) to load the state at step \(progress.completedSteps)",
                 since: waitSince,
-                deadline: rescue.until
+                deadline: (missing.map { max(waitSince, $0.lastProgress) }.min() ?? waitSince)
+                    + configuration.timing.preparing
+            )
+        case .pausing:
+            if let checkpoint {
+                return Wait(
+                    sentence: "the checkpoint of step \(checkpoint.completedSteps), in a pause",
+                    since: waitSince,
+                    deadline: deadline(of: checkpoint)
+                )
+            }
+            if let late = members.filter({ $0.completedSteps != progress.completedSteps }).first {
+                return Wait(
+                    sentence: "\(names(of: [late.number])), \(late.phase) at step \(late.phaseStep), in a pause",
+                    since: waitSince,
+                    deadline: stallDeadline(of: late)
+                )
+            }
+            return Wait(
+                sentence: "\(configuration.minimumWorkers - members.count) more workers to join "
+                    + "(\(members.count) of at least \(configuration.minimumWorkers) are here)",
+                since: lack?.since ?? waitSince,
+                deadline: lack?.until ?? waitSince
             )
         }
+    }
+
+    private func deadline(of checkpoint: CheckpointInFlight) -> Instant {
+        checkpoint.lastProgress
+            + (checkpoint.isComplete ? configuration.timing.saving : configuration.timing.streaming)
     }
 
     /// Members that have not done what the stage waits for.
@@ -63,6 +96,7 @@ extension CoordinatorMachine {
         case .stepping: members.filter { $0.report == nil }
         case .settling: members.filter { $0.completedSteps != progress.completedSteps }
         case .validating: members.filter { !$0.requests.isEmpty }
+        case .pausing: members.filter { $0.completedSteps != progress.completedSteps }
         default: []
         }
     }
@@ -91,8 +125,8 @@ extension CoordinatorMachine {
         case .validating(let validation): .validation(validation.round)
         case .holding: .holding(progress.completedSteps)
         case .saving: .saving(progress.completedSteps)
-        case .blaming: .blaming
-        case .rescuing: .rescuing
+        case .admitting: .admitting(checkpoint == nil ? progress.completedSteps : .max)
+        case .pausing: .pausing
         }
     }
 
@@ -102,11 +136,11 @@ extension CoordinatorMachine {
     ///
     /// O(members).
     mutating func tick() {
-        broadcast(.heartbeat)
+        broadcast(.heartbeat, to: (members + joiners).map(\.peer))
         forgiveOwnPause()
-        if case .rescuing = stage {} else { checkSilence() }
+        checkSilence()
         // The stage may have changed with each of these, so each looks for itself.
-        if case .blaming(let blame) = stage, now >= blame.decideBy { decide(blame) }
+        if let blame, now >= blame.decideBy { decide() }
         checkCheckpointDeadline()
         checkWait()
     }
@@ -123,26 +157,39 @@ extension CoordinatorMachine {
             members[position].lastHeard = members[position].lastHeard + pause
             members[position].lastProgress = members[position].lastProgress + pause
         }
+        for index in joiners.indices {
+            joiners[index].lastHeard = joiners[index].lastHeard + pause
+            joiners[index].lastProgress = joiners[index].lastProgress + pause
+        }
+        if let since = lack {
+            lack?.until = since.until + pause
+        }
         waitSince = waitSince + pause
         if let progress = checkpoint?.lastProgress { checkpoint?.lastProgress = progress + pause }
     }
 
     private mutating func checkSilence() {
         let limit = configuration.timing.workerSilence
-        while let position = members.firstIndex(where: {
-            !$0.isLost && now > $0.lastHeard + limit && !isSuspected($0.number)
-        }) {
+        while let position = members.firstIndex(where: { now > $0.lastHeard + limit && !isSuspected($0.number) }) {
             suspect(position, .silent(now - members[position].lastHeard))
             if case .ended = stage { return }
+        }
+        while let index = joiners.firstIndex(where: { now > $0.lastHeard + limit }) {
+            turnDown(index, fault(of: joiners[index], .silent(now - joiners[index].lastHeard)).sentence)
+        }
+        // Only those that load their data; the state's load is waited for by all, and has its own deadline.
+        while let index = joiners.firstIndex(where: {
+            !$0.isReady && now > $0.lastProgress + configuration.timing.preparing
+        }) {
+            turnDown(index, fault(of: joiners[index], .stalled(now - joiners[index].lastProgress)).sentence)
         }
     }
 
     private func isSuspected(_ worker: WorkerNumber) -> Bool {
-        guard case .blaming(let blame) = stage else { return false }
-        return blame.evidence.contains { fault in
+        blame?.evidence.contains { fault in
             guard case .silent = fault.cause else { return false }
             return fault.worker == worker
-        }
+        } ?? false
     }
 
     private mutating func checkWait() {
@@ -167,26 +214,43 @@ extension CoordinatorMachine {
     private mutating func expire(_ wait: Wait) {
         let lasted = now - wait.since
         switch stage {
+        case .gathering where members.count(where: \.isReady) >= configuration.minimumWorkers:
+            log(
+                .warning,
+                "waited for \(wait.sentence) for \(lasted.inWords); the run begins with "
+                    + "\(members.count(where: \.isReady)) workers, others may join later"
+            )
+            joiners += members.filter { !$0.isReady }
+            members.removeAll { !$0.isReady }
+            indexMembers()
+            begin()
         case .gathering where members.count < configuration.expectedWorkers:
             end(.notStarted, "Waited for \(wait.sentence) for \(lasted.inWords). Start the missing workers.")
         case .gathering:
             guard let position = members.firstIndex(where: { !$0.isReady }) else { return }
-            let fault = Fault(
-                worker: members[position].number,
-                hostName: members[position].hello.hostName,
-                processID: members[position].hello.processID,
-                phase: members[position].phase,
-                step: progress.completedSteps,
-                inPhase: now - members[position].phaseSince,
-                cause: .stalled(now - members[position].lastProgress)
-            )
+            let fault = fault(of: members[position], .stalled(now - members[position].lastProgress))
             end(.notStarted, fault.sentence, fault: fault)
-        case .stepping, .settling, .validating:
+        case .admitting where checkpoint == nil:
+            while let index = joiners.firstIndex(where: {
+                $0.isReady && $0.completedSteps != progress.completedSteps
+                    && now > max(waitSince, $0.lastProgress) + configuration.timing.preparing
+            }) {
+                turnDown(index, fault(of: joiners[index], .stalled(now - joiners[index].lastProgress)).sentence)
+            }
+        case .pausing where checkpoint == nil && bottleneck.isEmpty:
+            guard let lack else { return }
+            end(
+                .workerLost,
+                lack.fault.sentence + " Waited for \(wait.sentence) for \(lasted.inWords).",
+                fault: lack.fault
+            )
+        case .pausing where checkpoint != nil: break  // Its deadline has been looked at before.
+        case .stepping, .settling, .validating, .pausing:
             let late = bottleneck.filter { now > stallDeadline(of: $0) }.map(\.number)
             if let position = members.firstIndex(where: { late.contains($0.number) }) {
                 suspect(position, .stalled(now - max(waitSince, members[position].lastProgress)))
             }
-        case .idle, .holding, .saving, .blaming, .rescuing, .ended:
+        case .idle, .holding, .saving, .admitting, .ended:
             break  // Their deadlines have been looked at before.
         }
     }
@@ -197,10 +261,9 @@ extension CoordinatorMachine {
         if next == nil { next = now + configuration.timing.heartbeatInterval }
         switch stage {
         case .idle, .ended: return
-        case .blaming(let blame): next = next.map { min($0, blame.decideBy) }
-        case .rescuing(let rescue): next = next.map { min($0, rescue.until) }
         default: break
         }
+        if let blame { next = next.map { min($0, blame.decideBy) } }
         guard let next, renew || next != timer else { return }
         timer = next
         actions.append(.startTimer(next))

@@ -7,14 +7,16 @@ import Sampling
 /// of events give equal sequences of actions.
 ///
 ///     gathering ─all ready─► stepping ─commit─► stepping … ─► settling ─► validating ─► [holding] ─► stepping …
-///                                │                                │
-///                                ▼ a worker is lost               ▼ all steps done, or drain
-///                            blaming ─► rescuing ─► ended ◄── saving
+///                             │    ▲                            │    │
+///           too few are left  ▼    │ enough       workers join  ▼    ▼ all steps done, or drain
+///                           pausing ◄─────────────────── admitting  saving ─► ended
 ///
 /// A step is committed when all members have reported equal digests of its sums; `commit(t)` carries `assign(t + 1)`
-/// unless validation, the end or a drain stands between. A lost worker ends the run: the survivors' state at the last
-/// commit is saved first (`rescuing`), so that the run resumes where it was lost. Every wait has a deadline; it is
-/// found at the ticks, which come at least every heartbeat interval.
+/// unless validation, a joiner, the end or a drain stands between. A worker that is lost is put out and the step in
+/// flight begins another generation: what the others hold of it stays, what the lost one owned is shared among them.
+/// Workers that join load their data beside the run; then, between two steps, all stand still while they load the
+/// state from a checkpoint that is taken for them. With fewer members than its minimum the run saves its state and
+/// waits. Every wait has a deadline; it is found at the ticks, which come at least every heartbeat interval.
 package struct CoordinatorMachine: Sendable {
     package let configuration: CoordinatorConfiguration
     let policy: any TrainingPolicy
@@ -27,6 +29,8 @@ package struct CoordinatorMachine: Sendable {
     var stage = Stage.idle
     /// The members in ascending order of their numbers.
     var members: [MemberState] = []
+    /// Workers that are about to join a run under way.
+    var joiners: [MemberState] = []
     /// Positions in `members`.
     var positions: [PeerID: Int] = [:]
     var nextNumber: WorkerNumber = 0
@@ -34,6 +38,16 @@ package struct CoordinatorMachine: Sendable {
     /// Why workers were turned away, by incarnation.
     var refusals: [UInt64: Refusal] = [:]
     var resumeSource: ResumeSource?
+    /// Evidence of a fault that is waited on.
+    var blame: Blame?
+    /// Since when the run has had fewer workers than its minimum.
+    var lack: Pause?
+    /// The attempt that was begun last.
+    var lastAttempt: (step: UInt64, generation: UInt32)?
+    /// Before this moment no checkpoint is begun for workers that join, or in a pause: one has failed.
+    var retryAt = Instant(nanoseconds: 0)
+    /// Rounds of validation that were begun.
+    var rounds: UInt32 = 0
 
     /// Why the run is to end in order, where it is.
     var ending: Ending?
@@ -74,10 +88,20 @@ package struct CoordinatorMachine: Sendable {
         case .start(let resume): start(from: resume)
         case .message(let peer, let message): receive(message, from: peer)
         case .connectionLost(let peer):
-            if let position = positions[peer] { suspect(position, .connectionLost) }
-        case .processExited(let incarnation, let processID, let cause, let note):
-            processExited(incarnation: incarnation, processID: processID, cause: cause, note: note)
-        case .checkpointDurable(let steps): checkpointDurable(steps)
+            if let position = positions[peer] {
+                suspect(position, .connectionLost)
+            } else if let index = joiners.firstIndex(where: { $0.peer == peer }) {
+                turnDown(index, fault(of: joiners[index], .connectionLost).sentence)
+            }
+        case .processExited(let incarnation, let processID, let cause, let note, let isReplaced):
+            processExited(
+                incarnation: incarnation,
+                processID: processID,
+                cause: cause,
+                note: note,
+                isReplaced: isReplaced
+            )
+        case .checkpointDurable(let steps, let file): checkpointDurable(steps, file: file)
         case .checkpointFailed(let steps, let reason): checkpointFailed(steps, reason: reason)
         case .drainRequested(let reason): drainRequested(reason: reason)
         case .stopRequested(let reason): stop(reason: reason)
@@ -99,7 +123,11 @@ package struct CoordinatorMachine: Sendable {
         lastCheckpointAt = now
         if let resume {
             progress = resume.progress
-            saved = SavedState(completedSteps: progress.completedSteps, transition: progress.transition)
+            saved = SavedState(
+                completedSteps: progress.completedSteps,
+                transition: progress.transition,
+                file: resume.file
+            )
             resumedFrom = saved
             resumeSource = ResumeSource(
                 completedSteps: progress.completedSteps,
@@ -139,8 +167,9 @@ package struct CoordinatorMachine: Sendable {
                 proceed()
             }
         case .saving: continueSaving()
-        case .rescuing(let rescue): continueRescue(rescue)
-        case .idle, .stepping, .validating, .blaming, .ended: break
+        case .admitting: continueAdmission()
+        case .pausing: continuePause()
+        case .idle, .stepping, .validating, .ended: break
         }
     }
 
@@ -149,6 +178,17 @@ package struct CoordinatorMachine: Sendable {
         if ending != nil || isComplete {
             stage = .saving
             continueSaving()
+            return
+        }
+        dismissLeavers()
+        if ending != nil {
+            stage = .saving
+            continueSaving()
+        } else if members.count < configuration.minimumWorkers && !isAdmissionDue {
+            stage = .pausing
+        } else if isAdmissionDue && (members.isEmpty || !isValidationPending) {
+            stage = .admitting
+            continueAdmission()
         } else if isValidationPending {
             beginValidation()
         } else {
@@ -170,8 +210,9 @@ package struct CoordinatorMachine: Sendable {
                 )
                 return
             }
-            if let sentence = disagreement(digests, about: "the state at step \(progress.completedSteps)") {
-                end(.diverged, sentence)
+            if disagree(digests, about: "the state at step \(progress.completedSteps)") {
+                // Those that are left agree.
+                if case .settling = stage { settle() }
                 return
             }
         }
@@ -193,7 +234,7 @@ package struct CoordinatorMachine: Sendable {
         }
     }
 
-    private mutating func drain(reason: String) {
+    mutating func drain(reason: String) {
         guard ending == nil else { return }
         ending = Ending(kind: .drained, reason: reason)
         log(.notice, "draining: \(reason)")
@@ -208,16 +249,24 @@ package struct CoordinatorMachine: Sendable {
             // The last checkpoint is that of the very state whose checkpoint waits.
             broadcast(.drain(reason: reason))
             stage = .saving
-        case .stepping, .settling, .saving:
+        case .stepping, .settling, .saving, .admitting, .pausing:
             broadcast(.drain(reason: reason))
-        case .blaming, .rescuing, .ended: break
+        case .ended: break
         }
     }
 
-    /// A worker that asks to leave drains the run, which cannot go on without it yet.
+    /// A worker that asks to leave is let go between two steps; where too few would be left, the run is drained.
     mutating func leave(_ position: Int, reason: String) {
+        members[position].isLeaving = true
         let member = members[position]
-        drain(reason: "worker \(member.number) on host \(member.hello.hostName) asked to leave: \(reason)")
+        let who = "worker \(member.number) on host \(member.hello.hostName) asked to leave: \(reason)"
+        if case .gathering = stage {
+            drain(reason: who)
+        } else if members.count(where: { !$0.isLeaving }) < configuration.minimumWorkers {
+            drain(reason: who)
+        } else {
+            log(.notice, who)
+        }
     }
 
     private mutating func stop(reason: String) {
@@ -251,7 +300,7 @@ package struct CoordinatorMachine: Sendable {
             fault: fault
         )
         actions.append(.journal(.ended(outcome)))
-        broadcast(.finish(Finish(kind: kind, message: sentences)))
+        broadcast(.finish(Finish(kind: kind, message: sentences)), to: (members + joiners).map(\.peer))
         actions.append(.end(outcome))
         stage = .ended(outcome)
     }
@@ -276,9 +325,11 @@ package struct CoordinatorMachine: Sendable {
         actions.append(.send(peer, message(body)))
     }
 
-    mutating func broadcast(_ body: CoordinatorMessage.Body) {
-        let peers = members.lazy.filter { !$0.isLost }.map(\.peer)
-        if !peers.isEmpty { actions.append(.broadcast(Array(peers), message(body))) }
+    /// To all members.
+    mutating func broadcast(_ body: CoordinatorMessage.Body) { broadcast(body, to: members.map(\.peer)) }
+
+    mutating func broadcast(_ body: CoordinatorMessage.Body, to peers: [PeerID]) {
+        if !peers.isEmpty { actions.append(.broadcast(peers, message(body))) }
     }
 
     mutating func log(_ level: LogLevel, _ sentence: String) {

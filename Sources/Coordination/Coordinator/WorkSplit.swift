@@ -51,6 +51,52 @@ package enum WorkSplit {
         return best
     }
 
+    /// The most nodes that any plan of a step of `leafCount` leaves gives to one worker: a contiguous run is covered by at
+    /// most two nodes of each level.
+    package static func maximumNodes(leafCount: Int) -> Int {
+        max(1, 2 * SumTree(leafCount: max(1, leafCount)).rootLevel)
+    }
+
+    /// The next attempt at a step after some of its workers are gone: `members` keep the nodes that they own, and share
+    /// the leaves of the others in proportion to their threads.
+    ///
+    /// Where that would take more nodes than a worker has memory for, all is divided anew.
+    package static func replan(_ plan: ReductionPlan, generation: UInt32, members: [Member]) -> ReductionPlan {
+        let tree = plan.tree
+        let staying = Set(members.map(\.worker))
+        var contributions = plan.contributions.filter { staying.contains($0.owner) }
+        let lost = plan.contributions.filter { !staying.contains($0.owner) }.flatMap { tree.leaves(of: $0.node) }
+            .sorted()
+        let capacities = members.map { max(1, Int($0.threads)) }
+        let runs = lost.isEmpty ? [] : runs(leafCount: lost.count, capacities: capacities)
+        for (member, run) in zip(members, runs) {
+            // Leaves of several lost workers need not stand side by side.
+            var leaves = lost[run][...]
+            while let first = leaves.first {
+                var end = first
+                while leaves.first == end {
+                    leaves.removeFirst()
+                    end += 1
+                }
+                contributions += tree.cover(of: first..<end).map {
+                    ReductionPlan.Contribution(node: $0, owner: member.worker)
+                }
+            }
+        }
+        let most = Dictionary(grouping: contributions, by: \.owner).values.map(\.count).max() ?? 0
+        if most > maximumNodes(leafCount: tree.leafCount) {
+            return Self.plan(step: plan.step, generation: generation, leafCount: tree.leafCount, members: members)
+        }
+        contributions.sort { $0.node < $1.node }
+        return ReductionPlan(
+            step: plan.step,
+            generation: generation,
+            tree: tree,
+            members: members.map(\.worker),
+            contributions: contributions
+        )
+    }
+
     /// The plan of a step in which each member computes its run of leaves.
     package static func plan(step: UInt64, generation: UInt32, leafCount: Int, members: [Member]) -> ReductionPlan {
         let tree = SumTree(leafCount: leafCount)

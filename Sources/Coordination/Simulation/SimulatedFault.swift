@@ -30,6 +30,16 @@ package enum SimulatedFault: Hashable, Sendable {
     case stop
     /// Every checkpoint that is written within the duration fails.
     case fullDisk(Duration)
+
+    /// The worker that it hits.
+    var worker: Int? {
+        switch self {
+        case .crash(let worker, _, _), .freeze(let worker, _), .failure(let worker), .corruptState(let worker),
+            .corruptSums(let worker), .leave(let worker):
+            worker
+        case .coordinatorCrash, .drain, .stop, .fullDisk: nil
+        }
+    }
 }
 
 /// A fault and its moment, counted from the start of the session.

@@ -11,7 +11,13 @@ extension SimulatedWorld {
             try deliver(event, to: index)
         case .workerTimer(let index):
             if workers[index].timer == now { try deliver(.tick(progress: 0), to: index) }
-        case .fault(let fault): try inject(fault)
+        case .spawn(let threads):
+            guard isCoordinatorAlive else { return }
+            let index = addWorker(threads: threads)
+            queue.add(.worker(index, .started), at: now + random.duration(.milliseconds(1) ... .milliseconds(20)))
+        case .fault(let fault):
+            if isCoordinatorAlive { lastFaultAt = now }
+            try inject(fault)
         case .piece(let number, let index, let weights): try pieceArrived(number: number, index: index, weights)
         case .diskDone(let number, let fails): try diskDone(number: number, fails: fails)
         }
@@ -83,10 +89,26 @@ extension SimulatedWorld {
                 isCorrupted || record.progress == run.reference[Int(record.progress.completedSteps)].after,
                 "validation after \(record.progress.completedSteps) steps moved otherwise than in the undisturbed run"
             )
+        case .journal(.lost(let number, let sentence)): try noteLoss(of: number, sentence)
+        case .journal(.membership(let membership)):
+            let known = Set(membership.members.map(\.worker))
+            try require(known.count == membership.members.count, "a worker is a member twice: \(membership)")
+            if membership.version > 1 { joined += max(0, known.count - members.count) }
+            members = known
+            for index in mustKnowBy.keys where workers[index].machine.number.map({ !known.contains($0) }) ?? true {
+                mustKnowBy[index] = nil
+            }
         case .journal: break
-        case .evict(_, let peer, _):
+        case .evict(_, let peer, _, _):
             let index = SimulatedWorker.index(of: peer)
             if workers[index].peer == peer { workers[index].peer = SimulatedWorker.peer(after: peer) }
+            mustKnowBy[index] = nil
+            // The launcher ends a process of its own that was put out; one that came by itself lives on.
+            if workers[index].isAlive && random.oneIn(2) {
+                culprits.insert(index)
+                kill(index)
+                noticeExit(of: index, .signal(9), after: random.duration(.microseconds(200) ... .milliseconds(20)))
+            }
         case .log(let level, let sentence): log.append("\(level): \(sentence)")
         case .end(let outcome):
             self.outcome = outcome
@@ -101,6 +123,21 @@ extension SimulatedWorld {
         try require(workers.indices.contains(index), "a message to \(peer), which does not exist")
         guard workers[index].isAlive, workers[index].peer == peer else { return }
         queue.add(.worker(index, .message(message)), at: arrival(on: index))
+    }
+
+    /// Only a worker with a fault may be put out, and its sentence names it.
+    private mutating func noteLoss(of number: WorkerNumber, _ sentence: String) throws(SimulationFailure) {
+        guard let index = workers.lastIndex(where: { $0.machine.number == number }) else {
+            try require(false, "worker \(number) was lost, and there is none of that number: \(sentence)")
+            return
+        }
+        try require(culprits.contains(index), "worker process \(1000 + index) was put out without a fault: \(sentence)")
+        try require(
+            sentence.contains("on host host\(index) (process \(1000 + index))"),
+            "the sentence does not name host and process: \(sentence)"
+        )
+        lost[index] = sentence
+        mustKnowBy[index] = nil
     }
 
     private func checkOutcome(_ outcome: RunOutcome) throws(SimulationFailure) {

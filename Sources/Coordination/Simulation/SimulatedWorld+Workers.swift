@@ -4,6 +4,7 @@ import Sampling
 extension SimulatedWorld {
     mutating func deliver(_ event: WorkerMachine.Event, to index: Int) throws(SimulationFailure) {
         guard workers[index].isAlive else { return }
+        var event = event
         if let until = workers[index].frozenUntil {
             if now < until {
                 queue.add(.worker(index, event), at: until)
@@ -19,11 +20,13 @@ extension SimulatedWorld {
                 weights == run.reference[Int(steps)].weights || culprits.contains(index),
                 "worker \(index) has other weights than the undisturbed run after \(steps) steps"
             )
-        case .microbatchComputed(let step, let generation, let leaf):
-            guard let work = workers[index].work, work.assignment.step == step,
-                work.assignment.generation == generation
-            else { return }
+        case .microbatchComputed(let step, _, let leaf):
+            guard workers[index].step == step else { return }
+            workers[index].underWay.remove(leaf)
             workers[index].leaves[leaf] = run.gradient(leaf, ofStep: step, weights: workers[index].weights)
+            guard let work = workers[index].work else { return }
+            // It counts for the attempt that is under way by now.
+            event = .microbatchComputed(step: step, generation: work.assignment.generation, index: leaf)
         case .reduced(let report):
             guard let work = workers[index].work, work.assignment.step == report.step,
                 work.assignment.generation == report.generation
@@ -49,7 +52,8 @@ extension SimulatedWorld {
         case .startTimer(let instant):
             workers[index].timer = max(now, instant)
             queue.add(.workerTimer(index), at: max(now, instant))
-        case .prepare(let welcome): try prepare(welcome, index)
+        case .prepare(let welcome): try load(welcome.resume, index)
+        case .restore(let source): try load(source, index)
         case .beginStep(let work): try begin(work, index)
         case .abandonStep(let step, let generation):
             if let work = workers[index].work, work.assignment.step == step,
@@ -67,22 +71,34 @@ extension SimulatedWorld {
             workers[index].isAlive = false
             let status: Int32
             if case .finished = outcome.kind { status = 0 } else { status = 75 }
-            queue.add(
-                .coordinator(
-                    .processExited(
-                        incarnation: workers[index].machine.configuration.incarnation,
-                        processID: Int32(1000 + index),
-                        .exited(status)
-                    )
-                ),
-                at: now + random.duration(.zero ... .milliseconds(5))
-            )
+            noticeExit(of: index, .exited(status), after: random.duration(.zero ... .milliseconds(5)))
         }
     }
 
-    private mutating func prepare(_ welcome: Welcome, _ index: Int) throws(SimulationFailure) {
+    /// The launcher sees a process end, and may start another one.
+    mutating func noticeExit(of index: Int, _ cause: ExitCause, after delay: Duration) {
+        let isReplaced = cause != .exited(0) && respawned < session.respawns && isCoordinatorAlive
+        queue.add(
+            .coordinator(
+                .processExited(
+                    incarnation: workers[index].machine.configuration.incarnation,
+                    processID: Int32(1000 + index),
+                    cause,
+                    replaced: isReplaced
+                )
+            ),
+            at: now + delay
+        )
+        if isReplaced {
+            respawned += 1
+            let pause = random.duration(.milliseconds(1) ... .milliseconds(random.oneIn(3) ? 600 : 60))
+            queue.add(.spawn(threads: UInt32(workers[index].threads)), at: now + delay + pause)
+        }
+    }
+
+    private mutating func load(_ resume: ResumeSource?, _ index: Int) throws(SimulationFailure) {
         var steps: UInt64 = 0
-        if let resume = welcome.resume {
+        if let resume {
             guard let saved = disk.saved[resume.completedSteps] else {
                 try require(false, "worker \(index) was sent to a checkpoint that does not exist")
                 return
@@ -124,12 +140,27 @@ extension SimulatedWorld {
             "step \(assignment.step) has another number of microbatches"
         )
         workers[index].work = work
-        workers[index].leaves = [:]
+        if workers[index].step != assignment.step {
+            workers[index].step = assignment.step
+            workers[index].leaves = [:]
+            workers[index].underWay = []
+        }
         workers[index].sum = nil
-        // Each thread runs one microbatch after the other.
-        let threads = Int(session.threads[index])
+        // Each thread runs one microbatch after the other; those of an earlier attempt go on.
+        let threads = workers[index].threads
         var busy = [Instant](repeating: now, count: threads)
         for (order, leaf) in work.microbatches.enumerated() {
+            if workers[index].leaves[leaf] != nil {
+                queue.add(
+                    .worker(
+                        index,
+                        .microbatchComputed(step: assignment.step, generation: assignment.generation, index: leaf)
+                    ),
+                    at: now
+                )
+                continue
+            }
+            if !workers[index].underWay.insert(leaf).inserted { continue }
             busy[order % threads] = busy[order % threads] + random.duration(.milliseconds(1) ... .milliseconds(6))
             queue.add(
                 .worker(
@@ -151,21 +182,18 @@ extension SimulatedWorld {
         by index: Int
     ) throws(SimulationFailure) {
         guard let work = workers[index].work, work.assignment.step == step,
-            work.assignment.generation == generation, workers[index].leaves.count == work.microbatches.count
+            work.assignment.generation == generation
         else { return }
         let plan = work.assignment.plan
         let leaves = workers[index].leaves
+        guard work.microbatches.allSatisfy({ leaves[$0] != nil }) else { return }
         var nodes: [TreeNode: SymbolicValue] = [:]
         for contribution in plan.contributions where contribution.owner == work.worker {
             nodes[contribution.node] = .fold(contribution.node, of: plan.tree) { leaves[$0] ?? SymbolicValue(0) }
         }
         published[Published(step: step, generation: generation, worker: work.worker)] = nodes
-        if step > 2 {
-            // Long over: keep the world small.
-            for member in plan.members {
-                published[Published(step: step - 3, generation: generation, worker: member)] = nil
-            }
-        }
+        // What is long over is dropped, to keep the world small.
+        if published.count > 128 { published = published.filter { $0.key.step + 2 > step } }
         var held: [SymbolicValue] = []
         for member in plan.members
         where published[Published(step: step, generation: generation, worker: member)] == nil {
@@ -185,7 +213,7 @@ extension SimulatedWorld {
         }
         for addition in sum.steps { held[addition.destination] = held[addition.destination] + held[addition.source] }
         try require(
-            held[sum.result] == run.reference[Int(step)].sum || !culprits.isEmpty,
+            held[sum.result] == run.reference[Int(step)].sum || isCorrupted,
             "the sum of step \(step) is not that of the undisturbed run"
         )
         for other in workers.indices where workers[other].isAlive {
@@ -196,9 +224,10 @@ extension SimulatedWorld {
 
     private mutating func finishReduction(_ assignment: Assignment, sum: SymbolicValue, by index: Int) {
         var sum = sum
-        if workers[index].isCorruptingSums {
+        // A worker that is alone has nobody to compare with.
+        if workers[index].isCorruptingSums, assignment.plan.members.count > 1 {
             workers[index].isCorruptingSums = false
-            sum.bits ^= 1
+            sum.bits ^= UInt64(index + 1)
         }
         workers[index].sum = sum
         let report = ReducedReport(
@@ -259,7 +288,12 @@ extension SimulatedWorld {
             workers[index].machine.completedSteps == request.completedSteps,
             "worker \(index) streams the state of step \(request.completedSteps) while at another"
         )
-        guard let open, open.order.completedSteps == request.completedSteps else { return }
+        // One of a checkpoint that was given up meanwhile belongs to no file.
+        guard let open, open.order.completedSteps == request.completedSteps,
+            open.order.pieces.contains(where: {
+                $0.share == request.share && $0.worker == workers[index].machine.number
+            })
+        else { return }
         let piece = Int(request.share.part)
         let at = now + random.duration(.microseconds(500) ... .milliseconds(15))
         queue.add(.piece(session: open.number, index: piece, workers[index].weights), at: at)
@@ -287,12 +321,13 @@ extension SimulatedWorld {
     }
 
     mutating func inject(_ fault: SimulatedFault) throws(SimulationFailure) {
-        guard isCoordinatorAlive else { return }
+        guard isCoordinatorAlive, fault.worker.map(workers.indices.contains) ?? true else { return }
         isDisturbed = true
+        faults += 1
         let timing = session.timing
         switch fault {
         case .crash(let index, let notice, let peersNotice):
-            guard workers[index].isAlive else { return }
+            guard workers[index].isAlive else { return dismissFault() }
             culprits.insert(index)
             kill(index)
             noticeCrash(of: index, notice)
@@ -306,34 +341,33 @@ extension SimulatedWorld {
                 }
             }
         case .freeze(let index, let duration):
-            guard workers[index].isAlive, duration > .zero else { return }
+            guard workers[index].isAlive, duration > .zero else { return dismissFault() }
             workers[index].frozenUntil = max(now + duration, workers[index].frozenUntil ?? now)
             if duration > timing.workerSilence {
                 culprits.insert(index)
-                if case .gathering = coordinator.stage {
-                } else {
-                    limit(timing.workerSilence + timing.blameWindow + timing.rescue)
-                }
+                limit(index, timing.workerSilence + timing.blameWindow)
             }
         case .failure(let index):
             guard workers[index].isAlive, workers[index].machine.number != nil, workers[index].frozenUntil == nil
-            else { return }
+            else { return dismissFault() }
             culprits.insert(index)
             try deliver(.failed(message: "the disk is gone.", suspect: nil), to: index)
-            if case .gathering = coordinator.stage {} else { limit(timing.rescue + .milliseconds(100)) }
+            limit(index, .milliseconds(100))
         case .corruptState(let index):
             // A worker alone, or one that is on its way to its end, has nobody to compare with.
-            guard workers.count > 1, workers[index].isAlive, case .stepping(let step) = coordinator.stage,
+            guard case .stepping(let step) = coordinator.stage, step.assignment.plan.members.count > 1,
+                workers[index].isAlive,
                 step.assignment.step + 1 < run.lastStep, step.assignment.step == workers[index].work?.assignment.step
-            else { return }
+            else { return dismissFault() }
             isCorrupted = true
             culprits.insert(index)
             workers[index].weights.bits ^= 1
         case .corruptSums(let index):
-            guard workers.count > 1, workers[index].isAlive else { return }
+            guard workers.count > 1, workers[index].isAlive else { return dismissFault() }
             culprits.insert(index)
             workers[index].isCorruptingSums = true
         case .leave(let index):
+            guard workers[index].isAlive else { return dismissFault() }
             culprits.insert(index)  // A worker that leaves before it is part of the run ends it.
             try deliver(.leaveRequested(reason: "SIGTERM"), to: index)
         case .coordinatorCrash:
@@ -349,35 +383,33 @@ extension SimulatedWorld {
         }
     }
 
+    /// A fault that hits nothing is none.
+    private mutating func dismissFault() { faults -= 1 }
+
     private mutating func noticeCrash(of index: Int, _ notice: SimulatedFault.Notice) {
         let timing = session.timing
-        let exit = CoordinatorMachine.Event.processExited(
-            incarnation: workers[index].machine.configuration.incarnation,
-            processID: Int32(1000 + index),
-            .signal(9)
-        )
-        let soon = now + random.duration(.microseconds(200) ... .milliseconds(100))
+        let soon = random.duration(.microseconds(200) ... .milliseconds(100))
         let lost = CoordinatorMachine.Event.connectionLost(workers[index].peer)
-        var bound = Duration.seconds(2)
         switch notice {
-        case .processExit: queue.add(.coordinator(exit), at: soon)
-        case .connection: queue.add(.coordinator(lost), at: soon)
+        case .processExit:
+            noticeExit(of: index, .signal(9), after: soon)
+            limit(index, .milliseconds(100))
+        case .connection:
+            queue.add(.coordinator(lost), at: now + soon)
+            limit(index, timing.blameWindow + .milliseconds(100))
         case .connectionThenExit:
-            queue.add(.coordinator(lost), at: soon)
-            queue.add(.coordinator(exit), at: soon + random.duration(.zero ... .milliseconds(200)))
-        case .silence:
-            bound = timing.workerSilence + timing.blameWindow + timing.rescue + timing.heartbeatInterval * 2
-        }
-        switch coordinator.stage {
-        case .idle, .gathering:
-            // Before the run begins another worker may come; the wait for it has its own deadline.
-            if notice == .processExit { limit(.milliseconds(200)) }
-        default: limit(bound)
+            queue.add(.coordinator(lost), at: now + soon)
+            noticeExit(of: index, .signal(9), after: soon + random.duration(.zero ... .milliseconds(200)))
+            limit(index, timing.blameWindow + .milliseconds(100))
+        case .silence: limit(index, timing.workerSilence + timing.blameWindow)
         }
     }
 
-    private mutating func limit(_ duration: Duration) {
-        let by = now + duration + session.timing.heartbeatInterval
-        if mustEndBy == nil { mustEndBy = by }
+    /// Worker `index` must be put out within `duration`, if it is a member.
+    private mutating func limit(_ index: Int, _ duration: Duration) {
+        guard let number = workers[index].machine.number, members.contains(number), mustKnowBy[index] == nil else {
+            return
+        }
+        mustKnowBy[index] = now + duration + session.timing.heartbeatInterval * 2
     }
 }

@@ -15,6 +15,10 @@ package struct SimulatedWorld: Sendable {
         package var checkpoints: CheckpointPolicy
         package var faults: [TimedFault]
         package var fencing: UInt64
+        /// The fewest workers that the run goes on with.
+        package var minimumWorkers = 1
+        /// How many processes the launcher starts in the place of dead ones.
+        package var respawns = 0
         package var timing = CoordinatorTiming()
         package var tracing = false
 
@@ -23,8 +27,12 @@ package struct SimulatedWorld: Sendable {
             threads: [UInt32],
             checkpoints: CheckpointPolicy,
             faults: [TimedFault] = [],
-            fencing: UInt64 = 1
+            fencing: UInt64 = 1,
+            minimumWorkers: Int = 1,
+            respawns: Int = 0
         ) {
+            self.minimumWorkers = minimumWorkers
+            self.respawns = respawns
             self.seed = seed
             self.threads = threads
             self.checkpoints = checkpoints
@@ -42,12 +50,20 @@ package struct SimulatedWorld: Sendable {
         package var events: Int
         package var log: [String]
         package var committed: [UInt64]
+        /// The workers that were put out, by the index of their process, each with its sentence.
+        package var lost: [Int: String]
+        /// Workers that joined the run under way.
+        package var joined: Int
+        /// Faults that did something.
+        package var faults: Int
     }
 
     enum Happening: Sendable {
         case coordinator(CoordinatorMachine.Event)
         case coordinatorTimer
         case worker(Int, WorkerMachine.Event)
+        /// The launcher starts a process.
+        case spawn(threads: UInt32)
         case workerTimer(Int)
         case fault(SimulatedFault)
         case piece(session: Int, index: Int, SymbolicValue)
@@ -90,9 +106,15 @@ package struct SimulatedWorld: Sendable {
     var events = 0
     var log: [String] = []
     var trace: [String] = []
-    /// The first fault that must end the session, and by when at the latest.
-    var mustEndBy: Instant?
+    /// The faults of workers of which the coordinator must know, and by when.
+    var mustKnowBy: [Int: Instant] = [:]
     var culprits: Set<Int> = []
+    var lost: [Int: String] = [:]
+    var members: Set<WorkerNumber> = []
+    var joined = 0
+    var faults = 0
+    var respawned = 0
+    var lastFaultAt = Instant(nanoseconds: 0)
     /// Whether a worker's state has been changed under it: what is saved is then right only in the end.
     var isCorrupted = false
     var isDisturbed = false
@@ -112,6 +134,7 @@ package struct SimulatedWorld: Sendable {
             networkDigest: "network",
             resolvedConfiguration: "",
             expectedWorkers: session.threads.count,
+            minimumWorkers: session.minimumWorkers,
             schedule: run.schedule,
             validation: run.validation,
             checkpoints: session.checkpoints,
@@ -119,9 +142,18 @@ package struct SimulatedWorld: Sendable {
         )
         configuration.timing = session.timing
         coordinator = CoordinatorMachine(configuration: configuration, policy: SimulatedPolicy())
-        workers = session.threads.enumerated().map { index, threads in
+        workers = []
+        for threads in session.threads { addWorker(threads: threads) }
+    }
+
+    /// Another process, which has not started yet; returns its index.
+    @discardableResult
+    mutating func addWorker(threads: UInt32) -> Int {
+        let index = workers.count
+        workers.append(
             SimulatedWorker(
                 peer: PeerID(UInt64(index)),
+                threads: Int(threads),
                 machine: WorkerMachine(
                     configuration: WorkerConfiguration(
                         protocolVersion: 1,
@@ -139,7 +171,8 @@ package struct SimulatedWorld: Sendable {
                     )
                 )
             )
-        }
+        )
+        return index
     }
 
     /// Plays the session to its end.
@@ -160,7 +193,16 @@ package struct SimulatedWorld: Sendable {
             events += 1
             if session.tracing { note("\(happening)") }
             try handle(happening)
-            try check()
+            switch happening {
+            case .coordinator, .coordinatorTimer, .diskDone: try check()
+            case .worker(let index, _):
+                let worker = workers[index]
+                try require(
+                    !worker.isAlive || !worker.hasStarted || worker.timer != nil,
+                    "worker \(index) waits without a timer"
+                )
+            default: break
+            }
             if !isCoordinatorAlive && workers.allSatisfy({ !$0.isAlive }) { break }
         }
         for (steps, saved) in disk.saved {
@@ -182,7 +224,10 @@ package struct SimulatedWorld: Sendable {
                 workers: workers.map(\.outcome),
                 events: events,
                 log: log,
-                committed: committed
+                committed: committed,
+                lost: lost,
+                joined: joined,
+                faults: faults
             ), disk
         )
     }
@@ -205,7 +250,7 @@ package struct SimulatedWorld: Sendable {
 
     // MARK: Invariants
 
-    /// What must hold after every event.
+    /// What must hold after every event of the coordinator.
     private func check() throws(SimulationFailure) {
         if isCoordinatorAlive {
             if case .idle = coordinator.stage {
@@ -227,12 +272,16 @@ package struct SimulatedWorld: Sendable {
                     "the coordinator waits until \(wait.deadline) for \(wait.sentence)"
                 )
             }
-            if let mustEndBy {
-                try require(now <= mustEndBy, "the run should have ended by \(mustEndBy): \(session.faults)")
+            for (worker, instant) in mustKnowBy {
+                try require(
+                    now <= instant,
+                    "worker \(worker) should have been put out by \(instant): \(session.faults)"
+                )
             }
-        }
-        for (index, worker) in workers.enumerated() where worker.isAlive && worker.hasStarted {
-            try require(worker.timer != nil, "worker \(index) waits without a timer")
+            try require(
+                now <= lastFaultAt + .seconds(400),
+                "the run does not end, long after its last fault: \(session.faults)"
+            )
         }
     }
 }
@@ -264,14 +313,19 @@ struct SimulatedWorker: Sendable {
     var timer: Instant?
     var outcome: WorkerOutcome?
     var weights = SymbolicValue(0)
-    /// The attempt that is computed, its leaves so far, and the sums of the last one reduced.
+    let threads: Int
+    /// The attempt that is computed, and the sums of the last one reduced.
     var work: StepWork?
+    /// The step whose leaves are computed: those that are done, and those under way.
+    var step: UInt64 = .max
     var leaves: [Int: SymbolicValue] = [:]
+    var underWay: Set<Int> = []
     var sum: SymbolicValue?
     var isCorruptingSums = false
 
-    init(peer: PeerID, machine: WorkerMachine) {
+    init(peer: PeerID, threads: Int, machine: WorkerMachine) {
         self.peer = peer
+        self.threads = threads
         self.machine = machine
     }
 

@@ -4,14 +4,18 @@ package enum Simulation {
     package struct Summary: Hashable, Sendable {
         package var sessions: Int
         package var events: Int
+        /// Faults that were injected, workers that were put out, and workers that joined a run under way.
+        package var faults = 0
+        package var lost = 0
+        package var joined = 0
         package var steps: UInt64
         package var outcomes: [RunOutcome.Kind?]
     }
 
     /// Plays the run of `seed` to its end.
     ///
-    /// Everything is drawn from the seed: the run (samples, epochs, microbatches, validation), each session's workers
-    /// and threads, its checkpoints and its faults. The last session has none, so every run completes.
+    /// Everything is drawn from the seed: the run (30 steps or more, microbatches, validation), each session's workers and
+    /// threads, its checkpoints and its faults, at least five in all. The last session has none, so every run completes.
     ///
     /// - Parameters:
     ///   - workers: the range that each session's number of workers is drawn from.
@@ -19,8 +23,8 @@ package enum Simulation {
     /// - Throws: `SimulationFailure`, with a trace, at the first invariant that does not hold.
     package static func play(
         seed: UInt64,
-        workers: ClosedRange<Int> = 1...9,
-        maximumSessions: Int = 4
+        workers: ClosedRange<Int> = 3...9,
+        maximumSessions: Int = 6
     ) throws -> Summary {
         do {
             return try play(seed: seed, workers: workers, maximumSessions: maximumSessions, tracing: false)
@@ -38,10 +42,35 @@ package enum Simulation {
     ) throws -> Summary {
         var random = SimulatedRandom(seed: seed, stream: 0)
         let run = try randomRun(seed: seed, &random)
-        var disk = SimulatedDisk()
         var summary = Summary(sessions: 0, events: 0, steps: run.lastStep, outcomes: [])
+        // The same run again where it was complete before enough had gone wrong.
+        repeat {
+            try playOnce(
+                seed: seed,
+                run: run,
+                workers: workers,
+                lastSession: summary.sessions + maximumSessions,
+                tracing: tracing,
+                &summary,
+                &random
+            )
+        } while summary.faults < 5
+        return summary
+    }
+
+    /// Plays sessions until the run is complete.
+    private static func playOnce(
+        seed: UInt64,
+        run: SimulatedRun,
+        workers: ClosedRange<Int>,
+        lastSession: Int,
+        tracing: Bool,
+        _ summary: inout Summary,
+        _ random: inout SimulatedRandom
+    ) throws {
+        var disk = SimulatedDisk()
         while true {
-            let isLast = summary.sessions == maximumSessions
+            let isLast = summary.sessions == lastSession
             var session = randomSession(seed: seed, number: summary.sessions, workers: workers, &random)
             session.tracing = tracing
             if isLast { session.faults = [] }
@@ -51,38 +80,39 @@ package enum Simulation {
             (result, disk) = try world.play()
             summary.sessions += 1
             summary.events += result.events
+            summary.faults += result.faults
+            summary.lost += result.lost.count
+            summary.joined += result.joined
             summary.outcomes.append(result.outcome?.kind)
             try world.require(
                 (disk.newest?.progress.completedSteps ?? 0) >= before,
                 "a session lost what was saved before it"
             )
-            if result.outcome?.kind == .completed { break }
+            let last = run.reference[run.reference.count - 1]
+            if result.outcome?.kind == .completed {
+                try world.require(
+                    disk.newest?.weights == last.weights && disk.newest?.progress == last.after,
+                    "the final weights are not those of the undisturbed run"
+                )
+                return
+            }
             try world.require(!isLast, "an undisturbed session ended with \(String(describing: result.outcome))")
         }
-        let world = SimulatedWorld(
-            run: run,
-            session: randomSession(seed: seed, number: 0, workers: 1...1, &random),
-            disk: disk
-        )
-        try world.require(
-            disk.newest?.weights == run.reference[run.reference.count - 1].weights
-                && disk.newest?.progress == run.reference[run.reference.count - 1].after,
-            "the final weights are not those of the undisturbed run"
-        )
-        return summary
     }
 
     private static func randomRun(seed: UInt64, _ random: inout SimulatedRandom) throws -> SimulatedRun {
-        let samples = random.integer(in: 6...40)
         let microbatches = random.integer(in: 1...9)
         let microbatchSize = random.integer(in: 1...3)
+        let epochs = random.integer(in: 1...4)
+        // 30 steps or a few more, the last batch of an epoch often being short.
+        let samples = max(6, (30 + epochs) * microbatches * microbatchSize / epochs + random.integer(in: 0...20))
         let intervals: [ValidationSchedule.Interval] = [
             .never, .epochs(1), .epochs(2), .steps(UInt64(random.integer(in: 1...7))),
         ]
         return try SimulatedRun(
             seed: seed,
             samples: samples,
-            epochs: random.integer(in: 1...4),
+            epochs: epochs,
             microbatches: microbatches,
             microbatchSize: microbatchSize,
             validation: ValidationSchedule(
@@ -90,8 +120,8 @@ package enum Simulation {
                 sampleCount: UInt32(random.integer(in: 1...30)),
                 samplesPerRequest: UInt32(random.integer(in: 1...6))
             ),
-            patience: random.oneIn(4) ? UInt32(random.integer(in: 1...3)) : nil,
-            maximumSteps: 40
+            patience: nil,
+            maximumSteps: 60
         )
     }
 
@@ -109,10 +139,11 @@ package enum Simulation {
             onBest: random.oneIn(2),
             streams: random.integer(in: 1...4)
         )
-        var faults = (0..<random.integer(in: 0...3)).map { _ in
+        let respawns = random.integer(in: 0...6)
+        var faults = (0..<random.integer(in: 2...8)).map { _ in
             TimedFault(
-                randomFault(workers: count, &random),
-                at: random.duration(.zero ... .milliseconds(random.oneIn(4) ? 60 : 700))
+                randomFault(workers: count + respawns, &random),
+                at: random.duration(.zero ... .milliseconds(random.oneIn(6) ? 60 : 900))
             )
         }
         // A state that is changed under a worker is found at the next step's digests. A crash before that may leave a
@@ -125,29 +156,31 @@ package enum Simulation {
             threads: threads,
             checkpoints: checkpoints,
             faults: faults,
-            fencing: UInt64(number + 1)
+            fencing: UInt64(number + 1),
+            minimumWorkers: random.oneIn(3) ? random.integer(in: 1...count) : 1,
+            respawns: respawns
         )
     }
 
     private static func randomFault(workers: Int, _ random: inout SimulatedRandom) -> SimulatedFault {
         let worker = random.integer(below: workers)
         let notices = SimulatedFault.Notice.allCases
-        switch random.integer(below: 14) {
-        case 0...3:
+        switch random.integer(below: 24) {
+        case 0...13:
             return .crash(
                 worker: worker,
                 notices[random.integer(below: notices.count)],
                 peersNotice: random.oneIn(2)
             )
-        case 4: return .freeze(worker: worker, .seconds(20))
-        case 5: return .freeze(worker: worker, random.duration(.milliseconds(1) ... .seconds(3)))
-        case 6: return .failure(worker: worker)
-        case 7: return .corruptState(worker: worker)
-        case 8: return .corruptSums(worker: worker)
-        case 9: return .leave(worker: worker)
-        case 10: return .coordinatorCrash
-        case 11: return .drain
-        case 12: return .stop
+        case 14: return .freeze(worker: worker, .seconds(20))
+        case 15: return .freeze(worker: worker, random.duration(.milliseconds(1) ... .seconds(3)))
+        case 16: return .failure(worker: worker)
+        case 17: return .corruptState(worker: worker)
+        case 18: return .corruptSums(worker: worker)
+        case 19: return .leave(worker: worker)
+        case 20: return .coordinatorCrash
+        case 21: return .drain
+        case 22: return .stop
         default: return .fullDisk(random.duration(.milliseconds(1) ... .seconds(1)))
         }
     }

@@ -35,11 +35,14 @@ extension WorkerMachine {
         case startTimer(Instant)
         /// Build the program and load data and state; ends in `.prepared` or `.failed`.
         case prepare(Welcome)
+        /// Load the state, everything else being there; ends in `.prepared`, whose digest is that of the part which
+        /// `.applied` tells of, or `.failed`.
+        case restore(ResumeSource)
         /// Compute the microbatches and reduce by the plan, each bucket as soon as it is full; ends in `.reduced` or
         /// `.failed`. Sums that the worker holds of an earlier generation of the same step stay right.
         case beginStep(StepWork)
-        /// Stop computing and reducing this attempt; no event is owed for it. Its partial sums may be kept: an
-        /// assignment of a higher generation may ask for them.
+        /// Stop reducing this attempt; no event is owed for it. Microbatches go on, and their sums are kept: an assignment
+        /// of a higher generation asks for them.
         case abandonStep(step: UInt64, generation: UInt32)
         /// Apply the sums of the step to the weights; ends in `.applied`. The sums of the step before are no longer
         /// needed by anybody.

@@ -29,8 +29,14 @@ extension WorkerMachine {
     }
 
     private mutating func receive(_ welcome: Welcome) {
-        guard number == nil else {
-            ignoredMessages += 1
+        if let number {
+            // A worker that joins a run under way loads its data first, and the state when its turn comes.
+            guard welcome.worker == number, let resume = welcome.resume, membership == nil, phase == .waiting else {
+                ignoredMessages += 1
+                return
+            }
+            enter(.preparing, step: resume.completedSteps)
+            actions.append(.restore(resume))
             return
         }
         number = welcome.worker

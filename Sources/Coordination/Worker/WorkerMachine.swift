@@ -8,8 +8,8 @@ import Reduction
 ///     joining ─welcome─► preparing ─► waiting ─assign─► working ─commit─► applying ─► working …
 ///
 /// The machine obeys the highest fencing incarnation it has seen. It applies a step only on its commit, and begins the
-/// next one only at the state that it stands on. After a failure that is not its own it keeps its state and halts,
-/// because the coordinator may want to save it. Every wait has a deadline; it is found at the ticks.
+/// next one only at the state that it stands on. After a failure that is not its own it keeps its state and its work, and
+/// waits for the coordinator to share the step anew. Every wait has a deadline; it is found at the ticks.
 package struct WorkerMachine: Sendable {
     package let configuration: WorkerConfiguration
 
@@ -134,6 +134,7 @@ package struct WorkerMachine: Sendable {
 
     private mutating func prepared(_ ready: Ready) {
         guard phase == .preparing else { return }
+        progress &+= 1
         completedSteps = ready.completedSteps
         enter(.waiting, step: completedSteps)
         send(.ready(ready))
@@ -202,6 +203,11 @@ package struct WorkerMachine: Sendable {
     }
 
     mutating func begin(_ assignment: Assignment) {
+        if let membership, membership.version > assignment.membership {
+            // Overtaken while the step before was applied: the assignment to the new members is on its way.
+            ignoredMessages += 1
+            return
+        }
         guard let number, let membership, membership.version == assignment.membership else {
             failed(
                 "Step \(assignment.step) names membership \(assignment.membership), which this worker does not have.",
@@ -239,16 +245,12 @@ package struct WorkerMachine: Sendable {
         }
         guard exitBy == nil else { return }
         send(.failure(FailureReport(step: phaseStep, phase: phase, message: message, suspect: suspect)))
+        // With a peer's fault it goes on: the coordinator begins the step anew without one of the two.
+        guard suspect == nil || suspect == number else { return }
         work = nil
         next = nil
-        let isOwn = suspect == nil || suspect == number
         enter(.halted, step: phaseStep)
-        // With a fault of its own the worker waits briefly for the coordinator's word; with a peer's fault it keeps
-        // its state for as long as a coordinator may need, and still applies what it has reported.
-        exitBy = (
-            now + (isOwn ? min(.seconds(1), timing.gracePeriod) : timing.gracePeriod),
-            WorkerOutcome(kind: .failed, message: message)
-        )
+        exitBy = (now + min(.seconds(1), timing.gracePeriod), WorkerOutcome(kind: .failed, message: message))
     }
 
     private mutating func leave(reason: String) {

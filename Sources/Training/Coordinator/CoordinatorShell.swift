@@ -26,6 +26,8 @@ package final class CoordinatorShell: Sendable {
         package var tensors: [TensorSignature]
         /// Hears of each committed step, on the coordinator's loop: it must return soon.
         package var onStep: (@Sendable (Coordination.StepRecord) -> Void)?
+        /// Hears which processes were put out of the run, by their incarnation.
+        package var onEviction: (@Sendable (UInt64) -> Void)?
 
         package init(
             directory: RunDirectory,
@@ -36,8 +38,10 @@ package final class CoordinatorShell: Sendable {
             resume: ResumePoint?,
             console: Console,
             tensors: [TensorSignature],
-            onStep: (@Sendable (Coordination.StepRecord) -> Void)? = nil
+            onStep: (@Sendable (Coordination.StepRecord) -> Void)? = nil,
+            onEviction: (@Sendable (UInt64) -> Void)? = nil
         ) {
+            self.onEviction = onEviction
             self.directory = directory
             self.job = job
             self.fencing = fencing
@@ -97,9 +101,10 @@ package final class CoordinatorShell: Sendable {
             retention: Self.retention(setup.configuration)
         ) { outcome in
             switch outcome {
-            case .durable(let steps, _, let warnings):
+            case .durable(let steps, let path, let warnings):
                 for warning in warnings { console.log(.warning, warning) }
-                events.push(.checkpointDurable(completedSteps: steps))
+                let file = path.split(separator: "/").last.map(String.init) ?? path
+                events.push(.checkpointDurable(completedSteps: steps, file: file))
             case .failed(let steps, let reason):
                 events.push(.checkpointFailed(completedSteps: steps, reason: reason))
             }
@@ -116,9 +121,17 @@ package final class CoordinatorShell: Sendable {
     /// The first request finishes the step and saves; the second, a second or more later, stops at once.
     package func drain(reason: String) { events.push(.drainRequested(reason: reason)) }
 
-    /// A worker process that the launcher started has ended.
-    package func workerExited(incarnation: UInt64, process: Int32, _ cause: ExitCause, note: String) {
-        events.push(.processExited(incarnation: incarnation, processID: process, cause, note: note))
+    /// A worker process that the launcher started has ended; where it starts another one, the process is replaced.
+    package func workerExited(
+        incarnation: UInt64,
+        process: Int32,
+        _ cause: ExitCause,
+        note: String,
+        isReplaced: Bool
+    ) {
+        events.push(
+            .processExited(incarnation: incarnation, processID: process, cause, note: note, replaced: isReplaced)
+        )
     }
 
     // MARK: The loop
@@ -156,7 +169,9 @@ package final class CoordinatorShell: Sendable {
                     recorder.record(record)
                 case .recordValidation(let record): recorder.record(record)
                 case .journal(let entry): recorder.journal(entry)
-                case .evict(_, let peer, _): peers.forget(peer)
+                case .evict(_, let peer, let incarnation, _):
+                    peers.forget(peer)
+                    options.onEviction?(incarnation)
                 case .log(let level, let sentence): recorder.log(level, sentence)
                 case .end(let outcome):
                     options.console.finish()
@@ -194,6 +209,7 @@ package final class CoordinatorShell: Sendable {
         timing.coordinatorSilence = timing.workerSilence
         timing.gracePeriod = .milliseconds(Int(run.workers.graceSeconds * 1000))
         timing.joining = .milliseconds(Int(run.workers.timeouts.joinSeconds * 1000))
+        timing.pausing = timing.joining
         for path in [
             \CoordinatorTiming.preparing, \.computing, \.reducing, \.applying, \.validating,
         ] {
@@ -211,6 +227,8 @@ package final class CoordinatorShell: Sendable {
             networkDigest: setup.networkDigest,
             resolvedConfiguration: run.resolvedYAML(),
             expectedWorkers: options.expectedWorkers,
+            minimumWorkers: run.workers.minimum,
+            maximumWorkers: max(options.expectedWorkers, run.workers.maximum),
             schedule: setup.schedule,
             validation: validates
                 ? ValidationSchedule(

@@ -67,6 +67,13 @@ package final class LocalWorkers: Sendable {
         return child
     }
 
+    /// Ends a worker at once, where it still runs.
+    package func kill(incarnation: UInt64) {
+        for child in running.withLock({ Array($0.values) }) where child.incarnation == incarnation {
+            Glibc.kill(child.process, SIGKILL)
+        }
+    }
+
     /// Waits for the workers to end by themselves, then ends what is left.
     package func stop(after patience: Duration) {
         let deadline = ContinuousClock.now + patience
@@ -75,7 +82,7 @@ package final class LocalWorkers: Sendable {
             let left = running.withLock { Array($0.values) }
             if left.isEmpty { return }
             if ContinuousClock.now >= deadline {
-                for child in left { kill(child.process, SIGKILL) }
+                for child in left { Glibc.kill(child.process, SIGKILL) }
             }
             ended.wait(since: seen)
         }

@@ -227,6 +227,7 @@ package struct RunLauncher {
         let state = try ModelState(setup)
         let count = configuration.workers.count
         let peak = PeakMemory()
+        let evictions = Evictions()
         let shell = try CoordinatorShell(
             setup,
             CoordinatorShell.Options(
@@ -241,15 +242,35 @@ package struct RunLauncher {
                 onStep: { [options] record in
                     peak.note(record)
                     options.onStep?(record)
-                }
+                },
+                onEviction: { evictions.note($0) }
             )
         )
         defer { shell.close() }
         let signals = SignalWatch(SignalWatch.requests) { shell.drain(reason: SignalWatch.name(of: $0)) }
         defer { signals.cancel() }
-        let workers = LocalWorkers()
+        let crew = try WorkerCrew(
+            WorkerCrew.Options(
+                coordinator: shell.endpoint,
+                threads: configuration.workers.threads,
+                logs: directory.logs,
+                respawns: configuration.workers.respawns,
+                say: { [console] in console.log(.notice, $0) },
+                onExit: { child, cause, note, isReplaced in
+                    shell.workerExited(
+                        incarnation: child.incarnation,
+                        process: child.process,
+                        cause,
+                        note: note,
+                        isReplaced: isReplaced
+                    )
+                }
+            )
+        )
+        evictions.set { crew.end(incarnation: $0) }
+        defer { crew.close(after: .seconds(1)) }
         if options.startsWorkers {
-            for index in 0..<count { try start(index, workers, shell) }
+            try crew.start(count)
         } else {
             console.say(
                 "waiting for \(count) workers: start each with\n  pleura worker --coordinator "
@@ -261,7 +282,7 @@ package struct RunLauncher {
         // and another Ctrl-C ends the program as it does by default.
         options.onOutcome?(outcome)
         signals.cancel()
-        workers.stop(after: .seconds(outcome.kind == .stopped ? 1 : 5))
+        crew.close(after: .seconds(outcome.kind == .stopped ? 1 : 5))
         say(peak.bytes, against: plan)
         return outcome
     }
@@ -293,25 +314,15 @@ package struct RunLauncher {
     private var job: String {
         "\(configuration.displayName)-\(XXH3.hash64(Array(directory.path.utf8) + Array("\(configuration.run.seed)".utf8)))"
     }
+}
 
-    private func start(_ index: Int, _ workers: LocalWorkers, _ shell: CoordinatorShell) throws {
-        let incarnation = UInt64.random(in: 1 ... .max)
-        let arguments = [
-            "worker", "--coordinator", shell.endpoint, "--threads", "\(configuration.workers.threads)",
-            "--incarnation", "\(incarnation)", "--parent", "\(getpid())",
-        ]
-        let log = "\(directory.logs)/worker-\(index).log"
-        let start = FileSystem.exists(log) ? try FileSystem.size(of: log) : 0
-        _ = try workers.start(
-            program: LocalWorkers.ownProgram,
-            arguments: arguments,
-            log: log,
-            incarnation: incarnation
-        ) { child, cause in
-            let note = LocalWorkers.note(log: log, from: start)
-            shell.workerExited(incarnation: child.incarnation, process: child.process, cause, note: note)
-        }
-    }
+/// Passes evictions on to the crew, which is there after the coordinator.
+private final class Evictions: Sendable {
+    private let handler = Mutex<(@Sendable (UInt64) -> Void)?>(nil)
+
+    func set(_ handler: @escaping @Sendable (UInt64) -> Void) { self.handler.withLock { $0 = handler } }
+
+    func note(_ incarnation: UInt64) { handler.withLock { $0 }?(incarnation) }
 }
 
 /// The most memory that any worker of a run has said to have taken.

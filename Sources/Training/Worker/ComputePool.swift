@@ -98,9 +98,18 @@ package final class CountDown: Sendable {
 
     package init(_ count: Int) { left = Atomic(count) }
 
-    /// One signal; the last one wakes who waits.
-    package func signal() {
-        if left.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 { condition.broadcast() }
+    /// One signal; the last one wakes who waits, and returns true.
+    @discardableResult
+    package func signal() -> Bool {
+        let isLast = left.subtract(1, ordering: .acquiringAndReleasing).newValue == 0
+        if isLast { condition.broadcast() }
+        return isLast
+    }
+
+    /// Ends the wait, whatever is missing.
+    package func open() {
+        left.store(0, ordering: .releasing)
+        condition.broadcast()
     }
 
     package func wait() {

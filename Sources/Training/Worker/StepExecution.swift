@@ -13,7 +13,7 @@ package final class StepExecution: Sendable {
     }
 
     package let work: StepWork
-    /// Down to zero when every microbatch has been computed or given up.
+    /// Down to zero when every microbatch has been computed, or the attempt was given up.
     let computed: CountDown
     private let times = Mutex(Times())
 
@@ -24,7 +24,10 @@ package final class StepExecution: Sendable {
 
     var isCancelled: Bool { times.withLock { $0.isCancelled } }
 
-    func cancel() { times.withLock { $0.isCancelled = true } }
+    func cancel() {
+        times.withLock { $0.isCancelled = true }
+        computed.open()
+    }
 
     func add(data: Duration, compute: Duration, samples: Int, operations: Int) {
         times.withLock { times in

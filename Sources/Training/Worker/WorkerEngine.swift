@@ -40,8 +40,15 @@ package final class WorkerEngine: Sendable {
         var step: StepExecution?
         var sums: ReducedSums?
         var norm = 0.0
+        /// The attempt that was asked for last; memory may have to become free before it begins.
+        var latest: (step: UInt64, generation: UInt32)?
+        /// The nodes of the step, over all its attempts, and the microbatches that are computed.
+        var fills: [TreeNode: NodeFill] = [:]
+        var computed: Set<Int> = []
     }
     private let current = Mutex(Current())
+    /// Held while an attempt begins, so that two begin in the order in which they were asked for.
+    private let beginning = Mutex(())
 
     /// Builds everything a run needs; `programs` are those of `setup`.
     package init(
@@ -95,6 +102,7 @@ package final class WorkerEngine: Sendable {
     /// nobody waits for sums any more.
     package func close() {
         abandon()
+        for fill in current.withLock({ Array($0.fills.values) }) { fill.cancel {} }
         allreduce.close()
         steps.close()
         pool.close()
@@ -105,53 +113,109 @@ package final class WorkerEngine: Sendable {
     // MARK: Steps
 
     /// Computes the step's microbatches and reduces by its plan; ends in `.reduced` or `.failed`.
+    ///
+    /// A further attempt at the same step goes on with what an earlier one has begun.
     package func begin(_ work: StepWork) {
         let plan = work.assignment.plan
+        do { try check(work) } catch {
+            report(.failed(message: "\(error)", suspect: nil))
+            return
+        }
+        let owned = Set(
+            plan.contributions.filter { $0.owner == worker }.map { plan.tree.canonical($0.node) }
+        )
+        let stale = current.withLock { current in
+            current.step?.cancel()
+            current.latest = (plan.step, plan.generation)
+            let stale = current.fills.values.filter { $0.step != plan.step || !owned.contains($0.fold.node) }
+            for fill in stale {
+                current.fills[fill.fold.node] = nil
+                current.computed.subtract(fill.fold.leaves)
+            }
+            return stale
+        }
+        let idle = CountDown(stale.count)
+        if stale.isEmpty { start(work) }
+        for fill in stale {
+            fill.cancel { [self] in if idle.signal() { start(work) } }
+        }
+    }
+
+    /// Begins an attempt, the memory of what it does not go on with being free; gives up where a later one was asked for.
+    private func start(_ work: StepWork) {
+        let plan = work.assignment.plan
         do {
-            try check(work)
-            let peers = try work.membership.members.compactMap { member -> PeerAddress? in
-                guard plan.members.contains(member.worker) else { return nil }
-                guard let text = member.endpoints.first else {
-                    throw RunError.data("Worker \(member.worker) has not said where its data plane is.")
+            try beginning.withLock { _ in
+                guard current.withLock({ $0.latest.map { $0 == (plan.step, plan.generation) } ?? false }) else {
+                    return
                 }
-                return try PeerAddress(text: text, worker: member.worker)
-            }
-            let nodes = try allreduce.begin(plan: plan, peers: peers)
-            loader.want(upcoming(work))
-            var folds: [NodeFold] = []
-            for owned in nodes where !owned.isPublished.allSatisfy({ $0 }) {
-                folds.append(
-                    NodeFold(
-                        node: owned.node,
-                        tree: plan.tree,
-                        layout: setup.buckets,
-                        buffer: owned.buffer,
-                        scratch: scratch,
-                        kernels: kernels,
-                        roundedCount: setup.roundedCount
-                    )
-                )
-            }
-            let execution = StepExecution(work, microbatches: folds.reduce(0) { $0 + $1.leaves.count })
-            current.withLock {
-                $0.step = execution
-                $0.sums = nil
-            }
-            for fold in folds {
-                for leaf in fold.leaves {
-                    pool.submit { [self] thread in
-                        compute(leaf, of: fold, execution, thread)
-                        execution.computed.signal()
+                let peers = try work.membership.members.compactMap { member -> PeerAddress? in
+                    guard plan.members.contains(member.worker) else { return nil }
+                    guard let text = member.endpoints.first else {
+                        throw RunError.data("Worker \(member.worker) has not said where its data plane is.")
                     }
+                    return try PeerAddress(text: text, worker: member.worker)
                 }
+                let nodes = try allreduce.begin(plan: plan, peers: peers)
+                loader.want(upcoming(work))
+                run(work, nodes)
             }
-            for index in work.microbatches where !folds.contains(where: { $0.leaves.contains(index) }) {
-                report(.microbatchComputed(step: plan.step, generation: plan.generation, index: index))
-            }
-            steps.submit { [self] in finish(execution) }
         } catch {
             report(.failed(message: "\(error)", suspect: Self.suspect(error)))
         }
+    }
+
+    private func run(_ work: StepWork, _ nodes: [Allreduce.OwnedNode]) {
+        let plan = work.assignment.plan
+        let fresh = nodes.compactMap { owned -> NodeFill? in
+            if owned.isPublished.allSatisfy({ $0 }) || current.withLock({ $0.fills[owned.node] != nil }) { return nil }
+            let fold = NodeFold(
+                node: owned.node,
+                tree: plan.tree,
+                layout: setup.buckets,
+                buffer: owned.buffer,
+                scratch: scratch,
+                kernels: kernels,
+                roundedCount: setup.roundedCount
+            )
+            return NodeFill(fold, step: plan.step)
+        }
+        let (execution, computed) = current.withLock { current in
+            for fill in fresh { current.fills[fill.fold.node] = fill }
+            let computed = current.computed.intersection(work.microbatches)
+            let execution = StepExecution(work, microbatches: work.microbatches.count - computed.count)
+            current.step = execution
+            current.sums = nil
+            return (execution, computed)
+        }
+        for index in computed.sorted() {
+            report(.microbatchComputed(step: plan.step, generation: plan.generation, index: index))
+        }
+        for fill in fresh {
+            for leaf in fill.fold.leaves { pool.submit { [self] thread in compute(leaf, of: fill, thread) } }
+        }
+        steps.submit { [self] in finish(execution) }
+    }
+
+    /// A microbatch is done: it counts for the attempt that is under way by now.
+    private func computed(
+        _ leaf: Int,
+        of fill: NodeFill,
+        data: Duration,
+        compute: Duration,
+        samples: Int,
+        operations: Int
+    ) {
+        let execution = current.withLock { current -> StepExecution? in
+            guard current.fills[fill.fold.node] === fill else { return nil }
+            current.computed.insert(leaf)
+            return current.step
+        }
+        guard let execution, execution.work.assignment.step == fill.step else { return }
+        execution.add(data: data, compute: compute, samples: samples, operations: operations)
+        let assignment = execution.work.assignment
+        report(.microbatchComputed(step: assignment.step, generation: assignment.generation, index: leaf))
+        execution.computed.signal()
     }
 
     /// Throws where the run has no such step: the order comes from another process.
@@ -169,7 +233,7 @@ package final class WorkerEngine: Sendable {
         }
     }
 
-    /// The step is not wanted any more: what has not begun does not begin.
+    /// The attempt is not wanted any more; its microbatches go on, since another attempt will want them.
     package func abandon() { current.withLock { $0.step }?.cancel() }
 
     /// This step's microbatches, then those that this worker will probably have in the next.
@@ -183,11 +247,12 @@ package final class WorkerEngine: Sendable {
         return keys
     }
 
-    private func compute(_ leaf: Int, of fold: NodeFold, _ execution: StepExecution, _ thread: Int) {
-        guard !execution.isCancelled else { return }
-        let plan = execution.work.assignment.plan
+    private func compute(_ leaf: Int, of fill: NodeFill, _ thread: Int) {
+        guard fill.enter() else { return }
+        defer { fill.leave() }
+        let (fold, step) = (fill.fold, fill.step)
         let start = ContinuousClock.now
-        let key = SampleLoader.Key(step: plan.step, index: leaf)
+        let key = SampleLoader.Key(step: step, index: leaf)
         let loaded = loader.take(key)
         defer { loader.recycle(loaded) }
         if let failure = loaded.failure {
@@ -201,7 +266,7 @@ package final class WorkerEngine: Sendable {
         }
         do {
             let sums = try fold.buffer(of: leaf)
-            let batch = setup.schedule.location(of: plan.step).batch
+            let batch = setup.schedule.location(of: step).batch
             executor.runTraining(
                 input: loaded.input,
                 targets: loaded.targets,
@@ -210,7 +275,7 @@ package final class WorkerEngine: Sendable {
                 sums: sums,
                 dropout: DropoutKey(
                     seed: UInt64(setup.configuration.run.seed),
-                    step: UInt32(truncatingIfNeeded: plan.step),
+                    step: UInt32(truncatingIfNeeded: step),
                     position: UInt32(leaf),
                     firstWord: 0
                 ),
@@ -221,13 +286,14 @@ package final class WorkerEngine: Sendable {
                     }
                 }
             )
-            execution.add(
+            computed(
+                leaf,
+                of: fill,
                 data: ready - start,
                 compute: .now - ready,
                 samples: loaded.sampleCount,
                 operations: executor.program.flops
             )
-            report(.microbatchComputed(step: plan.step, generation: plan.generation, index: leaf))
         } catch {
             report(.failed(message: "\(error)", suspect: nil))
         }

@@ -22,6 +22,7 @@ package final class WorkerShell: Sendable {
     private struct Parts: Sendable {
         var engine: WorkerEngine?
         var bulk: BulkClient?
+        var source: DatasetSource?
     }
     private let parts = Mutex(Parts())
     /// What has been got done of the preparation: pieces fetched and stages finished.
@@ -94,6 +95,7 @@ package final class WorkerShell: Sendable {
                 case .send(let message): try transport.send(WireProtocol.encode(message))
                 case .startTimer(let moment): timer = moment
                 case .prepare(let welcome): prepare(welcome)
+                case .restore(let source): restore(source)
                 case .beginStep(let work): engine?.begin(work)
                 case .abandonStep: engine?.abandon()
                 case .apply(let step, let values, let wantsDigest):
@@ -148,6 +150,33 @@ package final class WorkerShell: Sendable {
         }
     }
 
+    /// Loads the state of the run that this worker joins, off the loop; ends in `.prepared` or `.failed`.
+    private func restore(_ resume: ResumeSource) {
+        preparation.submit { [self] in
+            do {
+                let (engine, bulk, source) = parts.withLock { ($0.engine, $0.bulk, $0.source) }
+                guard let engine, let bulk, let source else {
+                    throw RunError.data("The coordinator sent a state before this worker was prepared.")
+                }
+                let checkpoint = try source.checkpoint(resume.file, folder: resume.folder, fetchingFrom: bulk)
+                try engine.state.load(checkpoint)
+                noteStage()
+                events.push(
+                    .prepared(
+                        Ready(
+                            completedSteps: resume.completedSteps,
+                            stateDigest: engine.state.partialDigest(step: resume.completedSteps),
+                            datasetDigest: engine.setup.datasetDigest,
+                            networkDigest: engine.setup.networkDigest
+                        )
+                    )
+                )
+            } catch {
+                events.push(.failed(message: "\(error)", suspect: nil))
+            }
+        }
+    }
+
     private func prepared(_ welcome: Welcome) throws -> Ready {
         let configuration = try RunConfiguration.parse(welcome.configuration, file: "the coordinator's configuration")
         let bulk = try BulkClient(
@@ -163,6 +192,7 @@ package final class WorkerShell: Sendable {
             cache: options.cache,
             noteProgress: { [self] in noteStage() }
         )
+        parts.withLock { $0.source = source }
         let dataset = try source.open(fetchingFrom: bulk) { log(.info, $0) }
         noteStage()
         let setup = try RunSetup(configuration, dataset: dataset)
