@@ -6,18 +6,21 @@
 
 CONFIG is the name of a configuration in configs/bench; all five rows of train.py without. In each round pleura runs
 whole steps on one core (`pleura bench kernels`), then PyTorch's operators (operators.py) run on the same core, each
-alone, on the shapes of the kernels that take at least `--share` of a step: one call to warm up, then `--steps`. Figures are
-medians; those of the rounds are averaged. pleura's kernels run within their steps, on what the kernel before left in the
-caches; PyTorch's operators run on the same memory again and again, which favours PyTorch.
+alone, on the shapes of the kernels that take at least `--share` of a step: one call to warm up, then `--steps`. Figures
+are medians; times of the rounds are averaged. pleura's kernels run within their steps, on what the kernel before left in
+the caches; PyTorch's operators run on the same memory again and again, which favours PyTorch.
 
-Limits are those of one core, measured in the same runs: multiply-adds in registers (dot products of bfloat16 in bf16) and
-a copy. The fraction is that of the limit that binds. GFLOP/s and fraction count a convolution's direct multiply-adds, so
-that Winograd's can be above 100 %; `executed` is the fraction in the multiply-adds that Winograd really does. Ratios are
-PyTorch's time over pleura's: above 1, pleura is faster.
+Limits are those of one core, measured in the same runs: multiply-adds in registers (dot products of bfloat16 in bf16)
+and a copy. The fraction is that of the limit that binds. GFLOP/s and fraction count a convolution's direct
+multiply-adds, so that Winograd's can be above 100 %; beside it in brackets stands the fraction in the multiply-adds
+that Winograd's products really are. Ratios are PyTorch's time over pleura's: above 1, pleura is faster.
 
-`--variant avx2` forces the AVX2 kernels, takes unet-resnet34-256 in fp32 without PyTorch, and lists its convolutions against
-the limit of AVX2. Results go to benchmarks/results/kernels.json and .md, or kernels-avx2.json and .md; with `--only` or
-`--precisions` to the paths given. All five take 5 to 8 minutes, AVX2's a quarter of one.
+Kernels under 70 % of their limit and over 2 % of a step are named with what holds them back, each shape alone and then
+each kernel over all its shapes.
+
+`--variant avx2` forces the AVX2 kernels, takes unet-resnet34-256 in fp32 without PyTorch, and lists its convolutions
+beside the limit of AVX2. Results go to benchmarks/results/kernels.json and .md, or kernels-avx2.json and .md; with
+`--only` or `--precisions` to the paths given.
 """
 
 import argparse
@@ -170,9 +173,69 @@ def classes(rows):
     return sorted(result, key=lambda entry: -entry["share_of_step"])
 
 
-# What holds a kernel back, by its class and precision (None: both), found by reading the kernel and counting its loads,
-# passes and misses. The first that fits is taken.
+# What holds a kernel back: a pattern of its class, the precision or variant (None: any), a pattern of its shape, and the
+# reason. Found by reading the kernels and by comparing times over shapes and precisions, without counters of the processor.
+# The first that fits is taken.
 REASONS = [
+    (r"^BatchNormalization\w+, Swish", None, "",
+     "Swish, not memory: it makes as many elements a second (about 3 · 10⁹) in bf16, with half the bytes, as in "
+     "fp32, and on maps within the caches as on larger ones. The polynomial of the exponential and a division take "
+     "some 20 cycles for 16 elements; the gradient's two passes compute both anew instead of storing a map."),
+    (r"^BatchNormalizationForward", None, "",
+     "It reads x twice, for the statistics and to normalise, where the limit counts it once: a map that leaves the "
+     "caches between gets at most two thirds of a copy. In bf16 bytes halve, and widening, rounding and the "
+     "additions of 64 pixels each into Double stay."),
+    (r"^BatchNormalizationApplication", None, "",
+     "In bf16 widening and rounding take as long as the memory; small maps pay the call."),
+    (r"^BatchNormalizationSums", None, "",
+     "Sums of 64 pixels go to Double, lane by lane and 64 channels at a time: the same work in bf16 as in fp32 for "
+     "half the bytes, and strips of 128 or 256 bytes of each pixel do not read as fast as a copy."),
+    (r"^BatchNormalizationBackward", "bf16", "",
+     "Two maps are widened and one rounded: arithmetic in the place of bytes."),
+    (r"^ConvolutionWeightGradient, grouped", None, "",
+     "Groups of 4 to 32 channels leave 4 (by permutation) or 8 (by broadcasts) sums in registers, as many loads and "
+     "permutations as multiply-adds, and 4 chains do not hide the latency of one. bf16 is widened to fp32, so its "
+     "time is the same, against the limit of dot products."),
+    (r"^Convolution\w+, grouped", None, "",
+     "Groups of 4 to 32 channels use each loaded value a few times only: a load or permutation for nearly every "
+     "multiply-add; in bf16 they are multiplied in fp32, against the limit of dot products."),
+    (r"depthwise", None, "",
+     "9 or 25 multiply-adds an element: loads of shifted pixels bind, neither the multiply-adds nor a copy. bf16 is "
+     "widened for each tap."),
+    (r"^ConvolutionForward.*Winograd", "fp32", "×3072 →",
+     "256 tiles share 3072 × 256 weights, which are transformed anew for each of two blocks of tiles, since all "
+     "would take 50 MB: transforms and their memory take as long as the products."),
+    (r"Winograd", None, "",
+     "Transforms of patches, sums and weights are additions that do not count; they cost the same for few channels "
+     "as for many, so that 16 to 64 channels on one side (or few tiles for many weights) leave products the smaller "
+     "part."),
+    (r"^ConvolutionWeightGradient, 1×1", "fp32", "1632|960|672|336|192|144|272|160|112|56|24",
+     "Tiles of 12 × 32 channels do not divide 24, 56, 112, 160 or 272, and a run of 256 pixels is the whole map at "
+     "16 × 16: each tile begins and ends once for few multiply-adds."),
+    (r"^ConvolutionWeightGradient, 1×1", "fp32", "",
+     "A tile walks 256 pixels and takes 48 and 128 bytes of each. Where channels are a power of two or nearly, 4 to "
+     "8 KiB from pixel to pixel, these lines fall into few sets of both caches and are fetched more often than once; "
+     "in the EfficientNet 24, 56, 112 and 272 channels leave tiles of 12 × 32 partly empty."),
+    (r"^ConvolutionInputGradient, 1×1", None, "added",
+     "64 to 256 multiply-adds for each sum that is then added to a map larger than the caches: the tile waits for "
+     "lines of the destination, 128 bytes of each pixel at a time, that nothing has fetched before."),
+    (r"stem$", None, "",
+     "Three channels: a row of 7 taps is a chain of 21 multiply-adds on which the pointers of a whole tile are "
+     "loaded anew, after a copy of x with its padding; AVX2's smaller tile (6 × 16) has half the work to hide that "
+     "behind."),
+    (r"head$", None, "",
+     "One output channel: one multiply-add for each load (16 input channels in the lanes), and the lanes of every "
+     "pixel are added up at its end."),
+    (r"^ConvolutionInputGradient, 1×1", None, "s2",
+     "Three of four pixels of dx have no tap: writing zeros (or adding) to them takes more than the multiply-adds."),
+    (r"^Convolution\w+, 1×1", None, "s2",
+     "One pixel in four is read, but every line of two rows is touched; with 64 to 256 multiply-adds an element it "
+     "is memory that is waited for."),
+    (r"^Dropout", None, "",
+     "Ten rounds of Philox for each four elements: arithmetic, not memory."),
+    (r"^Optimizer", None, "",
+     "Four streams are read and three written, with a square root and a division an element; the norm reads the "
+     "gradients once more."),
 ]
 
 
@@ -222,7 +285,7 @@ def table(report):
         limits = step["limits"]
         lines += [f"## {step['configuration']}, {step['precision']}", "",
                   f"Step {step['step_s'] * 1e3:.0f} ms; limits {limits['fma_limit_gflops']:.0f} GFLOP/s and "
-                  f"{limits['copy_limit_gb_s']:.1f} GB/s. Over {report['share']:.0%} of the step:", "",
+                  f"{limits['copy_limit_gb_s']:.1f} GB/s. Over {report['share'] * 100:g} % of the step:", "",
                   "| operation | shape | calls | share | ms a call | rate | of limit | PyTorch, ms | ratio |",
                   "|---|---|---|---|---|---|---|---|---|"]
         for row in step["rows"]:
@@ -254,8 +317,8 @@ def table_avx2(report):
     executed = mean(lambda row: row["executed_fraction"] or row["gflops"] / limit)
     lines = [head(report), "",
              f"{step['configuration']}, {step['precision']}, AVX2 kernels forced: {limit:.0f} GFLOP/s of fused "
-             f"multiply-adds in 256-bit registers, measured in the same run. `direct` counts the multiply-adds of the direct "
-             f"algorithm, so that Winograd's convolutions can be above 100 %; `executed` those that Winograd's products "
+             f"multiply-adds in 256-bit registers, measured in the same run. `direct` counts the multiply-adds of the "
+             f"direct algorithm, so that Winograd's convolutions can be above 100 %; `executed` those that Winograd's products "
              f"really are (16 in the place of 36; its transforms are additions and do not count).", "",
              f"Weighted by time over all convolutions ({total:.0%} of the step): **{direct:.0%}** direct, "
              f"**{executed:.0%}** executed (goal: {AVX2_GOAL:.0%}).", "",
@@ -267,13 +330,18 @@ def table_avx2(report):
                      f"| {row['median_s'] * 1e3:.2f} | {row['gflops']:.0f} | {fraction:.0%} "
                      f"| {row['executed_fraction'] or fraction:.0%} |")
     lines += ["", f"### Below {AVX2_GOAL:.0%} of the limit", ""]
-    below = [row for row in rows if (row["executed_fraction"] or row["gflops"] / limit) < AVX2_GOAL]
+    below = [row for row in rows if row["gflops"] / limit < AVX2_GOAL]
     for row in below:
-        winograd = ", Winograd" if row["executed_fraction"] else ""
-        lines.append(f"- {row['operation']} {row['shape']}: {row['gflops'] / limit:.0%} direct"
-                     + (f", {row['executed_fraction']:.0%} executed" if winograd else "")
-                     + f", {row['share_of_step']:.2%} of the step. {reason(row['class'] + winograd, 'avx2', row['shape'])}")
-    return "\n".join(lines if below else lines + ["None."])
+        lines.append(f"- {row['operation']} {row['shape']}: {row['gflops'] / limit:.0%}, {row['share_of_step']:.2%} of the "
+                     f"step. {reason(row['class'], 'fp32', row['shape'])}")
+    lines += [] if below else ["None."]
+    lines += ["", f"### Winograd's convolutions that do multiply-adds below {AVX2_GOAL:.0%} of the limit", ""]
+    below = [row for row in rows if row["executed_fraction"] and row["executed_fraction"] < AVX2_GOAL]
+    for row in below:
+        lines.append(f"- {row['operation']} {row['shape']}: {row['executed_fraction']:.0%} executed, "
+                     f"{row['gflops'] / limit:.0%} direct, {row['share_of_step']:.2%} of the step.")
+    lines += ["", reason("Winograd", "fp32")] if below else ["None."]
+    return "\n".join(lines)
 
 
 def main():
