@@ -219,10 +219,13 @@ REASONS = [
     (r"^ConvolutionInputGradient, 1×1", None, "added",
      "64 to 256 multiply-adds for each sum that is then added to a map larger than the caches: the tile waits for "
      "lines of the destination, 128 bytes of each pixel at a time, that nothing has fetched before."),
+    (r"^ConvolutionWeightGradient, stem$", None, "",
+     "A row of 7 taps × 3 channels is 21 inputs, so the second tile of 12 is a quarter empty; a run is two rows of 128 "
+     "columns, so that each tile begins, and adds to the gradient, once for 256 multiply-adds."),
     (r"stem$", None, "",
-     "Three channels: a row of 7 taps is a chain of 21 multiply-adds on which the pointers of a whole tile are "
-     "loaded anew, after a copy of x with its padding; AVX2's smaller tile (6 × 16) has half the work to hide that "
-     "behind."),
+     "Three channels: a row of 7 taps is a chain of only 21 multiply-adds, at whose end the pointers of the whole tile are "
+     "loaded anew, after a copy of x with its padding. AVX2's smaller tile (6 × 16 in the place of 12 × 32) pays that as "
+     "often for a quarter of the work."),
     (r"head$", None, "",
      "One output channel: one multiply-add for each load (16 input channels in the lanes), and the lanes of every "
      "pixel are added up at its end."),
