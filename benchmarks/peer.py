@@ -10,12 +10,15 @@ import queue as queues
 import resource
 import socket
 import statistics
-import sys
 import time
 
 LEARNING_RATE = 1e-4
 # Mean and standard deviation of ImageNet's colours, as in the configurations.
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Failure(Exception):
+    """A process of PyTorch's side ended early; its own message stands on standard error."""
 
 
 def resident_bytes():
@@ -139,7 +142,8 @@ def rank_main(rank, port, mode, load, queue):
 def run(mode, load):
     """Figures of one round: step times, images per second, the peak memory of a process, and the parameters.
 
-    `peak_bytes` is without the `imports_bytes` that the networks' package takes.
+    `peak_bytes` is without the `imports_bytes` that the networks' package takes. Raises `Failure` where a process ends
+    before it has figures.
     """
     import torch.multiprocessing as mp
 
@@ -158,7 +162,7 @@ def run(mode, load):
                 break
             except queues.Empty:
                 if any(rank.exitcode not in (None, 0) for rank in ranks):
-                    sys.exit(f"PyTorch ({mode}) ended with {[rank.exitcode for rank in ranks]}.")
+                    raise Failure(f"PyTorch ({mode}) ended with {[rank.exitcode for rank in ranks]}") from None
         for rank in ranks:
             rank.join()
     finally:

@@ -76,13 +76,25 @@ def measure(path, precision, arguments):
     load = read_load(path) | {"workers": arguments.workers, "steps": arguments.steps, "warm_ups": arguments.warm_ups,
                               "precision": precision}
     modes = ["eager", "compile"] if arguments.compile else ["eager"]
-    runs = {name: [] for name in ["pleura", *modes]}
+    runs, failures = {name: [] for name in ["pleura", *modes]}, {}
     name = os.path.splitext(os.path.basename(path))[0]
     for number in range(arguments.rounds):
         for program in runs:
             print(f"{name}, {precision}, round {number + 1} of {arguments.rounds}: {program}", file=sys.stderr)
-            figures = run_pleura(arguments.pleura, path, load) if program == "pleura" else peer.run(program, load)
-            runs[program].append(figures)
+            if program == "pleura":
+                runs[program].append(run_pleura(arguments.pleura, path, load))
+            elif program not in failures:
+                try:
+                    runs[program].append(peer.run(program, load))
+                except peer.Failure as failure:
+                    # The row stands without a mode that cannot run it.
+                    print(f"{name}, {precision}: {failure}", file=sys.stderr)
+                    failures[program] = str(failure)
+    modes = [mode for mode in modes if mode not in failures]
+    if not modes:
+        sys.exit(f"{name}, {precision}: no mode of PyTorch ran.")
+    for mode in failures:
+        del runs[mode]
     speeds = {program: [figures["images_per_second"] for figures in rounds] for program, rounds in runs.items()}
     medians = {program: statistics.median(values) for program, values in speeds.items()}
     best = max(modes, key=medians.get)
@@ -91,7 +103,7 @@ def measure(path, precision, arguments):
     return {
         "row": name, **load, "torch_mode": best, "images_per_second": medians,
         "ratio": medians["pleura"] / medians[best], "ratio_min": min(ratios), "ratio_max": max(ratios),
-        "peak_bytes": memory, "memory_ratio": memory["pleura"] / memory[best], "runs": runs,
+        "peak_bytes": memory, "memory_ratio": memory["pleura"] / memory[best], "failures": failures, "runs": runs,
     }
 
 
@@ -105,9 +117,11 @@ def table(report):
     ]
     for row in report["rows"]:
         speed, memory, best = row["images_per_second"], row["peak_bytes"], row["torch_mode"]
+        others = [f"; {mode} {speed[mode]:.2f}" for mode in speed if mode not in ("pleura", best)]
+        others += [f"; {mode} failed" for mode in row["failures"]]
         lines.append(
             f"| {row['row']}, {row['microbatch_size']} | {row['precision']} | {speed['pleura']:.2f} | {speed[best]:.2f} "
-            f"({best}) | **{row['ratio']:.2f}** ({row['ratio_min']:.2f} to {row['ratio_max']:.2f}) "
+            f"({best}{''.join(others)}) | **{row['ratio']:.2f}** ({row['ratio_min']:.2f} to {row['ratio_max']:.2f}) "
             f"| {memory['pleura'] / 1e6:.0f} | {memory[best] / 1e6:.0f} | {row['memory_ratio']:.2f} |")
     return "\n".join(lines)
 

@@ -41,6 +41,18 @@ struct FusedActivation: Sendable {
     }
 }
 
+extension Activation {
+    /// The name for traces and reports; nothing where there is none.
+    var words: [String] {
+        switch self {
+        case .none: []
+        case .relu: ["ReLU"]
+        case .silu: ["Swish"]
+        case .leakyReLU: ["LeakyReLU"]
+        }
+    }
+}
+
 /// Emits dx ← the gradient of an activation whose output is `y`; not for SiLU, which needs its input.
 func emitActivationGradient(
     _ activation: Activation,

@@ -11,6 +11,9 @@ protocol Instruction: Sendable {
     var writes: [Int] { get }
     /// The convolution that the instruction is a pass of, for traces and reports.
     var convolution: ConvolutionGeometry? { get }
+    /// What the instruction does besides what its name says, for traces and reports: `ReLU`, `residual`, `added` where it
+    /// adds to what its destination holds.
+    var extras: [String] { get }
     /// A chance to let two tensors share memory.
     var sharing: SharingRequest? { get }
     /// What writes the same feature maps once more in the backward pass, nil where that is not foreseen.
@@ -21,6 +24,7 @@ protocol Instruction: Sendable {
 
 extension Instruction {
     var convolution: ConvolutionGeometry? { nil }
+    var extras: [String] { [] }
     var sharing: SharingRequest? { nil }
     var recomputation: (any Instruction)? { nil }
 }
@@ -65,6 +69,7 @@ struct CopyInstruction: Instruction {
     var y: Int
     var accumulate: Bool
 
+    var extras: [String] { accumulate ? ["added"] : [] }
     var reads: [Int] { accumulate ? [x, y] : [x] }
     var writes: [Int] { [y] }
     var sharing: SharingRequest? { accumulate ? nil : .slice(part: y, whole: x, channel: 0) }

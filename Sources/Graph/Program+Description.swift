@@ -7,7 +7,8 @@ package struct InstructionDescription: Hashable, Sendable {
     /// The instruction's own name.
     package var operation: String
     package var phase: Phase
-    /// What it reads and writes: `4×64×64×64 → 4×64×64×64, 3×3 s1`.
+    /// What it reads and writes, the largest tensor of each, and what it does besides: `4×64×64×64 → 4×64×64×64, 3×3 s2`,
+    /// `4×64×64×64 → 4×64×64×64, residual, ReLU`.
     package var shape: String
     /// Bytes of the tensors and weights that it touches, each once; scratch memory does not count.
     package var bytes: Int
@@ -26,7 +27,11 @@ extension Program {
         var bytes = read.union(written).reduce(0) { $0 + tensors[$1].elements * tensors[$1].format.byteCount }
         // An accumulated destination is read and written.
         bytes += read.intersection(written).reduce(0) { $0 + tensors[$1].elements * tensors[$1].format.byteCount }
-        var shape = text(instruction.reads.max { tensors[$0].elements < tensors[$1].elements })
+        // Where a destination is added to, what is added says more.
+        let sources = instruction.reads.filter { !written.contains($0) }
+        var shape = text(
+            (sources.isEmpty ? instruction.reads : sources).max { tensors[$0].elements < tensors[$1].elements }
+        )
         if let target = written.max(by: { (tensors[$0].elements, $1) < (tensors[$1].elements, $0) }) {
             shape += " → " + text(target)
         }
@@ -38,6 +43,7 @@ extension Program {
             if g.dilation != 1 { shape += " d\(g.dilation)" }
             if g.groups != 1 { shape += " g\(g.groups)" }
         }
+        for extra in instruction.extras { shape += ", \(extra)" }
         return InstructionDescription(
             layer: scheduled.name,
             operation: scheduled.operation,

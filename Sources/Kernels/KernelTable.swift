@@ -15,8 +15,9 @@ package struct KernelTable: Sendable {
     /// The format of the feature maps that the kernels take.
     package var format: ElementFormat
 
-    /// Runs `iterations` rounds of 12 independent fma on 16 lanes (384 · iterations operations), or dot steps over bfloat16
-    /// (768 · iterations), and returns a value that depends on all of them: what the limit of one core is measured with.
+    /// Runs `iterations` rounds of 12 fma on 16 lanes (384 · iterations operations), or dot steps over bfloat16 (768 ·
+    /// iterations), as many independent as registers hold, and returns a value that depends on all of them: what the
+    /// limit of one core is measured with.
     package var fmaRounds: @Sendable (_ iterations: Int) -> Float
 
     // MARK: Convolutions

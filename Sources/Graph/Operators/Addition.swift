@@ -52,6 +52,7 @@ struct AdditionForward: Instruction {
     var y: Int
     var relu: Bool
 
+    var extras: [String] { relu ? ["ReLU"] : [] }
     var reads: [Int] { [a, b] }
     var writes: [Int] { [y] }
     var sharing: SharingRequest? { .inPlace(output: y, input: a) }

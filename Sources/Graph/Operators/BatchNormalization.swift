@@ -212,6 +212,7 @@ struct BatchNormalizationForward: Instruction {
     var tail: TailLayout.Statistics?
     var usesBatch: Bool
 
+    var extras: [String] { (residual == nil ? [] : ["residual"]) + activation.words }
     var reads: [Int] { residual.map { [x, $0] } ?? [x] }
     var writes: [Int] { [y, mean, inverseDeviation, scale, shift] }
     var sharing: SharingRequest? { .inPlace(output: y, input: x) }
@@ -282,6 +283,7 @@ struct BatchNormalizationApplication: Instruction {
     var shift: Int
     var activation: Activation
 
+    var extras: [String] { (residual == nil ? [] : ["residual"]) + activation.words }
     var reads: [Int] { [x, scale, shift] + (residual.map { [$0] } ?? []) }
     var writes: [Int] { [y] }
 
@@ -308,6 +310,7 @@ struct BatchNormalizationSums: Instruction {
     var dGamma: Int
     var dBeta: Int
 
+    var extras: [String] { activation.activation.words }
     var reads: [Int] { [x, dy, mean, inverseDeviation] + activation.reads }
     var writes: [Int] { [dGamma, dBeta] }
 
@@ -352,6 +355,10 @@ struct BatchNormalizationBackward: Instruction {
     var residualGradient: Int?
     var accumulateResidual: Bool
 
+    var extras: [String] {
+        activation.activation.words + (accumulate ? ["added"] : [])
+            + (residualGradient == nil ? [] : [accumulateResidual ? "residual added" : "residual"])
+    }
     var reads: [Int] {
         var ids = [x, dy, mean, inverseDeviation]
         ids += activation.reads

@@ -72,6 +72,7 @@ struct BilinearUpsamplingBackward: Instruction {
     var alignCorners: Bool
     var accumulate: Bool
 
+    var extras: [String] { accumulate ? ["added"] : [] }
     var reads: [Int] { accumulate ? [dy, dx] : [dy] }
     var writes: [Int] { [dx] }
 

@@ -56,6 +56,7 @@ struct ChannelScalingInstruction: Instruction {
     var y: Int
     var accumulate: Bool
 
+    var extras: [String] { accumulate ? ["added"] : [] }
     var reads: [Int] { accumulate ? [x, gate, y] : [x, gate] }
     var writes: [Int] { [y] }
     var sharing: SharingRequest? { accumulate ? nil : .inPlace(output: y, input: x) }
@@ -72,6 +73,7 @@ struct ChannelScalingGateGradient: Instruction {
     var dgate: Int
     var accumulate: Bool
 
+    var extras: [String] { accumulate ? ["added"] : [] }
     var reads: [Int] { accumulate ? [x, dy, dgate] : [x, dy] }
     var writes: [Int] { [dgate] }
 

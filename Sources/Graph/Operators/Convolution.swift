@@ -224,6 +224,7 @@ struct ConvolutionForward: Instruction {
     var scratch: Int?
 
     var convolution: ConvolutionGeometry? { geometry }
+    var extras: [String] { (bias == nil ? [] : ["bias"]) + (relu ? ["ReLU"] : []) }
     var reads: [Int] { [x] }
     var writes: [Int] { [y] + (scratch.map { [$0] } ?? []) }
     var recomputation: (any Instruction)? { self }
@@ -261,6 +262,7 @@ struct GroupedConvolutionInputGradient: Instruction {
     var scratch: Int?
 
     var convolution: ConvolutionGeometry? { geometry }
+    var extras: [String] { accumulate ? ["added"] : [] }
     var reads: [Int] { accumulate ? [dy, dx] : [dy] }
     var writes: [Int] { [dx] + (scratch.map { [$0] } ?? []) }
 
@@ -288,6 +290,7 @@ struct ConvolutionInputGradient: Instruction {
     var scratch: Int?
 
     var convolution: ConvolutionGeometry? { geometry }
+    var extras: [String] { (bias == nil ? [] : ["bias"]) + (relu ? ["ReLU"] : []) + (accumulate ? ["added"] : []) }
     var reads: [Int] { accumulate ? [dy, dx] : [dy] }
     var writes: [Int] { [dx] + (scratch.map { [$0] } ?? []) }
     var recomputation: (any Instruction)? { self }

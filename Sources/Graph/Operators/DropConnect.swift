@@ -69,6 +69,7 @@ struct DropConnectInstruction: Instruction {
     var firstWord: Int
     var accumulate: Bool
 
+    var extras: [String] { accumulate ? ["added"] : [] }
     var reads: [Int] { accumulate ? [x, y] : [x] }
     var writes: [Int] { [y] }
     var sharing: SharingRequest? { accumulate ? nil : .inPlace(output: y, input: x) }

@@ -45,6 +45,7 @@ struct GlobalAveragePoolingBackward: Instruction {
     var dx: Int
     var accumulate: Bool
 
+    var extras: [String] { accumulate ? ["added"] : [] }
     var reads: [Int] { accumulate ? [dy, dx] : [dy] }
     var writes: [Int] { [dx] }
 

@@ -75,6 +75,7 @@ struct MaxPoolingBackward: Instruction {
     var window: PoolingWindow
     var accumulate: Bool
 
+    var extras: [String] { accumulate ? ["added"] : [] }
     var reads: [Int] { accumulate ? [dy, taps, dx] : [dy, taps] }
     var writes: [Int] { [dx] }
 

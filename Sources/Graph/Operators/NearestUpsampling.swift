@@ -60,6 +60,7 @@ struct NearestUpsamplingBackward: Instruction {
     var factor: Int
     var accumulate: Bool
 
+    var extras: [String] { accumulate ? ["added"] : [] }
     var reads: [Int] { accumulate ? [dy, dx] : [dy] }
     var writes: [Int] { [dx] }
 

@@ -45,6 +45,7 @@ struct ReLUBackward: Instruction {
     var dx: Int
     var accumulate: Bool
 
+    var extras: [String] { accumulate ? ["added"] : [] }
     var reads: [Int] { accumulate ? [y, dy, dx] : [y, dy] }
     var writes: [Int] { [dx] }
     var sharing: SharingRequest? { accumulate || dx == dy ? nil : .inPlace(output: dx, input: dy) }

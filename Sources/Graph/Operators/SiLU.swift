@@ -45,6 +45,7 @@ struct SiLUBackward: Instruction {
     var dx: Int
     var accumulate: Bool
 
+    var extras: [String] { accumulate ? ["added"] : [] }
     var reads: [Int] { accumulate ? [x, dy, dx] : [x, dy] }
     var writes: [Int] { [dx] }
     var sharing: SharingRequest? { accumulate ? nil : .inPlace(output: dx, input: dy) }

@@ -42,6 +42,7 @@ struct SigmoidBackward: Instruction {
     var dx: Int
     var accumulate: Bool
 
+    var extras: [String] { accumulate ? ["added"] : [] }
     var reads: [Int] { accumulate ? [y, dy, dx] : [y, dy] }
     var writes: [Int] { [dx] }
 

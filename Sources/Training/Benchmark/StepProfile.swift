@@ -60,6 +60,10 @@ package struct StepProfile: Sendable {
     /// The median step: all instructions and the optimizer.
     package let stepSeconds: Double
     package let optimizerSeconds: Double
+    /// Trained values.
+    package let trainedCount: Int
+    /// What the optimizer touches: the gradients for their norm and once more, weights and slots read and written.
+    package let optimizerBytes: Int
     /// The whole last step, by a clock of its own around it.
     package let lastStepSeconds: Double
 
@@ -161,35 +165,55 @@ package struct StepProfile: Sendable {
             )
         }
         optimizerSeconds = median(optimizerSamples)
+        trainedCount = layout.trainedCount
+        optimizerBytes = 4 * layout.trainedCount * (4 + 2 * optimizer.slots.count)
         stepSeconds = median(stepSamples)
         lastStepSeconds = stepSamples.last ?? 0
     }
 
-    /// The instructions by operation and shape, the longest first.
+    /// The instructions by operation and shape, and the optimizer, the longest first.
     package var rows: [Row] {
         let groups = Dictionary(grouping: entries) { entry in
             [entry.description.operation, entry.description.phase.rawValue, entry.description.shape]
         }
-        return groups.map { key, group in
-            let total = group.reduce(0) { $0 + $1.seconds }
-            let flops = Double(group.reduce(0) { $0 + $1.description.flops })
-            let bytes = Double(group.reduce(0) { $0 + $1.description.bytes })
-            let arithmetic = flops / total / 1e9 / limits.fmaGflops
-            let memory = bytes / total / 1e9 / limits.copyGigabytesPerSecond
-            let share = total / stepSeconds
-            return Row(
-                operation: key[0],
-                phase: key[1],
-                shape: key[2],
+        let update = row(
+            ["Optimizer", "update", "\(trainedCount) weights and their norm"],
+            calls: 1,
+            total: optimizerSeconds,
+            flops: 0,
+            bytes: optimizerBytes
+        )
+        let instructions = groups.map { key, group in
+            row(
+                key,
                 calls: group.count,
-                seconds: total / Double(group.count),
-                shareOfStep: share,
-                gflops: flops / total / 1e9,
-                gigabytesPerSecond: bytes / total / 1e9,
-                fractionOfLimit: max(arithmetic, memory),
-                isSlow: max(arithmetic, memory) < 0.7 && share > 0.02
+                total: group.reduce(0) { $0 + $1.seconds },
+                flops: group.reduce(0) { $0 + $1.description.flops },
+                bytes: group.reduce(0) { $0 + $1.description.bytes }
             )
-        }.sorted { ($1.seconds * Double($1.calls), $0.shape) < ($0.seconds * Double($0.calls), $1.shape) }
+        }
+        return ([update] + instructions).sorted {
+            ($1.seconds * Double($1.calls), $0.shape) < ($0.seconds * Double($0.calls), $1.shape)
+        }
+    }
+
+    private func row(_ names: [String], calls: Int, total: Double, flops: Int, bytes: Int) -> Row {
+        let gflops = Double(flops) / total / 1e9
+        let gigabytesPerSecond = Double(bytes) / total / 1e9
+        let fraction = max(gflops / limits.fmaGflops, gigabytesPerSecond / limits.copyGigabytesPerSecond)
+        let share = total / stepSeconds
+        return Row(
+            operation: names[0],
+            phase: names[1],
+            shape: names[2],
+            calls: calls,
+            seconds: total / Double(calls),
+            shareOfStep: share,
+            gflops: gflops,
+            gigabytesPerSecond: gigabytesPerSecond,
+            fractionOfLimit: fraction,
+            isSlow: fraction < 0.7 && share > 0.02
+        )
     }
 
     /// The table for people.
