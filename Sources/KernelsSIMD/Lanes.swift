@@ -12,8 +12,10 @@ typealias LaneMask = SIMDMask<SIMD16<Int32>>
 // Feature maps hold elements: `Float`, or with BF16 defined the bits of bfloat16. Loads widen them, stores round them.
 #if BF16
     typealias Element = UInt16
+    let elementBytes = 2
 #else
     typealias Element = Float
+    let elementBytes = 4
 #endif
 
 extension TensorView {
