@@ -111,7 +111,7 @@ package struct WinogradGradientPlan: Hashable, Sendable {
 
     /// Tiles of one fma chain.
     package static let run = 128
-    /// Tiles transformed and multiplied at once: a run, or half of one.
+    /// Tiles transformed and multiplied at once: some runs, or half of one.
     package var chunk: Int
     /// Input channels whose gradients are summed at once: a multiple of 16.
     package var depthBlock: Int
@@ -148,8 +148,13 @@ package struct WinogradGradientPlan: Hashable, Sendable {
         let deep = WinogradPlan.rounded(inputChannels, 16)
         let wide = outputChannels <= 16 ? 16 : WinogradPlan.rounded(outputChannels, 32)
         isSingle = tiles <= Self.run
-        // Half a megabyte for 128 channels on both sides together.
-        chunk = isSingle || deep + wide <= 64 * packing ? Self.run : Self.run / 2
+        if packing == 1 {
+            // Half a megabyte for 128 channels on both sides together.
+            chunk = isSingle || deep + wide <= 64 ? Self.run : Self.run / 2
+        } else {
+            // The sums pass by once for each chunk: with many channels they are more than the operands.
+            chunk = deep + wide > 64 && deep + wide <= 128 ? Self.run : 2 * Self.run
+        }
         let most = 192 * packing
         let blocks = (deep + most - 1) / most
         depthBlock = WinogradPlan.rounded((deep + blocks - 1) / blocks, 16)

@@ -22,6 +22,12 @@ extension TensorView {
     var base: UnsafeMutablePointer<Element> {
         @inline(__always) get { address.assumingMemoryBound(to: Element.self) }
     }
+
+    /// How far ahead, in elements, to ask for the lines of some of a wider tensor's channels, between which the processor
+    /// finds no pattern; 0 where the pixels lie side by side.
+    var ahead: Int {
+        @inline(__always) get { pixelStride == channels ? 0 : 24 * pixelStride }
+    }
 }
 
 @inline(__always)

@@ -183,7 +183,8 @@ func winogradSums(
     let end = tile + count
     let words = (count + packing - 1) / packing
     // The next chunk's x and dy are fetched by the register tiles, each its part of them.
-    let calls = 16 * ((depth + 15) / 16) * ((outputs + ProductTile.width - 1) / ProductTile.width)
+    let runs = (count + WinogradGradientPlan.run - 1) / WinogradGradientPlan.run
+    let calls = 16 * runs * ((depth + 15) / 16) * ((outputs + ProductTile.width - 1) / ProductTile.width)
     let fetchesInput = depth == job.x.channels
     let inputBytes = fetchesInput ? 4 * elementBytes * count * job.x.pixelStride : 0
     let bytes = end < plan.tiles ? inputBytes + 4 * elementBytes * count * job.dy.pixelStride : 0
@@ -201,20 +202,27 @@ func winogradSums(
             var input = 0
             while input < depth {
                 let place = done * block + input * stride
-                let job = GradientTile(
-                    patches: UnsafeRawPointer(patches + input * words),
-                    gradients: UnsafeRawPointer(gradients + (output + done) * words),
-                    sums: sums + place,
-                    chains: chains + place,
-                    tiles: words,
-                    stride: stride,
-                    continues: tile % WinogradGradientPlan.run != 0,
-                    finishes: end % WinogradGradientPlan.run == 0 || end == plan.tiles,
-                    adds: tile >= WinogradGradientPlan.run,
-                    ahead: next.take(bytes / calls),
-                    aheadStep: bytes / calls / (words * GradientTile.tilesOfBlock(wide: wide))
-                )
-                GradientTile.runBlock(job, wide: wide)
+                // The sums of a block of input channels stay in the first cache while the runs pass by.
+                var start = 0
+                while start < count {
+                    let tiles = (min(WinogradGradientPlan.run, count - start) + packing - 1) / packing
+                    let last = min(tile + start + WinogradGradientPlan.run, end)
+                    let job = GradientTile(
+                        patches: UnsafeRawPointer(patches + input * words + start / packing * 16),
+                        gradients: UnsafeRawPointer(gradients + (output + done) * words + start / packing * stride),
+                        sums: sums + place,
+                        chains: chains + place,
+                        tiles: tiles,
+                        stride: stride,
+                        continues: (tile + start) % WinogradGradientPlan.run != 0,
+                        finishes: last % WinogradGradientPlan.run == 0 || last == plan.tiles,
+                        adds: tile + start >= WinogradGradientPlan.run,
+                        ahead: next.take(bytes / calls),
+                        aheadStep: bytes / calls / (tiles * GradientTile.tilesOfBlock(wide: wide))
+                    )
+                    GradientTile.runBlock(job, wide: wide)
+                    start += WinogradGradientPlan.run
+                }
                 input += 16
             }
             done += ProductTile.width
