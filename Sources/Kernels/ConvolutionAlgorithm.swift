@@ -12,12 +12,17 @@ extension ConvolutionGeometry {
     /// else they are direct.
     ///
     /// It needs 3×3 taps side by side, and its transforms cost little where each of their results is used for 16 channels
-    /// or more. bfloat16 has 8 bits: sums of elements must not be rounded to it before they are multiplied.
+    /// or more; over bfloat16, whose products cost half, for more than 16 on one side. There channels are multiplied in
+    /// pairs.
     package func usesWinograd(for format: ElementFormat) -> Bool {
-        guard format == .float32, groups == 1, kernelHeight == 3, kernelWidth == 3, stride == 1, dilation == 1 else {
+        guard groups == 1, kernelHeight == 3, kernelWidth == 3, stride == 1, dilation == 1, padding <= 2 else {
             return false
         }
-        return padding <= 2 && min(inputChannels, outputChannels) >= 16
+        guard min(inputChannels, outputChannels) >= 16 else { return false }
+        switch format {
+        case .float32: return true
+        case .bfloat16: return inputChannels & 1 == 0 && outputChannels & 1 == 0 && inputChannels + outputChannels >= 48
+        }
     }
 
     /// Whether direct sums go over sixteen input channels at a time, since too few outputs would fill a register: heads.
@@ -43,6 +48,12 @@ extension ConvolutionGeometry {
             let count = Self.blocks(inputChannels) * taps * outputsPerGroup * Self.lanes
             return pass == .backwardInput && !isDepthwise ? 4 * count : 0
         }
+        if usesWinograd(for: format) {
+            if pass == .backwardWeights {
+                return 4 * winogradGradientPlan(for: format, images: images, height: height, width: width).count
+            }
+            return 4 * winogradPlan(pass, for: format, images: images, height: height, width: width).count
+        }
         if format == .bfloat16 {
             switch pass {
             case .forward: return DotScratch.forwardBytes(self, images: images, height: height, width: width)
@@ -51,12 +62,6 @@ extension ConvolutionGeometry {
             case .backwardWeights:
                 return DotScratch.backwardWeightsBytes(self, images: images, height: height, width: width)
             }
-        }
-        if usesWinograd(for: format) {
-            if pass == .backwardWeights {
-                return 4 * winogradGradientPlan(images: images, height: height, width: width).count
-            }
-            return 4 * winogradPlan(pass, images: images, height: height, width: width).count
         }
         if pass == .backwardInput { return 4 * TransposedPanels(self).count }
         if sumsInLanes { return 4 * max(9 * 16, outputChannels * taps * Self.blocks(inputChannels) * 16) }
@@ -69,7 +74,13 @@ extension ConvolutionGeometry {
     }
 
     /// The plan of a Winograd convolution over an x of `height` × `width`, forward or back to the input.
-    package func winogradPlan(_ pass: ConvolutionPass, images: Int, height: Int, width: Int) -> WinogradPlan {
+    package func winogradPlan(
+        _ pass: ConvolutionPass,
+        for format: ElementFormat,
+        images: Int,
+        height: Int,
+        width: Int
+    ) -> WinogradPlan {
         let isForward = pass == .forward
         return WinogradPlan(
             images: images,
@@ -78,19 +89,26 @@ extension ConvolutionGeometry {
             padding: isForward ? padding : 2 - padding,
             depth: isForward ? inputChannels : outputChannels,
             channels: isForward ? outputChannels : inputChannels,
-            transposes: !isForward
+            transposes: !isForward,
+            packing: 4 / format.byteCount
         )
     }
 
     /// The plan of a Winograd gradient to the weights, for an x of `height` × `width`.
-    package func winogradGradientPlan(images: Int, height: Int, width: Int) -> WinogradGradientPlan {
+    package func winogradGradientPlan(
+        for format: ElementFormat,
+        images: Int,
+        height: Int,
+        width: Int
+    ) -> WinogradGradientPlan {
         WinogradGradientPlan(
             images: images,
             height: outputHeight(height),
             width: outputWidth(width),
             padding: padding,
             inputChannels: inputChannels,
-            outputChannels: outputChannels
+            outputChannels: outputChannels,
+            packing: 4 / format.byteCount
         )
     }
 }

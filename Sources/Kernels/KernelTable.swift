@@ -34,12 +34,15 @@ package struct KernelTable: Sendable {
     //   result  y0 = (m0 + m1) + m2, y1 = (m1 - m2) - m3
     // with m the 16 products: each the fma chain t · u over the source's channels ascending from 0.
 
-    // *Over bfloat16*, always direct: weights are rounded to bfloat16; in the place of a chain's fma stand *dot steps* with
-    // pairs of the chain's values (2i, 2i + 1): fma of the odd elements, then of the even ones, each rounded to nearest
-    // even, denormals flushed to zeros of their sign in and out, as VDPBF16PS does. Forward, the values of a row of taps,
-    // (kx, input channel) ascending, are paired, the last padded with a zero; back to the input, the output channels of a
-    // tap; gradients to the weights pair neighbouring output columns of a row, with zeros for columns outside the image.
-    // All additions of these kernels flush denormals.
+    // *Over bfloat16*, in the place of a chain's fma stand *dot steps* with pairs of the chain's values (2i, 2i + 1): fma of
+    // the odd elements, then of the even ones, each rounded to nearest even, denormals flushed to zeros of their sign in
+    // and out, as VDPBF16PS does. All other arithmetic of these kernels flushes denormals likewise.
+    // Direct: weights are rounded to bfloat16. Forward, the values of a row of taps, (kx, input channel) ascending, are
+    // paired, the last padded with a zero; back to the input, the output channels of a tap; gradients to the weights pair
+    // neighbouring output columns of a row, with zeros for columns outside the image.
+    // Winograd: the transforms are those of `Float`, of elements and of unrounded weights; both factors of a product are
+    // rounded to bfloat16 after both directions of their transform, sums and results only where they are stored. Channels
+    // are paired; gradients to the weights pair the tiles of a run, the last with the transforms of a tile of zeros.
 
     /// y ← x ⋆ weights + bias, clamped below at 0 where `relu`.
     ///

@@ -50,6 +50,7 @@ package struct WinogradPlan: Hashable, Sendable {
     ///   - height, width: the size of the result.
     ///   - padding: rows and columns of zeros before the source.
     ///   - transposes: whether the depth is the output channels of the storage layout.
+    ///   - packing: source channels in a word of 4 bytes of the products' operands.
     package init(
         images: Int,
         height: Int,
@@ -57,7 +58,8 @@ package struct WinogradPlan: Hashable, Sendable {
         padding: Int,
         depth: Int,
         channels: Int,
-        transposes: Bool
+        transposes: Bool,
+        packing: Int
     ) {
         self.images = images
         tileRows = (height + 1) / 2
@@ -68,25 +70,27 @@ package struct WinogradPlan: Hashable, Sendable {
         let tiles = images * tileRows * tileColumns
         let deep = Self.rounded(depth, 16)
         let wide = channels <= 16 ? 16 : Self.rounded(channels, 32)
-        keepsWeights = deep * wide <= 128 * 128 || (tiles > 1024 && deep * wide <= 256 * 256)
+        let weightWords = deep * wide / packing
+        keepsWeights = weightWords <= 128 * 128 || (tiles > 1024 && weightWords <= 256 * 256)
         channelBlock = min(wide, 64)
         if keepsWeights {
             depthBlock = depth
             // Transformed patches of 96 KiB.
-            tileBlock = max(12, min(1536 / deep / 12 * 12, 192))
+            tileBlock = max(12, min(1536 * packing / deep / 12 * 12, 192))
             productBlock = 24
         } else {
-            depthBlock = min(depth, 128)
-            let blocks = (tiles + 143) / 144
+            depthBlock = min(depth, 128 * packing)
+            let most = 144 * packing
+            let blocks = (tiles + most - 1) / most
             tileBlock = (tiles + blocks - 1) / blocks
             productBlock = tileBlock
         }
         tileBlock = Self.rounded(min(tileBlock, tiles), 12)
         productBlock = Self.rounded(min(productBlock, tileBlock), 12)
-        patches = Area(offset: 0, plane: tileBlock * deep + 16)
+        patches = Area(offset: 0, plane: tileBlock * deep / packing + 16)
         weights = Area(
             offset: patches.end,
-            plane: (keepsWeights ? deep * wide : Self.rounded(depthBlock, 16) * channelBlock) + 16
+            plane: (keepsWeights ? deep * wide : Self.rounded(depthBlock, 16) * channelBlock) / packing + 16
         )
         products = Area(offset: weights.end, plane: productBlock * channelBlock + 16)
         transposition = products.end
@@ -107,7 +111,7 @@ package struct WinogradGradientPlan: Hashable, Sendable {
 
     /// Tiles of one fma chain.
     package static let run = 128
-    /// Tiles transformed and multiplied at once: a run, or half of one.
+    /// Tiles transformed and multiplied at once: some runs, or half of one.
     package var chunk: Int
     /// Input channels whose gradients are summed at once: a multiple of 16.
     package var depthBlock: Int
@@ -126,7 +130,16 @@ package struct WinogradGradientPlan: Hashable, Sendable {
     /// - Parameters:
     ///   - height, width: the size of the output.
     ///   - padding: rows and columns of zeros before the input.
-    package init(images: Int, height: Int, width: Int, padding: Int, inputChannels: Int, outputChannels: Int) {
+    ///   - packing: tiles in a word of 4 bytes of the products' operands.
+    package init(
+        images: Int,
+        height: Int,
+        width: Int,
+        padding: Int,
+        inputChannels: Int,
+        outputChannels: Int,
+        packing: Int
+    ) {
         self.images = images
         tileRows = (height + 1) / 2
         tileColumns = (width + 1) / 2
@@ -135,11 +148,17 @@ package struct WinogradGradientPlan: Hashable, Sendable {
         let deep = WinogradPlan.rounded(inputChannels, 16)
         let wide = outputChannels <= 16 ? 16 : WinogradPlan.rounded(outputChannels, 32)
         isSingle = tiles <= Self.run
-        // Half a megabyte for 128 channels on both sides together.
-        chunk = isSingle || deep + wide <= 64 ? Self.run : Self.run / 2
-        let blocks = (deep + 191) / 192
+        if packing == 1 {
+            // Half a megabyte for 128 channels on both sides together.
+            chunk = isSingle || deep + wide <= 64 ? Self.run : Self.run / 2
+        } else {
+            // The sums pass by once for each chunk: with many channels they are more than the operands.
+            chunk = deep + wide > 64 && deep + wide <= 128 ? Self.run : 2 * Self.run
+        }
+        let most = 192 * packing
+        let blocks = (deep + most - 1) / most
         depthBlock = WinogradPlan.rounded((deep + blocks - 1) / blocks, 16)
-        let length = min(chunk, tiles)
+        let length = (min(chunk, tiles) + packing - 1) / packing
         patches = WinogradPlan.Area(offset: 0, plane: length * depthBlock + 16)
         gradients = WinogradPlan.Area(offset: patches.end, plane: length * wide + 16)
         sums = WinogradPlan.Area(

@@ -28,7 +28,7 @@ import Kernels
                     transposed: false,
                     relu: relu,
                     accumulate: false,
-                    plan: g.winogradPlan(.forward, images: x.images, height: x.height, width: x.width),
+                    plan: g.winogradPlan(.forward, for: .float32, images: x.images, height: x.height, width: x.width),
                     scratch: scratch.assumingMemoryBound(to: Float.self)
                 )
             )
@@ -107,7 +107,13 @@ import Kernels
                     transposed: true,
                     relu: relu,
                     accumulate: accumulate,
-                    plan: g.winogradPlan(.backwardInput, images: dx.images, height: dx.height, width: dx.width),
+                    plan: g.winogradPlan(
+                        .backwardInput,
+                        for: .float32,
+                        images: dx.images,
+                        height: dx.height,
+                        width: dx.width
+                    ),
                     scratch: scratch
                 )
             )
@@ -214,20 +220,6 @@ import Kernels
                 tap += 1
             }
             done += 16
-        }
-    }
-
-    /// `[valid input channels][16 output channels]` → `[16 output channels][16 input channels]`, zeros past the valid.
-    func transposeBlock(_ from: UnsafePointer<Float>, _ valid: Int, _ to: UnsafeMutablePointer<Float>) {
-        if valid == 16 {
-            pleura_transpose(from, 16, to, 16)
-            return
-        }
-        var index = 0
-        while index < 256 {
-            let input = index & 15
-            to[index] = input < valid ? from[input * 16 + index / 16] : 0
-            index += 1
         }
     }
 

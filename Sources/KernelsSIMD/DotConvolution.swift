@@ -15,6 +15,24 @@ import Kernels
         scratch: UnsafeMutableRawPointer
     ) {
         let before = pleura_flush_denormals()
+        if g.usesWinograd(for: .bfloat16) {
+            winograd(
+                WinogradJob(
+                    source: x,
+                    destination: y,
+                    weights: weights,
+                    bias: bias,
+                    inputChannels: g.inputChannels,
+                    transposed: false,
+                    relu: relu,
+                    accumulate: false,
+                    plan: g.winogradPlan(.forward, for: .bfloat16, images: x.images, height: x.height, width: x.width),
+                    scratch: scratch.assumingMemoryBound(to: Float.self)
+                )
+            )
+            pleura_restore_denormals(before)
+            return
+        }
         let plan = DotScratch.gather(g, .forward, images: x.images, height: x.height, width: x.width)
         if let unrolled = plan.unrolled {
             dotUnrolled(x, weights, bias, y, g, relu, unrolled, scratch, scratch + plan.rows)
@@ -82,6 +100,30 @@ import Kernels
         scratch: UnsafeMutableRawPointer
     ) {
         let before = pleura_flush_denormals()
+        if g.usesWinograd(for: .bfloat16) {
+            winograd(
+                WinogradJob(
+                    source: dy,
+                    destination: dx,
+                    weights: weights,
+                    bias: bias,
+                    inputChannels: g.inputChannels,
+                    transposed: true,
+                    relu: relu,
+                    accumulate: accumulate,
+                    plan: g.winogradPlan(
+                        .backwardInput,
+                        for: .bfloat16,
+                        images: dx.images,
+                        height: dx.height,
+                        width: dx.width
+                    ),
+                    scratch: scratch.assumingMemoryBound(to: Float.self)
+                )
+            )
+            pleura_restore_denormals(before)
+            return
+        }
         let plan = DotScratch.gather(g, .backwardInput, images: dx.images, height: dx.height, width: dx.width)
         let packed = (scratch + plan.weights).assumingMemoryBound(to: Int32.self)
         var job = DotClass(

@@ -12,6 +12,20 @@ import Kernels
         geometry g: ConvolutionGeometry,
         scratch: UnsafeMutableRawPointer
     ) {
+        if g.usesWinograd(for: .bfloat16) {
+            let before = pleura_flush_denormals()
+            winogradGradient(
+                WinogradGradientJob(
+                    x: x,
+                    dy: dy,
+                    dw: dw,
+                    plan: g.winogradGradientPlan(for: .bfloat16, images: x.images, height: x.height, width: x.width),
+                    scratch: scratch.assumingMemoryBound(to: Float.self)
+                )
+            )
+            pleura_restore_denormals(before)
+            return
+        }
         var index = 0
         while index < g.storageCount {
             storeLanes(Lanes(repeating: 0), dw + index)

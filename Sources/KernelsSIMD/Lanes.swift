@@ -12,13 +12,21 @@ typealias LaneMask = SIMDMask<SIMD16<Int32>>
 // Feature maps hold elements: `Float`, or with BF16 defined the bits of bfloat16. Loads widen them, stores round them.
 #if BF16
     typealias Element = UInt16
+    let elementBytes = 2
 #else
     typealias Element = Float
+    let elementBytes = 4
 #endif
 
 extension TensorView {
     var base: UnsafeMutablePointer<Element> {
         @inline(__always) get { address.assumingMemoryBound(to: Element.self) }
+    }
+
+    /// How far ahead, in elements, to ask for the lines of some of a wider tensor's channels, between which the processor
+    /// finds no pattern; 0 where the pixels lie side by side.
+    var ahead: Int {
+        @inline(__always) get { pixelStride == channels ? 0 : 24 * pixelStride }
     }
 }
 

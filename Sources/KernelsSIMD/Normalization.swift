@@ -172,11 +172,33 @@ func blockSums(
     y: TensorView,
     activation: Activation
 ) {
+    if y.ahead != 0 { return scaleShiftAhead(x, scale, shift, residual, y, activation) }
     switch activation {
     case .none:
-        scaleShiftEach(x, scale, shift, residual, y) { $0 }
+        scaleShiftEach(x, scale, shift, residual, y, fetches: false) { $0 }
     case .relu:
-        scaleShiftEach(x, scale, shift, residual, y) { clampBelow($0) }
+        scaleShiftEach(x, scale, shift, residual, y, fetches: false) { clampBelow($0) }
+    case .silu:
+        scaleShiftSiLU(x, scale, shift, residual, y)
+    case .leakyReLU(let factor):
+        scaleShiftLeaky(x, scale, shift, residual, y, Lanes(repeating: factor))
+    }
+}
+
+/// The same into some channels of a wider tensor, whose lines are asked for ahead.
+func scaleShiftAhead(
+    _ x: TensorView,
+    _ scale: UnsafePointer<Float>,
+    _ shift: UnsafePointer<Float>,
+    _ residual: TensorView?,
+    _ y: TensorView,
+    _ activation: Activation
+) {
+    switch activation {
+    case .none:
+        scaleShiftEach(x, scale, shift, residual, y, fetches: true) { $0 }
+    case .relu:
+        scaleShiftEach(x, scale, shift, residual, y, fetches: true) { clampBelow($0) }
     case .silu:
         scaleShiftSiLU(x, scale, shift, residual, y)
     case .leakyReLU(let factor):
@@ -193,7 +215,7 @@ func scaleShiftSiLU(
     _ residual: TensorView?,
     _ y: TensorView
 ) {
-    scaleShiftEach(x, scale, shift, residual, y) { LaneMath.silu($0) }
+    scaleShiftEach(x, scale, shift, residual, y, fetches: false) { LaneMath.silu($0) }
 }
 
 func scaleShiftLeaky(
@@ -204,9 +226,10 @@ func scaleShiftLeaky(
     _ y: TensorView,
     _ slope: Lanes
 ) {
-    scaleShiftEach(x, scale, shift, residual, y) { leaky($0, slope) }
+    scaleShiftEach(x, scale, shift, residual, y, fetches: false) { leaky($0, slope) }
 }
 
+/// `fetches` is a constant where it is inlined: the test for it costs as much as the work.
 @inline(__always)
 func scaleShiftEach(
     _ x: TensorView,
@@ -214,8 +237,10 @@ func scaleShiftEach(
     _ shift: UnsafePointer<Float>,
     _ residual: TensorView?,
     _ y: TensorView,
+    fetches: Bool,
     _ activated: (Lanes) -> Lanes
 ) {
+    let ahead = y.ahead
     if let residual {
         forEachLanes(x) { pixel, channel, count in
             let value = fma(
@@ -224,7 +249,9 @@ func scaleShiftEach(
                 load(shift + channel)
             )
             let sum = value + load(residual.base + pixel * residual.pixelStride + channel)
-            storeLanes(activated(sum), y.base + pixel * y.pixelStride + channel, count)
+            let place = y.base + pixel * y.pixelStride + channel
+            if fetches { pleura_prefetch_to_write(place + ahead) }
+            storeLanes(activated(sum), place, count)
         }
     } else {
         forEachLanes(x) { pixel, channel, count in
@@ -233,7 +260,9 @@ func scaleShiftEach(
                 load(scale + channel),
                 load(shift + channel)
             )
-            storeLanes(activated(value), y.base + pixel * y.pixelStride + channel, count)
+            let place = y.base + pixel * y.pixelStride + channel
+            if fetches { pleura_prefetch_to_write(place + ahead) }
+            storeLanes(activated(value), place, count)
         }
     }
 }
@@ -376,6 +405,7 @@ func maskedBackwardSums(
     _ dBeta: UnsafeMutablePointer<Float>
 ) {
     let pixels = x.pixels
+    let ahead = dy.ahead
     var first = 0
     while first < x.channels {
         let channels = min(group, x.channels - first)
@@ -401,6 +431,8 @@ func maskedBackwardSums(
                 while pixel < last {
                     let input = UnsafePointer(x.base + pixel * x.pixelStride + place)
                     let gradient = UnsafePointer(dy.base + pixel * dy.pixelStride + place)
+                    if ahead != 0 { pleura_prefetch(gradient + ahead) }
+                    if ahead != 0 { pleura_prefetch(gradient + ahead + 32) }
                     let g0: Lanes
                     let g1: Lanes
                     let g2: Lanes
@@ -514,8 +546,18 @@ struct NormalizationBackward {
     /// `gradient` is that of the activation.
     @inline(__always)
     borrowing func run(_ gradient: (_ dy: Lanes, _ x: Lanes, _ pixel: Int, _ channel: Int) -> Lanes) {
+        if (dy.ahead | dx.ahead) == 0 { run(fetches: false, gradient) } else { run(fetches: true, gradient) }
+    }
+
+    @inline(__always)
+    borrowing func run(
+        fetches: Bool,
+        _ gradient: (_ dy: Lanes, _ x: Lanes, _ pixel: Int, _ channel: Int) -> Lanes
+    ) {
         let channels = x.channels
         let pixels = x.pixels
+        let upperAhead = dy.ahead
+        let targetAhead = dx.ahead
         var pixel = 0
         while pixel < pixels {
             let source = x.base + pixel * x.pixelStride
@@ -524,6 +566,10 @@ struct NormalizationBackward {
             var channel = 0
             while channel < channels {
                 let count = channels - channel
+                if fetches {
+                    pleura_prefetch_to_write(target + targetAhead + channel)
+                    pleura_prefetch(upper + upperAhead + channel)
+                }
                 let input = load(source + channel)
                 let g = gradient(load(upper + channel), input, pixel, channel)
                 if let other = residualGradient {

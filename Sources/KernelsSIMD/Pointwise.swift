@@ -54,8 +54,20 @@ func put(
     forEachLanes(x) { pixel, c, n in put(load(place(x, pixel, c)), y, pixel, c, n, accumulate: accumulate) }
 }
 
+/// One pixel of all elements where the pixels lie side by side: whole registers of images and masks.
+@inline(__always)
+func joined(_ x: TensorView, _ y: TensorView) -> (TensorView, TensorView) {
+    guard x.pixelStride == x.channels, y.pixelStride == y.channels else { return (x, y) }
+    let count = x.pixels * x.channels
+    return (
+        TensorView(x.address, images: 1, height: 1, width: 1, channels: count),
+        TensorView(y.address, images: 1, height: 1, width: 1, channels: count)
+    )
+}
+
 /// y of `Float`s ← x.
 @Sendable func widen(x: TensorView, y: TensorView, accumulate: Bool) {
+    let (x, y) = joined(x, y)
     forEachLanes(x) { pixel, channel, count in
         let value = load(x.base + pixel * x.pixelStride + channel)
         let place = y.floats + pixel * y.pixelStride + channel
@@ -65,6 +77,7 @@ func put(
 
 /// y ← x of `Float`s, rounded to y's elements.
 @Sendable func narrow(x: TensorView, y: TensorView, accumulate: Bool) {
+    let (x, y) = joined(x, y)
     forEachLanes(x) { pixel, channel, count in
         put(
             load(x.floats + pixel * x.pixelStride + channel),

@@ -116,6 +116,7 @@ func maxOfWindow(
     window: PoolingWindow,
     accumulate: Bool
 ) {
+    let ahead = dx.ahead
     var image = 0
     while image < dx.images {
         var row = 0
@@ -134,6 +135,7 @@ func maxOfWindow(
                 let numbers = taps + pixel * dy.channels
                 var channel = 0
                 while channel < dx.channels {
+                    if ahead != 0 { pleura_prefetch_to_write(place + ahead + channel) }
                     var sum = Lanes(repeating: 0)
                     var r = 0
                     while r < highRow - lowRow {

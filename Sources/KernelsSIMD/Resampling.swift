@@ -90,13 +90,25 @@ func forEachPlace(
 }
 
 @Sendable func upsampleNearest(x: TensorView, y: TensorView, factor: Int) {
+    if y.ahead == 0 {
+        upsampleNearest(x, y, factor, fetches: false)
+    } else {
+        upsampleNearest(x, y, factor, fetches: true)
+    }
+}
+
+@inline(__always)
+func upsampleNearest(_ x: TensorView, _ y: TensorView, _ factor: Int, fetches: Bool) {
+    let ahead = y.ahead
     forEachPlace(x) { image, row, column, channel, count in
         let value = load(at(x, image, row, column) + channel)
         var dy = 0
         while dy < factor {
             var dx = 0
             while dx < factor {
-                storeLanes(value, at(y, image, row * factor + dy, column * factor + dx) + channel, count)
+                let place = at(y, image, row * factor + dy, column * factor + dx) + channel
+                if fetches { pleura_prefetch_to_write(place + ahead) }
+                storeLanes(value, place, count)
                 dx += 1
             }
             dy += 1
@@ -105,11 +117,25 @@ func forEachPlace(
 }
 
 @Sendable func upsampleNearestBackward(dy: TensorView, dx: TensorView, factor: Int, accumulate: Bool) {
+    if dy.ahead == 0 {
+        upsampleNearestBackward(dy, dx, factor, accumulate, fetches: false)
+    } else {
+        upsampleNearestBackward(dy, dx, factor, accumulate, fetches: true)
+    }
+}
+
+@inline(__always)
+func upsampleNearestBackward(_ dy: TensorView, _ dx: TensorView, _ factor: Int, _ accumulate: Bool, fetches: Bool) {
+    let ahead = dy.ahead
     forEachPlace(dx) { image, row, column, channel, count in
-        var sum = load(at(dy, image, row * factor, column * factor) + channel)
+        let first = at(dy, image, row * factor, column * factor) + channel
+        if fetches { pleura_prefetch(first + ahead) }
+        var sum = load(first)
         var k = 1
         while k < factor * factor {
-            sum += load(at(dy, image, row * factor + k / factor, column * factor + k % factor) + channel)
+            let place = at(dy, image, row * factor + k / factor, column * factor + k % factor) + channel
+            if fetches { pleura_prefetch(place + ahead) }
+            sum += load(place)
             k += 1
         }
         put(sum, at(dx, image, row, column) + channel, count, accumulate)

@@ -81,7 +81,7 @@ import Kernels
                     x: x,
                     dy: dy,
                     dw: dw,
-                    plan: g.winogradGradientPlan(images: x.images, height: x.height, width: x.width),
+                    plan: g.winogradGradientPlan(for: .float32, images: x.images, height: x.height, width: x.width),
                     scratch: scratch.assumingMemoryBound(to: Float.self)
                 )
             )

@@ -1,259 +1,300 @@
 import CIntrinsics
 import Kernels
 
-#if !BF16
-    /// A register tile of the sixteen products: some tiles × 16 or 32 channels of one of them.
-    struct ProductTile {
-        /// `[⌈depth / 16⌉][GatherTile.pixels][16]`: the transformed patches.
-        var patches: UnsafeRawPointer
-        /// `[depth][32]`, or `[depth][16]` where the tile is narrow.
-        var weights: UnsafeRawPointer
-        var products: UnsafeMutablePointer<Float>
-        /// Elements between the tiles of `products`.
-        var stride: Int
-        var depth: Int
-        /// Whether the chains go on from what `products` holds.
-        var continues: Bool
-        /// Three streams of lines to be fetched meanwhile, one line of each for 16 of `depth`.
-        var ahead: (UnsafeRawPointer, UnsafeRawPointer, UnsafeRawPointer)
+// The operands of the sixteen products stand in words of 4 bytes: `Float`, or pairs of bfloat16.
 
-        @inline(__always)
-        borrowing func start(_ tile: Int, _ block: Int) -> Lanes {
-            continues ? load(products + tile * stride + 16 * block) : Lanes(repeating: 0)
-        }
+#if BF16
+    /// Values of a word, words of sixteen channels, and their bytes.
+    let packing = 2
+    let packedLanes = 8
+    let tileBytes = 32
 
-        @inline(__always)
-        borrowing func keep(_ tile: Int, _ block: Int, _ sum: Lanes) {
-            storeLanes(sum, products + tile * stride + 16 * block)
-        }
+    @inline(__always)
+    func loadWords(_ address: UnsafeRawPointer) -> Pairs { address.loadUnaligned(as: Pairs.self) }
 
-        static var width: Int { 16 * GatherTile.blocks }
-
-        @inline(__always)
-        static func run(_ job: borrowing ProductTile, tiles: Int, wide: Bool) {
-            #if AVX512
-                if wide {
-                    if tiles > 4 { wide12(job) } else { wide4(job) }
-                } else {
-                    if tiles > 4 { narrow12(job) } else { narrow4(job) }
-                }
-            #else
-                if tiles > 2 { narrow6(job) } else { narrow2(job) }
-            #endif
-        }
+    @inline(__always)
+    func repeatWord(_ address: UnsafeRawPointer) -> Pairs {
+        Pairs(repeating: address.assumingMemoryBound(to: Int32.self)[0])
     }
 
-    /// A Winograd convolution: forward, or back to the input with the weights flipped and transposed.
-    struct WinogradJob {
-        var source: TensorView
-        var destination: TensorView
-        var weights: UnsafePointer<Float>
-        var bias: UnsafePointer<Float>?
-        /// Those of the storage layout.
-        var inputChannels: Int
-        var transposed: Bool
-        var relu: Bool
-        var accumulate: Bool
-        var plan: WinogradPlan
-        var scratch: UnsafeMutablePointer<Float>
+    extension Lanes {
+        /// The dot step.
+        @inline(__always)
+        mutating func addProduct(_ a: Pairs, _ b: Pairs) { self = dot(self, a, b) }
+    }
+#else
+    /// Values of a word, words of sixteen channels, and their bytes.
+    let packing = 1
+    let packedLanes = 16
+    let tileBytes = 64
+
+    @inline(__always)
+    func loadWords(_ address: UnsafeRawPointer) -> Lanes { pleura_load(address) }
+
+    @inline(__always)
+    func repeatWord(_ address: UnsafeRawPointer) -> Lanes { pleura_repeat(address) }
+#endif
+
+/// A register tile of the sixteen products: some tiles × 16 or 32 channels of one of them.
+struct ProductTile {
+    /// `[⌈depth / packedLanes⌉][ProductTile.size][packedLanes]`: the transformed patches.
+    var patches: UnsafeRawPointer
+    /// `[depth][32]`, or `[depth][16]` where the tile is narrow.
+    var weights: UnsafeRawPointer
+    var products: UnsafeMutablePointer<Float>
+    /// Elements between the tiles of `products`.
+    var stride: Int
+    /// In words.
+    var depth: Int
+    /// Whether the chains go on from what `products` holds.
+    var continues: Bool
+    /// Three streams of lines to be fetched meanwhile, `aheadStep` bytes of each for sixteen channels of the source.
+    var ahead: (UnsafeRawPointer, UnsafeRawPointer, UnsafeRawPointer)
+    var aheadStep: Int
+
+    @inline(__always)
+    borrowing func start(_ tile: Int, _ block: Int) -> Lanes {
+        continues ? load(products + tile * stride + 16 * block) : Lanes(repeating: 0)
     }
 
-    /// Blocks of tiles go through all weights; see `WinogradPlan`.
-    func winograd(_ job: borrowing WinogradJob) {
-        let plan = job.plan
-        let tiles = plan.tiles
-        if plan.keepsWeights {
-            winogradWeights(job, channel: 0, channels: plan.channels, depth: 0, depths: plan.depth)
-        }
-        // Past the pointers of a patch at the image's edge.
-        let ahead = UnsafeMutableRawPointer(pleura_sources()).assumingMemoryBound(to: UnsafeRawPointer.self) + 16
-        var tile = 0
-        while tile < tiles {
-            let count = min(plan.tileBlock, tiles - tile)
-            winogradPatches(
-                job.source,
-                tileRows: plan.tileRows,
-                tileColumns: plan.tileColumns,
-                padding: plan.padding,
-                firstTile: tile,
-                count: count,
-                target: job.scratch + plan.patches.offset,
-                group: GatherTile.pixels,
-                groupStride: WinogradPlan.rounded(plan.depth, 16) * GatherTile.pixels,
-                blockStride: 16 * GatherTile.pixels,
-                plane: plan.patches.plane
-            )
-            var channel = 0
-            while channel < plan.channels {
-                let channels = min(plan.channelBlock, plan.channels - channel)
-                if plan.keepsWeights {
-                    let panels = job.scratch + plan.weights.offset + channel * plan.depth
-                    var done = 0
-                    while done < count {
-                        let part = min(plan.productBlock, count - done)
-                        let first = tile + plan.tileBlock + done
-                        let streams = channel == 0 ? aheadPixels(job.source, plan, firstTile: first, part, ahead) : 0
-                        winogradProducts(
-                            job,
-                            panels,
-                            firstTile: done,
-                            count: part,
-                            channels: channels,
-                            depth: 0,
-                            plan.depth,
-                            ahead,
-                            streams
-                        )
-                        winogradOutputs(job, firstTile: tile + done, count: part, channel: channel, channels: channels)
-                        done += part
-                    }
-                } else {
-                    var depth = 0
-                    while depth < plan.depth {
-                        let depths = min(plan.depthBlock, plan.depth - depth)
-                        winogradWeights(job, channel: channel, channels: channels, depth: depth, depths: depths)
-                        let panels = job.scratch + plan.weights.offset
-                        let streams = aheadWeights(job, channel: channel, depth: depth, ahead)
-                        winogradProducts(
-                            job,
-                            panels,
-                            firstTile: 0,
-                            count: count,
-                            channels: channels,
-                            depth: depth,
-                            depths,
-                            ahead,
-                            streams
-                        )
-                        depth += depths
-                    }
-                    winogradOutputs(job, firstTile: tile, count: count, channel: channel, channels: channels)
-                }
-                channel += plan.channelBlock
+    @inline(__always)
+    borrowing func keep(_ tile: Int, _ block: Int, _ sum: Lanes) {
+        storeLanes(sum, products + tile * stride + 16 * block)
+    }
+
+    #if AVX512
+        static let size = 12
+        static let width = 32
+    #else
+        static let size = 6
+        static let width = 16
+    #endif
+
+    @inline(__always)
+    static func run(_ job: borrowing ProductTile, tiles: Int, wide: Bool) {
+        #if AVX512
+            if wide {
+                if tiles > 4 { wide12(job) } else { wide4(job) }
+            } else {
+                if tiles > 4 { narrow12(job) } else { narrow4(job) }
             }
-            tile += count
-        }
+        #else
+            if tiles > 2 { narrow6(job) } else { narrow2(job) }
+        #endif
     }
+}
 
-    /// The sixteen products of `count` tiles from `firstTile` of the block on, over source channels `depth` ..<
-    /// `depth + depths`.
-    func winogradProducts(
-        _ job: borrowing WinogradJob,
-        _ panels: UnsafeMutablePointer<Float>,
-        firstTile: Int,
-        count: Int,
-        channels: Int,
-        depth: Int,
-        _ depths: Int,
-        _ ahead: UnsafePointer<UnsafeRawPointer>,
-        _ streams: Int
-    ) {
-        let plan = job.plan
-        let size = GatherTile.pixels
-        var next = 0
-        let groupStride = WinogradPlan.rounded(plan.depth, 16) * size
-        let stride = plan.channelBlock
-        var p = 0
-        while p < 16 {
-            let patches =
-                job.scratch + plan.patches.offset + p * plan.patches.plane + firstTile / size * groupStride + depth
-                * size
-            let weights = panels + p * plan.weights.plane
-            let products = job.scratch + plan.products.offset + p * plan.products.plane
-            var done = 0
-            while done < count {
-                var channel = 0
-                while channel < channels {
-                    let start = UnsafeRawPointer(patches + done / size * groupStride)
-                    let tile = ProductTile(
-                        patches: start,
-                        weights: UnsafeRawPointer(weights + channel * depths),
-                        products: products + done * stride + channel,
-                        stride: stride,
-                        depth: depths,
-                        continues: depth > 0,
-                        ahead: next + 3 <= streams
-                            ? (ahead[next], ahead[next + 1], ahead[next + 2]) : (start, start, start)
+/// A Winograd convolution: forward, or back to the input with the weights flipped and transposed.
+struct WinogradJob {
+    var source: TensorView
+    var destination: TensorView
+    var weights: UnsafePointer<Float>
+    var bias: UnsafePointer<Float>?
+    /// Those of the storage layout.
+    var inputChannels: Int
+    var transposed: Bool
+    var relu: Bool
+    var accumulate: Bool
+    var plan: WinogradPlan
+    var scratch: UnsafeMutablePointer<Float>
+}
+
+/// Blocks of tiles go through all weights; see `WinogradPlan`.
+func winograd(_ job: borrowing WinogradJob) {
+    let plan = job.plan
+    let tiles = plan.tiles
+    if plan.keepsWeights {
+        winogradWeights(job, channel: 0, channels: plan.channels, depth: 0, depths: plan.depth)
+    }
+    // Past the pointers of a patch at the image's edge.
+    let ahead = UnsafeMutableRawPointer(pleura_sources()).assumingMemoryBound(to: UnsafeRawPointer.self) + 16
+    var tile = 0
+    while tile < tiles {
+        let count = min(plan.tileBlock, tiles - tile)
+        winogradPatches(
+            job.source,
+            tileRows: plan.tileRows,
+            tileColumns: plan.tileColumns,
+            padding: plan.padding,
+            firstTile: tile,
+            count: count,
+            target: job.scratch + plan.patches.offset,
+            group: ProductTile.size,
+            groupStride: WinogradPlan.rounded(plan.depth, 16) / packing * ProductTile.size,
+            blockStride: packedLanes * ProductTile.size,
+            plane: plan.patches.plane
+        )
+        var channel = 0
+        while channel < plan.channels {
+            let channels = min(plan.channelBlock, plan.channels - channel)
+            if plan.keepsWeights {
+                let panels = job.scratch + plan.weights.offset + channel * plan.depth / packing
+                var done = 0
+                while done < count {
+                    let part = min(plan.productBlock, count - done)
+                    let first = tile + plan.tileBlock + done
+                    let streams = channel == 0 ? aheadPixels(job.source, plan, firstTile: first, part, ahead) : 0
+                    winogradProducts(
+                        job,
+                        panels,
+                        firstTile: done,
+                        count: part,
+                        channels: channels,
+                        depth: 0,
+                        plan.depth,
+                        ahead,
+                        streams
                     )
-                    next += 3
-                    ProductTile.run(tile, tiles: count - done, wide: channel + 16 < channels)
-                    channel += ProductTile.width
+                    winogradOutputs(job, firstTile: tile + done, count: part, channel: channel, channels: channels)
+                    done += part
                 }
-                done += size
+            } else {
+                var depth = 0
+                while depth < plan.depth {
+                    let depths = min(plan.depthBlock, plan.depth - depth)
+                    winogradWeights(job, channel: channel, channels: channels, depth: depth, depths: depths)
+                    let panels = job.scratch + plan.weights.offset
+                    let streams = aheadWeights(job, channel: channel, depth: depth, ahead)
+                    winogradProducts(
+                        job,
+                        panels,
+                        firstTile: 0,
+                        count: count,
+                        channels: channels,
+                        depth: depth,
+                        depths,
+                        ahead,
+                        streams
+                    )
+                    depth += depths
+                }
+                winogradOutputs(job, firstTile: tile, count: count, channel: channel, channels: channels)
             }
-            p += 1
+            channel += plan.channelBlock
         }
+        tile += count
     }
+}
 
-    /// Streams of lines: the pixels that `count` tiles from `firstTile` on read and their neighbours to the left and above
-    /// do not. They may lie outside the memory: what fetches them does not fault.
-    func aheadPixels(
-        _ source: TensorView,
-        _ plan: WinogradPlan,
-        firstTile: Int,
-        _ count: Int,
-        _ ahead: UnsafeMutablePointer<UnsafeRawPointer>
-    ) -> Int {
-        let stride = source.pixelStride
-        let tilesPerImage = plan.tileRows * plan.tileColumns
-        var image = firstTile / tilesPerImage
-        var tileRow = (firstTile - image * tilesPerImage) / plan.tileColumns
-        var tileColumn = firstTile - image * tilesPerImage - tileRow * plan.tileColumns
+/// The sixteen products of `count` tiles from `firstTile` of the block on, over source channels `depth` ..<
+/// `depth + depths`.
+func winogradProducts(
+    _ job: borrowing WinogradJob,
+    _ panels: UnsafeMutablePointer<Float>,
+    firstTile: Int,
+    count: Int,
+    channels: Int,
+    depth: Int,
+    _ depths: Int,
+    _ ahead: UnsafePointer<UnsafeRawPointer>,
+    _ streams: Int
+) {
+    let plan = job.plan
+    let size = ProductTile.size
+    var next = 0
+    let groupStride = WinogradPlan.rounded(plan.depth, 16) / packing * size
+    let stride = plan.channelBlock
+    var p = 0
+    while p < 16 {
+        let patches =
+            job.scratch + plan.patches.offset + p * plan.patches.plane + firstTile / size * groupStride + depth
+            / packing * size
+        let weights = panels + p * plan.weights.plane
+        let products = job.scratch + plan.products.offset + p * plan.products.plane
         var done = 0
         while done < count {
-            let row = image * source.height + 2 * tileRow - plan.padding + 2
-            let pixel = row * source.width + 2 * tileColumn - plan.padding + 2
-            let place = source.base + pixel * stride
-            ahead[4 * done] = UnsafeRawPointer(place)
-            ahead[4 * done + 1] = UnsafeRawPointer(place + stride)
-            ahead[4 * done + 2] = UnsafeRawPointer(place + source.width * stride)
-            ahead[4 * done + 3] = UnsafeRawPointer(place + source.width * stride + stride)
-            tileColumn += 1
-            if tileColumn == plan.tileColumns {
-                tileColumn = 0
-                tileRow += 1
-                if tileRow == plan.tileRows {
-                    tileRow = 0
-                    image += 1
-                }
+            var channel = 0
+            while channel < channels {
+                let start = UnsafeRawPointer(patches + done / size * groupStride)
+                let tile = ProductTile(
+                    patches: start,
+                    weights: UnsafeRawPointer(weights + channel * depths / packing),
+                    products: products + done * stride + channel,
+                    stride: stride,
+                    depth: depths / packing,
+                    continues: depth > 0,
+                    ahead: next + 3 <= streams
+                        ? (ahead[next], ahead[next + 1], ahead[next + 2]) : (start, start, start),
+                    aheadStep: plan.keepsWeights ? 64 / packing : 64
+                )
+                next += 3
+                ProductTile.run(tile, tiles: count - done, wide: channel + 16 < channels)
+                channel += ProductTile.width
             }
-            done += 1
+            done += size
         }
-        return 4 * count
+        p += 1
     }
+}
 
-    /// Streams of lines: the weights that are transformed after those of result channels `channel` ..< and source channels
-    /// `depth` ..<.
-    func aheadWeights(
-        _ job: borrowing WinogradJob,
-        channel: Int,
-        depth: Int,
-        _ ahead: UnsafeMutablePointer<UnsafeRawPointer>
-    ) -> Int {
-        let plan = job.plan
-        var firstDepth = depth + plan.depthBlock
-        var firstChannel = channel
-        if firstDepth >= plan.depth {
-            firstDepth = 0
-            firstChannel += plan.channelBlock
-            if firstChannel >= plan.channels { return 0 }
+/// Streams of lines: the pixels that `count` tiles from `firstTile` on read and their neighbours to the left and above
+/// do not. They may lie outside the memory: what fetches them does not fault.
+func aheadPixels(
+    _ source: TensorView,
+    _ plan: WinogradPlan,
+    firstTile: Int,
+    _ count: Int,
+    _ ahead: UnsafeMutablePointer<UnsafeRawPointer>
+) -> Int {
+    let stride = source.pixelStride
+    let tilesPerImage = plan.tileRows * plan.tileColumns
+    var image = firstTile / tilesPerImage
+    var tileRow = (firstTile - image * tilesPerImage) / plan.tileColumns
+    var tileColumn = firstTile - image * tilesPerImage - tileRow * plan.tileColumns
+    var done = 0
+    while done < count {
+        let row = image * source.height + 2 * tileRow - plan.padding + 2
+        let pixel = row * source.width + 2 * tileColumn - plan.padding + 2
+        let place = source.base + pixel * stride
+        ahead[4 * done] = UnsafeRawPointer(place)
+        ahead[4 * done + 1] = UnsafeRawPointer(place + stride)
+        ahead[4 * done + 2] = UnsafeRawPointer(place + source.width * stride)
+        ahead[4 * done + 3] = UnsafeRawPointer(place + source.width * stride + stride)
+        tileColumn += 1
+        if tileColumn == plan.tileColumns {
+            tileColumn = 0
+            tileRow += 1
+            if tileRow == plan.tileRows {
+                tileRow = 0
+                image += 1
+            }
         }
-        // Rows of lines of 16 weights: for each block of output channels and tap the input channels.
-        let lines = job.transposed ? plan.channelBlock : plan.depthBlock
-        let blocks = (job.transposed ? plan.depthBlock : plan.channelBlock) / 16
-        let block = (job.transposed ? firstDepth : firstChannel) / 16
-        let input = job.transposed ? firstChannel : firstDepth
-        let length = max(1, plan.depthBlock / 16)
-        let streams = min(lines / length * 9 * blocks, Int(PLEURA_POINTERS) - 16)
-        var stream = 0
-        while stream < streams {
-            let row = stream / (lines / length)
-            let part = stream - row * (lines / length)
-            ahead[stream] = UnsafeRawPointer(
-                job.weights + ((block * 9 + row) * job.inputChannels + input + part * length) * 16
-            )
-            stream += 1
-        }
-        return streams
+        done += 1
     }
-#endif
+    return 4 * count
+}
+
+/// Streams of lines: the weights that are transformed after those of result channels `channel` ..< and source channels
+/// `depth` ..<.
+func aheadWeights(
+    _ job: borrowing WinogradJob,
+    channel: Int,
+    depth: Int,
+    _ ahead: UnsafeMutablePointer<UnsafeRawPointer>
+) -> Int {
+    let plan = job.plan
+    var firstDepth = depth + plan.depthBlock
+    var firstChannel = channel
+    if firstDepth >= plan.depth {
+        firstDepth = 0
+        firstChannel += plan.channelBlock
+        if firstChannel >= plan.channels { return 0 }
+    }
+    // Rows of lines of 16 weights: for each block of output channels and tap the input channels.
+    let lines = job.transposed ? plan.channelBlock : plan.depthBlock
+    let blocks = (job.transposed ? plan.depthBlock : plan.channelBlock) / 16
+    let block = (job.transposed ? firstDepth : firstChannel) / 16
+    let input = job.transposed ? firstChannel : firstDepth
+    let length = max(1, plan.depthBlock / 16)
+    let streams = min(lines / length * 9 * blocks, Int(PLEURA_POINTERS) - 16)
+    var stream = 0
+    while stream < streams {
+        let row = stream / (lines / length)
+        let part = stream - row * (lines / length)
+        ahead[stream] = UnsafeRawPointer(
+            job.weights + ((block * 9 + row) * job.inputChannels + input + part * length) * 16
+        )
+        stream += 1
+    }
+    return streams
+}

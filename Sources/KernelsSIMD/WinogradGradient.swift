@@ -1,237 +1,258 @@
 import CIntrinsics
 import Kernels
 
-#if !BF16
-    /// A register tile of the gradient to the weights: some input channels × 16 or 32 output channels of one of the sixteen
-    /// products, the fma chain over the tiles of a run.
-    struct GradientTile {
-        /// `[tiles][16]`: the transformed patches at the tile's first input channel.
-        var patches: UnsafeRawPointer
-        /// `[tiles][32]`, or `[tiles][16]` where the tile is narrow.
-        var gradients: UnsafeRawPointer
-        /// `[input channel][32]` or `[16]`.
-        var sums: UnsafeMutablePointer<Float>
-        /// The chains of the first half of a run, laid out as `sums`.
-        var chains: UnsafeMutablePointer<Float>
-        var tiles: Int
-        var stride: Int
-        /// Whether the chains go on from `chains`.
-        var continues: Bool
-        /// Whether the run ends here; else the chains are kept in `chains`.
-        var finishes: Bool
-        /// Whether sums of earlier runs are there to be added to.
-        var adds: Bool
-        /// What to fetch meanwhile: `aheadStep` bytes further for each tile.
-        var ahead: UnsafeRawPointer
-        var aheadStep: Int
+/// A register tile of the gradient to the weights: some input channels × 16 or 32 output channels of one of the sixteen
+/// products, the fma chain over the tiles of a run.
+struct GradientTile {
+    /// `[tiles][16]`: the transformed patches at the tile's first input channel.
+    var patches: UnsafeRawPointer
+    /// `[tiles][32]`, or `[tiles][16]` where the tile is narrow.
+    var gradients: UnsafeRawPointer
+    /// `[input channel][32]` or `[16]`.
+    var sums: UnsafeMutablePointer<Float>
+    /// The chains of the first half of a run, laid out as `sums`.
+    var chains: UnsafeMutablePointer<Float>
+    /// In words.
+    var tiles: Int
+    var stride: Int
+    /// Whether the chains go on from `chains`.
+    var continues: Bool
+    /// Whether the run ends here; else the chains are kept in `chains`.
+    var finishes: Bool
+    /// Whether sums of earlier runs are there to be added to.
+    var adds: Bool
+    /// What to fetch meanwhile: `aheadStep` bytes further for each tile.
+    var ahead: UnsafeRawPointer
+    var aheadStep: Int
 
-        @inline(__always)
-        borrowing func start(_ channel: Int, _ block: Int) -> Lanes {
-            continues ? load(chains + channel * stride + 16 * block) : Lanes(repeating: 0)
+    @inline(__always)
+    borrowing func start(_ channel: Int, _ block: Int) -> Lanes {
+        continues ? load(chains + channel * stride + 16 * block) : Lanes(repeating: 0)
+    }
+
+    @inline(__always)
+    borrowing func add(_ channel: Int, _ block: Int, _ sum: Lanes) {
+        let offset = channel * stride + 16 * block
+        if finishes {
+            storeLanes(adds ? load(sums + offset) + sum : sum, sums + offset)
+        } else {
+            storeLanes(sum, chains + offset)
         }
+    }
 
-        @inline(__always)
-        borrowing func add(_ channel: Int, _ block: Int, _ sum: Lanes) {
-            let offset = channel * stride + 16 * block
-            if finishes {
-                storeLanes(adds ? load(sums + offset) + sum : sum, sums + offset)
-            } else {
-                storeLanes(sum, chains + offset)
-            }
-        }
+    /// Register tiles of a block of input channels.
+    @inline(__always)
+    static func tilesOfBlock(wide: Bool) -> Int {
+        #if AVX512
+            wide ? 2 : 1
+        #else
+            3
+        #endif
+    }
 
-        /// Register tiles of a block of input channels.
-        @inline(__always)
-        static func tilesOfBlock(wide: Bool) -> Int {
-            #if AVX512
-                wide ? 2 : 1
-            #else
-                3
-            #endif
-        }
-
-        /// The sixteen input channels of a block.
-        @inline(__always)
-        static func runBlock(_ job: consuming GradientTile, wide: Bool) {
-            #if AVX512
-                if wide {
-                    wide8(job)
-                    job.patches += 32
-                    job.sums += 8 * job.stride
-                    job.chains += 8 * job.stride
-                    job.ahead += job.tiles * job.aheadStep
-                    wide8(job)
-                } else {
-                    narrow16(job)
-                }
-            #else
-                narrow6(job)
-                job.patches += 24
-                job.sums += 6 * job.stride
-                job.chains += 6 * job.stride
+    /// The sixteen input channels of a block.
+    @inline(__always)
+    static func runBlock(_ job: consuming GradientTile, wide: Bool) {
+        #if AVX512
+            if wide {
+                wide8(job)
+                job.patches += 32
+                job.sums += 8 * job.stride
+                job.chains += 8 * job.stride
                 job.ahead += job.tiles * job.aheadStep
-                narrow6(job)
-                job.patches += 24
-                job.sums += 6 * job.stride
-                job.chains += 6 * job.stride
-                job.ahead += job.tiles * job.aheadStep
-                narrow4(job)
-            #endif
-        }
-    }
-
-    /// The pixels of x and dy that a chunk of tiles reads and the tiles before it do not: in each, two rows where the chunk
-    /// lies in one row of tiles, else all rows it covers. Places past the memory are no harm: fetching does not fault.
-    struct Ahead {
-        private let input: UnsafeRawPointer
-        private let inputRow: Int
-        private let gradient: UnsafeRawPointer
-        private let gradientRow: Int
-        private let inputBytes: Int
-        private let bytes: Int
-        private let isOneRow: Bool
-        private var done = 0
-
-        init(_ job: borrowing WinogradGradientJob, firstTile: Int, count: Int, inputBytes: Int, bytes: Int) {
-            let plan = job.plan
-            let row = firstTile / plan.tileColumns
-            let column = firstTile - row * plan.tileColumns
-            let image = row / plan.tileRows
-            let tileRow = row - image * plan.tileRows
-            let x = job.x
-            let dy = job.dy
-            inputRow = 4 * x.width * x.pixelStride
-            gradientRow = 4 * dy.width * dy.pixelStride
-            let inputPixel = 2 * column - plan.padding + 2
-            input =
-                UnsafeRawPointer(x.address) + (image * x.height + 2 * tileRow - plan.padding + 2) * inputRow
-                + inputPixel * 4 * x.pixelStride
-            gradient =
-                UnsafeRawPointer(dy.address) + (image * dy.height + 2 * tileRow) * gradientRow
-                + 2 * column * 4 * dy.pixelStride
-            self.inputBytes = inputBytes
-            self.bytes = bytes
-            isOneRow = count <= plan.tileColumns
-        }
-
-        /// The place of the next `count` bytes.
-        mutating func take(_ count: Int) -> UnsafeRawPointer {
-            let isInput = done < inputBytes
-            let from = isInput ? input : gradient
-            let row = isInput ? inputRow : gradientRow
-            let whole = isInput ? inputBytes : bytes - inputBytes
-            var offset = isInput ? done : done - inputBytes
-            if isOneRow && 2 * offset >= whole { offset += row - whole / 2 }
-            done += count
-            return from + offset
-        }
-    }
-
-    struct WinogradGradientJob {
-        var x: TensorView
-        var dy: TensorView
-        var dw: UnsafeMutablePointer<Float>
-        var plan: WinogradGradientPlan
-        var scratch: UnsafeMutablePointer<Float>
-    }
-
-    func winogradGradient(_ job: borrowing WinogradGradientJob) {
-        let plan = job.plan
-        let inputs = job.x.channels
-        let outputs = job.dy.channels
-        let tiles = plan.tiles
-        var input = 0
-        while input < inputs {
-            let depth = min(plan.depthBlock, inputs - input)
-            var source = job.x
-            source.address += 4 * input
-            source.channels = depth
-            var tile = 0
-            while tile < tiles {
-                let count = min(plan.chunk, tiles - tile)
-                winogradPatches(
-                    source,
-                    tileRows: plan.tileRows,
-                    tileColumns: plan.tileColumns,
-                    padding: plan.padding,
-                    firstTile: tile,
-                    count: count,
-                    target: job.scratch + plan.patches.offset,
-                    group: Int.max,
-                    groupStride: 0,
-                    blockStride: 16 * count,
-                    plane: plan.patches.plane
-                )
-                if input == 0 || !plan.isSingle { winogradGradients(job, firstTile: tile, count: count) }
-                if !plan.isSingle { winogradSums(job, depth: depth, tile: tile, count: count, output: 0, outputs) }
-                tile += count
-            }
-            if plan.isSingle {
-                var output = 0
-                while output < outputs {
-                    let part = min(32, outputs - output)
-                    winogradSums(job, depth: depth, tile: 0, count: tiles, output: output, part)
-                    winogradGradientOutputs(job, input: input, depth: depth, output: output, part)
-                    output += 32
-                }
+                wide8(job)
             } else {
-                winogradGradientOutputs(job, input: input, depth: depth, output: 0, outputs)
+                narrow16(job)
             }
-            input += depth
-        }
+        #else
+            narrow6(job)
+            job.patches += 24
+            job.sums += 6 * job.stride
+            job.chains += 6 * job.stride
+            job.ahead += job.tiles * job.aheadStep
+            narrow6(job)
+            job.patches += 24
+            job.sums += 6 * job.stride
+            job.chains += 6 * job.stride
+            job.ahead += job.tiles * job.aheadStep
+            narrow4(job)
+        #endif
+    }
+}
+
+/// The pixels of x and dy that a chunk of tiles reads and the tiles before it do not: in each, two rows where the chunk
+/// lies in one row of tiles, else all rows it covers. Places past the memory are no harm: fetching does not fault.
+struct Ahead {
+    private let input: UnsafeRawPointer
+    private let inputRow: Int
+    private let gradient: UnsafeRawPointer
+    private let gradientRow: Int
+    private let inputBytes: Int
+    private let bytes: Int
+    private let isOneRow: Bool
+    private var done = 0
+
+    init(_ job: borrowing WinogradGradientJob, firstTile: Int, count: Int, inputBytes: Int, bytes: Int) {
+        let plan = job.plan
+        let row = firstTile / plan.tileColumns
+        let column = firstTile - row * plan.tileColumns
+        let image = row / plan.tileRows
+        let tileRow = row - image * plan.tileRows
+        let x = job.x
+        let dy = job.dy
+        inputRow = elementBytes * x.width * x.pixelStride
+        gradientRow = elementBytes * dy.width * dy.pixelStride
+        let inputPixel = 2 * column - plan.padding + 2
+        input =
+            UnsafeRawPointer(x.address) + (image * x.height + 2 * tileRow - plan.padding + 2) * inputRow
+            + inputPixel * elementBytes * x.pixelStride
+        gradient =
+            UnsafeRawPointer(dy.address) + (image * dy.height + 2 * tileRow) * gradientRow
+            + 2 * column * elementBytes * dy.pixelStride
+        self.inputBytes = inputBytes
+        self.bytes = bytes
+        isOneRow = count <= plan.tileColumns
     }
 
-    /// The sixteen products of tiles `tile` ..< `tile + count` for output channels `output` ..< `output + outputs`.
-    func winogradSums(
-        _ job: borrowing WinogradGradientJob,
-        depth: Int,
-        tile: Int,
-        count: Int,
-        output: Int,
-        _ outputs: Int
-    ) {
-        let plan = job.plan
-        let block = plan.depthBlock
-        let end = tile + count
-        // The next chunk's x and dy are fetched by the register tiles, each its part of them.
-        let calls = 16 * ((depth + 15) / 16) * ((outputs + ProductTile.width - 1) / ProductTile.width)
-        let fetchesInput = depth == job.x.channels
-        let inputBytes = fetchesInput ? 16 * count * job.x.pixelStride : 0
-        let bytes = end < plan.tiles ? inputBytes + 16 * count * job.dy.pixelStride : 0
-        var next = Ahead(job, firstTile: end, count: count, inputBytes: inputBytes, bytes: bytes)
-        var p = 0
-        while p < 16 {
-            let patches = job.scratch + plan.patches.offset + p * plan.patches.plane
-            let gradients = job.scratch + plan.gradients.offset + p * plan.gradients.plane
-            let sums = job.scratch + plan.sums.offset + p * plan.sums.plane
-            let chains = job.scratch + plan.chains.offset + p * plan.chains.plane
-            var done = 0
-            while done < outputs {
-                let wide = ProductTile.width == 32 && done + 16 < outputs
-                let stride = wide ? 32 : 16
-                var input = 0
-                while input < depth {
-                    let place = done * block + input * stride
+    /// The place of the next `count` bytes.
+    mutating func take(_ count: Int) -> UnsafeRawPointer {
+        let isInput = done < inputBytes
+        let from = isInput ? input : gradient
+        let row = isInput ? inputRow : gradientRow
+        let whole = isInput ? inputBytes : bytes - inputBytes
+        var offset = isInput ? done : done - inputBytes
+        if isOneRow && 2 * offset >= whole { offset += row - whole / 2 }
+        done += count
+        return from + offset
+    }
+}
+
+struct WinogradGradientJob {
+    var x: TensorView
+    var dy: TensorView
+    var dw: UnsafeMutablePointer<Float>
+    var plan: WinogradGradientPlan
+    var scratch: UnsafeMutablePointer<Float>
+}
+
+func winogradGradient(_ job: borrowing WinogradGradientJob) {
+    let plan = job.plan
+    let inputs = job.x.channels
+    let outputs = job.dy.channels
+    let tiles = plan.tiles
+    var input = 0
+    while input < inputs {
+        let depth = min(plan.depthBlock, inputs - input)
+        var source = job.x
+        source.address += elementBytes * input
+        source.channels = depth
+        var tile = 0
+        while tile < tiles {
+            let count = min(plan.chunk, tiles - tile)
+            winogradPatches(source, plan, firstTile: tile, count: count, target: job.scratch + plan.patches.offset)
+            if input == 0 || !plan.isSingle { winogradGradients(job, firstTile: tile, count: count) }
+            if !plan.isSingle { winogradSums(job, depth: depth, tile: tile, count: count, output: 0, outputs) }
+            tile += count
+        }
+        if plan.isSingle {
+            var output = 0
+            while output < outputs {
+                let part = min(32, outputs - output)
+                winogradSums(job, depth: depth, tile: 0, count: tiles, output: output, part)
+                winogradGradientOutputs(job, input: input, depth: depth, output: output, part)
+                output += 32
+            }
+        } else {
+            winogradGradientOutputs(job, input: input, depth: depth, output: 0, outputs)
+        }
+        input += depth
+    }
+}
+
+/// The sixteen products of tiles `tile` ..< `tile + count` for output channels `output` ..< `output + outputs`.
+func winogradSums(
+    _ job: borrowing WinogradGradientJob,
+    depth: Int,
+    tile: Int,
+    count: Int,
+    output: Int,
+    _ outputs: Int
+) {
+    let plan = job.plan
+    let block = plan.depthBlock
+    let end = tile + count
+    let words = (count + packing - 1) / packing
+    // The next chunk's x and dy are fetched by the register tiles, each its part of them.
+    let runs = (count + WinogradGradientPlan.run - 1) / WinogradGradientPlan.run
+    let calls = 16 * runs * ((depth + 15) / 16) * ((outputs + ProductTile.width - 1) / ProductTile.width)
+    let fetchesInput = depth == job.x.channels
+    let inputBytes = fetchesInput ? 4 * elementBytes * count * job.x.pixelStride : 0
+    let bytes = end < plan.tiles ? inputBytes + 4 * elementBytes * count * job.dy.pixelStride : 0
+    var next = Ahead(job, firstTile: end, count: count, inputBytes: inputBytes, bytes: bytes)
+    var p = 0
+    while p < 16 {
+        let patches = job.scratch + plan.patches.offset + p * plan.patches.plane
+        let gradients = job.scratch + plan.gradients.offset + p * plan.gradients.plane
+        let sums = job.scratch + plan.sums.offset + p * plan.sums.plane
+        let chains = job.scratch + plan.chains.offset + p * plan.chains.plane
+        var done = 0
+        while done < outputs {
+            let wide = ProductTile.width == 32 && done + 16 < outputs
+            let stride = wide ? 32 : 16
+            var input = 0
+            while input < depth {
+                let place = done * block + input * stride
+                // The sums of a block of input channels stay in the first cache while the runs pass by.
+                var start = 0
+                while start < count {
+                    let tiles = (min(WinogradGradientPlan.run, count - start) + packing - 1) / packing
+                    let last = min(tile + start + WinogradGradientPlan.run, end)
                     let job = GradientTile(
-                        patches: UnsafeRawPointer(patches + input * count),
-                        gradients: UnsafeRawPointer(gradients + (output + done) * count),
+                        patches: UnsafeRawPointer(patches + input * words + start / packing * 16),
+                        gradients: UnsafeRawPointer(gradients + (output + done) * words + start / packing * stride),
                         sums: sums + place,
                         chains: chains + place,
-                        tiles: count,
+                        tiles: tiles,
                         stride: stride,
-                        continues: tile % WinogradGradientPlan.run != 0,
-                        finishes: end % WinogradGradientPlan.run == 0 || end == plan.tiles,
-                        adds: tile >= WinogradGradientPlan.run,
+                        continues: (tile + start) % WinogradGradientPlan.run != 0,
+                        finishes: last % WinogradGradientPlan.run == 0 || last == plan.tiles,
+                        adds: tile + start >= WinogradGradientPlan.run,
                         ahead: next.take(bytes / calls),
-                        aheadStep: bytes / calls / (count * GradientTile.tilesOfBlock(wide: wide))
+                        aheadStep: bytes / calls / (tiles * GradientTile.tilesOfBlock(wide: wide))
                     )
                     GradientTile.runBlock(job, wide: wide)
-                    input += 16
+                    start += WinogradGradientPlan.run
                 }
-                done += ProductTile.width
+                input += 16
             }
-            p += 1
+            done += ProductTile.width
         }
+        p += 1
+    }
+}
+
+#if !BF16
+    /// Transforms the patches of tiles `firstTile` ..< `firstTile + count` to `[⌈channels / 16⌉][tiles][16]` in each plane.
+    func winogradPatches(
+        _ source: TensorView,
+        _ plan: WinogradGradientPlan,
+        firstTile: Int,
+        count: Int,
+        target: UnsafeMutablePointer<Float>
+    ) {
+        winogradPatches(
+            source,
+            tileRows: plan.tileRows,
+            tileColumns: plan.tileColumns,
+            padding: plan.padding,
+            firstTile: firstTile,
+            count: count,
+            target: target,
+            group: Int.max,
+            groupStride: 0,
+            blockStride: 16 * count,
+            plane: plan.patches.plane
+        )
     }
 
     /// Transforms the gradients of tiles `firstTile` ..< `firstTile + count` to panels `[tiles][ProductTile.width]`.
@@ -284,10 +305,6 @@ import Kernels
         }
     }
 
-    /// w0 = y0, w1 = y0 + y1, w2 = y0 - y1, w3 = -y1.
-    @inline(__always)
-    func gradientColumn(_ y0: Lanes, _ y1: Lanes) -> (Lanes, Lanes, Lanes, Lanes) { (y0, y0 + y1, y0 - y1, -y1) }
-
     @inline(__always)
     func storeGradientRow(_ a: Lanes, _ b: Lanes, _ target: UnsafeMutablePointer<Float>, _ plane: Int) {
         let w = gradientColumn(a, b)
@@ -296,67 +313,71 @@ import Kernels
         storeLanes(w.2, target + 2 * plane)
         storeLanes(w.3, target + 3 * plane)
     }
-
-    /// Turns the sums of input channels `input` ..< `input + depth` and output channels `output` ..< into weights.
-    func winogradGradientOutputs(
-        _ job: borrowing WinogradGradientJob,
-        input: Int,
-        depth: Int,
-        output: Int,
-        _ outputs: Int
-    ) {
-        let plan = job.plan
-        let plane = plan.sums.plane
-        let inputs = job.x.channels
-        var done = 0
-        while done < outputs {
-            let inPanel = done % ProductTile.width
-            let panel = done - inPanel
-            let width = min(ProductTile.width, WinogradPlan.rounded(outputs - panel, 16))
-            let from = job.scratch + plan.sums.offset + panel * plan.depthBlock + inPanel
-            let to = job.dw + ((output + done) / 16 * 9 * inputs + input) * 16
-            let left = outputs - done
-            var k = 0
-            while k < depth {
-                let m = from + k * width
-                let a = tapColumn(load(m), load(m + 4 * plane), load(m + 8 * plane), load(m + 12 * plane))
-                let n = m + plane
-                let b = tapColumn(load(n), load(n + 4 * plane), load(n + 8 * plane), load(n + 12 * plane))
-                let o = n + plane
-                let c = tapColumn(load(o), load(o + 4 * plane), load(o + 8 * plane), load(o + 12 * plane))
-                let p = o + plane
-                let d = tapColumn(load(p), load(p + 4 * plane), load(p + 8 * plane), load(p + 12 * plane))
-                let place = to + k * 16
-                storeTaps(tapColumn(a.0, b.0, c.0, d.0), place, inputs * 16, left)
-                storeTaps(tapColumn(a.1, b.1, c.1, d.1), place + 3 * inputs * 16, inputs * 16, left)
-                storeTaps(tapColumn(a.2, b.2, c.2, d.2), place + 6 * inputs * 16, inputs * 16, left)
-                k += 1
-            }
-            done += 16
-        }
-    }
-
-    @inline(__always)
-    func storeTaps(_ taps: (Lanes, Lanes, Lanes), _ place: UnsafeMutablePointer<Float>, _ stride: Int, _ left: Int) {
-        storeLanes(taps.0, place)
-        storeLanes(taps.1, place + stride)
-        storeLanes(taps.2, place + 2 * stride)
-        if left < 16 {
-            var lane = left
-            while lane < 16 {
-                place[lane] = 0
-                place[stride + lane] = 0
-                place[2 * stride + lane] = 0
-                lane += 1
-            }
-        }
-    }
-
-    /// g0 = u0 + 0.5 · (u1 + u2), g1 = 0.5 · (u1 - u2), g2 = 0.5 · (u1 + u2) + u3.
-    @inline(__always)
-    func tapColumn(_ u0: Lanes, _ u1: Lanes, _ u2: Lanes, _ u3: Lanes) -> (Lanes, Lanes, Lanes) {
-        let half = Lanes(repeating: 0.5)
-        let even = half * (u1 + u2)
-        return (u0 + even, half * (u1 - u2), even + u3)
-    }
 #endif
+
+/// w0 = y0, w1 = y0 + y1, w2 = y0 - y1, w3 = -y1.
+@inline(__always)
+func gradientColumn(_ y0: Lanes, _ y1: Lanes) -> (Lanes, Lanes, Lanes, Lanes) { (y0, y0 + y1, y0 - y1, -y1) }
+
+/// Turns the sums of input channels `input` ..< `input + depth` and output channels `output` ..< into weights.
+func winogradGradientOutputs(
+    _ job: borrowing WinogradGradientJob,
+    input: Int,
+    depth: Int,
+    output: Int,
+    _ outputs: Int
+) {
+    let plan = job.plan
+    let plane = plan.sums.plane
+    let inputs = job.x.channels
+    var done = 0
+    while done < outputs {
+        let inPanel = done % ProductTile.width
+        let panel = done - inPanel
+        let width = min(ProductTile.width, WinogradPlan.rounded(outputs - panel, 16))
+        let from = job.scratch + plan.sums.offset + panel * plan.depthBlock + inPanel
+        let to = job.dw + ((output + done) / 16 * 9 * inputs + input) * 16
+        let left = outputs - done
+        var k = 0
+        while k < depth {
+            let m = from + k * width
+            let a = tapColumn(load(m), load(m + 4 * plane), load(m + 8 * plane), load(m + 12 * plane))
+            let n = m + plane
+            let b = tapColumn(load(n), load(n + 4 * plane), load(n + 8 * plane), load(n + 12 * plane))
+            let o = n + plane
+            let c = tapColumn(load(o), load(o + 4 * plane), load(o + 8 * plane), load(o + 12 * plane))
+            let p = o + plane
+            let d = tapColumn(load(p), load(p + 4 * plane), load(p + 8 * plane), load(p + 12 * plane))
+            let place = to + k * 16
+            storeTaps(tapColumn(a.0, b.0, c.0, d.0), place, inputs * 16, left)
+            storeTaps(tapColumn(a.1, b.1, c.1, d.1), place + 3 * inputs * 16, inputs * 16, left)
+            storeTaps(tapColumn(a.2, b.2, c.2, d.2), place + 6 * inputs * 16, inputs * 16, left)
+            k += 1
+        }
+        done += 16
+    }
+}
+
+@inline(__always)
+func storeTaps(_ taps: (Lanes, Lanes, Lanes), _ place: UnsafeMutablePointer<Float>, _ stride: Int, _ left: Int) {
+    storeLanes(taps.0, place)
+    storeLanes(taps.1, place + stride)
+    storeLanes(taps.2, place + 2 * stride)
+    if left < 16 {
+        var lane = left
+        while lane < 16 {
+            place[lane] = 0
+            place[stride + lane] = 0
+            place[2 * stride + lane] = 0
+            lane += 1
+        }
+    }
+}
+
+/// g0 = u0 + 0.5 · (u1 + u2), g1 = 0.5 · (u1 - u2), g2 = 0.5 · (u1 + u2) + u3.
+@inline(__always)
+func tapColumn(_ u0: Lanes, _ u1: Lanes, _ u2: Lanes, _ u3: Lanes) -> (Lanes, Lanes, Lanes) {
+    let half = Lanes(repeating: 0.5)
+    let even = half * (u1 + u2)
+    return (u0 + even, half * (u1 - u2), even + u3)
+}

@@ -87,6 +87,21 @@ func halves(_ seed: Int) -> (Int) -> UInt16 {
         compare(variant, g, [(1, 3, 300), (2, 9, 70)])
     }
 
+    /// Weights that are kept and those that pass by, single runs of tiles and more, channels cut within a pair of registers.
+    @Test(
+        arguments: vectorVariants,
+        [
+            ConvolutionGeometry(inputChannels: 32, outputChannels: 16, kernelHeight: 3, kernelWidth: 3, padding: 1),
+            .init(inputChannels: 34, outputChannels: 30, kernelHeight: 3, kernelWidth: 3, padding: 2),
+            .init(inputChannels: 70, outputChannels: 66, kernelHeight: 3, kernelWidth: 3, paddingAfter: 1),
+            .init(inputChannels: 296, outputChannels: 178, kernelHeight: 3, kernelWidth: 3, padding: 1),
+        ]
+    )
+    func `Winograd convolutions give the same bits`(variant: KernelVariant, g: ConvolutionGeometry) {
+        #expect(g.usesWinograd(for: .bfloat16))
+        compare(variant, g, g.inputChannels > 200 ? [(2, 5, 6)] : [(1, 1, 2), (2, 13, 37), (1, 30, 9)])
+    }
+
     private func compare(_ variant: KernelVariant, _ g: ConvolutionGeometry, _ extents: [(Int, Int, Int)]) {
         let tables = [KernelVariant.reference.bfloat16Table, variant.bfloat16Table]
         for (images, height, width) in extents {
@@ -145,9 +160,14 @@ func halves(_ seed: Int) -> (Int) -> UInt16 {
 
     /// The scalar dot step, and AVX2's, against VDPBF16PS where this processor has it: any bits, denormals, infinities and
     /// NaN among them, and sums at the edge of the normal numbers.
-    @Test(arguments: vectorVariants)
-    func `dot steps are those of the processor`(variant: KernelVariant) {
-        let g = ConvolutionGeometry(inputChannels: 4, outputChannels: 16, kernelHeight: 1, kernelWidth: 1)
+    @Test(
+        arguments: vectorVariants,
+        [
+            ConvolutionGeometry(inputChannels: 4, outputChannels: 16, kernelHeight: 1, kernelWidth: 1),
+            .init(inputChannels: 32, outputChannels: 16, kernelHeight: 3, kernelWidth: 3, padding: 1),
+        ]
+    )
+    func `dot steps are those of the processor`(variant: KernelVariant, g: ConvolutionGeometry) {
         let random = RandomSequence(seed: 5, purpose: .simulation)
         let special: [UInt16] = [
             0, 0x8000, 1, 0x8001, 0x7F, 0x80, 0x8080, 0x81, 0x7F80, 0xFF80, 0x7FC0, 0x3F80, 0x0100,
@@ -162,18 +182,18 @@ func halves(_ seed: Int) -> (Int) -> UInt16 {
             default: return UInt16(truncatingIfNeeded: word)
             }
         }
-        for round in 0..<20 {
-            let x = HalfTensor(1, 8, 64, 4) { element(round << 20 + $0) }
+        for round in 0..<(g.usesWinograd(for: .bfloat16) ? 4 : 20) {
+            let x = HalfTensor(1, 8, 64, g.inputChannels) { element(round << 20 + $0) }
             var weights = [Float](repeating: 0, count: g.storageCount + 16)
             for index in 0..<g.storageCount { weights[index] = BFloat16.float(element(1 << 30 + round << 20 + index)) }
             let sums = [KernelVariant.reference, variant].map { variant in
                 // The weights' gradient gives the sums unrounded.
-                let dy = HalfTensor(1, 8, 64, 16) { element(1 << 29 + round << 20 + $0) }
+                let dy = HalfTensor(1, 8, 64, g.outputChannels) { element(1 << 29 + round << 20 + $0) }
                 var dw = [Float](repeating: 0, count: g.storageCount)
                 let memory = scratch(g, .backwardWeights, x.view)
                 variant.bfloat16Table.convolutionBackwardWeights(x.view, dy.view, &dw, g, memory)
                 memory.deallocate()
-                let y = HalfTensor(1, 8, 64, 16)
+                let y = HalfTensor(1, 8, 64, g.outputChannels)
                 let other = scratch(g, .forward, x.view)
                 variant.bfloat16Table.convolution(x.view, weights, nil, y.view, g, false, other)
                 other.deallocate()

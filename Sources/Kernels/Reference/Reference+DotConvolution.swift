@@ -46,6 +46,11 @@
             relu: Bool,
             scratch: UnsafeMutableRawPointer
         ) {
+            if g.usesWinograd(for: .bfloat16) {
+                let job = ReferenceWinograd(geometry: g, weights: weights, transposed: false)
+                job.run(source: x, bias: bias, destination: y, relu: relu, accumulate: false)
+                return
+            }
             for n in 0..<y.images {
                 for oy in 0..<y.height {
                     for ox in 0..<y.width {
@@ -87,6 +92,11 @@
             accumulate: Bool,
             scratch: UnsafeMutableRawPointer
         ) {
+            if g.usesWinograd(for: .bfloat16) {
+                let job = ReferenceWinograd(geometry: g, weights: weights, transposed: true)
+                job.run(source: dy, bias: bias, destination: dx, relu: relu, accumulate: accumulate)
+                return
+            }
             func weight(_ output: Int, _ input: Int, _ ky: Int, _ kx: Int) -> Float {
                 guard output < g.outputChannels else { return 0 }
                 return roundedWeight(weights, g.storageIndex(output: output, input: input, ky: ky, kx: kx))
@@ -134,6 +144,9 @@
             scratch: UnsafeMutableRawPointer
         ) {
             for index in 0..<g.storageCount { dw[index] = 0 }
+            if g.usesWinograd(for: .bfloat16) {
+                return ReferenceWinograd.gradient(x: x, dy: dy, dw: dw, geometry: g)
+            }
             let rows = g.rowsPerRun(outputWidth: dy.width)
             for output in 0..<g.outputChannels {
                 for input in 0..<g.inputChannels {
