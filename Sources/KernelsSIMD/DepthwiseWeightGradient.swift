@@ -23,6 +23,14 @@ func depthwiseBackwardWeights(
         run.channel = 0
         while run.channel < x.channels {
             let pair = run.channel + 16 < x.channels
+            #if AVX512
+                if g.kernelHeight == 3 && g.kernelWidth == 3 {
+                    run.weights = dw + run.channel / 16 * g.taps * 16
+                    if pair { depthwiseNineTaps2(run) } else { depthwiseNineTaps1(run) }
+                    run.channel += pair ? 32 : 16
+                    continue
+                }
+            #endif
             run.ky = 0
             while run.ky < g.kernelHeight {
                 let row = dw + (run.channel / 16 * g.taps + run.ky * g.kernelWidth) * 16
@@ -263,3 +271,136 @@ func depthwiseThreeTaps1(_ run: DepthwiseRun) { depthwiseThreeTaps(run, pair: fa
 func depthwiseThreeTaps2(_ run: DepthwiseRun) { depthwiseThreeTaps(run, pair: true) }
 func depthwiseFiveTaps1(_ run: DepthwiseRun) { depthwiseFiveTaps(run, pair: false) }
 func depthwiseFiveTaps2(_ run: DepthwiseRun) { depthwiseFiveTaps(run, pair: true) }
+
+#if AVX512
+    /// The sums of a 3×3 kernel's taps for a block of channels.
+    struct NineSums {
+        var top = (Lanes(repeating: 0), Lanes(repeating: 0), Lanes(repeating: 0))
+        var middle = (Lanes(repeating: 0), Lanes(repeating: 0), Lanes(repeating: 0))
+        var bottom = (Lanes(repeating: 0), Lanes(repeating: 0), Lanes(repeating: 0))
+
+        /// Adds an output whose taps all lie inside: `source` is the first, `row` and `tap` the steps between them.
+        @inline(__always)
+        mutating func add(_ source: UnsafePointer<Element>, _ row: Int, _ tap: Int, _ g: Lanes) {
+            top.0 = fma(load(source), g, top.0)
+            top.1 = fma(load(source + tap), g, top.1)
+            top.2 = fma(load(source + 2 * tap), g, top.2)
+            let second = source + row
+            middle.0 = fma(load(second), g, middle.0)
+            middle.1 = fma(load(second + tap), g, middle.1)
+            middle.2 = fma(load(second + 2 * tap), g, middle.2)
+            let third = second + row
+            bottom.0 = fma(load(third), g, bottom.0)
+            bottom.1 = fma(load(third + tap), g, bottom.1)
+            bottom.2 = fma(load(third + 2 * tap), g, bottom.2)
+        }
+
+        /// Adds an output of which only taps `rows`, `columns` lie inside.
+        mutating func add(
+            _ source: UnsafePointer<Element>,
+            _ row: Int,
+            _ tap: Int,
+            _ g: Lanes,
+            rows: (low: Int, high: Int),
+            columns: (low: Int, high: Int)
+        ) {
+            var ky = rows.low
+            while ky < rows.high {
+                var kx = columns.low
+                while kx < columns.high {
+                    let value = load(source + ky * row + kx * tap)
+                    switch 3 * ky + kx {
+                    case 0: top.0 = fma(value, g, top.0)
+                    case 1: top.1 = fma(value, g, top.1)
+                    case 2: top.2 = fma(value, g, top.2)
+                    case 3: middle.0 = fma(value, g, middle.0)
+                    case 4: middle.1 = fma(value, g, middle.1)
+                    case 5: middle.2 = fma(value, g, middle.2)
+                    case 6: bottom.0 = fma(value, g, bottom.0)
+                    case 7: bottom.1 = fma(value, g, bottom.1)
+                    default: bottom.2 = fma(value, g, bottom.2)
+                    }
+                    kx += 1
+                }
+                ky += 1
+            }
+        }
+
+        /// Adds the sums to the gradient.
+        func finish(_ run: DepthwiseRun, block: Int) {
+            run.add(top.0, tap: 0, block: block)
+            run.add(top.1, tap: 1, block: block)
+            run.add(top.2, tap: 2, block: block)
+            run.add(middle.0, tap: 3, block: block)
+            run.add(middle.1, tap: 4, block: block)
+            run.add(middle.2, tap: 5, block: block)
+            run.add(bottom.0, tap: 6, block: block)
+            run.add(bottom.1, tap: 7, block: block)
+            run.add(bottom.2, tap: 8, block: block)
+        }
+    }
+
+    /// All taps of a 3×3 kernel at once: each row of x and of dy is read once for them.
+    @inline(__always)
+    func depthwiseNineTaps(_ run: DepthwiseRun, pair: Bool) {
+        var a = NineSums()
+        var b = NineSums()
+        let x = run.x
+        let dy = run.dy
+        let tap = run.dilation * x.pixelStride
+        let rowStep = run.dilation * x.width * x.pixelStride
+        let step = run.stride * x.pixelStride
+        var row = run.firstRow
+        while row < run.lastRow {
+            let image = row / dy.height
+            let iy = (row - image * dy.height) * run.stride - run.padding
+            let rows = depthwiseTapsInside(iy, run.dilation, x.height)
+            let start = UnsafePointer(x.base) + (image * x.height + iy) * x.width * x.pixelStride + run.channel
+            var gradient = UnsafePointer(dy.base) + row * dy.width * dy.pixelStride + run.channel
+            var c = 0
+            while c < dy.width {
+                let ix = c * run.stride - run.padding
+                var source = start + ix * x.pixelStride
+                if c == run.firstInside && rows.low == 0 && rows.high == 3 {
+                    // Copies that only this loop sees stay in registers.
+                    var first = a
+                    var second = b
+                    while c < run.lastInside {
+                        first.add(source, rowStep, tap, load(gradient))
+                        if pair { second.add(source + 16, rowStep, tap, load(gradient + 16)) }
+                        source += step
+                        gradient += dy.pixelStride
+                        c += 1
+                    }
+                    a = first
+                    if pair { b = second }
+                    if c < dy.width && run.firstInside < run.lastInside { continue }
+                    if c >= dy.width { break }
+                }
+                let columns = depthwiseTapsInside(ix, run.dilation, x.width)
+                a.add(source, rowStep, tap, load(gradient), rows: rows, columns: columns)
+                if pair {
+                    b.add(source + 16, rowStep, tap, load(gradient + 16), rows: rows, columns: columns)
+                }
+                gradient += dy.pixelStride
+                c += 1
+            }
+            row += 1
+        }
+        a.finish(run, block: 0)
+        if pair { b.finish(run, block: 1) }
+    }
+
+    /// Which of three taps from `first` on lie inside `extent`.
+    @inline(__always)
+    func depthwiseTapsInside(_ first: Int, _ step: Int, _ extent: Int) -> (low: Int, high: Int) {
+        var low = 0
+        while low < 3 && first + low * step < 0 { low += 1 }
+        var high = 3
+        while high > low && first + (high - 1) * step >= extent { high -= 1 }
+        return (low, high)
+    }
+
+    func depthwiseNineTaps1(_ run: DepthwiseRun) { depthwiseNineTaps(run, pair: false) }
+    func depthwiseNineTaps2(_ run: DepthwiseRun) { depthwiseNineTaps(run, pair: true) }
+#endif

@@ -53,6 +53,20 @@ func groupedBackwardWeights(
                 ? run.channel : run.channel / g.outputsPerGroup * g.inputsPerGroup
             run.ky = 0
             while run.ky < g.kernelHeight {
+                #if AVX512
+                    if access == .permutation && g.kernelWidth == 3 && g.inputsPerGroup >= 4 {
+                        let place = (run.channel / 16 * g.taps + run.ky * 3) * g.inputsPerGroup * 16
+                        run.kx = 0
+                        run.input = 0
+                        while run.input < g.inputsPerGroup {
+                            run.weights = dw + place + run.input * 16
+                            permutedThreeTaps(run)
+                            run.input += 4
+                        }
+                        run.ky += 1
+                        continue
+                    }
+                #endif
                 run.kx = 0
                 while run.kx < g.kernelWidth {
                     let place =
@@ -160,6 +174,102 @@ func permutedFourInputs(_ run: GroupedRun) {
     run.add(sum.2, 2)
     run.add(sum.3, 3)
 }
+
+#if AVX512
+    /// The sums of one tap for four input channels.
+    struct FourSums {
+        var a = Lanes(repeating: 0)
+        var b = Lanes(repeating: 0)
+        var c = Lanes(repeating: 0)
+        var d = Lanes(repeating: 0)
+
+        @inline(__always)
+        mutating func add(_ source: UnsafePointer<Element>, _ g: Lanes, _ lanes: FourLanes) {
+            let v = load(source)
+            a = fma(pleura_permute(v, lanes.a), g, a)
+            b = fma(pleura_permute(v, lanes.b), g, b)
+            c = fma(pleura_permute(v, lanes.c), g, c)
+            d = fma(pleura_permute(v, lanes.d), g, d)
+        }
+
+        /// Adds the sums of the tap `offset` floats after the run's first to the gradient.
+        @inline(__always)
+        func finish(_ run: borrowing GroupedRun, _ offset: Int) {
+            let place = run.weights + offset
+            storeLanes(load(place) + a, place)
+            storeLanes(load(place + 16) + b, place + 16)
+            storeLanes(load(place + 32) + c, place + 32)
+            storeLanes(load(place + 48) + d, place + 48)
+        }
+    }
+
+    /// The permutations of four input channels.
+    struct FourLanes {
+        var a: SIMD16<Int32>
+        var b: SIMD16<Int32>
+        var c: SIMD16<Int32>
+        var d: SIMD16<Int32>
+    }
+
+    /// Four input channels of a row of three taps at once: with those of one tap alone, the processor waits for the sums.
+    func permutedThreeTaps(_ run: GroupedRun) {
+        var left = FourSums()
+        var middle = FourSums()
+        var right = FourSums()
+        let x = run.x
+        let dy = run.dy
+        let size = run.geometry.inputsPerGroup
+        let lanes = FourLanes(
+            a: pleura_group_lanes(size, run.input),
+            b: pleura_group_lanes(size, run.input + 1),
+            c: pleura_group_lanes(size, run.input + 2),
+            d: pleura_group_lanes(size, run.input + 3)
+        )
+        let stride = run.geometry.stride
+        let dilation = run.geometry.dilation
+        let padding = run.geometry.padding
+        let step = stride * x.pixelStride
+        let tap = dilation * x.pixelStride
+        let width = x.width
+        var row = run.firstRow
+        while row < run.lastRow {
+            let image = row / dy.height
+            let iy = (row - image * dy.height) * stride + run.ky * dilation - padding
+            if iy >= 0, iy < x.height {
+                var ix = -padding
+                var source =
+                    UnsafePointer(x.base) + ((image * x.height + iy) * width + ix) * x.pixelStride + run.sourceChannel
+                var gradient = UnsafePointer(dy.base) + row * dy.width * dy.pixelStride + run.channel
+                var column = 0
+                while column < dy.width {
+                    while column < dy.width && ix >= 0 && ix + 2 * dilation < width {
+                        let g = load(gradient)
+                        left.add(source, g, lanes)
+                        middle.add(source + tap, g, lanes)
+                        right.add(source + 2 * tap, g, lanes)
+                        source += step
+                        gradient += dy.pixelStride
+                        ix += stride
+                        column += 1
+                    }
+                    guard column < dy.width else { break }
+                    let g = load(gradient)
+                    if ix >= 0 && ix < width { left.add(source, g, lanes) }
+                    if ix + dilation >= 0 && ix + dilation < width { middle.add(source + tap, g, lanes) }
+                    if ix + 2 * dilation >= 0 && ix + 2 * dilation < width { right.add(source + 2 * tap, g, lanes) }
+                    source += step
+                    gradient += dy.pixelStride
+                    ix += stride
+                    column += 1
+                }
+            }
+            row += 1
+        }
+        left.finish(run, 0)
+        middle.finish(run, size * 16)
+        right.finish(run, 2 * size * 16)
+    }
+#endif
 
 func permutedOneInput(_ run: GroupedRun) {
     var sum = Lanes(repeating: 0)

@@ -215,8 +215,104 @@ func scaleShiftSiLU(
     _ residual: TensorView?,
     _ y: TensorView
 ) {
+    #if AVX512
+        if residual == nil { return scaleShiftSiLU4(x, scale, shift, y) }
+    #endif
     scaleShiftEach(x, scale, shift, residual, y, fetches: false) { LaneMath.silu($0) }
 }
+
+#if AVX512
+    // One chain of e⁻ᶻ is longer than what the processor looks ahead: four of them side by side hide each other's latency.
+
+    func scaleShiftSiLU4(
+        _ x: TensorView,
+        _ scale: UnsafePointer<Float>,
+        _ shift: UnsafePointer<Float>,
+        _ y: TensorView
+    ) {
+        let channels = x.channels
+        let pixels = x.pixels
+        var source = UnsafePointer(x.base)
+        var target = y.base
+        var pixel = 0
+        while pixel < pixels {
+            var channel = 0
+            while channel + 64 <= channels {
+                let place = source + channel
+                let factor = scale + channel
+                let summand = shift + channel
+                let z0 = fma(load(place), load(factor), load(summand))
+                let z1 = fma(load(place + 16), load(factor + 16), load(summand + 16))
+                let z2 = fma(load(place + 32), load(factor + 32), load(summand + 32))
+                let z3 = fma(load(place + 48), load(factor + 48), load(summand + 48))
+                let y0 = LaneMath.silu(z0)
+                let y1 = LaneMath.silu(z1)
+                let y2 = LaneMath.silu(z2)
+                let y3 = LaneMath.silu(z3)
+                let output = target + channel
+                storeLanes(y0, output)
+                storeLanes(y1, output + 16)
+                storeLanes(y2, output + 32)
+                storeLanes(y3, output + 48)
+                channel += 64
+            }
+            while channel < channels {
+                let z = fma(load(source + channel), load(scale + channel), load(shift + channel))
+                storeLanes(LaneMath.silu(z), target + channel, channels - channel)
+                channel += 16
+            }
+            source += x.pixelStride
+            target += y.pixelStride
+            pixel += 1
+        }
+    }
+
+    func siluNormalizationBackward4(
+        _ pass: NormalizationBackward,
+        _ scale: UnsafePointer<Float>,
+        _ shift: UnsafePointer<Float>
+    ) {
+        let channels = pass.x.channels
+        let pixels = pass.x.pixels
+        let a = pass.a
+        let b = pass.b
+        let c = pass.c
+        var source = UnsafePointer(pass.x.base)
+        var upper = UnsafePointer(pass.dy.base)
+        var target = pass.dx.base
+        @inline(__always)
+        func gradient(_ channel: Int) -> Lanes {
+            let input = load(source + channel)
+            let z = fma(input, load(scale + channel), load(shift + channel))
+            let g = load(upper + channel) * LaneMath.siluDerivative(z)
+            return fma(load(a + channel), g, fma(load(b + channel), input, load(c + channel)))
+        }
+        var pixel = 0
+        while pixel < pixels {
+            var channel = 0
+            while channel + 64 <= channels {
+                let g0 = gradient(channel)
+                let g1 = gradient(channel + 16)
+                let g2 = gradient(channel + 32)
+                let g3 = gradient(channel + 48)
+                let output = target + channel
+                storeLanes(g0, output)
+                storeLanes(g1, output + 16)
+                storeLanes(g2, output + 32)
+                storeLanes(g3, output + 48)
+                channel += 64
+            }
+            while channel < channels {
+                storeLanes(gradient(channel), target + channel, channels - channel)
+                channel += 16
+            }
+            source += pass.x.pixelStride
+            upper += pass.dy.pixelStride
+            target += pass.dx.pixelStride
+            pixel += 1
+        }
+    }
+#endif
 
 func scaleShiftLeaky(
     _ x: TensorView,
@@ -343,6 +439,12 @@ func activatedBackwardSums(
     let gammas = pleura_block_sums()
     let betas = gammas + most
     let totals = UnsafeMutableRawPointer(betas + most).assumingMemoryBound(to: Double.self)
+    @inline(__always)
+    func addSums(_ g: Lanes, _ channel: Int, _ place: Int, _ source: UnsafeMutablePointer<Element>) {
+        let normalized = (load(source + place) - load(mean + place)) * load(inverseDeviation + place)
+        storeLanes(load(betas + channel) + g, betas + channel)
+        storeLanes(fma(g, normalized, load(gammas + channel)), gammas + channel)
+    }
     var first = 0
     while first < x.channels {
         let channels = min(most, x.channels - first)
@@ -365,13 +467,23 @@ func activatedBackwardSums(
             while pixel < last {
                 let source = x.base + pixel * x.pixelStride
                 channel = 0
+                #if AVX512
+                    while channel + 64 <= channels {
+                        let place = first + channel
+                        let g0 = gradient(load(source + place), pixel, place)
+                        let g1 = gradient(load(source + place + 16), pixel, place + 16)
+                        let g2 = gradient(load(source + place + 32), pixel, place + 32)
+                        let g3 = gradient(load(source + place + 48), pixel, place + 48)
+                        addSums(g0, channel, place, source)
+                        addSums(g1, channel + 16, place + 16, source)
+                        addSums(g2, channel + 32, place + 32, source)
+                        addSums(g3, channel + 48, place + 48, source)
+                        channel += 64
+                    }
+                #endif
                 while channel < channels {
                     let place = first + channel
-                    let input = load(source + place)
-                    let g = gradient(input, pixel, place)
-                    let normalized = (input - load(mean + place)) * load(inverseDeviation + place)
-                    storeLanes(load(betas + channel) + g, betas + channel)
-                    storeLanes(fma(g, normalized, load(gammas + channel)), gammas + channel)
+                    addSums(gradient(load(source + place), pixel, place), channel, place, source)
                     channel += 16
                 }
                 pixel += 1
@@ -595,6 +707,9 @@ func siluNormalizationBackward(
     _ scale: UnsafePointer<Float>,
     _ shift: UnsafePointer<Float>
 ) {
+    #if AVX512
+        if pass.residualGradient == nil && !pass.accumulate { return siluNormalizationBackward4(pass, scale, shift) }
+    #endif
     pass.run { g, input, _, channel in
         g * LaneMath.siluDerivative(fma(input, load(scale + channel), load(shift + channel)))
     }

@@ -28,7 +28,7 @@ struct WritingTests {
         training: {epochs: 3, steps: 12, microbatches: 6, microbatch_size: 2}
         validation: {every_epochs: 2, threshold: 0.4, metric: loss}
         checkpoint: {every_steps: 100, every_minutes: 2.5, keep_last: 5, keep_best: 3, metric: mean_dice}
-        workers: {count: 4, threads: 2, transport: zeromq, heartbeat_seconds: 0.5, grace_seconds: 7, timeouts: {join_seconds: 8, silence_seconds: 9, phase_seconds: 10}}
+        workers: {count: 4, minimum: 2, maximum: 6, respawns: 3, threads: 2, transport: zeromq, heartbeat_seconds: 0.5, grace_seconds: 7, timeouts: {join_seconds: 8, silence_seconds: 9, phase_seconds: 10}}
         collectives: {bucket_bytes: 1048576, dtype: bf16}
         """
 

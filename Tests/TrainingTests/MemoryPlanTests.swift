@@ -1,6 +1,5 @@
 import Configuration
 import Graph
-import Networks
 import Storage
 import Testing
 import Training

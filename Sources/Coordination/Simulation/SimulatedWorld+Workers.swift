@@ -357,7 +357,9 @@ extension SimulatedWorld {
             // A worker alone, or one that is on its way to its end, has nobody to compare with.
             guard case .stepping(let step) = coordinator.stage, step.assignment.plan.members.count > 1,
                 workers[index].isAlive,
-                step.assignment.step + 1 < run.lastStep, step.assignment.step == workers[index].work?.assignment.step
+                step.assignment.step + 1 < run.lastStep, step.assignment.step == workers[index].work?.assignment.step,
+                // Its digest is yet to be taken: one that changes behind it is found at the next step only.
+                workers[index].sum == nil
             else { return dismissFault() }
             isCorrupted = true
             culprits.insert(index)

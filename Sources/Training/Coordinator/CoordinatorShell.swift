@@ -148,11 +148,14 @@ package final class CoordinatorShell: Sendable {
         var machine = CoordinatorMachine(configuration: configuration(), policy: RunPolicy(setup))
         var pending = machine.handle(.start(resume: options.resume), at: MonotonicClock.now)
         var timer: Instant?
+        var told: [PeerID] = []
         while true {
             for action in pending {
                 switch action {
                 case .send(let peer, let message): send(try WireProtocol.encode(message), to: [peer])
-                case .broadcast(let peers, let message): send(try WireProtocol.encode(message), to: peers)
+                case .broadcast(let peers, let message):
+                    if case .finish = message.body { told = peers }
+                    send(try WireProtocol.encode(message), to: peers)
                 case .startTimer(let moment): timer = moment
                 case .beginCheckpoint(let order):
                     keeper.begin(
@@ -175,6 +178,7 @@ package final class CoordinatorShell: Sendable {
                 case .log(let level, let sentence): recorder.log(level, sentence)
                 case .end(let outcome):
                     options.console.finish()
+                    waitForGoodbye(of: told, atMost: outcome.kind == .stopped ? .milliseconds(300) : .seconds(2))
                     return outcome
                 }
             }
@@ -190,6 +194,21 @@ package final class CoordinatorShell: Sendable {
             if let due = timer, MonotonicClock.now >= due {
                 timer = nil
                 pending += machine.handle(.tick, at: MonotonicClock.now)
+            }
+        }
+    }
+
+    /// Waits until workers that were told of the end have closed their connections.
+    ///
+    /// A socket that is closed over bytes which nobody has read, a heartbeat for one, resets its connection, and what was
+    /// sent last may never be read at the other end.
+    private func waitForGoodbye(of peers: [PeerID], atMost limit: Duration) {
+        var left = Set(peers)
+        let deadline = MonotonicClock.now + limit
+        while !left.isEmpty, MonotonicClock.now < deadline {
+            let milliseconds = max(1, (deadline - MonotonicClock.now).inNanoseconds / 1_000_000)
+            for case .connectionLost(let peer) in events.take(milliseconds: Int32(clamping: milliseconds)) {
+                left.remove(peer)
             }
         }
     }

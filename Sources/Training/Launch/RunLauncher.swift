@@ -92,10 +92,31 @@ package struct RunLauncher {
             }
             try directory.create()
             try AtomicFile.write(setup.configuration.resolvedYAML(), to: directory.configuration)
-            let outcome = try run(setup, plan, resume: nil, fencing: 1)
+            let outcome = try recover(try run(setup, plan, resume: nil, fencing: 1), setup, plan)
             writeReport(outcome, dataset)
             return outcome
         }
+    }
+
+    /// Goes on by itself with a run of which no worker is left: from its newest checkpoint, or from its beginning where it
+    /// has none; until it gets no further.
+    private func recover(_ first: RunOutcome, _ setup: RunSetup, _ plan: MemoryPlan) throws -> RunOutcome {
+        var outcome = first
+        var attempts = 3
+        var saved = outcome.savedSteps ?? 0
+        while outcome.kind == .workerLost, options.startsWorkers, configuration.workers.respawns > 0, attempts > 0 {
+            attempts -= 1
+            console.log(.warning, "\(outcome.message) It goes on by itself with new workers.")
+            if outcome.savedSteps != nil {
+                outcome = try resumeHeld()
+            } else {
+                _ = try Metrics.cutBack(path: directory.metrics, toStep: 0, validations: 0)
+                outcome = try run(setup, plan, resume: nil, fencing: try nextFencing())
+            }
+            if (outcome.savedSteps ?? 0) > saved { attempts = 3 }
+            saved = outcome.savedSteps ?? saved
+        }
+        return outcome
     }
 
     /// Goes on from the newest intact checkpoint.
@@ -103,49 +124,60 @@ package struct RunLauncher {
         if let steps = try stepsOfCompleteRun() { return alreadyComplete(steps) }
         let lock = try directory.lock()
         return try withExtendedLifetime(lock) {
-            var configuration = configuration
-            configuration.data.shards = try directory.shards(configuration.data.shards)
-            if configuration.data.shards != self.configuration.data.shards {
-                console.log(.notice, "\(self.configuration.data.shards) is gone; using \(configuration.data.shards)")
-            }
-            let dataset = try Dataset.open(configuration.data.shards)
-            let setup = try RunSetup(configuration, dataset: dataset)
-            try directory.store.removeTemporaries()
-            var change: RunError?
-            let found = try directory.store.newestIntact { checkpoint in
-                do throws(RunError) {
-                    try FixedFields.check(setup.configuration, against: checkpoint)
-                } catch {
-                    change = change ?? error
-                    throw error
-                }
-                try accept(checkpoint, setup: setup)
-            }
-            for skipped in found.skipped {
-                console.log(.warning, "The checkpoint \(skipped.record.path) is not used: \(skipped)")
-            }
-            guard let checkpoint = found.contents else { throw change ?? RunError.nothingToResume(directory.path) }
-            let progress = try RunProgress(checkpoint.trainer, path: checkpoint.path)
-            if setup.isComplete(progress) { return alreadyComplete(progress.completedSteps) }
-            let plan = try checkMemory(setup)
-            try directory.create()
-            try AtomicFile.write(setup.configuration.resolvedYAML(), to: directory.configuration)
-            _ = try Metrics.cutBack(
-                path: directory.metrics,
-                toStep: Int(progress.completedSteps),
-                validations: Int(progress.transition)
+            let outcome = try resumeHeld()
+            guard outcome.kind == .workerLost else { return outcome }
+            let setup = try RunSetup(
+                configuration,
+                dataset: Dataset.open(try directory.shards(configuration.data.shards))
             )
-            let name = checkpoint.path.split(separator: "/").last.map(String.init) ?? checkpoint.path
-            console.log(.notice, "resuming \(directory.path) at step \(progress.completedSteps) from \(name)")
-            let outcome = try run(
-                setup,
-                plan,
-                resume: ResumePoint(progress: progress, file: name),
-                fencing: try nextFencing()
-            )
-            writeReport(outcome, dataset)
-            return outcome
+            return try recover(outcome, setup, MemoryPlan(setup, programs: ProgramSet(setup)))
         }
+    }
+
+    /// Goes on from the newest intact checkpoint; the folder is this process's.
+    private func resumeHeld() throws -> RunOutcome {
+        var configuration = configuration
+        configuration.data.shards = try directory.shards(configuration.data.shards)
+        if configuration.data.shards != self.configuration.data.shards {
+            console.log(.notice, "\(self.configuration.data.shards) is gone; using \(configuration.data.shards)")
+        }
+        let dataset = try Dataset.open(configuration.data.shards)
+        let setup = try RunSetup(configuration, dataset: dataset)
+        try directory.store.removeTemporaries()
+        var change: RunError?
+        let found = try directory.store.newestIntact { checkpoint in
+            do throws(RunError) {
+                try FixedFields.check(setup.configuration, against: checkpoint)
+            } catch {
+                change = change ?? error
+                throw error
+            }
+            try accept(checkpoint, setup: setup)
+        }
+        for skipped in found.skipped {
+            console.log(.warning, "The checkpoint \(skipped.record.path) is not used: \(skipped)")
+        }
+        guard let checkpoint = found.contents else { throw change ?? RunError.nothingToResume(directory.path) }
+        let progress = try RunProgress(checkpoint.trainer, path: checkpoint.path)
+        if setup.isComplete(progress) { return alreadyComplete(progress.completedSteps) }
+        let plan = try checkMemory(setup)
+        try directory.create()
+        try AtomicFile.write(setup.configuration.resolvedYAML(), to: directory.configuration)
+        _ = try Metrics.cutBack(
+            path: directory.metrics,
+            toStep: Int(progress.completedSteps),
+            validations: Int(progress.transition)
+        )
+        let name = checkpoint.path.split(separator: "/").last.map(String.init) ?? checkpoint.path
+        console.log(.notice, "resuming \(directory.path) at step \(progress.completedSteps) from \(name)")
+        let outcome = try run(
+            setup,
+            plan,
+            resume: ResumePoint(progress: progress, file: name),
+            fencing: try nextFencing()
+        )
+        writeReport(outcome, dataset)
+        return outcome
     }
 
     private func accept(_ checkpoint: CheckpointContents, setup: RunSetup) throws {
