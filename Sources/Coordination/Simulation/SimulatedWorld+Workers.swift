@@ -130,7 +130,10 @@ extension SimulatedWorld {
 
     private mutating func begin(_ work: StepWork, _ index: Int) throws(SimulationFailure) {
         let assignment = work.assignment
-        try require(assignment.plan.defect == nil, "a plan is wrong: \(assignment.plan.defect ?? "")")
+        if soundAssignment != assignment {
+            try require(assignment.plan.defect == nil, "a plan is wrong: \(assignment.plan.defect ?? "")")
+            soundAssignment = assignment
+        }
         try require(
             workers[index].machine.completedSteps == assignment.step,
             "worker \(index) begins step \(assignment.step) at another state"

@@ -84,19 +84,19 @@ package enum Simulation {
             summary.lost += result.lost.count
             summary.joined += result.joined
             summary.outcomes.append(result.outcome?.kind)
-            try world.require(
+            try world.verify(
                 (disk.newest?.progress.completedSteps ?? 0) >= before,
                 "a session lost what was saved before it"
             )
             let last = run.reference[run.reference.count - 1]
             if result.outcome?.kind == .completed {
-                try world.require(
+                try world.verify(
                     disk.newest?.weights == last.weights && disk.newest?.progress == last.after,
                     "the final weights are not those of the undisturbed run"
                 )
                 return
             }
-            try world.require(!isLast, "an undisturbed session ended with \(String(describing: result.outcome))")
+            try world.verify(!isLast, "an undisturbed session ended with \(String(describing: result.outcome))")
         }
     }
 
