@@ -255,7 +255,8 @@ extension CoordinatorMachine {
             waitSince = now
         }
         // The sentence is long where the members are many, and nearly always nobody wants it.
-        guard let deadline = waitDeadline, now > deadline || now - waitSince >= configuration.timing.notice || lack != nil,
+        guard let deadline = waitDeadline,
+            now > deadline || now - waitSince >= configuration.timing.notice || lack != nil,
             let wait
         else { return }
         if now > wait.deadline {

@@ -66,6 +66,7 @@ package struct SimulatedWorld: Sendable {
         case spawn(threads: UInt32)
         case workerTimer(Int)
         case fault(SimulatedFault)
+        case connectionBroken(worker: Int)
         case piece(session: Int, index: Int, SymbolicValue)
         case diskDone(session: Int, fails: Bool)
     }
@@ -103,6 +104,14 @@ package struct SimulatedWorld: Sendable {
     var committed: [UInt64] = []
     /// The moments of the last message on each link, so that a link keeps its order.
     var arrivals: [Int: Instant] = [:]
+    /// Until when links hold what is sent, lose it, or are slow.
+    var heldUntil: [Int: Instant] = [:]
+    var lossyUntil: [Int: Instant] = [:]
+    var slowUntil: [Int: Instant] = [:]
+    /// Workers that cannot reach each other, and of which neither has been put out.
+    var unreachable: [(first: Int, second: Int)] = []
+    /// Workers that were put out: they never take part again.
+    var expelled: Set<WorkerNumber> = []
     var events = 0
     var log: [String] = []
     var trace: [String] = []
