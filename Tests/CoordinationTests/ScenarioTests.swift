@@ -181,6 +181,37 @@ import Testing
         try Worlds.finish(run, &disk, workers: 3, fencing: 2)
     }
 
+    /// Each accuses the other; the rule puts out one of the two, and the step is not begun again and again.
+    @Test(arguments: [2, 3, 5])
+    func ofTwoThatCannotReachEachOtherOneIsPutOut(workers: Int) throws {
+        let run = try Worlds.run()
+        for moment in stride(from: 90, to: 200, by: 10) {
+            var disk = SimulatedDisk()
+            let fault = TimedFault(.unreachable(worker: 0, other: 1), at: .milliseconds(moment))
+            let result = try Worlds.play(run, Worlds.session(workers: workers, faults: [fault]), &disk)
+            #expect(result.outcome?.kind == .completed)
+            #expect(result.lost.count == 1 && Set(result.lost.keys).isSubset(of: [0, 1]))
+            #expect(disk.newest?.weights == run.reference.last?.weights)
+        }
+    }
+
+    @Test(arguments: SimulatedFault.Link.allCases, [false, true])
+    func aPartitionIsSurvived(link: SimulatedFault.Link, breaks: Bool) throws {
+        let run = try Worlds.run()
+        for milliseconds in [5, 400, 3000, 20_000] {
+            var disk = SimulatedDisk()
+            let fault = TimedFault(
+                .partition(worker: 1, link, .milliseconds(milliseconds), breaks: breaks),
+                at: .milliseconds(130)
+            )
+            let result = try Worlds.play(run, Worlds.session(faults: [fault]), &disk)
+            #expect(result.outcome?.kind == .completed)
+            // A short one costs nobody its place.
+            #expect(result.lost.isEmpty || (result.lost.keys.sorted() == [1] && (breaks || milliseconds > 5000)))
+            #expect(disk.newest?.weights == run.reference.last?.weights)
+        }
+    }
+
     @Test(arguments: [2, 3, 5])
     func aWrongStateIsFoundAtThatStep(workers: Int) throws {
         let run = try Worlds.run()

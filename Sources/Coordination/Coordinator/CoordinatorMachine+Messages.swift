@@ -332,8 +332,14 @@ extension CoordinatorMachine {
 
     /// The workers by number and host, joined by "and".
     func names(of workers: [WorkerNumber]) -> String {
-        workers.map { number in
-            let host = members.first { $0.number == number }?.hello.hostName ?? "unknown"
+        // One pass over the members, whose numbers are distinct: thousands may be named at once.
+        let wanted = Set(workers)
+        var hosts: [WorkerNumber: String] = [:]
+        for position in members.indices where wanted.contains(members[position].number) {
+            hosts[members[position].number] = members[position].hello.hostName
+        }
+        return workers.map { number in
+            let host = hosts[number] ?? "unknown"
             return "worker \(number) on host \(host)"
         }.joined(separator: " and ")
     }

@@ -7,6 +7,51 @@ package struct Wait: Hashable, Sendable {
 }
 
 extension CoordinatorMachine {
+    /// Until when it waits at present: the deadline of `wait`, without the costs of its sentence.
+    ///
+    /// O(members).
+    package var waitDeadline: Instant? {
+        switch stage {
+        case .idle, .ended: return nil
+        case .gathering:
+            if members.count < configuration.expectedWorkers { return waitSince + configuration.timing.joining }
+            return earliestProgress(in: members) { !$0.isReady } + configuration.timing.preparing
+        case .stepping, .settling, .validating:
+            guard let last = furthestBehind else { return nil }
+            var earliest: Instant?
+            for position in members.indices
+            where isLaggard(position) && members[position].phase == last.phase
+                && members[position].phaseStep == last.step
+            {
+                let own = max(waitSince, members[position].lastProgress)
+                earliest = min(earliest ?? own, own)
+            }
+            return earliest.map { $0 + configuration.timing.limit(of: last.phase) }
+        case .holding, .saving:
+            return (checkpoint?.lastProgress ?? waitSince)
+                + (checkpoint?.isComplete == false ? configuration.timing.streaming : configuration.timing.saving)
+        case .admitting:
+            if let checkpoint { return deadline(of: checkpoint) }
+            let steps = progress.completedSteps
+            return earliestProgress(in: joiners) { $0.isReady && $0.completedSteps != steps }
+                + configuration.timing.preparing
+        case .pausing:
+            if let checkpoint { return deadline(of: checkpoint) }
+            if let late = members.indices.first(where: isLaggard) { return stallDeadline(of: members[late]) }
+            return lack?.until ?? waitSince
+        }
+    }
+
+    /// When the first of those of `workers` that are chosen got on last, or the wait began where that is later.
+    private func earliestProgress(in workers: [MemberState], where isChosen: (MemberState) -> Bool) -> Instant {
+        var earliest: Instant?
+        for worker in workers where isChosen(worker) {
+            let own = max(waitSince, worker.lastProgress)
+            earliest = min(earliest ?? own, own)
+        }
+        return earliest ?? waitSince
+    }
+
     /// What the coordinator waits for at present; nil before the start and after the end.
     package var wait: Wait? {
         switch stage {
@@ -31,7 +76,7 @@ extension CoordinatorMachine {
         case .stepping, .settling, .validating:
             let missing = bottleneck
             guard let first = missing.first else { return nil }
-            let of = "\(members.count - laggards.count) of \(members.count)"
+            let of = "\(members.count - members.indices.count(where: isLaggard)) of \(members.count)"
             return Wait(
                 sentence: "\(names(of: missing.map(\.number))), \(first.phase) at step \(first.phaseStep) "
                     + "(\(of) are done)",
@@ -90,22 +135,33 @@ extension CoordinatorMachine {
             + (checkpoint.isComplete ? configuration.timing.saving : configuration.timing.streaming)
     }
 
-    /// Members that have not done what the stage waits for.
-    private var laggards: [MemberState] {
+    /// Whether the member has not done what the stage waits for.
+    private func isLaggard(_ position: Int) -> Bool {
         switch stage {
-        case .stepping: members.filter { $0.report == nil }
-        case .settling: members.filter { $0.completedSteps != progress.completedSteps }
-        case .validating: members.filter { !$0.requests.isEmpty }
-        case .pausing: members.filter { $0.completedSteps != progress.completedSteps }
-        default: []
+        case .stepping: members[position].report == nil
+        case .settling, .pausing: members[position].completedSteps != progress.completedSteps
+        case .validating: !members[position].requests.isEmpty
+        default: false
         }
+    }
+
+    /// How far the laggards are that are furthest behind.
+    private var furthestBehind: (step: UInt64, phase: WorkerPhase)? {
+        var last: (step: UInt64, phase: WorkerPhase)?
+        for position in members.indices where isLaggard(position) {
+            let own = (step: members[position].phaseStep, phase: members[position].phase)
+            if let least = last, (least.step, least.phase) <= (own.step, own.phase) { continue }
+            last = own
+        }
+        return last
     }
 
     /// The laggards that are furthest behind: the others stand still because of these, and are not to blame.
     private var bottleneck: [MemberState] {
-        let laggards = laggards
-        guard let last = laggards.map({ ($0.phaseStep, $0.phase) }).min(by: <) else { return [] }
-        return laggards.filter { ($0.phaseStep, $0.phase) == last }
+        guard let last = furthestBehind else { return [] }
+        return members.indices.filter {
+            isLaggard($0) && members[$0].phase == last.phase && members[$0].phaseStep == last.step
+        }.map { members[$0] }
     }
 
     /// When a member that is waited for counts as standing still.
@@ -118,8 +174,8 @@ extension CoordinatorMachine {
         case .idle, .ended: nil
         case .gathering: members.count < configuration.expectedWorkers ? .joining : .preparing
         case .stepping(let step):
-            bottleneck.first.map {
-                .step(step.assignment.step, step.assignment.generation, behind: $0.phaseStep, $0.phase)
+            furthestBehind.map {
+                .step(step.assignment.step, step.assignment.generation, behind: $0.step, $0.phase)
             }
         case .settling: .settling(progress.completedSteps)
         case .validating(let validation): .validation(validation.round)
@@ -198,7 +254,11 @@ extension CoordinatorMachine {
             waitKey = key
             waitSince = now
         }
-        guard let wait else { return }
+        // The sentence is long where the members are many, and nearly always nobody wants it.
+        guard let deadline = waitDeadline,
+            now > deadline || now - waitSince >= configuration.timing.notice || lack != nil,
+            let wait
+        else { return }
         if now > wait.deadline {
             expire(wait)
         } else if now - wait.since >= configuration.timing.notice && wait.sentence != noticed {

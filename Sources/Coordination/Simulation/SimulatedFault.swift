@@ -12,6 +12,13 @@ package enum SimulatedFault: Hashable, Sendable {
         case silence
     }
 
+    /// Directions that a partition cuts.
+    package enum Link: Hashable, Sendable, CaseIterable {
+        case both
+        case toWorker
+        case toCoordinator
+    }
+
     /// kill -9 of a worker; peers notice, or not.
     case crash(worker: Int, Notice, peersNotice: Bool)
     /// SIGSTOP of a worker, and SIGCONT after the duration.
@@ -24,6 +31,13 @@ package enum SimulatedFault: Hashable, Sendable {
     case corruptSums(worker: Int)
     /// A worker is asked to end by SIGTERM.
     case leave(worker: Int)
+    /// Messages of a worker and the coordinator take up to 200 ms for the duration.
+    case slowLink(worker: Int, Duration)
+    /// Nothing passes between a worker and the coordinator for the duration: in both directions, or in one. What was
+    /// sent arrives afterwards, or, where the connection `breaks`, never.
+    case partition(worker: Int, Link, Duration, breaks: Bool)
+    /// Two workers cannot reach each other from now on, but the coordinator: each accuses the other.
+    case unreachable(worker: Int, other: Int)
     /// kill -9 of the coordinator.
     case coordinatorCrash
     case drain
@@ -35,7 +49,8 @@ package enum SimulatedFault: Hashable, Sendable {
     var worker: Int? {
         switch self {
         case .crash(let worker, _, _), .freeze(let worker, _), .failure(let worker), .corruptState(let worker),
-            .corruptSums(let worker), .leave(let worker):
+            .corruptSums(let worker), .leave(let worker), .slowLink(let worker, _),
+            .partition(let worker, _, _, _), .unreachable(let worker, _):
             worker
         case .coordinatorCrash, .drain, .stop, .fullDisk: nil
         }

@@ -18,6 +18,9 @@ extension SimulatedWorld {
         case .fault(let fault):
             if isCoordinatorAlive { lastFaultAt = now }
             try inject(fault)
+        case .connectionBroken(let index):
+            try deliver(.connectionLost(workers[index].peer))
+            try deliver(.connectionLost, to: index)
         case .piece(let number, let index, let weights): try pieceArrived(number: number, index: index, weights)
         case .diskDone(let number, let fails): try diskDone(number: number, fails: fails)
         }
@@ -30,10 +33,16 @@ extension SimulatedWorld {
             random.oneIn(8)
             ? random.duration(.milliseconds(1) ... .milliseconds(12))
             : random.duration(.microseconds(30) ... .milliseconds(1))
-        let at = max(now + delay, arrivals[link] ?? now)
+        let slow =
+            slowUntil[link].map { now < $0 } ?? false
+            ? random.duration(.milliseconds(20) ... .milliseconds(200)) : .zero
+        let at = max(now + delay + slow, arrivals[link] ?? now, heldUntil[link] ?? now)
         arrivals[link] = at
         return at
     }
+
+    /// Whether what is sent over the link now is lost with its connection.
+    func isLost(on link: Int) -> Bool { lossyUntil[link].map { now < $0 } ?? false }
 
     mutating func deliver(_ event: CoordinatorMachine.Event) throws(SimulationFailure) {
         guard isCoordinatorAlive else { return }
@@ -93,6 +102,7 @@ extension SimulatedWorld {
         case .journal(.membership(let membership)):
             let known = Set(membership.members.map(\.worker))
             try require(known.count == membership.members.count, "a worker is a member twice: \(membership)")
+            try require(expelled.isDisjoint(with: known), "a worker that was put out takes part again: \(membership)")
             if membership.version > 1 { joined += max(0, known.count - members.count) }
             members = known
             for index in mustKnowBy.keys where workers[index].machine.number.map({ !known.contains($0) }) ?? true {
@@ -121,7 +131,7 @@ extension SimulatedWorld {
     private mutating func send(_ message: CoordinatorMessage, to peer: PeerID) throws(SimulationFailure) {
         let index = SimulatedWorker.index(of: peer)
         try require(workers.indices.contains(index), "a message to \(peer), which does not exist")
-        guard workers[index].isAlive, workers[index].peer == peer else { return }
+        guard workers[index].isAlive, workers[index].peer == peer, !isLost(on: index) else { return }
         queue.add(.worker(index, .message(message)), at: arrival(on: index))
     }
 
@@ -131,12 +141,20 @@ extension SimulatedWorld {
             try require(false, "worker \(number) was lost, and there is none of that number: \(sentence)")
             return
         }
+        // Of two that cannot reach each other the rule puts one out; the other has done nothing.
+        if unreachable.contains(where: { $0.first == index || $0.second == index }),
+            sentence.contains(" cannot reach it")
+        {
+            culprits.insert(index)
+        }
         try require(culprits.contains(index), "worker process \(1000 + index) was put out without a fault: \(sentence)")
         try require(
             sentence.contains("on host host\(index) (process \(1000 + index))"),
             "the sentence does not name host and process: \(sentence)"
         )
         lost[index] = sentence
+        expelled.insert(number)
+        unreachable.removeAll { $0.first == index || $0.second == index }
         mustKnowBy[index] = nil
     }
 

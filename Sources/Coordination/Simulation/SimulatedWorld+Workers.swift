@@ -44,7 +44,7 @@ extension SimulatedWorld {
         if session.tracing { note("  worker \(index): \(action)") }
         switch action {
         case .send(let message):
-            guard isCoordinatorAlive else { return }
+            guard isCoordinatorAlive, !isLost(on: 1000 + index) else { return }
             queue.add(
                 .coordinator(.message(from: workers[index].peer, message)),
                 at: arrival(on: 1000 + index)
@@ -130,7 +130,10 @@ extension SimulatedWorld {
 
     private mutating func begin(_ work: StepWork, _ index: Int) throws(SimulationFailure) {
         let assignment = work.assignment
-        try require(assignment.plan.defect == nil, "a plan is wrong: \(assignment.plan.defect ?? "")")
+        if soundAssignment != assignment {
+            try require(assignment.plan.defect == nil, "a plan is wrong: \(assignment.plan.defect ?? "")")
+            soundAssignment = assignment
+        }
         try require(
             workers[index].machine.completedSteps == assignment.step,
             "worker \(index) begins step \(assignment.step) at another state"
@@ -218,8 +221,24 @@ extension SimulatedWorld {
         )
         for other in workers.indices where workers[other].isAlive {
             guard let attempt = workers[other].work?.assignment, attempt == work.assignment else { continue }
+            if let peer = unreachablePeer(of: other, in: plan) {
+                queue.add(
+                    .worker(other, .failed(message: "no route to the host.", suspect: peer)),
+                    at: now + random.duration(.milliseconds(1) ... .milliseconds(100))
+                )
+                continue
+            }
             finishReduction(work.assignment, sum: held[sum.result], by: other)
         }
+    }
+
+    /// A member of the plan that the worker cannot reach.
+    private func unreachablePeer(of index: Int, in plan: ReductionPlan) -> WorkerNumber? {
+        for pair in unreachable where pair.first == index || pair.second == index {
+            let other = pair.first == index ? pair.second : pair.first
+            if let number = workers[other].machine.number, plan.members.contains(number) { return number }
+        }
+        return nil
     }
 
     private mutating func finishReduction(_ assignment: Assignment, sum: SymbolicValue, by index: Int) {
@@ -372,6 +391,31 @@ extension SimulatedWorld {
             guard workers[index].isAlive else { return dismissFault() }
             culprits.insert(index)  // A worker that leaves before it is part of the run ends it.
             try deliver(.leaveRequested(reason: "SIGTERM"), to: index)
+        case .slowLink(let index, let duration):
+            guard workers[index].isAlive else { return dismissFault() }
+            for link in [index, 1000 + index] { slowUntil[link] = now + duration }
+        case .partition(let index, let direction, let duration, let breaks):
+            guard workers[index].isAlive, workers[index].machine.number != nil else { return dismissFault() }
+            var links: [Int] = []
+            if direction != .toCoordinator { links.append(index) }
+            if direction != .toWorker { links.append(1000 + index) }
+            for link in links {
+                heldUntil[link] = max(now + duration, heldUntil[link] ?? now)
+                if breaks { lossyUntil[link] = now + duration }
+            }
+            if breaks { queue.add(.connectionBroken(worker: index), at: now + duration) }
+            if breaks || duration > timing.workerSilence { culprits.insert(index) }
+            if direction != .toWorker, duration > timing.workerSilence {
+                limit(index, timing.workerSilence + timing.blameWindow)
+            } else if breaks {
+                limit(index, duration + timing.blameWindow)
+            }
+        case .unreachable(let index, let other):
+            guard workers.indices.contains(other), index != other, workers[index].isAlive, workers[other].isAlive,
+                culprits.isDisjoint(with: [index, other]),
+                unreachable.isEmpty
+            else { return dismissFault() }
+            unreachable.append((index, other))
         case .coordinatorCrash:
             isCoordinatorAlive = false
             endedAt = now
@@ -412,6 +456,11 @@ extension SimulatedWorld {
         guard let number = workers[index].machine.number, members.contains(number), mustKnowBy[index] == nil else {
             return
         }
-        mustKnowBy[index] = now + duration + session.timing.heartbeatInterval * 2
+        // What it has sent before may still be on its way, and is a sign of life.
+        let link = 1000 + index
+        let last = max(now, heldUntil[link] ?? now, arrivals[link] ?? now)
+        let isSlow = slowUntil[link].map { now < $0 } ?? false
+        let grace = session.timing.heartbeatInterval * 2 + (isSlow ? .milliseconds(200) : .zero)
+        mustKnowBy[index] = last + duration + grace
     }
 }

@@ -66,6 +66,7 @@ package struct SimulatedWorld: Sendable {
         case spawn(threads: UInt32)
         case workerTimer(Int)
         case fault(SimulatedFault)
+        case connectionBroken(worker: Int)
         case piece(session: Int, index: Int, SymbolicValue)
         case diskDone(session: Int, fails: Bool)
     }
@@ -103,6 +104,14 @@ package struct SimulatedWorld: Sendable {
     var committed: [UInt64] = []
     /// The moments of the last message on each link, so that a link keeps its order.
     var arrivals: [Int: Instant] = [:]
+    /// Until when links hold what is sent, lose it, or are slow.
+    var heldUntil: [Int: Instant] = [:]
+    var lossyUntil: [Int: Instant] = [:]
+    var slowUntil: [Int: Instant] = [:]
+    /// Workers that cannot reach each other, and of which neither has been put out.
+    var unreachable: [(first: Int, second: Int)] = []
+    /// Workers that were put out: they never take part again.
+    var expelled: Set<WorkerNumber> = []
     var events = 0
     var log: [String] = []
     var trace: [String] = []
@@ -117,6 +126,8 @@ package struct SimulatedWorld: Sendable {
     var lastFaultAt = Instant(nanoseconds: 0)
     /// Whether a worker's state has been changed under it: what is saved is then right only in the end.
     var isCorrupted = false
+    /// The assignment whose plan was found right last.
+    var soundAssignment: Assignment?
     var isDisturbed = false
 
     package init(run: SimulatedRun, session: Session, disk: SimulatedDisk) {
@@ -180,6 +191,14 @@ package struct SimulatedWorld: Sendable {
     /// - Returns: what it came to, and the disk as it leaves it.
     /// - Throws: `SimulationFailure` at the first invariant that does not hold.
     package mutating func play() throws(SimulationFailure) -> (Result, SimulatedDisk) {
+        do throws(SimulationFailure) {
+            return try playEvents()
+        } catch {
+            throw located(error)
+        }
+    }
+
+    private mutating func playEvents() throws(SimulationFailure) -> (Result, SimulatedDisk) {
         let resume = disk.newest.map { ResumePoint(progress: $0.progress, file: "step-\($0.progress.completedSteps)") }
         committed = Array(0..<(resume?.progress.completedSteps ?? 0))
         queue.add(.coordinator(.start(resume: resume)), at: now)
@@ -196,9 +215,8 @@ package struct SimulatedWorld: Sendable {
             switch happening {
             case .coordinator, .coordinatorTimer, .diskDone: try check()
             case .worker(let index, _):
-                let worker = workers[index]
                 try require(
-                    !worker.isAlive || !worker.hasStarted || worker.timer != nil,
+                    !workers[index].isAlive || !workers[index].hasStarted || workers[index].timer != nil,
                     "worker \(index) waits without a timer"
                 )
             default: break
@@ -232,15 +250,19 @@ package struct SimulatedWorld: Sendable {
         )
     }
 
-    func require(_ holds: Bool, _ invariant: @autoclosure () -> String) throws(SimulationFailure) {
-        if !holds {
-            throw SimulationFailure(
-                seed: session.seed,
-                invariant: invariant(),
-                at: now,
-                trace: Array(trace.suffix(60))
-            )
-        }
+    /// The same outside of a session's events.
+    func verify(_ holds: Bool, _ invariant: @autoclosure () -> String) throws(SimulationFailure) {
+        if !holds { throw located(SimulationFailure(seed: 0, invariant: invariant(), at: now, trace: [])) }
+    }
+
+    /// The failure with where and when.
+    private func located(_ failure: SimulationFailure) -> SimulationFailure {
+        SimulationFailure(
+            seed: session.seed,
+            invariant: failure.invariant,
+            at: now,
+            trace: Array(trace.suffix(60))
+        )
     }
 
     mutating func note(_ line: String) {
@@ -263,13 +285,13 @@ package struct SimulatedWorld: Sendable {
                     timer <= now + session.timing.heartbeatInterval,
                     "the coordinator's timer is too far ahead"
                 )
-                guard let wait = coordinator.wait else {
+                guard let deadline = coordinator.waitDeadline else {
                     try require(false, "the coordinator waits for nothing, in \(coordinator.stage)")
                     return
                 }
                 try require(
-                    wait.deadline <= now + .seconds(200) && wait.deadline + .seconds(2) >= now,
-                    "the coordinator waits until \(wait.deadline) for \(wait.sentence)"
+                    deadline <= now + .seconds(200) && deadline + .seconds(2) >= now,
+                    "the coordinator waits until \(deadline) for \(coordinator.wait?.sentence ?? "nothing")"
                 )
             }
             for (worker, instant) in mustKnowBy {
@@ -283,6 +305,16 @@ package struct SimulatedWorld: Sendable {
                 "the run does not end, long after its last fault: \(session.faults)"
             )
         }
+    }
+}
+
+/// Throws where an invariant does not hold; the session adds when.
+///
+/// A function and no method: its closure reads the world, which a method would have to copy for it.
+@inline(__always)
+func require(_ holds: Bool, _ invariant: @autoclosure () -> String) throws(SimulationFailure) {
+    if !holds {
+        throw SimulationFailure(seed: 0, invariant: invariant(), at: Instant(nanoseconds: 0), trace: [])
     }
 }
 

@@ -84,19 +84,19 @@ package enum Simulation {
             summary.lost += result.lost.count
             summary.joined += result.joined
             summary.outcomes.append(result.outcome?.kind)
-            try world.require(
+            try world.verify(
                 (disk.newest?.progress.completedSteps ?? 0) >= before,
                 "a session lost what was saved before it"
             )
             let last = run.reference[run.reference.count - 1]
             if result.outcome?.kind == .completed {
-                try world.require(
+                try world.verify(
                     disk.newest?.weights == last.weights && disk.newest?.progress == last.after,
                     "the final weights are not those of the undisturbed run"
                 )
                 return
             }
-            try world.require(!isLast, "an undisturbed session ended with \(String(describing: result.outcome))")
+            try world.verify(!isLast, "an undisturbed session ended with \(String(describing: result.outcome))")
         }
     }
 
@@ -165,7 +165,7 @@ package enum Simulation {
     private static func randomFault(workers: Int, _ random: inout SimulatedRandom) -> SimulatedFault {
         let worker = random.integer(below: workers)
         let notices = SimulatedFault.Notice.allCases
-        switch random.integer(below: 24) {
+        switch random.integer(below: 30) {
         case 0...13:
             return .crash(
                 worker: worker,
@@ -181,6 +181,18 @@ package enum Simulation {
         case 20: return .coordinatorCrash
         case 21: return .drain
         case 22: return .stop
+        case 23: return .slowLink(worker: worker, random.duration(.milliseconds(50) ... .seconds(2)))
+        case 24...26:
+            let links = SimulatedFault.Link.allCases
+            let length: Duration =
+                random.oneIn(3) ? .seconds(20) : random.duration(.milliseconds(1) ... .seconds(3))
+            return .partition(
+                worker: worker,
+                links[random.integer(below: links.count)],
+                length,
+                breaks: random.oneIn(2)
+            )
+        case 27, 28: return .unreachable(worker: worker, other: random.integer(below: workers))
         default: return .fullDisk(random.duration(.milliseconds(1) ... .seconds(1)))
         }
     }
