@@ -152,7 +152,8 @@ struct CheckpointFile: Sendable {
             }
             try file.close()
         } catch let error as HDF5Error {
-            defects.append(StorageDefect(.malformed, file: path, part: .structure, "HDF5 says: \(error)"))
+            let detail = "HDF5 says: \(error.description.dropLast())"
+            defects.append(StorageDefect(.malformed, file: path, part: .structure, detail))
         }
         return defects
     }

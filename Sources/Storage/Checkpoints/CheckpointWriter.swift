@@ -50,11 +50,15 @@ package final class CheckpointWriter: Sendable {
     /// `InsufficientSpace` or a `FileError` here, before anything is written.
     package static func create(directory: String, step: Int, expectedBytes: Int) throws -> CheckpointWriter {
         try FileSystem.createDirectory(directory)
-        // Beside the tensors, HDF5 needs a few hundred bytes for each, and the texts are small.
-        let bytes = expectedBytes + expectedBytes / 50 + 1 << 21
+        let bytes = neededBytes(expectedBytes)
         try FileSystem.requireSpace(bytes, at: directory)
         let temporary = FileSystem.temporaryPath(for: "\(directory)/\(CheckpointStore.fileName(step: step))")
-        let file = try HDF5File.create(temporary, userBlock: CheckpointSeal.bytes)
+        let file: HDF5File
+        do { file = try HDF5File.create(temporary, userBlock: CheckpointSeal.bytes) } catch {
+            // The file stands there where its first bytes could not be written.
+            try? FileSystem.remove(temporary)
+            throw error
+        }
         do {
             let disk = try OpenFile(temporary, .update)
             try disk.reserve(bytes: bytes)
@@ -70,6 +74,12 @@ package final class CheckpointWriter: Sendable {
             file.discard()
             throw error
         }
+    }
+
+    /// The room that a checkpoint with tensors of `expectedBytes` must find on the disk, with a margin.
+    package static func neededBytes(_ expectedBytes: Int) -> Int {
+        // Beside the tensors, HDF5 needs a few hundred bytes for each, and the texts are small.
+        expectedBytes + expectedBytes / 50 + 1 << 21
     }
 
     // MARK: Tensors
