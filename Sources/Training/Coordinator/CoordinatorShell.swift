@@ -100,6 +100,7 @@ package final class CoordinatorShell: Sendable {
             case .durable(let steps, _, let warnings):
                 for warning in warnings { console.log(.warning, warning) }
                 events.push(.checkpointDurable(completedSteps: steps))
+            case .notice(let sentence): console.log(.notice, sentence)
             case .failed(let steps, let reason):
                 events.push(.checkpointFailed(completedSteps: steps, reason: reason))
             }
