@@ -128,7 +128,7 @@ let libraries: [Target] = [
     .target(name: "Configuration", dependencies: ["Diagnostics", yams], swiftSettings: strict),
     .target(
         name: "Reporting",
-        dependencies: ["Diagnostics", "Radiography", protobuf],
+        dependencies: ["Diagnostics", "Radiography", "Storage", protobuf],
         exclude: ["TensorBoard/Protos"],
         swiftSettings: strict
     ),
@@ -165,7 +165,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     ("HDF5IO", ["Diagnostics"]), ("Storage", ["Diagnostics", "HDF5IO"]),
     ("Wire", ["Diagnostics", "Coordination", "Numerics", "Reduction"]), ("Messaging", ["Diagnostics"]),
     ("Collectives", ["Diagnostics", "Reduction", "Messaging", "CHash", "CXXHash", "Kernels", "KernelSelection"]),
-    ("Configuration", ["Diagnostics"]), ("Reporting", ["Diagnostics", "Radiography"]),
+    ("Configuration", ["Diagnostics"]), ("Reporting", ["Diagnostics", "Radiography", "Storage"]),
     (
         "Training",
         [
