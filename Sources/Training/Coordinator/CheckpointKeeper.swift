@@ -104,7 +104,9 @@ package final class CheckpointKeeper: Sendable {
         self.retention = retention
         self.space = space
         self.report = report
-        let disk = try SerialThread(name: "pleura-disk")
+        // Where workers compute on all cores of this host, a checkpoint takes what they leave, and a tenth of a core
+        // otherwise: enough for workers that fetch their data from here.
+        let disk = try SerialThread(name: "pleura-disk", niceness: 10)
         self.disk = disk
         let relay = Relay()
         let server = try ZeroMQServer(bind: bind) { event in relay.handle(event) }
