@@ -4,12 +4,13 @@ SWIFT ?= swift
 BUILD := $(SWIFT) build -c release --build-tests
 SOURCES := Sources Tests Package.swift
 
-.PHONY: help demo test build dependencies lint format clean
+.PHONY: help demo test soak build dependencies lint format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo          train on phantom radiographs and leave a report in runs/demo (under 6 minutes)'
 	@echo 'make test          build and run all tests and checks'
+	@echo 'make soak          torture checkpoints: 1,000 killed writers and broken disks (a minute after the build)'
 	@echo 'make build         build the program, .build/release/pleura'
 	@echo 'make dependencies  install the system packages that are missing'
 	@echo 'make lint          check the format of the sources; make format repairs it'
@@ -23,6 +24,10 @@ test: build
 	$(SWIFT) test -c release --skip-build
 	.ci/check-kernel-symbols
 	.ci/haswell
+
+# PLEURA_TORTURE_SEED=N takes other cases.
+soak: build
+	PLEURA_TORTURE_CASES=1000 $(SWIFT) test -c release --skip-build --filter 'CheckpointTortureTests'
 
 build: dependencies
 	$(BUILD)

@@ -128,7 +128,7 @@ let libraries: [Target] = [
     .target(name: "Configuration", dependencies: ["Diagnostics", yams], swiftSettings: strict),
     .target(
         name: "Reporting",
-        dependencies: ["Diagnostics", "Radiography", protobuf],
+        dependencies: ["Diagnostics", "Radiography", "Storage", protobuf],
         exclude: ["TensorBoard/Protos"],
         swiftSettings: strict
     ),
@@ -165,7 +165,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     ("HDF5IO", ["Diagnostics"]), ("Storage", ["Diagnostics", "HDF5IO"]),
     ("Wire", ["Diagnostics", "Coordination", "Numerics", "Reduction"]), ("Messaging", ["Diagnostics"]),
     ("Collectives", ["Diagnostics", "Reduction", "Messaging", "CHash", "CXXHash", "Kernels", "KernelSelection"]),
-    ("Configuration", ["Diagnostics"]), ("Reporting", ["Diagnostics", "Radiography"]),
+    ("Configuration", ["Diagnostics"]), ("Reporting", ["Diagnostics", "Radiography", "Storage"]),
     (
         "Training",
         [
@@ -185,15 +185,30 @@ let tests: [Target] = testDependencies.map { entry in
     )
 }
 
+/// What tests start as processes of their own, and load into them.
+let testTools: [Target] = [
+    // System calls that fail when they are told to; see its header.
+    .target(name: "FaultInjection", path: "Tests/FaultInjection"),
+    .executableTarget(
+        name: "CheckpointVictim",
+        dependencies: ["Diagnostics", "Storage"],
+        path: "Tests/CheckpointVictim",
+        swiftSettings: strict
+    ),
+]
+
 let package = Package(
     name: "pleura",
-    products: [.executable(name: "pleura", targets: ["pleura"])],
+    products: [
+        .executable(name: "pleura", targets: ["pleura"]),
+        .library(name: "FaultInjection", type: .dynamic, targets: ["FaultInjection"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
     ],
-    targets: systemLibraries + shims + pure + libraries + program + tests,
+    targets: systemLibraries + shims + pure + libraries + program + testTools + tests,
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17
 )

@@ -18,6 +18,8 @@ package struct HDF5Error: ReportableError, Equatable {
         case misuse
         /// The disk is full.
         case noSpace
+        /// The disk does not read or write.
+        case device
         /// Any other refusal of the library.
         case library
     }
@@ -49,7 +51,7 @@ package struct HDF5Error: ReportableError, Equatable {
         switch code {
         case .missingFile: .missingInput
         case .damagedFile, .missingObject, .mismatch, .tooLarge: .badInput
-        case .noSpace: .temporary
+        case .noSpace, .device: .temporary
         case .misuse, .library: .internal
         }
     }

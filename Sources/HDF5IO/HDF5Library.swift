@@ -58,10 +58,11 @@ private final class RecursiveLock: @unchecked Sendable {
     func unlock() { pthread_mutex_unlock(mutex) }
 }
 
-/// HDF5's error stack of this thread as text: the innermost cause first, then the functions that passed it on.
+/// HDF5's error stack of this thread as text: the innermost cause first, then what the functions that passed it on say.
 ///
-/// Valid only at once after the failing call, on its thread, inside the lock: the next call clears it.
-func hdf5ErrorStack() -> (text: String, noSpace: Int32?) {
+/// With the error of the operating system, where one was the cause. Valid only at once after the failing call, on its
+/// thread, inside the lock: the next call clears it.
+func hdf5ErrorStack() -> (text: String, systemError: Int32?) {
     final class Frames { var list: [String] = [] }
     let frames = Frames()
     let pointer = Unmanaged.passUnretained(frames).toOpaque()
@@ -70,9 +71,8 @@ func hdf5ErrorStack() -> (text: String, noSpace: Int32?) {
         H5E_WALK_UPWARD,
         { _, frame, context in
             guard let frame, let context else { return 0 }
-            let name = frame.pointee.func_name.map { String(cString: $0) } ?? "?"
             let text = frame.pointee.desc.map { String(cString: $0) } ?? ""
-            Unmanaged<Frames>.fromOpaque(context).takeUnretainedValue().list.append("\(text) (\(name))")
+            Unmanaged<Frames>.fromOpaque(context).takeUnretainedValue().list.append(text)
             return 0
         },
         pointer
@@ -80,9 +80,19 @@ func hdf5ErrorStack() -> (text: String, noSpace: Int32?) {
     guard let first = frames.list.first else { return ("HDF5 gave no reason", nil) }
     let rest = frames.list.dropFirst().suffix(3)
     let text = rest.isEmpty ? first : first + "; from " + rest.joined(separator: ", ")
-    // The virtual file layer puts the system's error into its text.
-    let full = [ENOSPC, EDQUOT, EFBIG].first { code in frames.list.contains { $0.contains("errno = \(code),") } }
-    return (text, full)
+    return (text, frames.list.lazy.compactMap(systemError).first)
+}
+
+/// The error number in the text of HDF5's virtual file layer, which holds "errno = 5, error message = '…'".
+private func systemError(in text: String) -> Int32? {
+    let mark = Array("errno = ".utf8)
+    let bytes = Array(text.utf8)
+    guard bytes.count > mark.count,
+        let start = (0..<bytes.count - mark.count).first(where: { bytes[$0..<$0 + mark.count].elementsEqual(mark) })
+    else { return nil }
+    let digits = bytes[(start + mark.count)...].prefix { (48...57).contains($0) }
+    guard let number = Int32(String(decoding: digits, as: UTF8.self)), number != 0 else { return nil }
+    return number
 }
 
 /// An identifier of HDF5 with one owner; released when the owner lets go.
@@ -125,11 +135,13 @@ struct HDF5Context {
     /// The error for a call that has just failed on this thread.
     func libraryError(_ operation: String, code: HDF5Error.Code = .library) -> HDF5Error {
         let stack = hdf5ErrorStack()
-        if let full = stack.noSpace {
-            let reason = String(cString: strerror(full))
-            return error(.noSpace, operation, "\(reason). Free some space and run again")
+        guard let number = stack.systemError else { return error(code, operation, stack.text) }
+        let reason = String(cString: strerror(number))
+        switch number {
+        case ENOSPC, EDQUOT, EFBIG: return error(.noSpace, operation, "\(reason). Free some space and run again")
+        case EIO: return error(.device, operation, reason)
+        default: return error(code, operation, reason)
         }
-        return error(code, operation, stack.text)
     }
 
     /// Passes a status or identifier through, or throws the error stack if it is negative.

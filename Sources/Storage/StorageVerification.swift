@@ -5,13 +5,25 @@ package enum StorageVerification {
     /// One thing checked.
     package struct Item: Sendable {
         package let path: String
-        /// "checkpoint", "shard", "data set", "journal" or "metrics".
+        /// "checkpoint", "shard", "data set", "journal", "metrics", "configuration", "rule" or "events".
         package let kind: String
         /// What is wrong; empty if it is sound.
         package let defects: [any ReportableError]
         /// A remark that is no defect.
         package var notice: String?
+        /// Whether it could be looked at; `notice` says why not.
+        package var isChecked = true
+
+        package init(path: String, kind: String, defects: [any ReportableError], notice: String? = nil) {
+            self.path = path
+            self.kind = kind
+            self.defects = defects
+            self.notice = notice
+        }
     }
+
+    /// Files of a run that carry the hash of themselves, and how they are called.
+    private static let sealed = ["config.yaml": "configuration", "rule.json": "rule"]
 
     /// Checks what is at `path`; tells each item to `report` when it is done.
     ///
@@ -48,7 +60,9 @@ package enum StorageVerification {
         for directory in [path, "\(path)/checkpoints"] {
             for record in try CheckpointStore(directory).list() { add(file(record.path)) }
         }
-        for name in names where name.hasSuffix(".jsonl") { add(file("\(path)/\(name)")) }
+        let pointer = pointerDefects(CheckpointStore("\(path)/checkpoints"))
+        if !pointer.isEmpty { add(Item(path: "\(path)/checkpoints/latest", kind: "name", defects: pointer)) }
+        for name in names where name.hasSuffix(".jsonl") || sealed[name] != nil { add(file("\(path)/\(name)")) }
         if items.isEmpty {
             throw StorageDefect(
                 .missing,
@@ -79,10 +93,18 @@ package enum StorageVerification {
         if name.hasSuffix(".jsonl") {
             var notice: String?
             let found = defects(of: path) {
-                notice = try JournalLines(reading: path).notice
-                return []
+                let lines = try JournalLines(reading: path)
+                notice = lines.endDefect == nil ? lines.notice : nil
+                return lines.endDefect.map { [$0] } ?? []
             }
             return Item(path: path, kind: "journal", defects: found, notice: notice)
+        }
+        if let kind = sealed[name] {
+            let found = defects(of: path) {
+                if kind == "rule" { try SealedJSON.check(path) } else { try SealedText.check(path) }
+                return []
+            }
+            return Item(path: path, kind: kind, defects: found)
         }
         if ShardRecord.number(inFileName: name) != nil {
             return Item(
@@ -98,6 +120,7 @@ package enum StorageVerification {
     private static func isKnown(_ path: String) -> Bool {
         let name = FileSystem.name(of: path)
         if name == DatasetManifest.fileName || name.hasSuffix(".jsonl") || name.hasSuffix(".h5") { return true }
+        if sealed[name] != nil { return true }
         guard let file = try? OpenFile(path, .read) else { return false }
         // A checkpoint has a user block before HDF5's own bytes.
         return [0, 512].contains { offset in
@@ -107,7 +130,22 @@ package enum StorageVerification {
         }
     }
 
-    private static func defects(of path: String, _ body: () throws -> [any ReportableError]) -> [any ReportableError] {
+    /// What is wrong with `latest`: it must name a checkpoint that is there, if there is any.
+    private static func pointerDefects(_ store: CheckpointStore) -> [any ReportableError] {
+        let path = "\(store.directory)/latest"
+        guard FileSystem.exists(path) else { return [] }
+        return defects(of: path) {
+            let names = try store.list().map { FileSystem.name(of: $0.path) }
+            let text = try OpenFile(path, .read).readAll(limit: 1 << 12)
+            guard names.isEmpty || names.contains(where: { text == Array("\($0)\n".utf8) }) else {
+                throw StorageDefect(.malformed, file: path, "it names no checkpoint that is there")
+            }
+            return []
+        }
+    }
+
+    /// What `body` finds and throws.
+    package static func defects(of path: String, _ body: () throws -> [any ReportableError]) -> [any ReportableError] {
         do {
             return try body()
         } catch let error as any ReportableError {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Diagnostics
 import Foundation
 import Storage
+import Training
 
 /// `pleura verify`: reads everything stored at some paths and names what is damaged.
 struct VerifyCommand: ParsableCommand {
@@ -9,18 +10,21 @@ struct VerifyCommand: ParsableCommand {
         commandName: "verify",
         abstract: "Reads a run, data set, checkpoint or shard whole and names what is damaged.",
         discussion: """
+            Of a run: its checkpoints, journal, metrics, configuration, rule and TensorBoard events, and the data set
+            that it was trained on. Logs and the report, which can be made again, carry no hashes and are not checked.
+
             Exits 0 if everything is as it was written, 65 if something is not, and 66 if there is nothing to verify.
             """
     )
 
-    @Argument(help: "Runs, data sets, checkpoints, shards or journals.", completion: .file())
+    @Argument(help: "Runs, data sets, or single files of them.", completion: .file())
     var paths: [String]
 
     func run() throws {
         var status = ExitStatus.done
         for path in paths {
             do {
-                let items = try StorageVerification.verify(path, report: print)
+                let items = try RunVerification.verify(path, report: print)
                 if items.contains(where: { !$0.defects.isEmpty }) { status = worse(status, .badInput) }
             } catch let error as any ReportableError {
                 complain(error)
@@ -38,7 +42,8 @@ struct VerifyCommand: ParsableCommand {
     private func print(_ item: StorageVerification.Item) {
         for defect in item.defects { complain(defect) }
         if let notice = item.notice { Swift.print(notice) }
-        Swift.print("\(item.defects.isEmpty ? "sound  " : "DAMAGED") \(item.kind) \(item.path)")
+        let word = item.isChecked ? (item.defects.isEmpty ? "sound  " : "DAMAGED") : "absent "
+        Swift.print("\(word) \(item.kind) \(item.path)")
     }
 
     private func complain(_ error: any ReportableError) {

@@ -1,6 +1,7 @@
 import Diagnostics
 import Foundation
 import Reporting
+import Storage
 import Testing
 
 @Suite("metrics.jsonl")
@@ -42,7 +43,8 @@ struct MetricsTests {
         let log = try MetricsLog(path: folder.file("metrics.jsonl"))
         for step in 0..<3 {
             try log.append(StepRecord.example(step))
-            #expect(try contents(folder.file("metrics.jsonl")).hasSuffix(StepRecord.example(step).json + "\n"))
+            let line = MetricsFile.line(StepRecord.example(step).json)
+            #expect(try contents(folder.file("metrics.jsonl")).hasSuffix(line + "\n"))
         }
     }
 

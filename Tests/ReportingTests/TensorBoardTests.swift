@@ -1,5 +1,6 @@
 import Foundation
 import Reporting
+import Storage
 import Testing
 
 @Suite("TensorBoard event files")
@@ -31,6 +32,26 @@ struct TensorBoardTests {
         // Field 1, 64 bits: 1.5; field 3, text of 13 bytes.
         let event: [UInt8] = [9, 0, 0, 0, 0, 0, 0, 0xF8, 0x3F, 26, 13] + Array("brain.Event:2".utf8)
         #expect(Array(bytes) == RecordFraming.frame(event))
+    }
+
+    @Test func aFlippedBitAnywhereIsFoundAndATornEndIsNot() throws {
+        let folder = try TemporaryFolder()
+        let log = try TensorBoardLog(directory: folder.path, startingAt: 3, time: 1, writer: "w")
+        try log.write(StepRecord.example(3))
+        let sound = Array(try Data(contentsOf: URL(filePath: log.path)))
+        #expect(try EventFile.verify(log.path) == 3)
+        for offset in sound.indices {
+            for bit: UInt8 in 0..<8 {
+                var bytes = sound
+                bytes[offset] ^= 1 << bit
+                try Data(bytes).write(to: URL(filePath: log.path))
+                #expect(throws: StorageDefect.self, "\(offset), bit \(bit)") { try EventFile.verify(log.path) }
+            }
+        }
+        for length in sound.indices.dropFirst(sound.count / 2) {
+            try Data(sound[..<length]).write(to: URL(filePath: log.path))
+            #expect(try EventFile.verify(log.path) == 2)
+        }
     }
 
     @Test func aFileIsNeverWrittenTwice() throws {

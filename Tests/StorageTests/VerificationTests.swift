@@ -108,6 +108,91 @@ import Testing
         #expect(damaged.map { FileSystem.name(of: $0.path) } == ["step-00000002.h5", "journal.jsonl"])
     }
 
+    // MARK: The small files of a run
+
+    /// The offsets and bits at which a flip of a file passes for sound.
+    private func unnoticedFlips(in path: String) throws -> [Int] {
+        let sound = try contents(path)
+        #expect(try defects(path).isEmpty)
+        var unnoticed: [Int] = []
+        for offset in sound.indices {
+            for bit: UInt8 in 0..<8 {
+                var bytes = sound
+                bytes[offset] ^= 1 << bit
+                try overwrite(path, bytes)
+                if try defects(path).isEmpty { unnoticed.append(8 * offset + Int(bit)) }
+            }
+        }
+        try overwrite(path, sound)
+        return unnoticed
+    }
+
+    @Test func aFlippedBitAnywhereInASmallFileIsFound() throws {
+        struct Entry: Codable, Sendable {
+            var text: String
+            var number = 1.5
+        }
+        let journal = try Journal<Entry>.open(folder.file("journal.jsonl")).journal
+        for text in ["began", "lost worker 2 @ host J*", "ended"] { try journal.append(Entry(text: text)) }
+        #expect(try unnoticedFlips(in: folder.file("journal.jsonl")) == [])
+
+        let lines = (0..<3).map { MetricsFile.line(#"{"kind":"step","step":\#($0),"loss":0.5,"note":"a @ J"}"#) }
+        try overwrite(folder.file("metrics.jsonl"), Array((lines.joined(separator: "\n") + "\n").utf8))
+        #expect(try MetricsFile.verify(folder.file("metrics.jsonl")) == 3)
+        #expect(try unnoticedFlips(in: folder.file("metrics.jsonl")) == [])
+
+        try AtomicFile.write(SealedText.sealed("run:\n  seed: 7 # größer\n"), to: folder.file("config.yaml"))
+        #expect(try unnoticedFlips(in: folder.file("config.yaml")) == [])
+        try AtomicFile.write(try SealedJSON.encode(["threshold": 0.5]), to: folder.file("rule.json"))
+        #expect(try unnoticedFlips(in: folder.file("rule.json")) == [])
+    }
+
+    @Test func tornAndCutSmallFiles() throws {
+        // What a writer leaves that dies inside a line is no damage; a configuration that is cut short is.
+        let line = MetricsFile.line(#"{"kind":"step","step":1}"#) + "\n"
+        let metrics = Array((line + line).utf8)
+        for length in line.utf8.count...metrics.count {
+            try overwrite(folder.file("metrics.jsonl"), Array(metrics[..<length]))
+            #expect(try defects(folder.file("metrics.jsonl")).isEmpty, "\(length)")
+        }
+        let text = Array(SealedText.sealed("run:\n  seed: 7").utf8)
+        for length in 0..<text.count {
+            try overwrite(folder.file("config.yaml"), Array(text[..<length]))
+            #expect(try !defects(folder.file("config.yaml")).isEmpty, "\(length)")
+        }
+    }
+
+    @Test func aJournalWhoseLastBlockDidNotReachTheDiskIsOnlyTorn() throws {
+        struct Entry: Codable, Sendable { var text: String }
+        let path = folder.file("journal.jsonl")
+        let journal = try Journal<Entry>.open(path).journal
+        try journal.append(Entry(text: "a"))
+        let whole = try contents(path).count
+        try journal.append(Entry(text: String(repeating: "b", count: 2000)))
+        var bytes = try contents(path)
+        // From a block's start to the end, and a block in the middle.
+        for range in [1024..<bytes.count - 1, 512..<1024, whole..<512] {
+            var torn = bytes
+            for offset in range { torn[offset] = 0 }
+            try overwrite(path, torn)
+            #expect(try defects(path).isEmpty, "\(range)")
+            #expect(try JournalLines(reading: path).count == 1)
+        }
+        bytes[700] = 0
+        try overwrite(path, bytes)
+        #expect(try defects(path).map(\.part) == [.line(2)])
+    }
+
+    @Test func aNameOfTheLatestThatLeadsNowhereIsFound() throws {
+        try CheckpointSamples.write(step: 10, to: folder.file("checkpoints"))
+        try overwrite(folder.file("metrics.jsonl"), [])
+        #expect(try defects(folder.path).isEmpty)
+        for text in ["step-00000011.h5\n", "step-00000010.h5", ""] {
+            try overwrite(folder.file("checkpoints/latest"), Array(text.utf8))
+            #expect(try defects(folder.path).map(\.file) == [folder.file("checkpoints/latest")], "\(text)")
+        }
+    }
+
     @Test func nothingToVerifyIsAnError() throws {
         let empty = #expect(throws: StorageDefect.self) { try StorageVerification.verify(folder.path) }
         #expect(empty?.problem == .missing)

@@ -46,19 +46,28 @@ import Training
 
     static let tensors = [TensorSignature("model/a", [3]), TensorSignature("model/b", [2, 2])]
 
-    private func keeper(bind: String = "tcp://127.0.0.1:*") throws -> CheckpointKeeper {
+    private func keeper(
+        bind: String = "tcp://127.0.0.1:*",
+        space: CheckpointKeeper.Disk = .init()
+    ) throws -> CheckpointKeeper {
         try CheckpointKeeper(
             bind: [bind],
             directory: folder.file("checkpoints"),
             shards: folder.file("shards"),
             tensors: Self.tensors,
             retention: RetentionPolicy(keepLast: 2),
+            space: space,
             report: { [outcomes] in outcomes.add($0) }
         )
     }
 
     /// Opens the checkpoint of `step` in one part.
-    private func begin(_ step: UInt64, _ keeper: CheckpointKeeper, before: @escaping @Sendable () throws -> Void = {}) {
+    private func begin(
+        _ step: UInt64,
+        _ keeper: CheckpointKeeper,
+        reason: CheckpointOrder.Reason = .interval,
+        before: @escaping @Sendable () throws -> Void = {}
+    ) {
         var progress = RunProgress.fresh(scheduleState: [])
         progress.completedSteps = step
         let share = CheckpointShare(part: 0, parts: 1)
@@ -77,7 +86,7 @@ import Training
                 epoch: 0,
                 stepInEpoch: 0,
                 pieces: [.init(worker: 0, peer: PeerID(1), share: share)],
-                reason: .interval,
+                reason: reason,
                 isBest: false
             ),
             trainer: trainer,
@@ -137,6 +146,65 @@ import Training
         begin(2, keeper)
         _ = try handOver(2, client)
         _ = try outcomes.durable()
+    }
+
+    // MARK: A full disk
+
+    /// A disk whose free bytes the test sets.
+    private func disk(_ free: Free, patience: Duration = .seconds(30)) -> CheckpointKeeper.Disk {
+        .init(availableBytes: { _ in free.take() }, patience: patience)
+    }
+
+    @Test func aFullDiskPausesSavingAndRoomLetsItGoOn() throws {
+        let free = Free(1000)
+        let keeper = try keeper(space: disk(free))
+        defer { keeper.close() }
+        let client = try BulkClient(endpoint: keeper.endpoints[0], identity: .random(role: "bulk"))
+        defer { client.close() }
+        // A file that a writer before this one could not remove.
+        try FileSystem.createDirectory(folder.file("checkpoints"))
+        let left = folder.file("checkpoints/.step-00000007.h5.1-1.tmp")
+        _ = try OpenFile(left, .create)
+        for step: UInt64 in 1...2 {
+            begin(step, keeper)
+            // The worker's pieces are taken and dropped, so that it goes on.
+            #expect(try handOver(step, client) == 28)
+            let reason = try outcomes.failure()
+            #expect(
+                reason == "Writing to \(folder.file("checkpoints")) needs 3 MB and the disk has 0 MB left. "
+                    + "Saving is paused and goes on by itself once there is room."
+            )
+        }
+        #expect(!FileSystem.exists(left))
+        free.bytes = 1 << 30
+        begin(3, keeper)
+        _ = try handOver(3, client)
+        guard case .notice(let notice) = try outcomes.next() else { throw NotSaved(outcome: "no notice") }
+        #expect(notice.contains("There is room in"))
+        #expect(try outcomes.durable().steps == 3)
+        begin(4, keeper)
+        _ = try handOver(4, client)
+        #expect(try outcomes.durable().steps == 4)
+    }
+
+    @Test func theLastCheckpointWaitsForRoom() throws {
+        let free = Free(1000, afterFour: 1 << 30)
+        let keeper = try keeper(space: disk(free))
+        defer { keeper.close() }
+        let client = try BulkClient(endpoint: keeper.endpoints[0], identity: .random(role: "bulk"))
+        defer { client.close() }
+        begin(1, keeper, reason: .end)
+        _ = try handOver(1, client)
+        guard case .notice(let notice) = try outcomes.next() else { throw NotSaved(outcome: "no notice") }
+        #expect(notice.contains("needs 3 MB") && notice.hasSuffix("waits 30 seconds for room."))
+        #expect(try outcomes.durable().steps == 1)
+
+        // Not for ever.
+        let full = try self.keeper(space: disk(Free(0), patience: .milliseconds(300)))
+        defer { full.close() }
+        begin(2, full, reason: .end)
+        guard case .notice = try outcomes.next() else { throw NotSaved(outcome: "no notice") }
+        #expect(try outcomes.failure().contains("needs 3 MB"))
     }
 
     @Test func aShareOfOtherBytesThanItSaysIsRefused() throws {
@@ -215,6 +283,26 @@ import Training
             for length in 0..<min(17, message.encoded.count) {
                 #expect(BulkMessage(Array(message.encoded.prefix(length))) == nil)
             }
+        }
+    }
+}
+
+/// Free bytes of a disk: other ones after the fourth look.
+final class Free: Sendable {
+    private let state: Mutex<(bytes: Int, later: Int?, looks: Int)>
+
+    init(_ bytes: Int, afterFour later: Int? = nil) { state = Mutex((bytes, later, 0)) }
+
+    var bytes: Int {
+        get { state.withLock { $0.bytes } }
+        set { state.withLock { $0.bytes = newValue } }
+    }
+
+    func take() -> Int {
+        state.withLock { state in
+            state.looks += 1
+            if let later = state.later, state.looks > 4 { return later }
+            return state.bytes
         }
     }
 }

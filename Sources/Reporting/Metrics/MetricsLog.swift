@@ -1,9 +1,10 @@
 import Foundation
+import Storage
 import Synchronization
 
 /// The writer of `metrics.jsonl`: one JSON object on a line for each step and each validation.
 ///
-/// Each line says its `kind`: `step` or `validation`. A line reaches the kernel before `append` returns, so it survives
+/// Each line says its `kind`, `step` or `validation`, and ends with a checksum (`MetricsFile`). A line reaches the kernel before `append` returns, so it survives
 /// a crash of the process. Any thread may append; lines never mix. `append` blocks for the write, so call it on a
 /// thread that may.
 package final class MetricsLog: Sendable {
@@ -34,7 +35,7 @@ package final class MetricsLog: Sendable {
     }
 
     private func append(line: String) throws(ReportingError) {
-        let bytes = Array((line + "\n").utf8)
+        let bytes = Array((MetricsFile.line(line) + "\n").utf8)
         let result = file.withLock { file -> Result<Void, ReportingError> in
             Result { () throws(ReportingError) in try file.append(bytes) }
         }
@@ -45,7 +46,7 @@ package final class MetricsLog: Sendable {
 // MARK: - Records as JSON
 
 extension StepRecord {
-    /// The line of `metrics.jsonl`, without its line break.
+    /// The line of `metrics.jsonl`, without its checksum and line break.
     package var json: String {
         var line = JSONText()
         line.add("kind", "step")
@@ -83,7 +84,7 @@ extension StepRecord {
 }
 
 extension ValidationRecord {
-    /// The line of `metrics.jsonl`, without its line break.
+    /// The line of `metrics.jsonl`, without its checksum and line break.
     package var json: String {
         var line = JSONText()
         line.add("kind", "validation")

@@ -25,6 +25,10 @@ package final class CheckpointWriter: Sendable {
         /// From the start of the file; 0 for a tensor without elements.
         let offset: Int
         var pieces: [Piece] = []
+        /// The hash of the bytes so far, as long as they have come in order.
+        let hash = RunningHash()
+        var hashedBytes = 0
+        var isInOrder = true
     }
 
     /// Bytes as they were handed over, so that what is read back can be compared with them.
@@ -50,11 +54,15 @@ package final class CheckpointWriter: Sendable {
     /// `InsufficientSpace` or a `FileError` here, before anything is written.
     package static func create(directory: String, step: Int, expectedBytes: Int) throws -> CheckpointWriter {
         try FileSystem.createDirectory(directory)
-        // Beside the tensors, HDF5 needs a few hundred bytes for each, and the texts are small.
-        let bytes = expectedBytes + expectedBytes / 50 + 1 << 21
+        let bytes = neededBytes(expectedBytes)
         try FileSystem.requireSpace(bytes, at: directory)
         let temporary = FileSystem.temporaryPath(for: "\(directory)/\(CheckpointStore.fileName(step: step))")
-        let file = try HDF5File.create(temporary, userBlock: CheckpointSeal.bytes)
+        let file: HDF5File
+        do { file = try HDF5File.create(temporary, userBlock: CheckpointSeal.bytes) } catch {
+            // The file stands there where its first bytes could not be written.
+            try? FileSystem.remove(temporary)
+            throw error
+        }
         do {
             let disk = try OpenFile(temporary, .update)
             try disk.reserve(bytes: bytes)
@@ -70,6 +78,12 @@ package final class CheckpointWriter: Sendable {
             file.discard()
             throw error
         }
+    }
+
+    /// The room that a checkpoint with tensors of `expectedBytes` must find on the disk, with a margin.
+    package static func neededBytes(_ expectedBytes: Int) -> Int {
+        // Beside the tensors, HDF5 needs a few hundred bytes for each, and the texts are small.
+        expectedBytes + expectedBytes / 50 + 1 << 21
     }
 
     // MARK: Tensors
@@ -94,6 +108,11 @@ package final class CheckpointWriter: Sendable {
             for start in stride(from: 0, to: bytes.count, by: Piece.maximum) {
                 let piece = UnsafeRawBufferPointer(rebasing: bytes[start..<min(bytes.count, start + Piece.maximum)])
                 tensor.pieces.append(Piece(offset: offset + start, count: piece.count, hash: XXH3.hash128(piece)))
+            }
+            if offset != tensor.hashedBytes, !bytes.isEmpty { tensor.isInOrder = false }
+            if tensor.isInOrder {
+                tensor.hash.update(bytes)
+                tensor.hashedBytes += bytes.count
             }
             state.tensors[name] = tensor
         }
@@ -170,9 +189,10 @@ package final class CheckpointWriter: Sendable {
                 }
                 try complete(state, trainer: trainer)
                 state.isOver = true
+                for (name, tensor) in state.tensors { try readBack(tensor, name: name, disk: state.disk) }
             }
             let written = try CheckpointFile(temporary)
-            if let wrong = try written.verify().first ?? written.structureDefects().first { throw wrong }
+            if let wrong = try written.verify(tensors: false).first ?? written.structureDefects().first { throw wrong }
             try FileSystem.publish(temporary, as: path)
         } catch {
             cancel()
@@ -252,28 +272,42 @@ package final class CheckpointWriter: Sendable {
         try seal.encoded().withUnsafeBytes { try disk.write($0, at: 0) }
     }
 
-    /// Checks that all of a tensor has come and stands in the file as it came; returns its SHA-256.
+    /// Checks that all of a tensor has come; returns its SHA-256.
     private func confirm(_ tensor: Tensor, name: String, disk: OpenFile) throws -> SHA256Digest {
-        var hash = SHA256()
         var position = 0
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Piece.maximum, alignment: 64)
-        defer { buffer.deallocate() }
         for piece in tensor.pieces.sorted(by: { $0.offset < $1.offset }) where piece.count > 0 {
             guard piece.offset == position else {
                 let fault = piece.offset > position ? "never came" : "came twice"
                 throw defect(.missing, .tensor(name), "its bytes from \(min(position, piece.offset)) \(fault)")
             }
-            let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<piece.count])
-            guard try disk.read(at: tensor.offset + position, into: part) == piece.count,
-                XXH3.hash128(UnsafeRawBufferPointer(part)) == piece.hash
-            else { throw defect(.wrongHash, .tensor(name), "the disk does not give back what was written") }
-            hash.update(UnsafeRawBufferPointer(part))
             position += piece.count
         }
         guard position == tensor.bytes else {
             throw defect(.missing, .tensor(name), "its bytes from \(position) to \(tensor.bytes) never came")
         }
+        if tensor.isInOrder, let hash = tensor.hash.finish() { return hash }
+        var hash = SHA256()
+        try readBack(tensor, name: name, disk: disk) { hash.update($0) }
         return hash.finish()
+    }
+
+    /// Checks that a tensor stands in the file as it came, and passes its bytes on in order.
+    private func readBack(
+        _ tensor: Tensor,
+        name: String,
+        disk: OpenFile,
+        _ body: (UnsafeRawBufferPointer) -> Void = { _ in }
+    ) throws {
+        let largest = tensor.pieces.lazy.map(\.count).max() ?? 0
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, largest), alignment: 64)
+        defer { buffer.deallocate() }
+        for piece in tensor.pieces.sorted(by: { $0.offset < $1.offset }) where piece.count > 0 {
+            let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<piece.count])
+            guard try disk.read(at: tensor.offset + piece.offset, into: part) == piece.count,
+                XXH3.hash128(UnsafeRawBufferPointer(part)) == piece.hash
+            else { throw defect(.wrongHash, .tensor(name), "the disk does not give back what was written") }
+            body(UnsafeRawBufferPointer(part))
+        }
     }
 
     private func write(text: String, name: String, to file: HDF5File) throws -> CheckpointManifest.Entry {
@@ -328,18 +362,18 @@ extension OpenFile {
     /// The SHA-256 of the bytes in `whole` that are in none of `holes`, in order.
     func structureHash(in whole: Range<Int>, around holes: [Range<Int>]) throws -> SHA256Digest {
         var hash = SHA256()
-        try forEachBlock(of: whole, marked: holes) { block, hole in
-            if hole == nil { hash.update(block) }
-        }
+        try forEachBlock(of: whole, marked: holes, where: { _ in false }) { block, _ in hash.update(block) }
         return hash.finish()
     }
 
     /// Reads `whole` from front to back in blocks, each inside one of the ranges or in none; tells which.
     ///
-    /// `marked` may come in any order and may not overlap. Throws a `FileError` if the file ends before `whole` does.
+    /// `marked` may come in any order and may not overlap; those for which `isRead` is false are passed over. Throws a
+    /// `FileError` if the file ends before `whole` does.
     func forEachBlock(
         of whole: Range<Int>,
         marked: [Range<Int>],
+        where isRead: (_ mark: Int) -> Bool = { _ in true },
         _ body: (UnsafeRawBufferPointer, _ mark: Int?) throws -> Void
     ) throws {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
@@ -362,7 +396,7 @@ extension OpenFile {
         }
         for index in order {
             if position < marked[index].lowerBound { try pass(position..<marked[index].lowerBound, nil) }
-            try pass(marked[index], index)
+            if isRead(index) { try pass(marked[index], index) }
             position = marked[index].upperBound
         }
         if position < whole.upperBound { try pass(position..<whole.upperBound, nil) }

@@ -39,10 +39,19 @@ package struct InsufficientSpace: ReportableError, Equatable {
     package let neededBytes: Int
     package let availableBytes: Int
 
-    package var description: String {
-        "Writing to \(directory) needs \(neededBytes / 1_000_000 + 1) MB and the disk has "
-            + "\(availableBytes / 1_000_000) MB left. Free some space, or choose another directory."
+    package init(directory: String, neededBytes: Int, availableBytes: Int) {
+        self.directory = directory
+        self.neededBytes = neededBytes
+        self.availableBytes = availableBytes
     }
+
+    /// What is needed and what is there, without advice.
+    package var sentence: String {
+        "Writing to \(directory) needs \(neededBytes / 1_000_000 + 1) MB and the disk has "
+            + "\(availableBytes / 1_000_000) MB left."
+    }
+
+    package var description: String { "\(sentence) Free some space, or choose another directory." }
 
     package var exitStatus: ExitStatus { .temporary }
 }

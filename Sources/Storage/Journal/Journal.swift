@@ -77,6 +77,8 @@ package struct JournalLines: Sendable {
     let soundBytes: Int
     /// Says that a torn last line was left out.
     package let notice: String?
+    /// What is wrong with the last line, where no death of a writer explains its state; `notice` then speaks of it too.
+    package let endDefect: StorageDefect?
     private let path: String
 
     /// The number of whole lines.
@@ -91,6 +93,7 @@ package struct JournalLines: Sendable {
         var entries: [[UInt8]] = []
         var position = 0
         var notice: String?
+        var endDefect: StorageDefect?
         while position < bytes.count {
             let number = entries.count + 1
             let end = bytes[position...].firstIndex(of: UInt8(ascii: "\n"))
@@ -112,12 +115,32 @@ package struct JournalLines: Sendable {
             }
             notice =
                 "\(path), line \(number): its writer died in the middle of it; the line's \(line.count) bytes are left out."
+            let isWhole = end == nil && Self.entry(of: line.dropLast(), sequence: number) != nil
+            if isWhole || (end != nil && !Self.hasMissingBlock(line)) {
+                let detail = isWhole ? "its line feed is damaged" : "bytes in it are zero that no crash leaves so"
+                endDefect = StorageDefect(.malformed, file: path, part: .line(number), detail)
+            }
             break
         }
         self.path = path
         self.entries = entries
         self.notice = notice
+        self.endDefect = endDefect
         soundBytes = position
+    }
+
+    /// Whether a line has zeros where a block of the disk was not written: a run of them from the line's start or a
+    /// block's, to a block's end or the line's.
+    private static func hasMissingBlock(_ line: ArraySlice<UInt8>) -> Bool {
+        let block = 512
+        var position = line.startIndex
+        while let start = line[position...].firstIndex(of: 0) {
+            let end = line[start...].firstIndex { $0 != 0 } ?? line.endIndex
+            let begins = start == line.startIndex || start % block == 0
+            if begins, end == line.endIndex || end % block == 0 { return true }
+            position = end
+        }
+        return false
     }
 
     func decoded<Entry: Decodable>() throws -> [Entry] {

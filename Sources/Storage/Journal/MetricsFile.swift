@@ -1,17 +1,50 @@
 internal import FoundationEssentials
 
-/// `metrics.jsonl`: one JSON object a line, most with a member `step`.
+/// `metrics.jsonl`: one JSON object a line, most with a member `step`, with a checksum as its last member.
+///
+/// Lines without a checksum are of earlier versions.
 package enum MetricsFile {
     /// The most bytes of a metrics file that is read: some ten million lines.
     private static let maximumBytes = 1 << 31
 
     private struct Line: Decodable { let step: Int? }
 
-    /// Checks that every line is a JSON object; returns the number of lines, the torn last one left out.
+    private static let key = Array(",\"checksum\":\"".utf8)
+    private static let digits = 16
+    private static let tail = Array("\"}".utf8)
+
+    /// The line of a JSON object that has members, without a line feed: the object with the XXH3 of its text as its
+    /// last member.
+    package static func line(_ object: String) -> String {
+        String(decoding: line(Array(object.utf8)), as: UTF8.self)
+    }
+
+    private static func line(_ object: [UInt8]) -> [UInt8] {
+        let hash = String(XXH3.hash64(object), radix: 16)
+        let padded = String(repeating: "0", count: digits - hash.count) + hash
+        return object.dropLast() + key + Array(padded.utf8) + tail
+    }
+
+    /// Whether a line has a checksum that fits; nil where it has none.
+    ///
+    /// A checksum whose name is damaged is still seen by its digits.
+    private static func fits(_ line: ArraySlice<UInt8>) -> Bool? {
+        let end = line.suffix(digits + tail.count)
+        let isHexadecimal = end.dropLast(tail.count).allSatisfy { (48...57).contains($0) || (97...102).contains($0) }
+        let isNamed = line.dropLast(digits + tail.count).suffix(key.count).elementsEqual(key)
+        let endsWithDigits = end.count == digits + tail.count && isHexadecimal && end.suffix(tail.count) == tail[...]
+        guard isNamed || endsWithDigits else { return nil }
+        let object = Array(line.dropLast(key.count + digits + tail.count)) + [UInt8(ascii: "}")]
+        return Self.line(object)[...] == line
+    }
+
+    /// Checks that every line is a JSON object with a fitting checksum; returns the number of lines, the torn last one
+    /// left out.
     package static func verify(_ path: String) throws -> Int {
         let bytes = try OpenFile(path, .read).readAll(limit: maximumBytes)
         // Whole lines end with a line feed, so the last piece is empty unless a writer died inside a line.
-        let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).dropLast()
+        let pieces = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        let lines = pieces.dropLast()
         let decoder = JSONDecoder()
         for (index, line) in lines.enumerated() {
             do {
@@ -24,6 +57,18 @@ package enum MetricsFile {
                     "it is not a JSON object with a whole-numbered step"
                 )
             }
+            if fits(line) == false {
+                throw StorageDefect(
+                    .wrongHash,
+                    file: path,
+                    part: .line(index + 1),
+                    "it does not fit its checksum: it was edited or damaged"
+                )
+            }
+        }
+        // A writer that died inside a line has not written another byte behind it.
+        if let last = pieces.last, fits(last.dropLast()) == true {
+            throw StorageDefect(.malformed, file: path, part: .line(lines.count + 1), "its line feed is damaged")
         }
         return lines.count
     }

@@ -1,5 +1,7 @@
 package import Coordination
 import Diagnostics
+import Glibc
+import HDF5IO
 import Messaging
 package import Storage
 import Synchronization
@@ -7,12 +9,34 @@ import Synchronization
 /// Takes the workers' tensors and writes them as one checkpoint, on a thread of its own; serves files to workers.
 ///
 /// One checkpoint is open at a time. Pieces for another one are taken and dropped, so that a worker's window empties.
+///
+/// A disk that is too full for the next checkpoint is noticed before anything is written. Each one that comes due then
+/// fails with what is needed and what is there, and the first one that finds room is saved; the run goes on all the
+/// while. One after which nothing else would come waits a while for room.
 package final class CheckpointKeeper: Sendable {
     /// What becomes of a checkpoint.
     package enum Outcome: Sendable {
         /// The warnings tell what went wrong beside it.
         case durable(completedSteps: UInt64, path: String, warnings: [String])
         case failed(completedSteps: UInt64, reason: String)
+        /// Saving waits for room, or has found it again.
+        case notice(String)
+    }
+
+    /// How a keeper looks at its disk.
+    package struct Disk: Sendable {
+        /// The bytes that can still be written below a folder.
+        package var availableBytes: @Sendable (String) throws -> Int
+        /// How long the last checkpoint of a run waits for room; less than the coordinator waits for its pieces.
+        package var patience: Duration
+
+        package init(
+            availableBytes: @escaping @Sendable (String) throws -> Int = { try FileSystem.availableBytes(at: $0) },
+            patience: Duration = .seconds(30)
+        ) {
+            self.availableBytes = availableBytes
+            self.patience = patience
+        }
     }
 
     private struct Open: Sendable {
@@ -40,6 +64,9 @@ package final class CheckpointKeeper: Sendable {
         var server: (any ServerTransport)?
         /// Why no worker can be heard any more.
         var failure: String?
+        /// Whether the disk was too full for the last checkpoint.
+        var isFull = false
+        var isClosing = false
 
         /// The open checkpoint, where `share` is a part of it that is still missing.
         func open(for share: Share) -> Open? {
@@ -53,6 +80,7 @@ package final class CheckpointKeeper: Sendable {
     private let tensors: [TensorSignature]
     private let retention: RetentionPolicy
     private let disk: SerialThread
+    private let space: Disk
     private let state = Mutex(State())
     private let report: @Sendable (Outcome) -> Void
 
@@ -67,14 +95,18 @@ package final class CheckpointKeeper: Sendable {
         shards: String,
         tensors: [TensorSignature],
         retention: RetentionPolicy,
+        space: Disk = Disk(),
         report: @escaping @Sendable (Outcome) -> Void
     ) throws {
         self.directory = directory
         self.shards = shards
         self.tensors = tensors
         self.retention = retention
+        self.space = space
         self.report = report
-        let disk = try SerialThread(name: "pleura-disk")
+        // Where workers compute on all cores of this host, a checkpoint takes what they leave, and a tenth of a core
+        // otherwise: enough for workers that fetch their data from here.
+        let disk = try SerialThread(name: "pleura-disk", niceness: 10)
         self.disk = disk
         let relay = Relay()
         let server = try ZeroMQServer(bind: bind) { event in relay.handle(event) }
@@ -87,7 +119,10 @@ package final class CheckpointKeeper: Sendable {
     }
 
     package func close() {
-        state.withLock { $0.server }?.close()
+        state.withLock { state in
+            state.isClosing = true
+            return state.server
+        }?.close()
         disk.close()
         state.withLock { state in
             state.open?.writer.cancel()
@@ -109,10 +144,14 @@ package final class CheckpointKeeper: Sendable {
             }
             do {
                 if let failure = state.withLock({ $0.failure }) { throw MessagingError.failed(reason: failure) }
+                try FileSystem.createDirectory(directory)
+                // What an earlier one could not remove would be missed as room; nothing else writes here.
+                _ = try? CheckpointStore(directory).removeTemporaries()
+                try findRoom(isLast: order.reason == .end)
                 let writer = try CheckpointWriter.create(
                     directory: directory,
                     step: Int(order.completedSteps),
-                    expectedBytes: tensors.reduce(0) { $0 + 4 * $1.shape.reduce(1, *) }
+                    expectedBytes: expectedBytes
                 )
                 let missing = Set(
                     order.pieces.map {
@@ -130,9 +169,51 @@ package final class CheckpointKeeper: Sendable {
                     )
                 }
             } catch {
-                report(.failed(completedSteps: order.completedSteps, reason: "\(error)"))
+                report(.failed(completedSteps: order.completedSteps, reason: sentence(error)))
             }
         }
+    }
+
+    /// The bytes of a checkpoint's tensors.
+    private var expectedBytes: Int { tensors.reduce(0) { $0 + 4 * $1.shape.reduce(1, *) } }
+
+    /// Throws if the disk has no room for a checkpoint; the last one waits until there is some, or patience is at its
+    /// end.
+    private func findRoom(isLast: Bool) throws {
+        let needed = CheckpointWriter.neededBytes(expectedBytes)
+        let deadline = ContinuousClock.now + space.patience
+        var isWaiting = false
+        while true {
+            let available = try space.availableBytes(directory)
+            if available >= needed { return }
+            let shortage = InsufficientSpace(directory: directory, neededBytes: needed, availableBytes: available)
+            guard isLast, ContinuousClock.now < deadline, !state.withLock({ $0.isClosing }) else { throw shortage }
+            if !isWaiting {
+                isWaiting = true
+                let seconds = max(1, space.patience.components.seconds)
+                report(.notice("\(shortage.sentence) The last checkpoint waits \(seconds) seconds for room."))
+            }
+            // Nothing tells of room that comes free.
+            usleep(100_000)
+        }
+    }
+
+    /// Why a checkpoint has failed, in words; remembers that the disk is full.
+    private func sentence(_ error: any Error) -> String {
+        let shortage: InsufficientSpace
+        if let found = error as? InsufficientSpace {
+            shortage = found
+        } else if (error as? FileError)?.isNoSpace == true || (error as? HDF5Error)?.code == .noSpace,
+            let available = try? space.availableBytes(directory)
+        {
+            // Somebody else has taken the room, or a quota or the file system's own needs are in the way.
+            let needed = CheckpointWriter.neededBytes(expectedBytes)
+            shortage = InsufficientSpace(directory: directory, neededBytes: needed, availableBytes: available)
+        } else {
+            return "\(error)"
+        }
+        state.withLock { $0.isFull = true }
+        return "\(shortage.sentence) Saving is paused and goes on by itself once there is room."
     }
 
     /// Throws away the checkpoint of `completedSteps`.
@@ -151,6 +232,8 @@ package final class CheckpointKeeper: Sendable {
         disk.submit { [directory] in
             // What is left is found by the next `verify`; the run is ending.
             try? FileSystem.remove("\(directory)/\(CheckpointStore.fileName(step: Int(completedSteps)))")
+            let store = CheckpointStore(directory)
+            if let newest = try? store.list().last { try? store.markLatest(step: newest.step) }
         }
     }
 
@@ -222,6 +305,11 @@ package final class CheckpointKeeper: Sendable {
             try open.writer.require(tensors)
             do { try open.beforePublishing() } catch { warnings.append("\(error)") }
             let record = try open.writer.finish(trainer: open.trainer, retention: retention) { warnings.append($0) }
+            let wasFull = state.withLock { state in
+                defer { state.isFull = false }
+                return state.isFull
+            }
+            if wasFull { report(.notice("There is room in \(directory) again: saving goes on.")) }
             report(.durable(completedSteps: open.order.completedSteps, path: record.path, warnings: warnings))
         } catch { fail(open, error) }
     }
@@ -229,7 +317,7 @@ package final class CheckpointKeeper: Sendable {
     private func fail(_ open: Open, _ error: any Error) {
         open.writer.cancel()
         state.withLock { $0.open = nil }
-        report(.failed(completedSteps: open.order.completedSteps, reason: "\(error)"))
+        report(.failed(completedSteps: open.order.completedSteps, reason: sentence(error)))
     }
 
     private func chunk(_ request: UInt64, _ file: BulkFile, _ offset: Int, _ length: Int) -> BulkMessage {

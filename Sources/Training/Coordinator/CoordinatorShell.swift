@@ -105,6 +105,7 @@ package final class CoordinatorShell: Sendable {
                 for warning in warnings { console.log(.warning, warning) }
                 let file = path.split(separator: "/").last.map(String.init) ?? path
                 events.push(.checkpointDurable(completedSteps: steps, file: file))
+            case .notice(let sentence): console.log(.notice, sentence)
             case .failed(let steps, let reason):
                 events.push(.checkpointFailed(completedSteps: steps, reason: reason))
             }

@@ -65,9 +65,7 @@ package struct SegmentationRule: Codable, Equatable, Sendable {
     }
 
     package func write(_ directory: RunDirectory) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        try AtomicFile.write(Array(try encoder.encode(self)) + [UInt8(ascii: "\n")], to: directory.rule)
+        try AtomicFile.write(try SealedJSON.encode(self), to: directory.rule)
     }
 }
 

@@ -91,7 +91,7 @@ package struct RunLauncher {
                 console.log(.notice, "a start in \(directory.path) ended before its first checkpoint; removed \(names)")
             }
             try directory.create()
-            try AtomicFile.write(setup.configuration.resolvedYAML(), to: directory.configuration)
+            try AtomicFile.write(SealedText.sealed(setup.configuration.resolvedYAML()), to: directory.configuration)
             let outcome = try recover(try run(setup, plan, resume: nil, fencing: 1), setup, plan)
             writeReport(outcome, dataset)
             return outcome
@@ -162,7 +162,7 @@ package struct RunLauncher {
         if setup.isComplete(progress) { return alreadyComplete(progress.completedSteps) }
         let plan = try checkMemory(setup)
         try directory.create()
-        try AtomicFile.write(setup.configuration.resolvedYAML(), to: directory.configuration)
+        try AtomicFile.write(SealedText.sealed(setup.configuration.resolvedYAML()), to: directory.configuration)
         _ = try Metrics.cutBack(
             path: directory.metrics,
             toStep: Int(progress.completedSteps),

@@ -1,3 +1,4 @@
+import Glibc
 package import Messaging
 import Synchronization
 
@@ -12,8 +13,13 @@ package final class SerialThread: Sendable {
     private let state = Mutex(State())
     private let condition = ThreadCondition()
 
-    package init(name: String) throws(MessagingError) {
-        let thread = try OwnedThread(name: name) { [unowned self] in run() }
+    /// `niceness` above 0 lets other threads go first where they want all cores.
+    package init(name: String, niceness: Int32 = 0) throws(MessagingError) {
+        let thread = try OwnedThread(name: name) { [unowned self] in
+            // On Linux, 0 is the calling thread. Without it the work is done all the same.
+            if niceness > 0 { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, niceness) }
+            run()
+        }
         state.withLock { $0.thread = thread }
     }
 
