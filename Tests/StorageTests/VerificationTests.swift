@@ -210,7 +210,7 @@ import Testing
     }
 }
 
-@Suite("Small files", .timeLimit(.minutes(1))) struct AtomicFileTests {
+@Suite("Small files", .timeLimit(.minutes(15))) struct AtomicFileTests {
     private let folder: TemporaryFolder
 
     init() throws { folder = try TemporaryFolder() }
