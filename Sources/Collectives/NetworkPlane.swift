@@ -10,17 +10,23 @@ final class NetworkPlane: @unchecked Sendable {
     let router: Socket
     let monitor: ConnectionMonitor
     let endpoint: String
+    private let authenticator: Authenticator?
 
+    /// Watches who connects.
+    var doorkeeper = Doorkeeper()
     /// Frames that nobody who follows the plan would have sent.
     var strangeFrames = 0
     /// Frames of plans that are over.
     var lateFrames = 0
 
-    init(listen: String, advertisedHost: String?, ioThreads: Int) throws(MessagingError) {
+    init(listen: String, advertisedHost: String?, ioThreads: Int, keys: PlaneKeys?) throws(MessagingError) {
         // libzmq takes memory for every frame that it receives; that of the last ones is as good.
         system_keep_freed_memory(128 << 20)
         context = try MessagingContext(ioThreads: ioThreads)
-        router = try Socket(.router, in: context, options: FrameLink.options)
+        var options = FrameLink.options
+        options.curve = keys?.listening
+        authenticator = try keys.map { keys throws(MessagingError) in try Authenticator(context, allowed: keys.workers) }
+        router = try Socket(.router, in: context, options: options)
         monitor = try ConnectionMonitor(router)
         let bound = try router.bind(listen)
         if let advertisedHost, let port = bound.lastIndex(of: ":"), bound.hasPrefix("tcp://") {
@@ -31,4 +37,12 @@ final class NetworkPlane: @unchecked Sendable {
     }
 
     func adopt() { router.adopt() }
+
+    /// Takes note of connections that came, went or were refused; returns what to tell of the last.
+    func watch() -> (count: Int, reason: String)? {
+        let now = ContinuousClock.now
+        while let event = monitor.next() { doorkeeper.hear(event, at: now) }
+        doorkeeper.update(at: now)
+        return doorkeeper.report(at: now)
+    }
 }

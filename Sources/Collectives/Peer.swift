@@ -131,11 +131,18 @@ final class FrameLink {
         context: MessagingContext,
         owner: SharedRegion,
         hashesNodes: Bool,
-        wire: WireFormat
+        wire: WireFormat,
+        keys: PlaneKeys?
     ) throws(MessagingError) {
         guard let endpoint = address.endpoint else { throw .endpoint("", problem: "the peer gives none") }
         var options = Self.options
         options.identity = identity
+        if let keys {
+            guard let curve = keys.connecting(to: address.key) else {
+                throw .endpoint(endpoint, problem: "the key \(address.key ?? "of its worker") is not on the allow-list")
+            }
+            options.curve = curve
+        }
         socket = try Socket(.dealer, in: context, options: options)
         monitor = try ConnectionMonitor(socket)
         self.owner = owner
