@@ -27,7 +27,9 @@ extension Communicator {
         }
         do throws(MessagingError) {
             let name = keys.map { "\($0.name):" } ?? ""
-            guard let identity = PeerIdentity("\(name)\(own.worker)-\(String(own.incarnation, radix: 16))") else { return }
+            guard let identity = PeerIdentity("\(name)\(own.worker)-\(String(own.incarnation, radix: 16))") else {
+                return
+            }
             peer.link = try FrameLink(
                 to: peer.address,
                 identity: identity,

@@ -145,7 +145,7 @@ final class Communicator: @unchecked Sendable {
     // MARK: Progress
 
     /// Does what can be done at once; returns whether that was anything.
-    private func advance() throws(AllreduceError) -> Bool {
+    func advance() throws(AllreduceError) -> Bool {
         guard let round else { return false }
         try openIfReady(round)
         var didWork = queueFrames(round)

@@ -22,10 +22,15 @@ final class NetworkPlane: @unchecked Sendable {
     init(listen: String, advertisedHost: String?, ioThreads: Int, keys: PlaneKeys?) throws(MessagingError) {
         // libzmq takes memory for every frame that it receives; that of the last ones is as good.
         system_keep_freed_memory(128 << 20)
-        context = try MessagingContext(ioThreads: ioThreads)
+        let context = try MessagingContext(ioThreads: ioThreads)
+        self.context = context
         var options = FrameLink.options
         options.curve = keys?.listening
-        authenticator = try keys.map { keys throws(MessagingError) in try Authenticator(context, allowed: keys.workers) }
+        if let keys {
+            authenticator = try Authenticator(context, allowed: keys.workers)
+        } else {
+            authenticator = nil
+        }
         router = try Socket(.router, in: context, options: options)
         monitor = try ConnectionMonitor(router)
         let bound = try router.bind(listen)

@@ -1,6 +1,6 @@
 package import Diagnostics
 package import Foundation
-import Messaging
+package import Messaging
 import Reduction
 
 /// Times the all-reduce between real processes of this machine and verifies every sum.
@@ -231,7 +231,9 @@ package struct AllreduceBenchmark: Sendable {
         var pairs: [CurvePair] = []
         for _ in 0..<count { pairs.append(try CurveKeys.generatePair()) }
         let names = pairs.enumerated().map { ("worker-\($0)", $1.publicKey) }
-        guard let workers = AllowList(Dictionary(names) { first, _ in first }) else { return [] }
+        guard let workers = AllowList(Dictionary(names) { first, _ in first }) else {
+            throw .failed(reason: "two new keys are the same")
+        }
         return pairs.enumerated().map { PlaneKeys(name: "worker-\($0)", pair: $1, workers: workers) }
     }
 

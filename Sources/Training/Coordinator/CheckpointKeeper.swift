@@ -1,6 +1,6 @@
 package import Coordination
 import Diagnostics
-import Messaging
+package import Messaging
 package import Storage
 import Synchronization
 
@@ -67,6 +67,7 @@ package final class CheckpointKeeper: Sendable {
         shards: String,
         tensors: [TensorSignature],
         retention: RetentionPolicy,
+        curve: CurveKeys? = nil,
         report: @escaping @Sendable (Outcome) -> Void
     ) throws {
         self.directory = directory
@@ -77,7 +78,7 @@ package final class CheckpointKeeper: Sendable {
         let disk = try SerialThread(name: "pleura-disk")
         self.disk = disk
         let relay = Relay()
-        let server = try ZeroMQServer(bind: bind) { event in relay.handle(event) }
+        let server = try ZeroMQServer(bind: bind, curve: curve) { event in relay.handle(event) }
         endpoints = server.endpoints
         relay.set { [unowned self] event in
             // In order, one after the other, off the transport's thread.

@@ -53,6 +53,7 @@ package struct RunLauncher {
     private let directory: RunDirectory
     private let options: Options
     private let console: Console
+    private let keys: ServerKeys?
 
     /// A run of `configuration`, whose folder and shards are set.
     package init(_ configuration: RunConfiguration, options: Options) throws {
@@ -61,6 +62,15 @@ package struct RunLauncher {
         // The saved configuration is read by processes with other working directories.
         resolved.run.directory = FileSystem.absolute(configuration.run.directory)
         resolved.data.shards = FileSystem.absolute(configuration.data.shards)
+        if !resolved.security.keys.isEmpty {
+            resolved.security.keys = FileSystem.absolute(configuration.security.keys)
+        }
+        keys = try RunSecurity.serverKeys(
+            resolved.security,
+            bind: options.bind,
+            environment: ProcessInfo.processInfo.environment
+        )
+        if options.startsWorkers { try keys?.requireKeys(for: configuration.workers.count) }
         self.configuration = resolved
         self.options = options
         directory = RunDirectory(configuration.run.directory)
@@ -224,6 +234,9 @@ package struct RunLauncher {
         fencing: UInt64
     ) throws -> RunOutcome {
         if let remark = setup.remark { console.log(.warning, remark) }
+        if let warning = RunSecurity.warning(configuration.security, hasKeys: keys != nil) {
+            console.log(.warning, warning)
+        }
         let state = try ModelState(setup)
         let count = configuration.workers.count
         let peak = PeakMemory()
@@ -238,6 +251,7 @@ package struct RunLauncher {
                 resume: resume,
                 console: console,
                 tensors: state.tensors.map(\.signature),
+                keys: keys,
                 onStep: { [options] record in
                     peak.note(record)
                     options.onStep?(record)
@@ -254,6 +268,8 @@ package struct RunLauncher {
             console.say(
                 "waiting for \(count) workers: start each with\n  pleura worker --coordinator "
                     + Endpoint.reachable(shell.endpoint, at: ProcessInfo.processInfo.hostName)
+                    + (keys == nil ? "" : " --keys FOLDER")
+                    + (configuration.security.mode == .none ? " --security none" : "")
             )
         }
         let outcome = try shell.run()
@@ -296,10 +312,12 @@ package struct RunLauncher {
 
     private func start(_ index: Int, _ workers: LocalWorkers, _ shell: CoordinatorShell) throws {
         let incarnation = UInt64.random(in: 1 ... .max)
-        let arguments = [
+        var arguments = [
             "worker", "--coordinator", shell.endpoint, "--threads", "\(configuration.workers.threads)",
             "--incarnation", "\(incarnation)", "--parent", "\(getpid())",
         ]
+        if let keys { arguments += ["--keys", keys.folder.path, "--key", KeyFolder.workerName(index)] }
+        if configuration.security.mode == .none { arguments += ["--security", "none"] }
         let log = "\(directory.logs)/worker-\(index).log"
         let start = FileSystem.exists(log) ? try FileSystem.size(of: log) : 0
         _ = try workers.start(
