@@ -42,6 +42,8 @@ struct FuzzCommand: ParsableCommand {
             print("\(name) \(row.cases) cases, \(row.accepted) accepted, slowest \(slowest) ms")
         }
         let seconds = (ContinuousClock.now - start).seconds
-        print("\(rows.reduce(0) { $0 + $1.cases }) cases of seed \(seed) in \(String(format: "%.1f", seconds)) s: no defect")
+        print(
+            "\(rows.reduce(0) { $0 + $1.cases }) cases of seed \(seed) in \(String(format: "%.1f", seconds)) s: no defect"
+        )
     }
 }

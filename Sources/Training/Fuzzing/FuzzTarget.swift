@@ -3,6 +3,7 @@ import Configuration
 import Coordination
 import Diagnostics
 import Foundation
+import Glibc
 import Radiography
 import Storage
 import Wire
@@ -26,6 +27,30 @@ struct FuzzTarget {
             workerMessages(), coordinatorMessages(), try frames(roundedCount: 0), try frames(roundedCount: 800),
             bulkMessages(), try addresses(), labels(), configurations(), try dataSets(), try checkpointManifests(),
             checkpointSeals(), try journals(), trainerStates(), pixelData(),
+        ]
+    }
+
+    /// Decoders that break the rules, each its own: they show that a run notices. Only run by name.
+    static func broken() -> [FuzzTarget] {
+        func target(_ name: String, _ decode: @escaping ([UInt8]) throws -> Bool) -> FuzzTarget {
+            FuzzTarget(name: name, weight: 1, samples: [[1, 2, 3]], isText: false) { bytes in
+                // Not at the samples themselves, which are decoded before the run.
+                bytes.count == 3 ? true : try decode(bytes)
+            }
+        }
+        return [
+            target("broken-trap") { bytes in Int8(bytes.count) + Int8.max > 0 },
+            target("broken-hang") { bytes in
+                while getpid() > 0 || bytes.isEmpty {}
+                return true
+            },
+            target("broken-memory") { bytes in
+                [UInt8](repeating: bytes.first ?? 1, count: 1 << 36).last == 1
+            },
+            target("broken-greed") { bytes in
+                [UInt8](repeating: bytes.first ?? 1, count: 2 * FuzzRun.memoryLimit).last == 1
+            },
+            target("broken-sense") { _ in throw FuzzDefect(description: "it makes no sense") },
         ]
     }
 
@@ -195,7 +220,8 @@ struct FuzzTarget {
             scheduleState: [1, 2, 3]
         )
         let entries: [JournalEntry] = [
-            .began(fencing: 3, completedSteps: 0), .transition(progress), .lost(worker: 2, sentence: "its process has ended"),
+            .began(fencing: 3, completedSteps: 0), .transition(progress),
+            .lost(worker: 2, sentence: "its process has ended"),
         ]
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
@@ -223,7 +249,8 @@ struct FuzzTarget {
 
     /// The trainer's part of a checkpoint, whose step the manifest says.
     private static func trainerStates() -> FuzzTarget {
-        let sample = "{\"completedSteps\":12,\"roundsSinceBest\":0,\"scheduleState\":[1,2],\"stoppedEarly\":false,"
+        let sample =
+            "{\"completedSteps\":12,\"roundsSinceBest\":0,\"scheduleState\":[1,2],\"stoppedEarly\":false,"
             + "\"transition\":3,\"validatedAt\":12}"
         return FuzzTarget(name: "trainer-states", weight: 3, samples: [Array("12 \(sample)".utf8)], isText: true) {
             bytes in
@@ -248,7 +275,8 @@ struct FuzzTarget {
     /// What compressed pixels say of themselves, held against the header of a DICOM file.
     private static func pixelData() -> FuzzTarget {
         let jpeg: [UInt8] = [
-            0xff, 0xd8, 0xff, 0xe0, 0, 4, 1, 2, 0xff, 0xdb, 0, 5, 1, 2, 3, 0xff, 0xff, 0xc0, 0, 11, 8, 0, 16, 0, 32, 1, 1,
+            0xff, 0xd8, 0xff, 0xe0, 0, 4, 1, 2, 0xff, 0xdb, 0, 5, 1, 2, 3, 0xff, 0xff, 0xc0, 0, 11, 8, 0, 16, 0, 32, 1,
+            1,
             0x11, 0, 0xff, 0xda,
         ]
         var runs = [UInt8](repeating: 0, count: 64)
