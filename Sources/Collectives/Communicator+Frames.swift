@@ -144,15 +144,11 @@ extension Communicator {
     func receiveFrames() throws(MessagingError) -> Bool {
         guard let plane else { return false }
         for received in 0..<64 {
-            guard let frames = try plane.router.receive(maximumFrames: 3) else { return received > 0 }
-            // The first frame is libzmq's name for the connection.
-            guard frames.count >= 2, let header = frames[1].withBytes(FrameHeader.init) else {
+            guard let frames = try plane.router.receive(maximumFrames: 4) else { return received > 0 }
+            guard let (header, payload, user) = plane.parts(of: frames), take(header, payload, from: user) else {
                 plane.strangeFrames += 1
                 continue
             }
-            if let connection = frames[1].connection { plane.doorkeeper.admit(connection) }
-            let user = keys == nil ? nil : frames[1].user
-            if !take(header, frames.count == 3 ? frames[2] : nil, from: user) { plane.strangeFrames += 1 }
         }
         return true
     }

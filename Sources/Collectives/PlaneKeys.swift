@@ -1,17 +1,27 @@
 package import Messaging
 
-/// What a worker needs to encrypt its frames: its own keys, and who else may send some.
+/// What a worker needs to protect its frames: its own keys, and who else may send some.
 package struct PlaneKeys: Hashable, Sendable, Codable {
+    /// What is done with frames; the same at all members.
+    package enum Protection: String, CaseIterable, Sendable, Codable {
+        /// Nobody else can read or change them.
+        case encrypted
+        /// Nobody else can change them.
+        case authenticated
+    }
+
     /// The name of the worker's key in everybody's list.
     package var name: String
     package var pair: CurvePair
     /// The public keys of all workers of the job.
     package var workers: AllowList
+    package var protection: Protection
 
-    package init(name: String, pair: CurvePair, workers: AllowList) {
+    package init(name: String, pair: CurvePair, workers: AllowList, protection: Protection = .encrypted) {
         self.name = name
         self.pair = pair
         self.workers = workers
+        self.protection = protection
     }
 
     var listening: CurveKeys { .server(secretKey: pair.secretKey, allowed: workers) }

@@ -132,7 +132,8 @@ extension ConfigurationField {
         field(
             "security.data",
             \.security.data,
-            "Gradients between hosts, where there are keys: encrypted, or none, which trusts the network between them."
+            "Gradients between hosts, where there are keys. encrypted. authenticated: can be read on the way and not "
+                + "changed, for less time. none: trusts the network between the hosts."
         ),
     ]
 }

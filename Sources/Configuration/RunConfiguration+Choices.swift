@@ -114,6 +114,8 @@ extension RunConfiguration {
     /// What protects gradients between hosts, where there are keys.
     package enum DataProtection: String, ConfigurationWord {
         case encrypted
+        /// Readable on the way, and not to be changed.
+        case authenticated
         case none
     }
 

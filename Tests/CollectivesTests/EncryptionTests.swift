@@ -2,15 +2,20 @@ import Collectives
 import Foundation
 import Messaging
 import Reduction
+import Synchronization
 import Testing
 
 @Suite(.timeLimit(.minutes(15)), .enabled(if: CurveKeys.isAvailable, "this libzmq was built without CURVE"))
 struct EncryptionTests {
-    @Test("Encrypted frames give the same sums", arguments: [Wiring.zeromq, .mixed], [0, 400_000])
-    func sums(wiring: Wiring, roundedCount: Int) async throws {
+    @Test("Protected frames give the same sums", arguments: [Wiring.zeromq, .mixed], PlaneKeys.Protection.allCases)
+    func sums(wiring: Wiring, protection: PlaneKeys.Protection) async throws {
+        for roundedCount in [0, 400_000] { try await sums(wiring, protection, roundedCount: roundedCount) }
+    }
+
+    private func sums(_ wiring: Wiring, _ protection: PlaneKeys.Protection, roundedCount: Int) async throws {
         // Frames of full size among them.
         let layout = BucketLayout(sizes: [600_000, 1])
-        let keys = try AllreduceBenchmark.keys(4)
+        let keys = try AllreduceBenchmark.keys(4, protection)
         let group = try Group(4, layout: layout, wiring: wiring, roundedCount: roundedCount, keys: keys)
         for step in 0..<3 as Range<UInt64> {
             let plan = ReductionPlan.even(step: step, leaves: 6, members: [0, 1, 2, 3])
@@ -24,6 +29,32 @@ struct EncryptionTests {
                 member.release(step: step)
             }
         }
+        group.close()
+    }
+
+    @Test("What was changed on the way, or comes again, is refused; what comes as it was sent counts")
+    func changesAndReplays() async throws {
+        let layout = BucketLayout(sizes: [300_000, 7])
+        let group = try Group(2, layout: layout, wiring: .zeromq, keys: try AllreduceBenchmark.keys(2, .authenticated))
+        let relay = try Relay(to: try #require(group.addresses[0].endpoint))
+        // Member 1 is led to the relay in place of member 0.
+        var led = group.addresses
+        led[0].endpoint = relay.endpoint
+        for step in 0..<3 as Range<UInt64> {
+            let plan = ReductionPlan.even(step: step, leaves: 2, members: [0, 1])
+            for (member, addresses) in zip(group.members, [group.addresses, led]) {
+                let nodes = try member.begin(plan: plan, peers: addresses)
+                contribute(nodes, to: member, plan: plan, layout: layout)
+            }
+            for member in group.members {
+                let sums = try await onThread { try member.waitReduced(within: .seconds(60)) }
+                #expect(wrongElements(sums, plan: plan, layout: layout) == 0)
+                member.release(step: step)
+            }
+        }
+        relay.stop()
+        // Values, sums and words of both; each went on four times.
+        #expect(relay.count >= 12)
         group.close()
     }
 
@@ -86,5 +117,64 @@ struct EncryptionTests {
             #expect(wrongElements(sums, plan: plan, layout: layout) == 0)
         }
         group.close()
+    }
+}
+
+/// Passes frames on: changed in the payload, changed in the header, as they are, and once more as they are.
+private final class Relay: Sendable {
+    private struct State {
+        var endpoint = ""
+        var failure: String?
+        var count = 0
+        var isOver = false
+    }
+    private let state = Mutex(State())
+    private let thread: Mutex<OwnedThread?> = Mutex(nil)
+
+    init(to target: String) throws {
+        let thread = try OwnedThread(name: "relay") { [self] in
+            do { try run(to: target) } catch { state.withLock { $0.failure = "\(error)" } }
+        }
+        self.thread.withLock { $0 = thread }
+        while state.withLock({ $0.endpoint.isEmpty && $0.failure == nil }) { usleep(1000) }
+        #expect(state.withLock { $0.failure } == nil)
+    }
+
+    var endpoint: String { state.withLock { $0.endpoint } }
+    var count: Int { state.withLock { $0.count } }
+
+    func stop() {
+        state.withLock { $0.isOver = true }
+        thread.withLock { $0 }?.join()
+        #expect(state.withLock { $0.failure } == nil)
+    }
+
+    private func run(to target: String) throws {
+        let context = try MessagingContext()
+        let incoming = try Socket(.router, in: context, options: SocketOptions())
+        let endpoint = try incoming.bind("tcp://127.0.0.1:*")
+        var options = SocketOptions()
+        options.identity = .random(role: "relay")
+        let outgoing = try Socket(.dealer, in: context, options: options)
+        try outgoing.connect(target)
+        state.withLock { $0.endpoint = endpoint }
+        var poller = Poller()
+        _ = poller.add(incoming)
+        while !state.withLock({ $0.isOver }) {
+            try poller.wait(milliseconds: 20)
+            while let frames = try incoming.receive(maximumFrames: 5) {
+                let parts = frames.dropFirst().map { $0.withBytes(Array.init) }
+                var changed = parts
+                // The payload, or the seal where that is empty.
+                changed[parts.lastIndex { !$0.isEmpty } ?? 0][0] ^= 1
+                var other = parts
+                other[0][40] ^= 1
+                for version in [changed, other, parts, parts] {
+                    let messages = try version.map { part in try part.withUnsafeBytes { try Message(copying: $0) } }
+                    while try outgoing.send(messages) != .sent { usleep(1000) }
+                }
+                state.withLock { $0.count += 1 }
+            }
+        }
     }
 }

@@ -158,7 +158,7 @@ struct SecurityTests {
         let calm = try await roundTrips(.seconds(1))
         print("round trips a second: \(disturbed) under \(made.made) attempts at connections, \(calm) in calm")
         // Other tests and the flood's own thread share the processors, so this says that the run goes on, not how fast.
-        #expect(disturbed > 100)
+        #expect(disturbed > min(100, calm / 20))
         #expect(made.made > 1000 && made.kept > 100)
         // Both ends of the flood's connections are in this process: the server holds as many as its door lets in.
         #expect(most - descriptorsBefore < Flood.kept + limits.strangers + 300)

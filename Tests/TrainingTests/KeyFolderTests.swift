@@ -28,11 +28,11 @@ import Training
         let server = try made.serverKeys()
         #expect(server.workers.keys.count == 3)
         let worker = try made.workerKeys(named: "worker-2")
-        #expect(worker.plane.workers == server.workers)
-        #expect(worker.plane.pair.publicKey == server.workers.keys["worker-2"])
+        #expect(worker.plane(.encrypted).workers == server.workers)
+        #expect(worker.plane(.encrypted).pair.publicKey == server.workers.keys["worker-2"])
         // No secret is in the list that goes to every host.
         let list = try String(contentsOfFile: "\(folder)/allowed.keys", encoding: .utf8)
-        #expect(!list.contains(worker.plane.pair.secretKey))
+        #expect(!list.contains(worker.plane(.encrypted).pair.secretKey))
         #expect(throws: KeyError.self) { try KeyFolder.create(folder, workers: 1) }
     }
 

@@ -17,8 +17,8 @@ package struct AllreduceBenchmark: Sendable {
         package var bucketBytes: Int
         /// Whether all elements are summed as bfloat16.
         package var rounds: Bool
-        /// Whether frames are encrypted.
-        package var encrypts: Bool
+        /// What protects frames; nil: nothing.
+        package var protection: PlaneKeys.Protection?
 
         package init(
             workers: Int,
@@ -28,7 +28,7 @@ package struct AllreduceBenchmark: Sendable {
             warmUps: Int,
             bucketBytes: Int,
             rounds: Bool,
-            encrypts: Bool = false
+            protection: PlaneKeys.Protection? = nil
         ) {
             self.workers = workers
             self.byteCounts = byteCounts
@@ -37,7 +37,7 @@ package struct AllreduceBenchmark: Sendable {
             self.warmUps = warmUps
             self.bucketBytes = bucketBytes
             self.rounds = rounds
-            self.encrypts = encrypts
+            self.protection = protection
         }
     }
 
@@ -92,7 +92,7 @@ package struct AllreduceBenchmark: Sendable {
         package var transport: String
         /// `fp32` or `bf16`; `bytes` of the rows are those of fp32 in both.
         package var dtype: String
-        /// `encrypted` or `none`: how frames over ZeroMQ are protected.
+        /// `encrypted`, `authenticated` or `none`: how frames over ZeroMQ are protected.
         package var security: String
         package var iterations: Int
         package var bucketBytes: Int
@@ -157,7 +157,7 @@ package struct AllreduceBenchmark: Sendable {
                 workers: options.workers,
                 transport: options.transport.rawValue,
                 dtype: options.rounds ? "bf16" : "fp32",
-                security: options.encrypts ? "encrypted" : "none",
+                security: options.protection?.rawValue ?? "none",
                 iterations: options.iterations,
                 bucketBytes: options.bucketBytes,
                 processors: ProcessInfo.processInfo.activeProcessorCount,
@@ -172,7 +172,7 @@ package struct AllreduceBenchmark: Sendable {
 
     private func time(_ bytes: Int, gathers: Bool, _ members: [MemberProcess]) throws -> Times {
         var addresses: [PeerAddress] = []
-        let keys = options.encrypts ? try Self.keys(members.count) : []
+        let keys = try options.protection.map { try Self.keys(members.count, $0) }
         for (worker, member) in members.enumerated() {
             try member.send(
                 .setUp(
@@ -186,7 +186,7 @@ package struct AllreduceBenchmark: Sendable {
                         transport: options.transport,
                         gathers: gathers,
                         roundedElements: options.rounds ? bytes / 4 : 0,
-                        keys: options.encrypts ? keys[worker] : nil
+                        keys: keys?[worker]
                     )
                 )
             )
@@ -227,14 +227,19 @@ package struct AllreduceBenchmark: Sendable {
     }
 
     /// Keys for members, which know each other.
-    package static func keys(_ count: Int) throws(MessagingError) -> [PlaneKeys] {
+    package static func keys(
+        _ count: Int,
+        _ protection: PlaneKeys.Protection = .encrypted
+    ) throws(MessagingError) -> [PlaneKeys] {
         var pairs: [CurvePair] = []
         for _ in 0..<count { pairs.append(try CurveKeys.generatePair()) }
         let names = pairs.enumerated().map { ("worker-\($0)", $1.publicKey) }
         guard let workers = AllowList(Dictionary(names) { first, _ in first }) else {
             throw .failed(reason: "two new keys are the same")
         }
-        return pairs.enumerated().map { PlaneKeys(name: "worker-\($0)", pair: $1, workers: workers) }
+        return pairs.enumerated().map {
+            PlaneKeys(name: "worker-\($0)", pair: $1, workers: workers, protection: protection)
+        }
     }
 
     private func sample(

@@ -26,7 +26,7 @@ struct FuzzTarget {
         [
             workerMessages(), coordinatorMessages(), try frames(roundedCount: 0), try frames(roundedCount: 800),
             bulkMessages(), try addresses(), labels(), configurations(), try dataSets(), try checkpointManifests(),
-            checkpointSeals(), try journals(), trainerStates(), pixelData(),
+            checkpointSeals(), try journals(), trainerStates(), pixelData(), try dicomHeaders(),
         ]
     }
 
@@ -290,6 +290,40 @@ struct FuzzTarget {
                 return EncodedSize.jpegFrame(in: stream) != nil || planes != nil
             }
         }
+    }
+}
+
+extension FuzzTarget {
+    /// Through DCMTK, from a file: what a process of its own does elsewhere.
+    private static func dicomHeaders() throws -> FuzzTarget {
+        let file = try ScratchFile()
+        return FuzzTarget(
+            name: "dicom-headers",
+            weight: 1,
+            samples: try DICOMDoor.samples(in: file.folder),
+            isText: false
+        ) { bytes in
+            try file.replace(bytes)
+            return try DICOMDoor.probe(file.path)
+        }
+    }
+}
+
+/// A file of the fuzzer's own, which goes with it.
+private final class ScratchFile {
+    let folder: String
+    var path: String { "\(folder)/input" }
+
+    init() throws {
+        folder = "\(NSTemporaryDirectory())/pleura-fuzz-\(UUID().uuidString)"
+        try FileSystem.createDirectory(folder)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: folder) }
+
+    func replace(_ bytes: [UInt8]) throws {
+        let file = try OpenFile(path, .stream)
+        try bytes.withUnsafeBytes { try file.append($0) }
     }
 }
 

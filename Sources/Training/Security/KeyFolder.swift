@@ -229,7 +229,9 @@ package final class WorkerKeys: Sendable {
     }
 
     /// For frames between workers.
-    package var plane: PlaneKeys { PlaneKeys(name: name, pair: pair, workers: workers) }
+    package func plane(_ protection: PlaneKeys.Protection) -> PlaneKeys {
+        PlaneKeys(name: name, pair: pair, workers: workers, protection: protection)
+    }
 }
 
 /// Keys that are missing, or not fit to be used.

@@ -208,7 +208,10 @@ package final class WorkerShell: Sendable {
             listen: options.listen,
             advertisedHost: options.advertisedHost,
             host: host,
-            keys: configuration.security.data == .encrypted ? options.keys?.plane : nil,
+            // The words are the same; `none` is no protection.
+            keys: PlaneKeys.Protection(rawValue: configuration.security.data.rawValue).flatMap {
+                options.keys?.plane($0)
+            },
             onRefusal: { [log] count, reason in
                 log(.warning, "Refused \(count) connections or frames of the data plane so far; the last: \(reason).")
             }

@@ -30,7 +30,7 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
     @Option(help: "fp32, or bf16: summed and sent as bfloat16; --bytes stay those of fp32.")
     var dtype = "fp32"
 
-    @Option(help: "none, or encrypted: frames over ZeroMQ as between hosts with keys.")
+    @Option(help: "none, encrypted or authenticated: frames over ZeroMQ as between hosts with keys.")
     var security = "none"
 
     @Option(help: "Samples of each size.")
@@ -53,11 +53,11 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
         guard ["fp32", "bf16"].contains(dtype) else {
             throw ValidationError("--dtype is fp32 or bf16, not `\(dtype)`.")
         }
-        guard ["none", "encrypted"].contains(security) else {
-            throw ValidationError("--security is none or encrypted, not `\(security)`.")
+        guard security == "none" || PlaneKeys.Protection(rawValue: security) != nil else {
+            throw ValidationError("--security is none, encrypted or authenticated, not `\(security)`.")
         }
-        if security == "encrypted" && transport == .sharedMemory {
-            throw ValidationError("--security encrypted protects frames: give --transport zeromq or auto.")
+        if security != "none" && transport == .sharedMemory {
+            throw ValidationError("--security protects frames: give --transport zeromq or auto.")
         }
         _ = try options()
     }
@@ -100,7 +100,7 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
             warmUps: warmUps,
             bucketBytes: try Self.byteCount(bucketBytes, option: "--bucket-bytes"),
             rounds: dtype == "bf16",
-            encrypts: security == "encrypted"
+            protection: PlaneKeys.Protection(rawValue: security)
         )
     }
 
