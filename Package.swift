@@ -122,7 +122,9 @@ let libraries: [Target] = [
     .target(name: "Messaging", dependencies: ["Diagnostics", "CZeroMQ", "CSystem"], swiftSettings: strict),
     .target(
         name: "Collectives",
-        dependencies: ["Diagnostics", "Reduction", "Kernels", "Messaging", "CSystem", "CHash"],
+        dependencies: [
+            "Diagnostics", "Reduction", "Kernels", "Messaging", "CSystem", "CHash", "CCrypto", "CZeroMQ",
+        ],
         swiftSettings: strict
     ),
     .target(name: "Configuration", dependencies: ["Diagnostics", yams], swiftSettings: strict),

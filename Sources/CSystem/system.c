@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/futex.h>
 #include <malloc.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -137,3 +139,15 @@ bool system_has_x86_64_v4(void) { return false; }
 bool system_has_avx512_bf16(void) { return false; }
 void system_processor_name(char name[49]) { memset(name, 0, 49); }
 #endif
+
+// MARK: Sockets
+
+int system_drop_newcomers(int listening, bool drops) {
+    if (!drops) {
+        int unused = 0;
+        return setsockopt(listening, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused);
+    }
+    struct sock_filter nothing = {BPF_RET | BPF_K, 0, 0, 0};
+    struct sock_fprog program = {1, &nothing};
+    return setsockopt(listening, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}

@@ -54,6 +54,11 @@ package final class Allreduce: Sendable {
         ///
         /// It costs both sides one more pass over the memory.
         package var hashesNodes = false
+        /// Keys, where frames are encrypted; all members have them or none.
+        package var keys: PlaneKeys?
+        /// Hears how many connections and frames of strangers were refused so far, and why the last one; once a second at
+        /// most, on the communication thread.
+        package var onRefusal: (@Sendable (_ count: Int, _ reason: String) -> Void)?
         /// ZeroMQ's threads for frames.
         package var ioThreads: Int
         /// The name of this host; another value makes two parts of one machine behave as two hosts.
@@ -125,7 +130,8 @@ package final class Allreduce: Sendable {
                 plane = try NetworkPlane(
                     listen: configuration.listen,
                     advertisedHost: configuration.advertisedHost,
-                    ioThreads: configuration.ioThreads
+                    ioThreads: configuration.ioThreads,
+                    keys: configuration.keys
                 )
             } catch { throw .messaging(error) }
         }
@@ -137,7 +143,8 @@ package final class Allreduce: Sendable {
             process: getpid(),
             region: sharesMemory ? region.descriptor : -1,
             doorbell: sharesMemory ? doorbell.readEnd : -1,
-            endpoint: plane?.endpoint
+            endpoint: plane?.endpoint,
+            key: configuration.keys?.name
         )
         let communicator = Communicator(
             own: address,
@@ -147,7 +154,9 @@ package final class Allreduce: Sendable {
             mailbox: mailbox,
             plane: plane,
             wire: WireFormat(roundedCount: configuration.roundedCount, additions: configuration.additions),
-            hashesNodes: configuration.hashesNodes
+            hashesNodes: configuration.hashesNodes,
+            keys: configuration.keys,
+            onRefusal: configuration.onRefusal
         )
         do throws(MessagingError) {
             let thread = try OwnedThread(name: "pleura-comm") { communicator.run() }

@@ -26,14 +26,18 @@ extension Communicator {
             throw .unreachable(worker: peer.address.worker, reason: "this worker was told not to use ZeroMQ")
         }
         do throws(MessagingError) {
-            guard let identity = PeerIdentity("\(own.worker)-\(String(own.incarnation, radix: 16))") else { return }
+            let name = keys.map { "\($0.name):" } ?? ""
+            guard let identity = PeerIdentity("\(name)\(own.worker)-\(String(own.incarnation, radix: 16))") else {
+                return
+            }
             peer.link = try FrameLink(
                 to: peer.address,
                 identity: identity,
                 context: plane.context,
                 owner: region,
                 hashesNodes: hashesNodes,
-                wire: wire
+                wire: wire,
+                keys: keys
             )
             // What was said over an earlier connection may be lost, and a peer that joins has never heard it.
             if released > 0 { tellReleased(released - 1, to: peer) }
@@ -140,19 +144,27 @@ extension Communicator {
     func receiveFrames() throws(MessagingError) -> Bool {
         guard let plane else { return false }
         for received in 0..<64 {
-            guard let frames = try plane.router.receive(maximumFrames: 3) else { return received > 0 }
-            // The first frame is libzmq's name for the connection.
-            guard frames.count >= 2, let header = frames[1].withBytes(FrameHeader.init) else {
+            guard let frames = try plane.router.receive(maximumFrames: 4) else { return received > 0 }
+            guard let (header, payload, user) = plane.parts(of: frames), take(header, payload, from: user) else {
                 plane.strangeFrames += 1
                 continue
             }
-            if !take(header, frames.count == 3 ? frames[2] : nil) { plane.strangeFrames += 1 }
         }
         return true
     }
 
-    /// Uses a frame; false where nobody who follows a plan would have sent it.
-    private func take(_ header: FrameHeader, _ payload: Message?) -> Bool {
+    /// Whether a frame that came with the key of `user` may be `peer`'s.
+    func isBound(_ user: String?, to peer: Peer) -> Bool {
+        if keys == nil || user != nil && user == peer.address.key { return true }
+        plane?.doorkeeper.refuse(
+            "a frame in the name of worker \(peer.address.worker) with the key of \(user ?? "nobody")",
+            at: .now
+        )
+        return false
+    }
+
+    /// Uses a frame, which came with the key of `user`; false where nobody who follows a plan would have sent it.
+    func take(_ header: FrameHeader, _ payload: Message?, from user: String?) -> Bool {
         guard header.job == job, header.receiver == own.worker, header.receiverIncarnation == own.incarnation else {
             return false
         }
@@ -161,10 +173,11 @@ extension Communicator {
             peer.address.incarnation == header.senderIncarnation
         else {
             // A stranger, one that the plan does not name any more, or one that a later plan will name.
-            if header.kind == .ready && earlyReady.count < 4096 { earlyReady[header.sender] = header }
+            if header.kind == .ready && earlyReady.count < 4096 { earlyReady[header.sender] = (header, user) }
             plane?.lateFrames += 1
             return true
         }
+        guard isBound(user, to: peer) else { return false }
         switch header.kind {
         case .ready:
             guard payload == nil else { return false }

@@ -18,6 +18,8 @@ final class Communicator: @unchecked Sendable {
     let mailbox: Mailbox
     let wire: WireFormat
     let hashesNodes: Bool
+    let keys: PlaneKeys?
+    private let onRefusal: (@Sendable (Int, String) -> Void)?
     var plane: NetworkPlane?
 
     var round: Round?
@@ -25,8 +27,9 @@ final class Communicator: @unchecked Sendable {
     var held: (step: UInt64, readers: [Peer])?
     /// 1 + the last step that this worker has released.
     var released: UInt64 = 0
-    /// What workers that are no members yet have said to be ready for: their first plan may reach this one later.
-    var earlyReady: [ReductionPlan.Worker: FrameHeader] = [:]
+    /// What workers that are no members yet have said to be ready for, and with whose key: their first plan may reach
+    /// this one later.
+    var earlyReady: [ReductionPlan.Worker: (header: FrameHeader, user: String?)] = [:]
     private let hashState = hash_stream_create()
     private var scratch: [Float] = []
 
@@ -38,7 +41,9 @@ final class Communicator: @unchecked Sendable {
         mailbox: Mailbox,
         plane: NetworkPlane?,
         wire: WireFormat,
-        hashesNodes: Bool
+        hashesNodes: Bool,
+        keys: PlaneKeys? = nil,
+        onRefusal: (@Sendable (Int, String) -> Void)? = nil
     ) {
         self.own = own
         self.job = job
@@ -48,6 +53,8 @@ final class Communicator: @unchecked Sendable {
         self.plane = plane
         self.wire = wire
         self.hashesNodes = hashesNodes
+        self.keys = keys
+        self.onRefusal = onRefusal
     }
 
     deinit { hash_stream_free(hashState) }
@@ -66,6 +73,7 @@ final class Communicator: @unchecked Sendable {
                 handle(command)
             }
             let start = ContinuousClock.now
+            if let refusal = plane?.watch() { onRefusal?(refusal.count, refusal.reason) }
             var didWork = false
             do throws(AllreduceError) {
                 didWork = try network { () throws(MessagingError) in try receiveFrames() }
@@ -120,7 +128,9 @@ final class Communicator: @unchecked Sendable {
             if released > 0 { tellReleased(released - 1, to: peer) }
             // A connection that broke may have come back: whoever the plan names is asked again.
             if peer.processDescriptor < 0 || peer.region == nil { peer.loss = nil }
-            if let early = earlyReady.removeValue(forKey: peer.address.worker) { takeReady(early, from: peer) }
+            if let early = earlyReady.removeValue(forKey: peer.address.worker), isBound(early.user, to: peer) {
+                takeReady(early.header, from: peer)
+            }
         }
     }
 
@@ -135,7 +145,7 @@ final class Communicator: @unchecked Sendable {
     // MARK: Progress
 
     /// Does what can be done at once; returns whether that was anything.
-    private func advance() throws(AllreduceError) -> Bool {
+    func advance() throws(AllreduceError) -> Bool {
         guard let round else { return false }
         try openIfReady(round)
         var didWork = queueFrames(round)
@@ -424,6 +434,9 @@ final class Communicator: @unchecked Sendable {
             let left = (deadline.at - .now).inSeconds * 1000
             milliseconds = max(0, min(milliseconds, Int(left.rounded(.up))))
         }
+        if let patience = plane?.doorkeeper.patience(at: .now) {
+            milliseconds = min(milliseconds, Int((patience.inSeconds * 1000).rounded(.up)))
+        }
         try poller.wait(milliseconds: milliseconds)
         for (index, peer) in watched where poller.isReadable(index) {
             peer.loss = "its process \(peer.address.process) has ended"
@@ -431,6 +444,7 @@ final class Communicator: @unchecked Sendable {
         for case let peer? in round?.peers ?? [] {
             while let event = peer.link?.monitor.next() {
                 switch event {
+                case .listening, .accepted: break
                 case .ready:
                     peer.failedConnections = 0
                     peer.hasConnected = true
@@ -446,6 +460,5 @@ final class Communicator: @unchecked Sendable {
                 }
             }
         }
-        while plane?.monitor.next() != nil {}
     }
 }

@@ -10,17 +10,31 @@ final class NetworkPlane: @unchecked Sendable {
     let router: Socket
     let monitor: ConnectionMonitor
     let endpoint: String
+    private let authenticator: Authenticator?
+    /// Where frames are authenticated and not encrypted.
+    private let seals: FrameSeals?
 
+    /// Watches who connects.
+    var doorkeeper = Doorkeeper()
     /// Frames that nobody who follows the plan would have sent.
     var strangeFrames = 0
     /// Frames of plans that are over.
     var lateFrames = 0
 
-    init(listen: String, advertisedHost: String?, ioThreads: Int) throws(MessagingError) {
+    init(listen: String, advertisedHost: String?, ioThreads: Int, keys: PlaneKeys?) throws(MessagingError) {
         // libzmq takes memory for every frame that it receives; that of the last ones is as good.
         system_keep_freed_memory(128 << 20)
-        context = try MessagingContext(ioThreads: ioThreads)
-        router = try Socket(.router, in: context, options: FrameLink.options)
+        let context = try MessagingContext(ioThreads: ioThreads)
+        self.context = context
+        var options = FrameLink.options
+        if let keys, keys.protection == .encrypted {
+            options.curve = keys.listening
+            authenticator = try Authenticator(context, allowed: keys.workers)
+        } else {
+            authenticator = nil
+        }
+        seals = keys.flatMap { $0.protection == .authenticated ? FrameSeals($0) : nil }
+        router = try Socket(.router, in: context, options: options)
         monitor = try ConnectionMonitor(router)
         let bound = try router.bind(listen)
         if let advertisedHost, let port = bound.lastIndex(of: ":"), bound.hasPrefix("tcp://") {
@@ -31,4 +45,34 @@ final class NetworkPlane: @unchecked Sendable {
     }
 
     func adopt() { router.adopt() }
+
+    /// The parts of a message of frames and whose key vouches for it; nil for what is no message of the data plane, or
+    /// without the seal that it needs.
+    func parts(of frames: [Message]) -> (header: FrameHeader, payload: Message?, user: String?)? {
+        // The first frame is libzmq's name for the connection.
+        let first = seals == nil ? 2 : 3
+        guard frames.count == first || frames.count == first + 1, let header = frames[1].withBytes(FrameHeader.init)
+        else { return nil }
+        let payload = frames.count > first ? frames[first] : nil
+        var user = frames[1].user
+        if let seals {
+            user = withExtendedLifetime(frames) {
+                seals.sender(of: frames[1].unsafeBytes, payload?.unsafeBytes, seal: frames[2].unsafeBytes)
+            }
+            if user == nil {
+                doorkeeper.refuse("a frame without the seal of a worker on the allow-list", at: .now)
+                return nil
+            }
+        }
+        if let connection = frames[1].connection { doorkeeper.admit(connection) }
+        return (header, payload, user)
+    }
+
+    /// Takes note of connections that came, went or were refused; returns what to tell of the last.
+    func watch() -> (count: Int, reason: String)? {
+        let now = ContinuousClock.now
+        while let event = monitor.next() { doorkeeper.hear(event, at: now) }
+        doorkeeper.update(at: now)
+        return doorkeeper.report(at: now)
+    }
 }

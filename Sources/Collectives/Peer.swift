@@ -115,6 +115,8 @@ final class FrameLink {
         var elements: Range<Int>
         /// The payload, once it was made and did not go out at once.
         var packed: Message?
+        /// The seal, once it was made and the frame did not go out at once.
+        var seal: [UInt8]?
     }
 
     let socket: Socket
@@ -122,6 +124,7 @@ final class FrameLink {
     private let owner: SharedRegion
     private let hashesNodes: Bool
     private let wire: WireFormat
+    private let sealer: FrameSealer?
     private var queue: [Frame] = []
     private var sent = 0
 
@@ -131,11 +134,25 @@ final class FrameLink {
         context: MessagingContext,
         owner: SharedRegion,
         hashesNodes: Bool,
-        wire: WireFormat
+        wire: WireFormat,
+        keys: PlaneKeys?
     ) throws(MessagingError) {
         guard let endpoint = address.endpoint else { throw .endpoint("", problem: "the peer gives none") }
         var options = Self.options
         options.identity = identity
+        var sealer: FrameSealer?
+        if let keys {
+            guard let name = address.key, let curve = keys.connecting(to: name) else {
+                throw .endpoint(endpoint, problem: "the key \(address.key ?? "of its worker") is not on the allow-list")
+            }
+            switch keys.protection {
+            case .encrypted: options.curve = curve
+            case .authenticated:
+                sealer = FrameSealer(keys, to: name)
+                if sealer == nil { throw .endpoint(endpoint, problem: "libcrypto makes no key for \(name)") }
+            }
+        }
+        self.sealer = sealer
         socket = try Socket(.dealer, in: context, options: options)
         monitor = try ConnectionMonitor(socket)
         self.owner = owner
@@ -180,6 +197,10 @@ final class FrameLink {
             }
             let byteCount = payload?.count ?? 0
             var frames = [try Self.head(frame.header)]
+            if let seal = try seal(of: frame, frames[0], payload) {
+                queue[sent].seal = seal
+                frames.append(try Self.message(seal))
+            }
             if let payload { frames.append(payload) }
             guard try socket.send(frames) == .sent else {
                 if wire.packs(frame.elements) { queue[sent].packed = payload }
@@ -187,6 +208,7 @@ final class FrameLink {
             }
             bytes += byteCount
             queue[sent].packed = nil
+            queue[sent].seal = nil
             sent += 1
         }
         if sent == queue.count { clear() }
@@ -203,6 +225,21 @@ final class FrameLink {
             borrowing: UnsafeRawBufferPointer(start: first, count: frame.elements.count * 4),
             owner: owner
         )
+    }
+
+    /// Nil where frames have none.
+    private func seal(of frame: Frame, _ head: Message, _ payload: Message?) throws(MessagingError) -> [UInt8]? {
+        guard let sealer else { return nil }
+        if let seal = frame.seal { return seal }
+        let seal = withExtendedLifetime((head, payload)) { sealer.seal(head.unsafeBytes, payload?.unsafeBytes) }
+        guard let seal else { throw .failed(reason: "libcrypto cannot authenticate a frame") }
+        return seal
+    }
+
+    private static func message(_ bytes: [UInt8]) throws(MessagingError) -> Message {
+        let message = try Message(byteCount: bytes.count)
+        message.withMutableBytes { $0.copyBytes(from: bytes) }
+        return message
     }
 
     private static func head(_ header: FrameHeader) throws(MessagingError) -> Message {

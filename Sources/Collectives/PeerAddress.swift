@@ -26,6 +26,8 @@ package struct PeerAddress: Hashable, Sendable, Codable {
     package var doorbell: Int32
     /// Where the worker listens for frames; nil for shared memory alone.
     package var endpoint: String?
+    /// The name of the key with which it sends frames; nil where frames are not encrypted.
+    package var key: String?
 
     package init(
         worker: ReductionPlan.Worker,
@@ -34,7 +36,8 @@ package struct PeerAddress: Hashable, Sendable, Codable {
         process: Int32,
         region: Int32,
         doorbell: Int32,
-        endpoint: String?
+        endpoint: String?,
+        key: String? = nil
     ) {
         self.worker = worker
         self.incarnation = incarnation
@@ -43,6 +46,7 @@ package struct PeerAddress: Hashable, Sendable, Codable {
         self.region = region
         self.doorbell = doorbell
         self.endpoint = endpoint
+        self.key = key
     }
 
     /// The kernel's boot id, the process namespace and the user: `/proc/PID/fd` of a process leads to the same file

@@ -137,5 +137,22 @@ extension ConfigurationField {
                 + "the bytes between hosts. Statistics and losses stay in fp32. The weights differ from fp32's, and still "
                 + "do not depend on the workers."
         ),
+        field(
+            "security.mode",
+            \.security.mode,
+            "auto: with keys (CURVE) where other machines reach the coordinator or keys are given. curve: with keys "
+                + "everywhere. none: without, and whoever reaches the ports can read and change the run."
+        ),
+        field(
+            "security.keys",
+            \.security.keys,
+            "The folder that `pleura keygen` made, on the coordinator's host. Empty: that of PLEURA_KEYS, if any."
+        ),
+        field(
+            "security.data",
+            \.security.data,
+            "Gradients between hosts, where there are keys. encrypted. authenticated: can be read on the way and not "
+                + "changed, for less time. none: trusts the network between the hosts."
+        ),
     ]
 }

@@ -29,6 +29,7 @@ extension ConfigurationField {
         "workers": "The processes that compute. Their number never changes the result.",
         "workers.timeouts": "When the coordinator gives up, in seconds.",
         "collectives": "The all-reduce.",
+        "security": "Who may take part in the run, and what is encrypted.",
     ]
 
     static let runAndData: [ConfigurationField] = [

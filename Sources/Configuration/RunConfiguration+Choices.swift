@@ -102,6 +102,23 @@ extension RunConfiguration {
         package var largerIsBetter: Bool { self != .loss }
     }
 
+    /// Whether the coordinator and its workers use keys.
+    package enum SecurityMode: String, ConfigurationWord {
+        /// Where other machines reach the coordinator, or keys are given.
+        case auto
+        case curve
+        /// Never: anybody who reaches the ports takes part.
+        case none
+    }
+
+    /// What protects gradients between hosts, where there are keys.
+    package enum DataProtection: String, ConfigurationWord {
+        case encrypted
+        /// Readable on the way, and not to be changed.
+        case authenticated
+        case none
+    }
+
     /// How gradients travel between workers.
     package enum Transport: String, ConfigurationWord {
         /// Shared memory within a host, ZeroMQ between hosts.

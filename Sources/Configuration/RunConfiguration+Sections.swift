@@ -254,4 +254,14 @@ extension RunConfiguration {
         package var bucketBytes = 4 << 20
         package var dtype = SumFormat.fp32
     }
+
+    /// `security`.
+    package struct Security: Sendable, Equatable {
+        /// Whether keys are needed.
+        package var mode = SecurityMode.auto
+        /// The folder that `pleura keygen` made; empty when not given.
+        package var keys = ""
+        /// Frames between workers of different hosts.
+        package var data = DataProtection.encrypted
+    }
 }

@@ -36,6 +36,8 @@ package struct RunConfiguration: Sendable, Equatable {
     package var workers = Workers()
     /// The all-reduce.
     package var collectives = Collectives()
+    /// Who may take part, and what is encrypted.
+    package var security = Security()
 
     /// A configuration with every field at its default.
     package init() {}

@@ -5,6 +5,10 @@ import Synchronization
 /// What happens to the connections of one socket, seen by its owner thread.
 package final class ConnectionMonitor {
     package enum Event: Hashable, Sendable {
+        /// The socket listens, through this descriptor.
+        case listening(Int32)
+        /// A connection has come in, which nothing is known of yet.
+        case accepted(Int32)
         /// Both sides have greeted each other: messages flow.
         case ready
         /// The connection with this descriptor (`Message.connection`) is gone.
@@ -24,7 +28,8 @@ package final class ConnectionMonitor {
         let number = Self.number.wrappingAdd(1, ordering: .relaxed).newValue
         let endpoint = "inproc://monitor-\(number)"
         let events =
-            ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CONNECT_RETRIED
+            ZMQ_EVENT_LISTENING | ZMQ_EVENT_ACCEPTED
+            | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CONNECT_RETRIED
             | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
             | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH
         guard zmq_socket_monitor(socket.raw, endpoint, events) == 0,
@@ -34,6 +39,9 @@ package final class ConnectionMonitor {
         self.socket = socket
         var linger: Int32 = 0
         zmq_setsockopt(raw, ZMQ_LINGER, &linger, MemoryLayout<Int32>.size)
+        // libzmq's I/O thread waits where events find no room, and all connections with it.
+        var unlimited: Int32 = 0
+        zmq_setsockopt(raw, ZMQ_RCVHWM, &unlimited, MemoryLayout<Int32>.size)
         guard zmq_connect(raw, endpoint) == 0 else {
             throw .call("zmq_connect", subject: endpoint, code: zmq_errno())
         }
@@ -64,15 +72,25 @@ package final class ConnectionMonitor {
                 )
             }
             switch event {
+            case ZMQ_EVENT_LISTENING: return .listening(value)
+            case ZMQ_EVENT_ACCEPTED: return .accepted(value)
             case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: return .ready
             case ZMQ_EVENT_CONNECT_RETRIED: return .retrying
             case ZMQ_EVENT_DISCONNECTED: return .disconnected(value)
             case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH: return .refused("its key is not admitted (\(value))")
-            case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: return .refused("it does not speak ZMTP as we do (\(value))")
+            case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: return .refused(Self.protocolProblem(value))
             case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
                 return .refused("the greeting broke off: \(String(cString: zmq_strerror(value)))")
             default: continue
             }
+        }
+    }
+
+    private static func protocolProblem(_ code: Int32) -> String {
+        switch code {
+        case ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: "one side uses keys and the other does not"
+        case ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC: "the keys of the two sides do not belong together"
+        default: "it does not speak ZMTP as we do (0x\(String(UInt32(bitPattern: code), radix: 16)))"
         }
     }
 }

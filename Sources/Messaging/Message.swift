@@ -96,6 +96,12 @@ package final class Message {
         return descriptor >= 0 ? descriptor : nil
     }
 
+    /// The name of the key with which the connection was made, as the `Authenticator` told it; nil without one.
+    package var user: String? {
+        guard let text = zmq_msg_gets(raw, "User-Id") else { return nil }
+        return String(cString: text)
+    }
+
     func receive(from socket: UnsafeMutableRawPointer) -> Int32 { zmq_msg_recv(raw, socket, ZMQ_DONTWAIT) }
 
     func send(to socket: UnsafeMutableRawPointer, more: Bool) -> Int32 {

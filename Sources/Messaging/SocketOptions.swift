@@ -1,27 +1,5 @@
 import CZeroMQ
 
-/// Keys of CURVE, libzmq's encryption: Curve25519 in Z85 text of 40 characters.
-package enum CurveKeys: Hashable, Sendable {
-    /// A listening socket: its secret key. Who may connect is decided by a ZAP handler.
-    case server(secretKey: String)
-    /// A connecting socket: the server's public key, which is pinned, and the socket's own pair.
-    case client(serverKey: String, publicKey: String, secretKey: String)
-
-    /// Whether this libzmq was built with CURVE.
-    package static var isAvailable: Bool { zmq_has("curve") == 1 }
-
-    /// A new pair from the system's random source.
-    package static func generatePair() throws(MessagingError) -> (publicKey: String, secretKey: String) {
-        var publicKey = [CChar](repeating: 0, count: 41)
-        var secretKey = publicKey
-        guard zmq_curve_keypair(&publicKey, &secretKey) == 0 else {
-            throw .call("zmq_curve_keypair", subject: "a new pair of keys", code: zmq_errno())
-        }
-        func text(_ key: [CChar]) -> String { String(decoding: key.prefix(40).map(UInt8.init), as: UTF8.self) }
-        return (text(publicKey), text(secretKey))
-    }
-}
-
 /// The options of a socket; the defaults bound everything that libzmq leaves unbounded.
 package struct SocketOptions: Sendable {
     /// The name under which a ROUTER knows this socket.
@@ -48,7 +26,8 @@ package struct SocketOptions: Sendable {
         if let identity { try set(socket, ZMQ_ROUTING_ID, "ZMQ_ROUTING_ID", identity.text) }
         try set(socket, ZMQ_SNDHWM, "ZMQ_SNDHWM", sendHighWater)
         try set(socket, ZMQ_RCVHWM, "ZMQ_RCVHWM", receiveHighWater)
-        try set(socket, ZMQ_MAXMSGSIZE, "ZMQ_MAXMSGSIZE", maximumFrameBytes)
+        let overhead = Int64(curve == nil ? 0 : CurveKeys.overheadBytes)
+        try set(socket, ZMQ_MAXMSGSIZE, "ZMQ_MAXMSGSIZE", maximumFrameBytes + overhead)
         try set(socket, ZMQ_LINGER, "ZMQ_LINGER", lingerMilliseconds)
         if kernelBufferBytes >= 0 {
             try set(socket, ZMQ_SNDBUF, "ZMQ_SNDBUF", kernelBufferBytes)
@@ -76,8 +55,11 @@ package struct SocketOptions: Sendable {
         }
         switch curve {
         case nil: break
-        case .server(let secretKey):
+        case .server(let secretKey, _):
             try set(socket, ZMQ_CURVE_SERVER, "ZMQ_CURVE_SERVER", 1 as Int32)
+            // Without the second, a context in which nobody answers for ZAP would let everybody in.
+            try set(socket, ZMQ_ZAP_DOMAIN, "ZMQ_ZAP_DOMAIN", "pleura")
+            try set(socket, ZMQ_ZAP_ENFORCE_DOMAIN, "ZMQ_ZAP_ENFORCE_DOMAIN", 1 as Int32)
             try set(socket, ZMQ_CURVE_SECRETKEY, "ZMQ_CURVE_SECRETKEY", secretKey)
         case .client(let serverKey, let publicKey, let secretKey):
             try set(socket, ZMQ_CURVE_SERVERKEY, "ZMQ_CURVE_SERVERKEY", serverKey)

@@ -8,7 +8,8 @@ package enum TransportEvent: Hashable, Sendable {
     case received(from: PeerIdentity, [UInt8])
     /// The connection to a peer broke, or a message for it could not be delivered; what was under way may be lost.
     case lost(PeerIdentity, reason: String)
-    /// Frames that were not of the protocol's shape were dropped: how many so far, and what the last one was.
+    /// Connections were refused, or messages dropped that were not of the protocol's form or in the name of another
+    /// than their sender: how many so far, and why the last one. Told once a second at most.
     case dropped(count: Int, reason: String)
     /// The transport itself has ended by a fault of this process or machine: the last event, and `send` throws from now
     /// on.

@@ -2,25 +2,46 @@ import CZeroMQ
 import Synchronization
 
 /// A coordinator's ZeroMQ transport: a ROUTER socket on a thread of its own.
+///
+/// With keys, the peers are those of the allow-list, and each may only take names that begin with its key's:
+/// `worker-3:` and more. Strangers are refused, counted, and told of once a second at most (`.dropped`).
 package final class ZeroMQServer: ServerTransport {
     package let endpoints: [String]
     private let loop: SocketLoop
+    private let authenticator: Authenticator?
 
     /// Listens on every endpoint of `bind`; `handler` is called on the transport's thread from now on.
     package init(
         bind: [String],
         limits: TransportLimits = TransportLimits(),
         curve: CurveKeys? = nil,
+        doorkeeper: Doorkeeper.Limits = Doorkeeper.Limits(),
         handler: @escaping TransportHandler
     ) throws(MessagingError) {
         var options = SocketOptions()
         options.curve = curve
         options.maximumFrameBytes = Int64(limits.maximumMessageBytes)
-        let socket = try Socket(.router, in: MessagingContext(), options: options)
+        let context = try MessagingContext()
+        var hasKeys = false
+        if case .server(_, let allowed) = curve {
+            authenticator = try Authenticator(context, allowed: allowed)
+            hasKeys = true
+        } else {
+            authenticator = nil
+        }
+        let socket = try Socket(.router, in: context, options: options)
+        // Before it listens, so that every connection is seen.
+        let monitor = try ConnectionMonitor(socket)
         var endpoints: [String] = []
         for endpoint in bind { endpoints.append(try socket.bind(endpoint)) }
         self.endpoints = endpoints
-        loop = try SocketLoop(socket, isServer: true, limits: limits, handler: handler)
+        loop = try SocketLoop(
+            socket,
+            monitor,
+            role: .server(hasKeys: hasKeys, doorkeeper),
+            limits: limits,
+            handler: handler
+        )
     }
 
     package func send(_ message: [UInt8], to peer: PeerIdentity) throws(MessagingError) {
@@ -52,7 +73,8 @@ package final class ZeroMQClient: ClientTransport {
         let socket = try Socket(.dealer, in: MessagingContext(), options: options)
         self.identity = identity
         // The monitor must watch before the connection is made: the loop connects.
-        loop = try SocketLoop(socket, isServer: false, limits: limits, connect: endpoint, handler: handler)
+        let monitor = try ConnectionMonitor(socket)
+        loop = try SocketLoop(socket, monitor, role: .client, limits: limits, connect: endpoint, handler: handler)
     }
 
     package func send(_ message: [UInt8]) throws(MessagingError) { try loop.send(message, to: serverIdentity) }
@@ -60,6 +82,12 @@ package final class ZeroMQClient: ClientTransport {
     package func close() { loop.close() }
 
     deinit { loop.close(waiting: false) }
+}
+
+/// Which end of a transport a socket is.
+private enum Role {
+    case server(hasKeys: Bool, Doorkeeper.Limits)
+    case client
 }
 
 /// The thread that owns a transport's socket.
@@ -82,22 +110,29 @@ private final class SocketLoop: Sendable {
 
     init(
         _ socket: Socket,
-        isServer: Bool,
+        _ monitor: ConnectionMonitor,
+        role: Role,
         limits: TransportLimits,
         connect endpoint: String? = nil,
         handler: @escaping TransportHandler
     ) throws(MessagingError) {
         self.limits = limits
         wakeUp = try WakeUp()
-        let monitor = try ConnectionMonitor(socket)
         if let endpoint { try socket.connect(endpoint) }
         let handOver = HandOver(socket: socket, monitor: monitor)
-        let thread = try OwnedThread(name: isServer ? "pleura-router" : "pleura-dealer") { [self] in
+        var isServer = false
+        var hasKeys = false
+        var doorkeeper: Doorkeeper.Limits?
+        if case .server(let keys, let limits) = role { (isServer, hasKeys, doorkeeper) = (true, keys, limits) }
+        let thread = try OwnedThread(name: isServer ? "pleura-router" : "pleura-dealer") {
+            [self, isServer, hasKeys, doorkeeper] in
             handOver.socket.adopt()
             var owner = SocketOwner(
                 socket: handOver.socket,
                 monitor: handOver.monitor,
                 isServer: isServer,
+                hasKeys: hasKeys,
+                doorkeeper: Doorkeeper(doorkeeper ?? Doorkeeper.Limits()),
                 handler: handler
             )
             owner.run(self)
@@ -184,17 +219,28 @@ private struct SocketOwner {
     let socket: Socket
     let monitor: ConnectionMonitor
     let isServer: Bool
+    /// Whether peers are bound to the names of their keys.
+    let hasKeys: Bool
     let handler: TransportHandler
 
     private var pending: [PeerIdentity: [[UInt8]]] = [:]
     /// Which peer last spoke through which connection.
     private var peers: [Int32: PeerIdentity] = [:]
-    private var dropped = 0
+    private var doorkeeper: Doorkeeper
 
-    init(socket: Socket, monitor: ConnectionMonitor, isServer: Bool, handler: @escaping TransportHandler) {
+    init(
+        socket: Socket,
+        monitor: ConnectionMonitor,
+        isServer: Bool,
+        hasKeys: Bool,
+        doorkeeper: Doorkeeper,
+        handler: @escaping TransportHandler
+    ) {
         self.socket = socket
         self.monitor = monitor
         self.isServer = isServer
+        self.hasKeys = hasKeys
+        self.doorkeeper = doorkeeper
         self.handler = handler
     }
 
@@ -208,7 +254,7 @@ private struct SocketOwner {
         do {
             while true {
                 // A full peer is tried again soon: POLLOUT of a ROUTER says that any peer has room, not which.
-                try poller.wait(milliseconds: pending.isEmpty && closingSince == nil ? -1 : 2)
+                try poller.wait(milliseconds: pending.isEmpty && closingSince == nil ? patience(clock.now) : 2)
                 let (outgoing, isClosing) = loop.takeOutgoing()
                 for (peer, message) in outgoing { pending[peer, default: []].append(message) }
                 try flush(loop)
@@ -220,12 +266,20 @@ private struct SocketOwner {
                 }
                 try receive()
                 handleConnections()
+                let now = clock.now
+                doorkeeper.update(at: now)
+                if let (count, reason) = doorkeeper.report(at: now) { handler(.dropped(count: count, reason: reason)) }
             }
         } catch {
             let reason = "\(error)"
             loop.fail(reason)
             handler(.failed(reason: reason))
         }
+    }
+
+    private func patience(_ now: ContinuousClock.Instant) -> Int {
+        guard let left = doorkeeper.patience(at: now) else { return -1 }
+        return Int(left.components.seconds) * 1000 + Int(left.components.attoseconds / 1_000_000_000_000_000) + 1
     }
 
     private mutating func flush(_ loop: SocketLoop) throws(MessagingError) {
@@ -281,23 +335,32 @@ private struct SocketOwner {
                 drop("a message from a peer without a valid name")
                 continue
             }
+            if hasKeys {
+                // What a name says of its owner holds only under that owner's key.
+                guard let user = payload.user, identity.text.hasPrefix("\(user):") else {
+                    drop("a message in the name of \(identity) with the key of \(payload.user ?? "nobody")")
+                    continue
+                }
+            }
             if let connection = payload.connection, peers[connection] != identity {
                 // A descriptor is used again only after its former connection's end was told: hear that first.
                 handleConnections()
                 peers[connection] = identity
+                doorkeeper.admit(connection)
             }
             handler(.received(from: identity, payload.withBytes(Array.init)))
         }
     }
 
     private mutating func drop(_ reason: String) {
-        dropped += 1
-        handler(.dropped(count: dropped, reason: reason))
+        doorkeeper.refuse(reason, at: .now)
     }
 
     private mutating func handleConnections() {
         while let event = monitor.next() {
+            if isServer { doorkeeper.hear(event, at: .now) }
             switch event {
+            case .listening, .accepted: break
             case .ready: if !isServer { handler(.connected) }
             case .retrying: break
             case .disconnected(let connection):
@@ -307,7 +370,7 @@ private struct SocketOwner {
                     handler(.lost(peer, reason: "the connection broke"))
                 }
             case .refused(let reason):
-                if isServer { drop(reason) } else { handler(.lost(serverIdentity, reason: reason)) }
+                if !isServer { handler(.lost(serverIdentity, reason: "it was refused: \(reason)")) }
             }
         }
     }

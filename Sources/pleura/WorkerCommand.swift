@@ -48,6 +48,20 @@ struct WorkerCommand: ParsableCommand {
     @Option(help: "Where fetched shards are kept.")
     var cache: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "The folder with allowed.keys and this worker's key, as `pleura keygen` made them; else that of PLEURA_KEYS.",
+            valueName: "folder"
+        )
+    )
+    var keys: String?
+
+    @Option(help: "Which key of the folder, as worker-0; by default the first that no worker of this host uses.")
+    var key: String?
+
+    @Option(help: "none: take part without keys, where other machines reach this one.")
+    var security: String?
+
     @Option(help: .hidden)
     var incarnation: UInt64?
 
@@ -59,6 +73,12 @@ struct WorkerCommand: ParsableCommand {
 
     func validate() throws {
         if fetch && shards != nil { throw ValidationError("--fetch and --shards exclude each other.") }
+        guard security == nil || security == "none" else {
+            throw ValidationError("--security takes none, found \(security ?? "").")
+        }
+        if security != nil && (keys != nil || key != nil) {
+            throw ValidationError("--security none and --keys exclude each other.")
+        }
         guard threads >= 1 && threads <= 1024 else {
             throw ValidationError("--threads must be from 1 to 1024, found \(threads).")
         }
@@ -75,6 +95,10 @@ struct WorkerCommand: ParsableCommand {
         let variant = try KernelVariant.selected(environment: environment)
         let home = environment["XDG_CACHE_HOME"] ?? "\(environment["HOME"] ?? "/tmp")/.cache"
         let address = try ListenAddress(listen: listen, advertise: advertise, coordinator: coordinator)
+        let folder = security == nil ? keys ?? environment[RunSecurity.variable] : nil
+        if folder == nil && security == nil {
+            try RunSecurity.checkWorkerWithoutKeys(coordinator: coordinator, listen: address.listen)
+        }
         let options = WorkerOptions(
             coordinator: coordinator,
             threads: threads,
@@ -85,7 +109,8 @@ struct WorkerCommand: ParsableCommand {
             shards: shards,
             fetches: fetch,
             cache: cache ?? "\(home)/pleura",
-            host: host
+            host: host,
+            keys: try folder.map { try KeyFolder($0).workerKeys(named: key) }
         )
         let shell = try WorkerShell(options, variant: variant) { level, sentence in
             printError("\(level): \(sentence)")

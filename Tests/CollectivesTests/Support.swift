@@ -41,7 +41,8 @@ final class Group: Sendable {
         wiring: Wiring,
         hashesNodes: Bool = false,
         roundedCount: Int = 0,
-        additions: VectorAdditions = .portable
+        additions: VectorAdditions = .portable,
+        keys: [PlaneKeys] = []
     ) throws {
         self.layout = layout
         self.roundedCount = roundedCount
@@ -59,6 +60,7 @@ final class Group: Sendable {
             )
             configuration.hashesNodes = hashesNodes
             configuration.roundedCount = roundedCount
+            if keys.indices.contains(member) { configuration.keys = keys[member] }
             return try Allreduce(configuration)
         }
     }

@@ -30,6 +30,7 @@ struct WritingTests {
         checkpoint: {every_steps: 100, every_minutes: 2.5, keep_last: 5, keep_best: 3, metric: mean_dice}
         workers: {count: 4, minimum: 2, maximum: 6, respawns: 3, threads: 2, transport: zeromq, heartbeat_seconds: 0.5, grace_seconds: 7, timeouts: {join_seconds: 8, silence_seconds: 9, phase_seconds: 10}}
         collectives: {bucket_bytes: 1048576, dtype: bf16}
+        security: {mode: curve, keys: ./keys, data: none}
         """
 
     @Test func writtenConfigurationsReadBackEqual() throws {

@@ -180,14 +180,17 @@ struct ZeroMQTransportTests {
         let events = (server: Events(), right: Events(), wrong: Events())
         let server = try ZeroMQServer(
             bind: ["tcp://127.0.0.1:*"],
-            curve: .server(secretKey: serverKeys.secretKey),
+            curve: .server(
+                secretKey: serverKeys.secretKey,
+                allowed: try #require(AllowList(["right": clientKeys.publicKey]))
+            ),
             handler: events.server.handler
         )
         let endpoint = try #require(server.endpoints.first)
         func client(_ role: String, _ key: String, _ events: Events) throws -> ZeroMQClient {
             try ZeroMQClient(
                 connect: endpoint,
-                identity: .random(role: role),
+                identity: .random(role: "right:\(role)"),
                 curve: .client(serverKey: key, publicKey: clientKeys.publicKey, secretKey: clientKeys.secretKey),
                 handler: events.handler
             )
@@ -242,11 +245,13 @@ private struct Smuggled: @unchecked Sendable {
 }
 
 /// A TCP connection to this machine.
-private final class RawConnection {
-    private let descriptor: Int32
+final class RawConnection {
+    let descriptor: Int32
 
-    init(port: UInt16) throws {
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    /// `waits`: whether for the connection.
+    init(port: UInt16, waits: Bool = true) throws {
+        let mode = waits ? 0 : Int32(SOCK_NONBLOCK.rawValue)
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | mode, 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = port.bigEndian
@@ -256,10 +261,17 @@ private final class RawConnection {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-        try #require(status == 0)
+        guard status == 0 || !waits && errno == EINPROGRESS else {
+            throw MessagingError.call("connect", subject: "port \(port)", code: errno)
+        }
     }
 
     deinit { close(descriptor) }
+
+    func isConnected(within milliseconds: Int32) -> Bool {
+        var item = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        return poll(&item, 1, milliseconds) == 1 && item.revents & Int16(POLLERR | POLLHUP) == 0
+    }
 
     func write(_ bytes: [UInt8]) { _ = send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) }
 }

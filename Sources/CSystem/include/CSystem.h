@@ -72,6 +72,10 @@ int system_process_descriptor(pid_t process);
 // false where that thread had already ended: the parent is not `expected_parent` any more.
 bool system_die_with_parent(int signal, pid_t expected_parent);
 
+// Whether the kernel drops, without an answer, what reaches a listening socket: no connection is made any more, those
+// that exist are not touched, and who tries goes on trying. Structures of linux/filter.h.
+int system_drop_newcomers(int listening, bool drops);
+
 // An eventfd, close-on-exec and non-blocking: Swift's Glibc lacks its header.
 int system_wake_up_descriptor(void);
 

@@ -1,5 +1,6 @@
 package import Diagnostics
 package import Foundation
+package import Messaging
 import Reduction
 
 /// Times the all-reduce between real processes of this machine and verifies every sum.
@@ -16,6 +17,8 @@ package struct AllreduceBenchmark: Sendable {
         package var bucketBytes: Int
         /// Whether all elements are summed as bfloat16.
         package var rounds: Bool
+        /// What protects frames; nil: nothing.
+        package var protection: PlaneKeys.Protection?
 
         package init(
             workers: Int,
@@ -24,7 +27,8 @@ package struct AllreduceBenchmark: Sendable {
             iterations: Int,
             warmUps: Int,
             bucketBytes: Int,
-            rounds: Bool
+            rounds: Bool,
+            protection: PlaneKeys.Protection? = nil
         ) {
             self.workers = workers
             self.byteCounts = byteCounts
@@ -33,6 +37,7 @@ package struct AllreduceBenchmark: Sendable {
             self.warmUps = warmUps
             self.bucketBytes = bucketBytes
             self.rounds = rounds
+            self.protection = protection
         }
     }
 
@@ -87,6 +92,8 @@ package struct AllreduceBenchmark: Sendable {
         package var transport: String
         /// `fp32` or `bf16`; `bytes` of the rows are those of fp32 in both.
         package var dtype: String
+        /// `encrypted`, `authenticated` or `none`: how frames over ZeroMQ are protected.
+        package var security: String
         package var iterations: Int
         package var bucketBytes: Int
         package var processors: Int
@@ -95,7 +102,7 @@ package struct AllreduceBenchmark: Sendable {
         package var rows: [Row]
 
         private enum CodingKeys: String, CodingKey {
-            case benchmark, workers, transport, dtype, iterations, processors, verified, rows
+            case benchmark, workers, transport, dtype, security, iterations, processors, verified, rows
             case bucketBytes = "bucket_bytes"
         }
     }
@@ -150,6 +157,7 @@ package struct AllreduceBenchmark: Sendable {
                 workers: options.workers,
                 transport: options.transport.rawValue,
                 dtype: options.rounds ? "bf16" : "fp32",
+                security: options.protection?.rawValue ?? "none",
                 iterations: options.iterations,
                 bucketBytes: options.bucketBytes,
                 processors: ProcessInfo.processInfo.activeProcessorCount,
@@ -164,6 +172,7 @@ package struct AllreduceBenchmark: Sendable {
 
     private func time(_ bytes: Int, gathers: Bool, _ members: [MemberProcess]) throws -> Times {
         var addresses: [PeerAddress] = []
+        let keys = try options.protection.map { try Self.keys(members.count, $0) }
         for (worker, member) in members.enumerated() {
             try member.send(
                 .setUp(
@@ -176,7 +185,8 @@ package struct AllreduceBenchmark: Sendable {
                         maximumNodes: 1,
                         transport: options.transport,
                         gathers: gathers,
-                        roundedElements: options.rounds ? bytes / 4 : 0
+                        roundedElements: options.rounds ? bytes / 4 : 0,
+                        keys: keys?[worker]
                     )
                 )
             )
@@ -214,6 +224,22 @@ package struct AllreduceBenchmark: Sendable {
             busBandwidth: Double(bytes) / median.time * factor * 1e-9,
             busySeconds: median.busy
         )
+    }
+
+    /// Keys for members, which know each other.
+    package static func keys(
+        _ count: Int,
+        _ protection: PlaneKeys.Protection = .encrypted
+    ) throws(MessagingError) -> [PlaneKeys] {
+        var pairs: [CurvePair] = []
+        for _ in 0..<count { pairs.append(try CurveKeys.generatePair()) }
+        let names = pairs.enumerated().map { ("worker-\($0)", $1.publicKey) }
+        guard let workers = AllowList(Dictionary(names) { first, _ in first }) else {
+            throw .failed(reason: "two new keys are the same")
+        }
+        return pairs.enumerated().map {
+            PlaneKeys(name: "worker-\($0)", pair: $1, workers: workers, protection: protection)
+        }
     }
 
     private func sample(

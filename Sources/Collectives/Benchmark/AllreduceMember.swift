@@ -21,6 +21,8 @@ package enum AllreduceMember {
         package var gathers: Bool
         /// See `Allreduce.Configuration`.
         package var roundedElements: Int
+        /// Keys of this member; nil: frames are not encrypted.
+        package var keys: PlaneKeys?
 
         package init(
             worker: ReductionPlan.Worker,
@@ -33,7 +35,8 @@ package enum AllreduceMember {
             host: String? = nil,
             pattern: TestPattern = .integers,
             gathers: Bool = false,
-            roundedElements: Int = 0
+            roundedElements: Int = 0,
+            keys: PlaneKeys? = nil
         ) {
             self.worker = worker
             self.incarnation = incarnation
@@ -46,6 +49,7 @@ package enum AllreduceMember {
             self.pattern = pattern
             self.gathers = gathers
             self.roundedElements = roundedElements
+            self.keys = keys
         }
 
         package var layout: BucketLayout {
@@ -188,6 +192,7 @@ private final class MemberLoop {
                 host: setup.host ?? PeerAddress.hostIdentity()
             )
             configuration.roundedCount = setup.roundedElements
+            configuration.keys = setup.keys
             let made = try Allreduce(configuration)
             allreduce = made
             self.setup = setup

@@ -89,7 +89,11 @@ package struct JournalLines: Sendable {
 
     /// Reads a journal's lines; a damaged line that is not the torn end is thrown as a `StorageDefect`.
     package init(reading path: String) throws {
-        let bytes = try OpenFile(path, .read).readAll(limit: Self.maximumBytes)
+        try self.init(try OpenFile(path, .read).readAll(limit: Self.maximumBytes), path: path)
+    }
+
+    /// Checks the bytes of a journal; `path` is for messages.
+    package init(_ bytes: [UInt8], path: String) throws {
         var entries: [[UInt8]] = []
         var position = 0
         var notice: String?
@@ -143,7 +147,7 @@ package struct JournalLines: Sendable {
         return false
     }
 
-    func decoded<Entry: Decodable>() throws -> [Entry] {
+    package func decoded<Entry: Decodable>() throws -> [Entry] {
         let decoder = JSONDecoder()
         return try entries.enumerated().map { index, json in
             do {
@@ -165,7 +169,8 @@ package struct JournalLines: Sendable {
         return Array("{\"sequence\":\(sequence),\"checksum\":\"\(digits)\",\"entry\":".utf8)
     }
 
-    static func line(sequence: Int, entry: [UInt8]) -> [UInt8] {
+    /// A line of a journal.
+    package static func line(sequence: Int, entry: [UInt8]) -> [UInt8] {
         head(sequence: sequence, entry: entry) + entry + Array("}\n".utf8)
     }
 

@@ -138,7 +138,11 @@ package struct DatasetManifest: Codable, Hashable, Sendable {
     /// Reads and checks the manifest in a directory.
     package static func read(in directory: String) throws -> DatasetManifest {
         let path = "\(directory)/\(fileName)"
-        let bytes = try OpenFile(path, .read).readAll(limit: 1 << 28)
+        return try decode(try OpenFile(path, .read).readAll(limit: 1 << 28), path: path)
+    }
+
+    /// Checks the bytes of a manifest; `path` is for messages.
+    package static func decode(_ bytes: [UInt8], path: String) throws -> DatasetManifest {
         let manifest: DatasetManifest = try SealedJSON.decode(bytes, path: path)
         guard manifest.format == format else {
             throw StorageDefect(.foreign, file: path, "it is not the manifest of a data set")
@@ -190,6 +194,17 @@ package enum SealedJSON {
     /// Checks a file's seal.
     package static func check(_ path: String) throws {
         let _: Anything = try decode(try OpenFile(path, .read).readAll(limit: 1 << 24), path: path)
+    }
+
+    /// The bytes with the seal that fits them, where there is room for one.
+    static func resealed(_ bytes: [UInt8]) -> [UInt8] {
+        let place = bytes.count - "\"\n}\n".utf8.count - 64
+        guard place >= 0 else { return bytes }
+        var result = bytes
+        result.replaceSubrange(place..<place + 64, with: zeros)
+        let digest = SHA256Digest.of(result)
+        result.replaceSubrange(place..<place + 64, with: Array(digest.description.utf8))
+        return result
     }
 
     /// Checks the seal and decodes.

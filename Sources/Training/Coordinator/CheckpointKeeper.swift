@@ -2,7 +2,7 @@ package import Coordination
 import Diagnostics
 import Glibc
 import HDF5IO
-import Messaging
+package import Messaging
 package import Storage
 import Synchronization
 
@@ -96,6 +96,7 @@ package final class CheckpointKeeper: Sendable {
         tensors: [TensorSignature],
         retention: RetentionPolicy,
         space: Disk = Disk(),
+        curve: CurveKeys? = nil,
         report: @escaping @Sendable (Outcome) -> Void
     ) throws {
         self.directory = directory
@@ -109,7 +110,7 @@ package final class CheckpointKeeper: Sendable {
         let disk = try SerialThread(name: "pleura-disk", niceness: 10)
         self.disk = disk
         let relay = Relay()
-        let server = try ZeroMQServer(bind: bind) { event in relay.handle(event) }
+        let server = try ZeroMQServer(bind: bind, curve: curve) { event in relay.handle(event) }
         endpoints = server.endpoints
         relay.set { [unowned self] event in
             // In order, one after the other, off the transport's thread.

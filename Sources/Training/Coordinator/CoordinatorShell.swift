@@ -24,6 +24,8 @@ package final class CoordinatorShell: Sendable {
         package var console: Console
         /// All tensors of a checkpoint.
         package var tensors: [TensorSignature]
+        /// Nil: anybody may take part.
+        package var keys: ServerKeys?
         /// Hears of each committed step, on the coordinator's loop: it must return soon.
         package var onStep: (@Sendable (Coordination.StepRecord) -> Void)?
         /// Hears which processes were put out of the run, by their incarnation.
@@ -38,6 +40,7 @@ package final class CoordinatorShell: Sendable {
             resume: ResumePoint?,
             console: Console,
             tensors: [TensorSignature],
+            keys: ServerKeys? = nil,
             onStep: (@Sendable (Coordination.StepRecord) -> Void)? = nil,
             onEviction: (@Sendable (UInt64) -> Void)? = nil
         ) {
@@ -50,6 +53,7 @@ package final class CoordinatorShell: Sendable {
             self.resume = resume
             self.console = console
             self.tensors = tensors
+            self.keys = keys
             self.onStep = onStep
         }
     }
@@ -73,8 +77,8 @@ package final class CoordinatorShell: Sendable {
         let peers = PeerNumbers()
         self.peers = peers
         let console = options.console
-        let strangers = Atomic<Int>(0)
-        server = try ZeroMQServer(bind: options.bind) { event in
+        let notices = Mutex(NoticeLimit())
+        server = try ZeroMQServer(bind: options.bind, curve: options.keys?.listening) { event in
             switch event {
             case .received(let identity, let bytes):
                 // What is no message is dropped: the port is open to anybody who reaches it.
@@ -82,15 +86,16 @@ package final class CoordinatorShell: Sendable {
                     let message = try WireProtocol.decodeWorkerMessage(bytes)
                     events.push(.message(from: peers.number(of: identity), message))
                 } catch {
-                    let count = strangers.add(1, ordering: .relaxed).newValue
-                    if count <= 3 {
+                    if notices.withLock({ $0.allows(at: .now) }) {
                         console.log(.warning, "dropped a message of \(bytes.count) bytes from \(identity): \(error)")
                     }
                 }
             case .lost(let identity, _): events.push(.connectionLost(peers.number(of: identity)))
             case .failed(let reason):
                 events.push(.stopRequested(reason: "the coordinator cannot hear its workers any more: \(reason)"))
-            case .connected, .dropped: break
+            case .dropped(let count, let reason):
+                console.log(.warning, "refused \(count) connections or messages so far; the last: \(reason)")
+            case .connected: break
             }
         }
         keeper = try CheckpointKeeper(
@@ -98,7 +103,8 @@ package final class CoordinatorShell: Sendable {
             directory: options.directory.checkpoints,
             shards: setup.configuration.data.shards,
             tensors: options.tensors,
-            retention: Self.retention(setup.configuration)
+            retention: Self.retention(setup.configuration),
+            curve: options.keys?.listening
         ) { outcome in
             switch outcome {
             case .durable(let steps, let path, let warnings):

@@ -35,7 +35,7 @@ struct StoredProgress: Codable {
         guard let stored = try? JSONDecoder().decode(StoredProgress.self, from: Data(trainer.state.utf8)) else {
             return false
         }
-        return stored.isComplete == true && stored.completedSteps == UInt64(trainer.step)
+        return stored.isComplete == true && stored.completedSteps == UInt64(exactly: trainer.step)
     }
 
     var progress: RunProgress {
@@ -71,8 +71,13 @@ extension RunProgress {
     package init(_ trainer: TrainerState, path: String) throws {
         do {
             let stored = try JSONDecoder().decode(StoredProgress.self, from: Data(trainer.state.utf8))
-            guard stored.completedSteps == UInt64(trainer.step) else {
+            guard stored.completedSteps == UInt64(exactly: trainer.step) else {
                 throw RunError.data("it stands at step \(trainer.step) and says \(stored.completedSteps)")
+            }
+            // Far below where counting on would overflow.
+            guard stored.completedSteps <= 1 << 48, stored.transition <= 1 << 48, stored.roundsSinceBest <= 1 << 30
+            else {
+                throw RunError.data("its counts are those of no run")
             }
             self = stored.progress
         } catch {

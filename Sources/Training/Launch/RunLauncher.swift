@@ -53,6 +53,7 @@ package struct RunLauncher {
     private let directory: RunDirectory
     private let options: Options
     private let console: Console
+    private let keys: ServerKeys?
 
     /// A run of `configuration`, whose folder and shards are set.
     package init(_ configuration: RunConfiguration, options: Options) throws {
@@ -61,6 +62,15 @@ package struct RunLauncher {
         // The saved configuration is read by processes with other working directories.
         resolved.run.directory = FileSystem.absolute(configuration.run.directory)
         resolved.data.shards = FileSystem.absolute(configuration.data.shards)
+        if !resolved.security.keys.isEmpty {
+            resolved.security.keys = FileSystem.absolute(configuration.security.keys)
+        }
+        keys = try RunSecurity.serverKeys(
+            resolved.security,
+            bind: options.bind,
+            environment: ProcessInfo.processInfo.environment
+        )
+        if options.startsWorkers { try keys?.requireKeys(for: configuration.workers.count) }
         self.configuration = resolved
         self.options = options
         directory = RunDirectory(configuration.run.directory)
@@ -256,6 +266,9 @@ package struct RunLauncher {
         fencing: UInt64
     ) throws -> RunOutcome {
         if let remark = setup.remark { console.log(.warning, remark) }
+        if let warning = RunSecurity.warning(configuration.security, hasKeys: keys != nil) {
+            console.log(.warning, warning)
+        }
         let state = try ModelState(setup)
         let count = configuration.workers.count
         let peak = PeakMemory()
@@ -271,6 +284,7 @@ package struct RunLauncher {
                 resume: resume,
                 console: console,
                 tensors: state.tensors.map(\.signature),
+                keys: keys,
                 onStep: { [options] record in
                     peak.note(record)
                     options.onStep?(record)
@@ -286,6 +300,12 @@ package struct RunLauncher {
                 coordinator: shell.endpoint,
                 threads: configuration.workers.threads,
                 logs: directory.logs,
+                security: { [keys, configuration] seat in
+                    var arguments: [String] = []
+                    if let keys { arguments += ["--keys", keys.folder.path, "--key", KeyFolder.workerName(seat)] }
+                    if configuration.security.mode == .none { arguments += ["--security", "none"] }
+                    return arguments
+                },
                 respawns: configuration.workers.respawns,
                 say: { [console] in console.log(.notice, $0) },
                 onExit: { child, cause, note, isReplaced in
@@ -307,6 +327,8 @@ package struct RunLauncher {
             console.say(
                 "waiting for \(count) workers: start each with\n  pleura worker --coordinator "
                     + Endpoint.reachable(shell.endpoint, at: ProcessInfo.processInfo.hostName)
+                    + (keys == nil ? "" : " --keys FOLDER")
+                    + (configuration.security.mode == .none ? " --security none" : "")
             )
         }
         let outcome = try shell.run()

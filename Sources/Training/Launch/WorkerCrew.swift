@@ -13,6 +13,8 @@ package final class WorkerCrew: Sendable {
         package var coordinator: String
         package var threads: Int
         package var logs: String
+        /// What the command line of the worker of a seat says about its keys; keys themselves never stand there.
+        package var security: @Sendable (_ seat: Int) -> [String]
         /// How many workers may be started in the place of dead ones.
         package var respawns: Int
         /// Says what is done, for the log.
@@ -24,6 +26,7 @@ package final class WorkerCrew: Sendable {
             coordinator: String,
             threads: Int,
             logs: String,
+            security: @escaping @Sendable (_ seat: Int) -> [String] = { _ in [] },
             respawns: Int,
             say: @escaping @Sendable (String) -> Void,
             onExit: @escaping @Sendable (LocalWorkers.Child, ExitCause, _ note: String, _ isReplaced: Bool) -> Void
@@ -31,6 +34,7 @@ package final class WorkerCrew: Sendable {
             self.coordinator = coordinator
             self.threads = threads
             self.logs = logs
+            self.security = security
             self.respawns = respawns
             self.say = say
             self.onExit = onExit
@@ -126,7 +130,7 @@ package final class WorkerCrew: Sendable {
             arguments: [
                 "worker", "--coordinator", options.coordinator, "--threads", "\(options.threads)",
                 "--incarnation", "\(incarnation)", "--parent", "\(getpid())",
-            ],
+            ] + options.security(seat),
             log: log,
             incarnation: incarnation
         ) { [self] child, cause in

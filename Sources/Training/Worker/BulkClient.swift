@@ -24,8 +24,8 @@ package final class BulkClient: Sendable {
     private let state = Mutex(State())
     private let condition = ThreadCondition()
 
-    package init(endpoint: String, identity: PeerIdentity) throws(MessagingError) {
-        let transport = try ZeroMQClient(connect: endpoint, identity: identity) { [weak self] event in
+    package init(endpoint: String, identity: PeerIdentity, curve: CurveKeys? = nil) throws(MessagingError) {
+        let transport = try ZeroMQClient(connect: endpoint, identity: identity, curve: curve) { [weak self] event in
             self?.handle(event)
         }
         state.withLock { $0.transport = transport }

@@ -15,6 +15,19 @@ package enum Endpoint {
         return reachable(endpoint, at: host)
     }
 
+    /// Whether the endpoint is of this machine alone.
+    ///
+    /// `isTarget`: as one to connect to, where a wildcard means this machine, and not as one to listen on.
+    package static func isLoopback(_ endpoint: String, isTarget: Bool = false) -> Bool {
+        if endpoint.hasPrefix("ipc://") || endpoint.hasPrefix("inproc://") { return true }
+        guard let (host, _) = parts(endpoint) else { return false }
+        if isTarget && wildcards.contains(host) { return true }
+        if ["localhost", "::1", "[::1]", "lo"].contains(host) { return true }
+        // A name may begin like a number and be another machine's.
+        let bytes = host.split(separator: ".", omittingEmptySubsequences: false)
+        return bytes.count == 4 && bytes[0] == "127" && bytes.allSatisfy { UInt8($0) != nil }
+    }
+
     private static func parts(_ endpoint: String) -> (host: String, port: Substring)? {
         let scheme = "tcp://"
         guard endpoint.hasPrefix(scheme), let colon = endpoint.lastIndex(of: ":") else { return nil }

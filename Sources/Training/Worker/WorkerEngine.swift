@@ -64,6 +64,8 @@ package final class WorkerEngine: Sendable {
         listen: String,
         advertisedHost: String?,
         host: String,
+        keys: PlaneKeys? = nil,
+        onRefusal: (@Sendable (Int, String) -> Void)? = nil,
         report: @escaping Report
     ) throws {
         self.setup = setup
@@ -95,6 +97,8 @@ package final class WorkerEngine: Sendable {
             host: host
         )
         configuration.roundedCount = setup.roundedCount
+        configuration.keys = keys
+        configuration.onRefusal = onRefusal
         allreduce = try Allreduce(configuration)
     }
 

@@ -19,6 +19,8 @@ package struct WorkerOptions: Sendable {
     package var cache: String
     /// Another name for this host: parts of one machine then behave as several hosts.
     package var host: String?
+    /// Nil: the worker takes part without.
+    package var keys: WorkerKeys?
 
     package init(
         coordinator: String,
@@ -30,7 +32,8 @@ package struct WorkerOptions: Sendable {
         shards: String? = nil,
         fetches: Bool = false,
         cache: String,
-        host: String? = nil
+        host: String? = nil,
+        keys: WorkerKeys? = nil
     ) {
         self.coordinator = coordinator
         self.threads = threads
@@ -42,5 +45,6 @@ package struct WorkerOptions: Sendable {
         self.fetches = fetches
         self.cache = cache
         self.host = host
+        self.keys = keys
     }
 }

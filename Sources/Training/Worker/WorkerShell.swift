@@ -54,8 +54,13 @@ package final class WorkerShell: Sendable {
     /// Serves the coordinator until the run ends; blocks the calling thread, which runs the loop.
     package func run() throws -> WorkerOutcome {
         let events = events
-        let identity = PeerIdentity.random(role: "worker")
-        let transport = try ZeroMQClient(connect: options.coordinator, identity: identity) { event in
+        let log = log
+        let notices = Mutex(NoticeLimit())
+        let transport = try ZeroMQClient(
+            connect: options.coordinator,
+            identity: identity("worker"),
+            curve: options.keys?.connecting
+        ) { event in
             switch event {
             case .connected: events.push(.started)
             case .received(_, let bytes):
@@ -64,7 +69,11 @@ package final class WorkerShell: Sendable {
                 } catch {
                     events.push(.failed(message: "The coordinator sent what is no message: \(error)", suspect: nil))
                 }
-            case .lost: events.push(.connectionLost)
+            case .lost(_, let reason):
+                if notices.withLock({ $0.allows(reason, at: .now) }) {
+                    log(.warning, "The connection to the coordinator is gone: \(reason).")
+                }
+                events.push(.connectionLost)
             case .failed(let reason):
                 events.push(.failed(message: "The coordinator cannot be heard any more: \(reason)", suspect: nil))
             case .dropped: break
@@ -125,6 +134,11 @@ package final class WorkerShell: Sendable {
         }
     }
 
+    /// A name for a connection; with keys it begins with the key's, as the coordinator demands.
+    private func identity(_ role: String) -> PeerIdentity {
+        .random(role: options.keys.map { "\($0.name):\(role)" } ?? role)
+    }
+
     private var host: String { options.host ?? PeerAddress.hostIdentity() }
 
     private func noteStage() { preparationProgress.add(1, ordering: .relaxed) }
@@ -182,7 +196,8 @@ package final class WorkerShell: Sendable {
         let bulk = try BulkClient(
             // Where the coordinator listens everywhere, it is reached as this worker has reached it.
             endpoint: Endpoint.reachable(welcome.bulkEndpoint, beside: options.coordinator),
-            identity: .random(role: "bulk")
+            identity: identity("bulk"),
+            curve: options.keys?.connecting
         )
         parts.withLock { $0.bulk = bulk }
         let source = DatasetSource(
@@ -222,7 +237,14 @@ package final class WorkerShell: Sendable {
             transport: transport,
             listen: options.listen,
             advertisedHost: options.advertisedHost,
-            host: host
+            host: host,
+            // The words are the same; `none` is no protection.
+            keys: PlaneKeys.Protection(rawValue: configuration.security.data.rawValue).flatMap {
+                options.keys?.plane($0)
+            },
+            onRefusal: { [log] count, reason in
+                log(.warning, "Refused \(count) connections or frames of the data plane so far; the last: \(reason).")
+            }
         ) { [events] event in events.push(event) }
         noteStage()
         var steps: UInt64 = 0

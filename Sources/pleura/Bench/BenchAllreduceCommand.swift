@@ -30,6 +30,9 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
     @Option(help: "fp32, or bf16: summed and sent as bfloat16; --bytes stay those of fp32.")
     var dtype = "fp32"
 
+    @Option(help: "none, encrypted or authenticated: frames over ZeroMQ as between hosts with keys.")
+    var security = "none"
+
     @Option(help: "Samples of each size.")
     var iterations = 20
 
@@ -49,6 +52,12 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
         }
         guard ["fp32", "bf16"].contains(dtype) else {
             throw ValidationError("--dtype is fp32 or bf16, not `\(dtype)`.")
+        }
+        guard security == "none" || PlaneKeys.Protection(rawValue: security) != nil else {
+            throw ValidationError("--security is none, encrypted or authenticated, not `\(security)`.")
+        }
+        if security != "none" && transport == .sharedMemory {
+            throw ValidationError("--security protects frames: give --transport zeromq or auto.")
         }
         _ = try options()
     }
@@ -90,7 +99,8 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
             iterations: iterations,
             warmUps: warmUps,
             bucketBytes: try Self.byteCount(bucketBytes, option: "--bucket-bytes"),
-            rounds: dtype == "bf16"
+            rounds: dtype == "bf16",
+            protection: PlaneKeys.Protection(rawValue: security)
         )
     }
 
@@ -110,7 +120,8 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
     private static func table(_ report: AllreduceBenchmark.Report) -> String {
         func column(_ value: Double, _ format: String) -> String { String(format: format, value) }
         var lines = [
-            "\(report.workers) workers, \(report.transport), \(report.dtype), \(report.iterations) samples, all sums verified",
+            "\(report.workers) workers, \(report.transport), \(report.dtype), security \(report.security), "
+                + "\(report.iterations) samples, all sums verified",
             "       bytes   median ms      min ms      p99 ms   busbw GB/s   in place ms",
         ]
         for row in report.rows {

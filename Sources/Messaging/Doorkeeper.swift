@@ -1,0 +1,116 @@
+import CSystem
+import Glibc
+
+/// What a listening socket does about strangers: counts those that are refused, tells of them once a second at most,
+/// and lets nobody in for a while where they are many.
+///
+/// libzmq accepts every connection, and takes a descriptor and memory for each until its greeting has failed. While the
+/// door is shut, the kernel drops requests for new connections before it answers them; connections that exist go on
+/// undisturbed, and honest newcomers try again. Used by the socket's owner thread.
+package struct Doorkeeper {
+    package struct Limits: Hashable, Sendable {
+        /// Connections that have said nothing of worth yet.
+        package var strangers: Int
+        /// Connections that are refused in one second.
+        package var refusalsPerSecond = 200
+
+        /// Room for the largest job's workers, within what descriptors this process may have.
+        package init() { strangers = min(2048, Self.descriptors / 8) }
+
+        /// The descriptors that this process may have: as many as it may ask for, up to 65,536.
+        private static let descriptors: Int = {
+            var limit = rlimit()
+            guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }
+            let wanted = max(limit.rlim_cur, min(limit.rlim_max, 65_536))
+            var raised = rlimit(rlim_cur: wanted, rlim_max: limit.rlim_max)
+            let isRaised = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &raised) == 0
+            return Int(clamping: isRaised ? wanted : limit.rlim_cur)
+        }()
+    }
+
+    private static let second = Duration.seconds(1)
+
+    private let limits: Limits
+    private var listening: Set<Int32> = []
+    /// Connections that were accepted and are not known to be a peer's.
+    private var strangers: Set<Int32> = []
+    private var peers: Set<Int32> = []
+    /// Refused in the second that began then.
+    private var window: (began: ContinuousClock.Instant, refused: Int)?
+    private var lastReason = ""
+    private var told: (at: ContinuousClock.Instant, count: Int)?
+
+    /// How many were refused so far.
+    package private(set) var count = 0
+    /// Whether new connections are kept out at present.
+    package private(set) var isShut = false
+    /// How often the door was shut so far.
+    package private(set) var timesShut = 0
+
+    package init(_ limits: Limits = Limits()) { self.limits = limits }
+
+    /// Takes note of what the socket's monitor tells.
+    package mutating func hear(_ event: ConnectionMonitor.Event, at now: ContinuousClock.Instant) {
+        switch event {
+        case .listening(let descriptor): listening.insert(descriptor)
+        case .accepted(let descriptor):
+            strangers.insert(descriptor)
+            peers.remove(descriptor)
+        case .disconnected(let descriptor):
+            strangers.remove(descriptor)
+            peers.remove(descriptor)
+        case .refused(let reason): refuse(reason, at: now)
+        case .ready, .retrying: break
+        }
+        update(at: now)
+    }
+
+    /// The connection has sent a message of the protocol's form.
+    package mutating func admit(_ descriptor: Int32) {
+        if strangers.remove(descriptor) != nil { peers.insert(descriptor) }
+    }
+
+    /// Counts a connection or message that was refused.
+    package mutating func refuse(_ reason: String, at now: ContinuousClock.Instant) {
+        count += 1
+        lastReason = reason
+        if let open = window, now - open.began < Self.second {
+            window = (open.began, open.refused + 1)
+        } else {
+            window = (now, 1)
+        }
+    }
+
+    /// Shuts or opens the door.
+    package mutating func update(at now: ContinuousClock.Instant) {
+        let refused = window.map { now - $0.began < Self.second ? $0.refused : 0 } ?? 0
+        // Opened with some room, so that it does not swing with every connection.
+        let most = isShut ? limits.strangers * 3 / 4 : limits.strangers
+        let wantsShut = strangers.count > most || refused >= limits.refusalsPerSecond
+        guard wantsShut != isShut, !listening.isEmpty else { return }
+        isShut = wantsShut
+        if isShut { timesShut += 1 }
+        // Where the kernel does not let it, the limits of the sockets' own remain.
+        for descriptor in listening { _ = system_drop_newcomers(descriptor, isShut) }
+    }
+
+    /// What to tell the user now: how many were refused so far, and why the last one; nil where there is nothing new, or
+    /// a second has not passed since the last time.
+    package mutating func report(at now: ContinuousClock.Instant) -> (count: Int, reason: String)? {
+        guard count > told?.count ?? 0 else { return nil }
+        if let told, now - told.at < Self.second { return nil }
+        told = (now, count)
+        return (count, lastReason)
+    }
+
+    /// How long its owner may sleep before it calls `update` and `report` again; nil: until an event comes.
+    package func patience(at now: ContinuousClock.Instant) -> Duration? {
+        var result: Duration?
+        if count > told?.count ?? 0 { result = told.map { max(.zero, $0.at + Self.second - now) } ?? .zero }
+        if isShut {
+            let left = max(.milliseconds(10), (window.map { $0.began + Self.second } ?? now) - now)
+            result = min(result ?? left, left)
+        }
+        return result
+    }
+}
