@@ -5,11 +5,14 @@ import Testing
 extension Processes {
     /// A run goes on without the workers that die, another one takes a dead one's place, and the weights are the same bits.
     @Suite(.serialized) struct LostWorkers {
+        /// Long enough for what shall happen in it.
+        private static let length = ["--set", "training.epochs=8"]
+
         /// The whole, undisturbed run that the others are compared with.
         private func whole(_ runner: ProgramRunner) throws -> (configuration: String, hash: String) {
             _ = try runner.makeShards()
             let configuration = try runner.writeConfiguration()
-            let whole = try runner.run(runner.launchArguments(configuration, run: "whole"))
+            let whole = try runner.run(runner.launchArguments(configuration, run: "whole", Self.length))
             try #require(whole.status == 0, "\(whole.errors)")
             return (configuration, try runner.inspect("whole").stateSHA256)
         }
@@ -20,7 +23,11 @@ extension Processes {
             defer { runner.remove() }
             let (configuration, hash) = try whole(runner)
             let running = try runner.start(
-                runner.launchArguments(configuration, run: "killed", ["--set", "workers.respawns=\(respawns)"])
+                runner.launchArguments(
+                    configuration,
+                    run: "killed",
+                    Self.length + ["--set", "workers.respawns=\(respawns)"]
+                )
             )
             #expect(running.wait { ((try? runner.metrics("killed", kind: "step").count) ?? 0) >= 2 })
             let workers = running.children
@@ -45,7 +52,7 @@ extension Processes {
             let runner = try ProgramRunner()
             defer { runner.remove() }
             let (configuration, hash) = try whole(runner)
-            let running = try runner.start(runner.launchArguments(configuration, run: "torn"))
+            let running = try runner.start(runner.launchArguments(configuration, run: "torn", Self.length))
             var dead: Set<Int32> = []
             for count in 1...3 {
                 // One of two each time, or all that are there: the run goes on from memory, or from its checkpoint.
@@ -66,7 +73,7 @@ extension Processes {
             defer { runner.remove() }
             let (configuration, hash) = try whole(runner)
             for (name, changes) in [("saved", ["--set", "checkpoint.every_steps=1"]), ("unsaved", [])] {
-                let running = try runner.start(runner.launchArguments(configuration, run: name, changes))
+                let running = try runner.start(runner.launchArguments(configuration, run: name, Self.length + changes))
                 #expect(running.wait { ((try? runner.metrics(name, kind: "step").count) ?? 0) >= 2 })
                 for worker in running.children { kill(worker, SIGKILL) }
                 let outcome = try running.finish()
@@ -85,7 +92,9 @@ extension Processes {
                 runner.launchArguments(
                     configuration,
                     run: "stopped",
-                    ["--set", "workers.timeouts.silence_seconds=1", "--set", "workers.heartbeat_seconds=0.2"]
+                    Self.length + [
+                        "--set", "workers.timeouts.silence_seconds=1", "--set", "workers.heartbeat_seconds=0.2",
+                    ]
                 )
             )
             #expect(running.wait { ((try? runner.metrics("stopped", kind: "step").count) ?? 0) >= 2 })
