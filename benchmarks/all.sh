@@ -2,7 +2,7 @@
 # Repeats all tables of benchmarks/results, one after the other. Wants a quiet machine with two cores or more; see
 # README.md for how long each takes.
 #
-#     benchmarks/all.sh [NAME ...]      of train train-2 kernels kernels-avx2 scaling allreduce precision; all without
+#     benchmarks/all.sh [NAME ...]      of train train-2 kernels kernels-avx2 scaling allreduce precision recovery; all without
 #
 # PLEURA names the program where it is not .build/release/pleura. A table that fails does not keep the rest from being
 # made; the exit status is then 1.
@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 
 program=${PLEURA:-.build/release/pleura}
 results=benchmarks/results
-known=(train train-2 kernels kernels-avx2 scaling allreduce precision)
+known=(train train-2 kernels kernels-avx2 scaling allreduce precision recovery)
 
 make_table() {
     case $1 in
@@ -33,6 +33,7 @@ make_table() {
             benchmarks/precision.py --pleura "$program" --seeds 5 --json $results/precision.json \
                 --markdown $results/precision.md
             ;;
+        recovery) benchmarks/recovery.py --pleura "$program" ;;
     esac
 }
 
