@@ -135,17 +135,17 @@ package final class WorkerCrew: Sendable {
             incarnation: incarnation
         ) { [self] child, cause in
             let note = LocalWorkers.note(log: log, from: start)
-            let isReplaced = Self.isWorthAnother(cause) && retire(seat)
+            let isReplaced = isWorthAnother(cause, seat) && retire(seat)
             options.onExit(child, cause, note, isReplaced)
         }
     }
 
-    /// Whether a worker that ended so may do better the next time: one that was killed, or that says so; not one that
-    /// left as asked, or whose data or configuration is wrong.
-    private static func isWorthAnother(_ cause: ExitCause) -> Bool {
+    /// Whether a worker that ended so may do better the next time: one that was killed, or that says so after a while;
+    /// not one that left as asked, that cannot even begin, or whose data or configuration is wrong.
+    private func isWorthAnother(_ cause: ExitCause, _ seat: Int) -> Bool {
         switch cause {
         case .signal: true
-        case .exited(let status): status == 75
+        case .exited(let status): status == 75 && state.withLock { .now - $0.seats[seat].started > .seconds(5) }
         }
     }
 
@@ -156,7 +156,7 @@ package final class WorkerCrew: Sendable {
             guard !state.isClosed, state.respawned < options.respawns else { return nil }
             state.respawned += 1
             let lived = ContinuousClock.now - state.seats[seat].started
-            state.seats[seat].deaths = lived > .seconds(60) ? 0 : state.seats[seat].deaths + 1
+            state.seats[seat].deaths = lived > .seconds(10) ? 0 : state.seats[seat].deaths + 1
             let deaths = state.seats[seat].deaths
             let delay: Duration = deaths <= 1 ? .zero : .seconds(min(30, 1 << (deaths - 2)))
             state.due.append((seat, .now + delay))
