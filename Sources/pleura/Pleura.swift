@@ -12,7 +12,8 @@ struct Pleura: AsyncParsableCommand {
         version: "pleura \(ProgramVersion.current)",
         subcommands: [
             SynthesizeCommand.self, ShardCommand.self, LaunchCommand.self, ResumeCommand.self, WorkerCommand.self,
-            PredictCommand.self, EvaluateCommand.self, ReportCommand.self, InspectCommand.self, VerifyCommand.self,
+            PredictCommand.self, EvaluateCommand.self, StatusCommand.self, ReportCommand.self, InspectCommand.self,
+            VerifyCommand.self,
             KeygenCommand.self, FuzzCommand.self, BenchCommand.self, DecodeWorkerCommand.self,
         ]
     )

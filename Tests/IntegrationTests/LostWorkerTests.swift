@@ -40,6 +40,9 @@ extension Processes {
             for part in ["Worker ", "host \(ProcessInfo.processInfo.hostName)", "\(victim)", "SIGKILL", "step "] {
                 #expect(outcome.errors.contains(part), "\(part) in: \(outcome.errors)")
             }
+            let status = try runner.run(["status", runner.path("killed")])
+            #expect(status.status == 0 && status.output.contains("ended: The run is complete"), "\(status.output)")
+            #expect(status.output.contains("last fault: Worker "), "\(status.output)")
             // Every step once: nothing was lost, nothing was done again.
             let steps = try runner.metrics("killed", kind: "step").count
             #expect(steps == (try runner.metrics("whole", kind: "step").count))

@@ -1,6 +1,7 @@
 import Configuration
 package import Coordination
 import Diagnostics
+import Glibc
 import Messaging
 import Networks
 import Reporting
@@ -156,6 +157,11 @@ package final class CoordinatorShell: Sendable {
         var pending = machine.handle(.start(resume: options.resume), at: MonotonicClock.now)
         var timer: Instant?
         var told: [PeerID] = []
+        let writer = try StatusWriter(options.directory)
+        defer { writer.close() }
+        var last: Coordination.StepRecord?
+        var lastFault: String?
+        var statusAt = MonotonicClock.now
         while true {
             for action in pending {
                 switch action {
@@ -175,16 +181,20 @@ package final class CoordinatorShell: Sendable {
                     options.console.log(.warning, "The checkpoint of step \(steps) is deleted: \(reason)")
                     keeper.discard(completedSteps: steps)
                 case .record(let record):
+                    last = record
                     options.onStep?(record)
                     recorder.record(record)
                 case .recordValidation(let record): recorder.record(record)
-                case .journal(let entry): recorder.journal(entry)
+                case .journal(let entry):
+                    if case .lost(_, let sentence) = entry { lastFault = sentence }
+                    recorder.journal(entry)
                 case .evict(_, let peer, let incarnation, _):
                     peers.forget(peer)
                     options.onEviction?(incarnation)
                 case .log(let level, let sentence): recorder.log(level, sentence)
                 case .end(let outcome):
                     options.console.finish()
+                    writer.write(status(machine, last, lastFault, outcome), isLast: true)
                     waitForGoodbye(of: told, atMost: outcome.kind == .stopped ? .milliseconds(300) : .seconds(2))
                     return outcome
                 }
@@ -202,7 +212,55 @@ package final class CoordinatorShell: Sendable {
                 timer = nil
                 pending += machine.handle(.tick, at: MonotonicClock.now)
             }
+            if MonotonicClock.now >= statusAt {
+                statusAt = MonotonicClock.now + .seconds(1)
+                writer.write(status(machine, last, lastFault, nil))
+            }
         }
+    }
+
+    private func status(
+        _ machine: CoordinatorMachine,
+        _ last: Coordination.StepRecord?,
+        _ lastFault: String?,
+        _ outcome: RunOutcome?
+    ) -> RunStatus {
+        let wait = outcome == nil ? machine.wait : nil
+        return RunStatus(
+            time: RunRecorder.time,
+            coordinator: getpid(),
+            job: options.job,
+            completedSteps: machine.progress.completedSteps,
+            totalSteps: setup.schedule.totalSteps,
+            waitsFor: wait?.sentence,
+            waitsSeconds: wait.map { (MonotonicClock.now - $0.since).seconds },
+            lastFault: lastFault,
+            outcome: outcome?.message,
+            workers: machine.workers.map { worker in
+                let timings = last?.workers.first { $0.worker == worker.worker }?.timings
+                let seconds = last?.duration.seconds ?? 0
+                func share(_ duration: Duration?) -> Double? {
+                    duration.flatMap { seconds > 0 ? $0.seconds / seconds : nil }
+                }
+                return RunStatus.Worker(
+                    worker: worker.worker,
+                    host: worker.hostName,
+                    process: worker.processID,
+                    threads: worker.threads,
+                    phase: worker.phase.description,
+                    step: worker.step,
+                    phaseSeconds: worker.inPhase.seconds,
+                    silentSeconds: worker.silence.seconds,
+                    isMember: worker.isMember,
+                    imagesPerSecond: timings.flatMap { seconds > 0 ? Double($0.samples) / seconds : nil },
+                    data: share(timings?.data),
+                    compute: share(timings?.compute),
+                    communication: share(timings.map { max(.zero, $0.communication - $0.hiddenCommunication) }),
+                    wait: share(timings?.wait),
+                    residentBytes: timings?.residentBytes
+                )
+            }
+        )
     }
 
     /// Waits until workers that were told of the end have closed their connections.

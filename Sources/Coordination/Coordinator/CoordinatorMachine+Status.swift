@@ -1,0 +1,35 @@
+/// What the coordinator knows of one worker at a moment.
+package struct WorkerStatus: Hashable, Sendable {
+    package var worker: WorkerNumber
+    package var hostName: String
+    package var processID: Int32
+    package var threads: UInt32
+    /// What it does, in which step and for how long, as it last said.
+    package var phase: WorkerPhase
+    package var step: UInt64
+    package var inPhase: Duration
+    /// Since its last sign of life.
+    package var silence: Duration
+    /// Whether it takes part; else it is about to join.
+    package var isMember: Bool
+}
+
+extension CoordinatorMachine {
+    /// The workers at the moment of the last event, members first, each by its number.
+    package var workers: [WorkerStatus] {
+        func status(_ member: MemberState, isMember: Bool) -> WorkerStatus {
+            WorkerStatus(
+                worker: member.number,
+                hostName: member.hello.hostName,
+                processID: member.hello.processID,
+                threads: member.hello.threads,
+                phase: member.phase,
+                step: member.phaseStep,
+                inPhase: now - member.phaseSince,
+                silence: now - member.lastHeard,
+                isMember: isMember
+            )
+        }
+        return members.map { status($0, isMember: true) } + joiners.map { status($0, isMember: false) }
+    }
+}

@@ -1,0 +1,128 @@
+import Coordination
+import Foundation
+import Glibc
+import Messaging
+import Storage
+import Synchronization
+
+/// How a run stands, as its coordinator writes it every second to `status.json` in the run's folder.
+package struct RunStatus: Codable, Sendable, Equatable {
+    /// One worker.
+    package struct Worker: Codable, Sendable, Equatable {
+        package var worker: UInt32
+        package var host: String
+        package var process: Int32
+        package var threads: UInt32
+        package var phase: String
+        package var step: UInt64
+        package var phaseSeconds: Double
+        package var silentSeconds: Double
+        package var isMember: Bool
+        /// Of the last committed step: images a second, and where the time went, as shares of the step.
+        package var imagesPerSecond: Double?
+        package var data: Double?
+        package var compute: Double?
+        package var communication: Double?
+        package var wait: Double?
+        package var residentBytes: UInt64?
+    }
+
+    /// Seconds since 1970.
+    package var time: Double
+    package var coordinator: Int32
+    package var job: String
+    package var completedSteps: UInt64
+    package var totalSteps: UInt64
+    /// What is waited for, with its deadline; nil at the end.
+    package var waitsFor: String?
+    package var waitsSeconds: Double?
+    package var lastFault: String?
+    /// How the run ended, once it has.
+    package var outcome: String?
+    package var workers: [Worker]
+
+    /// Reads the status of the run in `directory`; throws where there is none.
+    package static func read(_ directory: RunDirectory) throws -> RunStatus {
+        guard FileSystem.exists(directory.status) else { throw RunError.notARun(directory.path) }
+        let bytes = try OpenFile(directory.status, .read).readAll(limit: 1 << 24)
+        do { return try JSONDecoder().decode(RunStatus.self, from: Data(bytes)) } catch {
+            throw RunError.data("The status in \(directory.status) cannot be read: \(error)")
+        }
+    }
+
+    /// The status as a table for people.
+    package func table(now: Double) -> String {
+        func fixed(_ value: Double?, _ decimals: Int = 1) -> String {
+            value.map { String(format: "%.\(decimals)f", $0) } ?? "-"
+        }
+        func share(_ value: Double?) -> String { value.map { String(format: "%.0f %%", 100 * $0) } ?? "-" }
+        var lines = ["\(job): \(completedSteps) of \(totalSteps) steps are committed"]
+        if let outcome {
+            lines.append("ended: \(outcome)")
+        } else if now - time > 10 {
+            lines.append(
+                "its coordinator (process \(coordinator)) has written nothing for \(Int(now - time)) s: it was stopped or "
+                    + "killed. `pleura resume` goes on."
+            )
+        } else if let waitsFor {
+            lines.append("waits for \(waitsFor), for \(fixed(waitsSeconds)) s")
+        }
+        if let lastFault { lines.append("last fault: \(lastFault)") }
+        var rows = [
+            [
+                "worker", "host", "process", "phase", "step", "for s", "images/s", "data", "compute", "network", "wait",
+                "MiB",
+            ]
+        ]
+        for worker in workers {
+            rows.append([
+                "\(worker.worker)", worker.host, "\(worker.process)",
+                worker.isMember ? worker.phase : "joins: \(worker.phase)",
+                "\(worker.step)", fixed(worker.phaseSeconds), fixed(worker.imagesPerSecond), share(worker.data),
+                share(worker.compute), share(worker.communication), share(worker.wait),
+                worker.residentBytes.map { "\($0 >> 20)" } ?? "-",
+            ])
+        }
+        if workers.isEmpty { return lines.joined(separator: "\n") }
+        let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        lines += rows.map { row in
+            zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }.joined(separator: "  ")
+        }
+        return lines.joined(separator: "\n")
+    }
+}
+
+extension RunDirectory {
+    /// How the run stands, as JSON; written every second while it lasts.
+    package var status: String { "\(path)/status.json" }
+}
+
+/// Writes a run's status on a thread of its own, so that a slow disk holds nothing up; what cannot be written is not.
+final class StatusWriter: Sendable {
+    private let path: String
+    private let thread: SerialThread
+    private let isBusy = Atomic<Bool>(false)
+
+    init(_ directory: RunDirectory) throws {
+        path = directory.status
+        thread = try SerialThread(name: "pleura-status")
+    }
+
+    /// Replaces the file; skipped while the last one is still being written, unless it `isLast`.
+    func write(_ status: RunStatus, isLast: Bool = false) {
+        if isBusy.exchange(true, ordering: .acquiringAndReleasing), !isLast { return }
+        thread.submit { [self] in
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+            // One name for the new file, so that nothing gathers where a coordinator is killed. Readers see all or nothing;
+            // what fails is tried again in a second, and nobody resumes from this file.
+            let new = path + ".new"
+            if let data = try? encoder.encode(status), (try? data.write(to: URL(fileURLWithPath: new))) != nil {
+                rename(new, path)
+            }
+            isBusy.store(false, ordering: .releasing)
+        }
+    }
+
+    func close() { thread.close() }
+}

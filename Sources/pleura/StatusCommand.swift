@@ -1,0 +1,38 @@
+import ArgumentParser
+import Foundation
+import Training
+
+/// `pleura status`.
+struct StatusCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status",
+        abstract: "Shows how a run stands: its workers with phase, speed, shares of time, memory, and the last fault.",
+        discussion: "Reads status.json in the run's folder, which the coordinator writes every second."
+    )
+
+    @Argument(help: "The run's folder.", completion: .directory)
+    var directory: String
+
+    @Flag(help: "Show it again every second until the run ends.")
+    var watch = false
+
+    @Flag(help: "Print the file itself.")
+    var json = false
+
+    func run() throws {
+        let folder = RunDirectory(directory)
+        while true {
+            let status = try RunStatus.read(folder)
+            if json {
+                print(try String(contentsOfFile: folder.status, encoding: .utf8))
+            } else {
+                // Home and clear: the table stays where it is.
+                if watch { print("\u{1B}[H\u{1B}[2J", terminator: "") }
+                print(status.table(now: Date().timeIntervalSince1970))
+            }
+            if !watch || status.outcome != nil { return }
+            // Another process writes the file, and sends no event here.
+            Thread.sleep(forTimeInterval: 1)
+        }
+    }
+}
