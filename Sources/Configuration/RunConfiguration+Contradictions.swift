@@ -85,6 +85,16 @@ extension RunConfiguration {
             "`workers.timeouts.silence_seconds` (\(workers.timeouts.silenceSeconds.yaml)) must be above "
                 + "`workers.heartbeat_seconds` (\(workers.heartbeatSeconds.yaml))"
         )
+        refuse(
+            workers.minimum > workers.count,
+            ["workers.minimum", "workers.count"],
+            "`workers.minimum` (\(workers.minimum)) must not be above `workers.count` (\(workers.count))"
+        )
+        refuse(
+            workers.maximum != 0 && workers.maximum < workers.count,
+            ["workers.maximum", "workers.count"],
+            "`workers.maximum` (\(workers.maximum)) must not be below `workers.count` (\(workers.count)), or be 0 for that"
+        )
         return found
     }
 

@@ -208,6 +208,8 @@ struct RefusalTests {
         ("data: {folds: {validation: all}}", "leaves no fold to train on"),
         ("data: {normalisation: {mean: [0, 0, 0], std: 1}}", "`data.channels` is 1"),
         ("workers: {timeouts: {silence_seconds: 1}}", "must be above `workers.heartbeat_seconds` (1)"),
+        ("workers: {count: 3, minimum: 4}", "`workers.minimum` (4) must not be above `workers.count` (3)"),
+        ("workers: {count: 3, maximum: 2}", "`workers.maximum` (2) must not be below `workers.count` (3)"),
     ])
     func fieldsMustFitEachOther(text: String, message: String) {
         let messages = refusal(text)
