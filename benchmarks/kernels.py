@@ -347,6 +347,15 @@ def table_avx2(report):
     return "\n".join(lines)
 
 
+def shortened(value):
+    """Numbers with the five digits that a timing can have, so that the file stays small."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {key: shortened(part) for key, part in value.items()}
+    return [shortened(part) for part in value] if isinstance(value, list) else value
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", metavar="CONFIG", choices=ROWS, help="any number of times")
@@ -403,7 +412,7 @@ def main():
     print(text)
     if arguments.json:
         with open(arguments.json, "w") as file:
-            file.write(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+            file.write(json.dumps(shortened(report), separators=(",", ":"), ensure_ascii=False) + "\n")
     if arguments.markdown:
         with open(arguments.markdown, "w") as file:
             file.write(text + "\n")
