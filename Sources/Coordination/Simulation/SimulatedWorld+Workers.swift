@@ -249,6 +249,12 @@ extension SimulatedWorld {
             sum.bits ^= UInt64(index + 1)
         }
         workers[index].sum = sum
+        // Some are several times as slow as others, so that the work is divided unevenly.
+        let microbatches = workers[index].work?.microbatches.count ?? 0
+        let timings = StepTimings(
+            compute: .milliseconds(microbatches * (1 + index % 4)) / workers[index].threads,
+            samples: UInt32(microbatches)
+        )
         let report = ReducedReport(
             step: assignment.step,
             generation: assignment.generation,
@@ -257,7 +263,7 @@ extension SimulatedWorld {
             losses: [1],
             gradientNorm: 1,
             nonFinite: nil,
-            timings: StepTimings()
+            timings: timings
         )
         queue.add(
             .worker(index, .reduced(report)),

@@ -21,6 +21,8 @@ package struct WorkerOptions: Sendable {
     package var host: String?
     /// Nil: the worker takes part without.
     package var keys: WorkerKeys?
+    /// For tests.
+    package var faults: WorkerFaults
 
     package init(
         coordinator: String,
@@ -33,7 +35,8 @@ package struct WorkerOptions: Sendable {
         fetches: Bool = false,
         cache: String,
         host: String? = nil,
-        keys: WorkerKeys? = nil
+        keys: WorkerKeys? = nil,
+        faults: WorkerFaults = WorkerFaults()
     ) {
         self.coordinator = coordinator
         self.threads = threads
@@ -46,5 +49,6 @@ package struct WorkerOptions: Sendable {
         self.cache = cache
         self.host = host
         self.keys = keys
+        self.faults = faults
     }
 }
