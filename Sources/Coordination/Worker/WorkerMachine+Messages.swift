@@ -31,7 +31,10 @@ extension WorkerMachine {
     private mutating func receive(_ welcome: Welcome) {
         if let number {
             // A worker that joins a run under way loads its data first, and the state when its turn comes.
-            guard welcome.worker == number, let resume = welcome.resume, membership == nil, phase == .waiting else {
+            // One that is said twice names a state that is loaded already.
+            guard welcome.worker == number, let resume = welcome.resume, membership == nil, phase == .waiting,
+                resume.completedSteps > completedSteps
+            else {
                 ignoredMessages += 1
                 return
             }
@@ -109,7 +112,12 @@ extension WorkerMachine {
             ignoredMessages += 1
             return
         }
-        guard request.completedSteps == completedSteps, applying == nil, work == nil else {
+        guard request.completedSteps == completedSteps, applying == nil, work == nil, reported == nil else {
+            if request.completedSteps <= completedSteps {
+                // Said twice: its round is over.
+                ignoredMessages += 1
+                return
+            }
             failed(
                 "The coordinator asked for validation at step \(request.completedSteps), but this worker stands at "
                     + "step \(completedSteps).",
@@ -130,6 +138,9 @@ extension WorkerMachine {
         }
         if let applying, request.completedSteps == applying + 1 {
             requests.append(request)
+        } else if request.completedSteps < completedSteps, request.completedSteps == handedOver {
+            // Said twice: that state has been handed over.
+            ignoredMessages += 1
         } else {
             stream(request)
         }
@@ -152,8 +163,11 @@ extension WorkerMachine {
         lastCount = count
         // A process that itself stood still has not read what the coordinator said meanwhile.
         if let timer, now - timer > timing.heartbeatInterval * 2 {
-            lastHeard = lastHeard + (now - timer)
-            coordinatorGoneSince = coordinatorGoneSince.map { $0 + (now - timer) }
+            // What has been read since is no older than now, and must not look younger.
+            let pause = now - timer
+            lastHeard = min(now, lastHeard + pause)
+            startedAt = min(now, startedAt + pause)
+            coordinatorGoneSince = coordinatorGoneSince.map { min(now, $0 + pause) }
         }
         if let exitBy, now >= exitBy.instant {
             exit(exitBy.outcome.kind, exitBy.outcome.message)

@@ -35,6 +35,8 @@ package struct WorkerMachine: Sendable {
     /// What waits until the running apply is done.
     var next: Assignment?
     var requests: [CheckpointRequest] = []
+    /// The state of which a share was handed over last.
+    var handedOver: UInt64?
     /// The commit that is being applied.
     var applying: UInt64?
     var pendingValidations = 0
@@ -187,6 +189,7 @@ package struct WorkerMachine: Sendable {
     /// Hands a checkpoint share over, or says that its state is gone.
     mutating func stream(_ request: CheckpointRequest) {
         if request.completedSteps == completedSteps && applying == nil {
+            handedOver = request.completedSteps
             actions.append(.streamSnapshot(request))
         } else {
             send(
