@@ -357,6 +357,26 @@ import Testing
         #expect(outcome?.message.contains("1 more workers to join (1 of at least 2 are here)") == true)
     }
 
+    /// A joiner that takes longer to load than the pause lasts, and fails.
+    @Test func aPauseThatIsOverWhenAJoinerFailsEndsAtTheNextTick() {
+        var rig = CoordinatorRig(workers: 2, minimum: 2)
+        _ = rig.begin()
+        for worker: UInt64 in 0..<2 { _ = rig.say(worker, .reduced(CoordinatorRig.reduced(0))) }
+        for worker: UInt64 in 0..<2 { _ = rig.say(worker, .applied(completedSteps: 1, stateDigest: nil)) }
+        _ = rig.handle(.processExited(incarnation: 101, processID: 4001, .signal(9)))
+        _ = rig.say(2, .hello(CoordinatorRig.hello(2)))
+        _ = rig.say(2, .ready(CoordinatorRig.ready()))
+        _ = rig.handle(.checkpointDurable(completedSteps: 1, file: "step-1.h5"))
+        let loading = Heartbeat(phase: .preparing, step: 1, progress: 1, inPhase: .zero)
+        let waiting = Heartbeat(phase: .waiting, step: 1, progress: 1, inPhase: .zero)
+        let waited = rig.pass(.seconds(100), heartbeats: [0: waiting, 2: loading])
+        #expect(waited.outcome == nil && rig.machine.wait?.sentence.contains("to load the state") == true)
+        _ = rig.handle(.processExited(incarnation: 102, processID: 4002, .signal(9)))
+        #expect(rig.machine.wait.map { $0.deadline > rig.now } == true)
+        let ended = rig.pass(.seconds(1), heartbeats: [0: waiting])
+        #expect(ended.outcome?.kind == .workerLost && ended.outcome?.savedSteps == 1)
+    }
+
     @Test func aMinorityWithOtherSumsIsPutOutAndTheStepBeginsAnew() {
         var rig = CoordinatorRig(workers: 3)
         _ = rig.begin(workers: 3)
