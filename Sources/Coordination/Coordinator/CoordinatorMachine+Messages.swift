@@ -38,6 +38,11 @@ extension CoordinatorMachine {
         case .heartbeat(let heartbeat): joiners[index].take(heartbeat, at: now)
         case .ready(let ready):
             let isRestored = joiners[index].restoring != nil
+            if let steps = joiners[index].restoring, ready.completedSteps < steps {
+                // Said twice, before it was sent to load this state.
+                ignoredMessages += 1
+                return
+            }
             if let reason = defect(of: ready, steps: isRestored ? joiners[index].restoring ?? 0 : ready.completedSteps)
             {
                 let joiner = joiners[index]
