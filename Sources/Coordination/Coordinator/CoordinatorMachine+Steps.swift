@@ -86,7 +86,12 @@ extension CoordinatorMachine {
             )
             return
         }
-        members[position].completedSteps = max(members[position].completedSteps, steps)
+        guard steps >= members[position].completedSteps else {
+            // Said twice, or overtaken: its digest is that of a state that is past.
+            ignoredMessages += 1
+            return
+        }
+        members[position].completedSteps = steps
         members[position].stateDigest = digest
         if case .stepping(let step) = stage, step.assignment.step == steps {
             if members[position].report == nil { members[position].enter(.computing, step: steps, at: now) }
@@ -184,7 +189,7 @@ extension CoordinatorMachine {
         } else {
             // Checkpoints at this state come after validation, so that they hold what it moves.
             for position in members.indices { members[position].stateDigest = nil }
-            stage = .settling
+            stage = .settling(comparing: true)
         }
     }
 
@@ -246,12 +251,17 @@ extension CoordinatorMachine {
             return
         }
         let width = configuration.validation.countsPerSample
-        guard let request = members[position].requests.firstIndex(where: { $0.samples == result.samples }),
-            result.counts.count == result.samples.count * width
-        else {
+        guard let request = members[position].requests.firstIndex(where: { $0.samples == result.samples }) else {
+            // Said twice: its counts have been taken.
+            ignoredMessages += 1
+            return
+        }
+        guard result.counts.count == result.samples.count * width else {
             suspect(
                 position,
-                .violation("it returned counts for the samples \(result.samples), which it was not asked for.")
+                .violation(
+                    "it returned \(result.counts.count) counts for \(result.samples.count) samples of \(width) each."
+                )
             )
             return
         }
