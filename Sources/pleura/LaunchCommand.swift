@@ -23,10 +23,11 @@ struct LaunchCommand: ParsableCommand {
     @OptionGroup var options: RunOptions
 
     func run() throws {
-        let sets = overrides.set + options.overrides
+        let hosts = try options.hostList()
+        let sets = overrides.set + options.overrides(hosts)
         let resolved = try RunConfiguration.load(path: configuration, overrides: sets)
         for remark in resolved.remarks { printError("warning: \(remark)") }
-        try CommandOutcome.finish(try RunLauncher(resolved, options: options.launcher).launch())
+        try CommandOutcome.finish(try RunLauncher(resolved, options: options.launcher(hosts)).launch())
     }
 }
 
@@ -52,12 +53,13 @@ struct ResumeCommand: ParsableCommand {
     func run() throws {
         let folder = RunDirectory(directory)
         guard folder.exists else { throw RunError.notARun(directory) }
-        let sets = overrides.set + options.overrides
+        let hosts = try options.hostList()
+        let sets = overrides.set + options.overrides(hosts)
         var resolved = try RunConfiguration.load(path: folder.configuration, overrides: sets)
         // The folder may have been moved since.
         resolved.run.directory = directory
         for remark in resolved.remarks { printError("warning: \(remark)") }
-        try CommandOutcome.finish(try RunLauncher(resolved, options: options.launcher).resume())
+        try CommandOutcome.finish(try RunLauncher(resolved, options: options.launcher(hosts)).resume())
     }
 }
 
@@ -83,10 +85,21 @@ struct RunOptions: ParsableArguments {
     var transport: String?
 
     @Option(help: "Where the coordinator listens; tcp://0.0.0.0:7000 for workers on other hosts.")
-    var bind = "tcp://127.0.0.1:*"
+    var bind = RunOptions.loopback
+
+    /// Where the coordinator listens by default.
+    private static let loopback = "tcp://127.0.0.1:*"
 
     @Flag(help: "Start no workers on this machine: they come by `pleura worker`.")
     var noLocalWorkers = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Start the workers on the hosts of this list, through ssh; see \"Several hosts\" in README.md.",
+            valueName: "hosts.yaml"
+        )
+    )
+    var hosts: String?
 
     @Flag(name: .shortAndLong, help: "Say what the coordinator decides.")
     var verbose = false
@@ -94,18 +107,32 @@ struct RunOptions: ParsableArguments {
     @Flag(name: .shortAndLong, help: "Warnings and errors only.")
     var quiet = false
 
-    var overrides: [String] {
+    func validate() throws {
+        if hosts != nil && (noLocalWorkers || workers != nil) {
+            throw ValidationError("--hosts says where and how many workers run: leave out --workers, --no-local-workers.")
+        }
+    }
+
+    /// The list of hosts; nil where none was given.
+    func hostList() throws -> HostList? { try hosts.map { try HostList.load(path: $0) } }
+
+    /// What the options and the list of hosts change in the configuration.
+    func overrides(_ hosts: HostList?) -> [String] {
         var result: [String] = []
+        if let hosts { result.append("workers.count=\(hosts.seats.count)") }
         if let workers { result.append("workers.count=\(workers)") }
         if let threads { result.append("workers.threads=\(threads)") }
         if let transport { result.append("workers.transport=\(transport)") }
         return result
     }
 
-    var launcher: RunLauncher.Options {
-        RunLauncher.Options(
-            bind: bind,
+    /// What the launcher is told; with workers on other hosts, the coordinator listens everywhere by default.
+    func launcher(_ hosts: HostList?) -> RunLauncher.Options {
+        let isEverywhere = bind == Self.loopback && hosts?.hosts.contains { !$0.isLocal } == true
+        return RunLauncher.Options(
+            bind: isEverywhere ? "tcp://0.0.0.0:*" : bind,
             startsWorkers: !noLocalWorkers,
+            hosts: hosts,
             isVerbose: verbose,
             isQuiet: quiet,
             onOutcome: { printError($0.message) }

@@ -15,6 +15,7 @@ struct Pleura: AsyncParsableCommand {
             PredictCommand.self, EvaluateCommand.self, StatusCommand.self, ReportCommand.self, InspectCommand.self,
             VerifyCommand.self,
             KeygenCommand.self, FuzzCommand.self, BenchCommand.self, DecodeWorkerCommand.self,
+            WorkerGuardCommand.self,
         ]
     )
 

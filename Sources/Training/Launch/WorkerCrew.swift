@@ -15,6 +15,8 @@ package final class WorkerCrew: Sendable {
         package var logs: String
         /// What the command line of the worker of a seat says about its keys; keys themselves never stand there.
         package var security: @Sendable (_ seat: Int) -> [String]
+        /// How workers are started on other hosts; nil where all are of this one.
+        package var remote: RemoteWorkers?
         /// How many workers may be started in the place of dead ones.
         package var respawns: Int
         /// Says what is done, for the log.
@@ -27,6 +29,7 @@ package final class WorkerCrew: Sendable {
             threads: Int,
             logs: String,
             security: @escaping @Sendable (_ seat: Int) -> [String] = { _ in [] },
+            remote: RemoteWorkers? = nil,
             respawns: Int,
             say: @escaping @Sendable (String) -> Void,
             onExit: @escaping @Sendable (LocalWorkers.Child, ExitCause, _ note: String, _ isReplaced: Bool) -> Void
@@ -35,6 +38,7 @@ package final class WorkerCrew: Sendable {
             self.threads = threads
             self.logs = logs
             self.security = security
+            self.remote = remote
             self.respawns = respawns
             self.say = say
             self.onExit = onExit
@@ -45,6 +49,8 @@ package final class WorkerCrew: Sendable {
         var started = ContinuousClock.now
         /// Deaths of this seat's workers, one soon after the other.
         var deaths = 0
+        /// Whether one of its workers has lived for a while: its host was reached, and may be again.
+        var hasServed = false
     }
 
     private struct State: Sendable {
@@ -125,16 +131,24 @@ package final class WorkerCrew: Sendable {
         let log = "\(options.logs)/worker-\(seat).log"
         let start = FileSystem.exists(log) ? try FileSystem.size(of: log) : 0
         state.withLock { $0.seats[seat].started = .now }
+        let remote = try options.remote?.launch(
+            seat: seat,
+            incarnation: incarnation,
+            coordinator: options.coordinator,
+            log: log
+        )
         _ = try workers.start(
-            program: LocalWorkers.ownProgram,
-            arguments: [
+            program: remote?.program ?? LocalWorkers.ownProgram,
+            arguments: remote?.arguments ?? [
                 "worker", "--coordinator", options.coordinator, "--threads", "\(options.threads)",
                 "--incarnation", "\(incarnation)", "--parent", "\(getpid())",
             ] + options.security(seat),
             log: log,
-            incarnation: incarnation
-        ) { [self] child, cause in
-            let note = LocalWorkers.note(log: log, from: start)
+            incarnation: incarnation,
+            channel: remote?.channel
+        ) { [self] child, ended in
+            let cause = remote?.cause(ended) ?? ended
+            let note = remote?.note(cause, log: log) ?? LocalWorkers.note(log: log, from: start)
             let isReplaced = isWorthAnother(cause, seat) && retire(seat)
             options.onExit(child, cause, note, isReplaced)
         }
@@ -142,10 +156,18 @@ package final class WorkerCrew: Sendable {
 
     /// Whether a worker that ended so may do better the next time: one that was killed, or that says so after a while;
     /// not one that left as asked, that cannot even begin, or whose data or configuration is wrong.
+    ///
+    /// A host that was reached before is tried again while it cannot be.
     private func isWorthAnother(_ cause: ExitCause, _ seat: Int) -> Bool {
+        let (isOld, hasServed) = state.withLock { state in
+            let isOld = .now - state.seats[seat].started > .seconds(5)
+            if isOld { state.seats[seat].hasServed = true }
+            return (isOld, state.seats[seat].hasServed)
+        }
         switch cause {
-        case .signal: true
-        case .exited(let status): status == 75 && state.withLock { .now - $0.seats[seat].started > .seconds(5) }
+        case .signal: return true
+        case .exited(RemoteWorkers.sshFailed): return options.remote != nil && hasServed
+        case .exited(let status): return status == 75 && isOld
         }
     }
 
