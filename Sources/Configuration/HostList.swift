@@ -144,7 +144,8 @@ private struct HostListReader {
 
     private mutating func readHost(_ node: Node) {
         guard case .mapping(let mapping) = node else {
-            complain(node.mark, "a host has keys (\(Self.keys.prefix(4).joined(separator: ", ")), …), found \(node.found)")
+            let keys = Self.keys.prefix(4).joined(separator: ", ")
+            complain(node.mark, "a host has keys (\(keys), …), found \(node.found)")
             return
         }
         var host = HostList.Host()
@@ -171,7 +172,8 @@ private struct HostListReader {
     private mutating func check(_ host: inout HostList.Host, at mark: Mark?) {
         // ssh would take it for an option, and options can name commands.
         if host.destination.isEmpty || host.destination.hasPrefix("-") {
-            complain(mark, "`host`: expected what ssh connects to, as user@name, or `local`, found `\(host.destination)`")
+            let found = host.destination.isEmpty ? "nothing" : "`\(host.destination)`"
+            complain(mark, "`host`: expected what ssh connects to, as user@name, or `local`, found \(found)")
             return
         }
         if host.name.isEmpty {

@@ -109,7 +109,7 @@ struct RunOptions: ParsableArguments {
 
     func validate() throws {
         if hosts != nil && (noLocalWorkers || workers != nil) {
-            throw ValidationError("--hosts says where and how many workers run: leave out --workers, --no-local-workers.")
+            throw ValidationError("--hosts says where and how many workers run: leave out --workers and the like.")
         }
     }
 

@@ -292,13 +292,18 @@ LogLevel ERROR
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder")
+    parser.add_argument("folder", nargs="?")
+    parser.add_argument("--check", action="store_true", help="only say whether it is possible here")
     parser.add_argument("--hosts", type=int, default=3)
     parser.add_argument("--program", help="pleura there; by default of the PATH")
     parser.add_argument("--fetch", action="store_true", help="the hosts see no shards and fetch them")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     check()
+    if options.check:
+        return
+    if not options.folder:
+        parser.error("give a folder")
     remove_left()
     folder = os.path.abspath(options.folder)
     os.makedirs(folder, mode=0o700, exist_ok=True)

@@ -42,7 +42,7 @@ package struct GuardOrder: Codable, Sendable, Equatable {
     /// Reads a line; throws where it is no order of this form.
     package init(line: [UInt8]) throws {
         guard let order = try? JSONDecoder().decode(GuardOrder.self, from: Data(line)) else {
-            throw RunError.data("Standard input has no order for a guard; `pleura launch --hosts` starts guards itself.")
+            throw RunError.data("Standard input has no order for a guard: `pleura launch --hosts` starts guards.")
         }
         guard order.format == Self.currentFormat else {
             throw RunError.data(

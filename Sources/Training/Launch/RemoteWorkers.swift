@@ -72,11 +72,13 @@ package struct RemoteWorkers: Sendable {
             let lines = tail.lines
             text += lines.isEmpty ? "; it wrote nothing." : "; it ends:\n  " + lines.joined(separator: "\n  ")
             switch cause {
-            case .exited(RemoteWorkers.sshFailed) where !host.isLocal:
-                text += "\nStatus 255 is ssh's own: \(host.name) was not reached, or the connection broke. Try "
+            case RemoteWorkers.unreachable where !host.isLocal:
+                text +=
+                    "\nStatus 255 is ssh's own: \(host.name) was not reached, or the connection broke. Try "
                     + "`\(RemoteWorkers.sshCommand(of: host).joined(separator: " ")) true`."
             case .exited(127):
-                text += "\nStatus 127: there is no program there. Name it with `program:` in the list of hosts, or copy "
+                text +=
+                    "\nStatus 127: there is no program there. Name it with `program:` in the list of hosts, or copy "
                     + "this one to \(host.folder)/pleura."
             default: break
             }
@@ -85,7 +87,9 @@ package struct RemoteWorkers: Sendable {
     }
 
     /// The status by which ssh says that it failed itself.
-    static let sshFailed: Int32 = 255
+    private static let sshFailed: Int32 = 255
+    /// The end of a worker whose host was not reached, or to which the connection broke.
+    static let unreachable = ExitCause.exited(sshFailed)
 
     /// The name of the host of a seat.
     func hostName(of seat: Int) -> String { seats[seat].host.name }
@@ -94,7 +98,9 @@ package struct RemoteWorkers: Sendable {
     func launch(seat: Int, incarnation: UInt64, coordinator: String, log: String) throws -> Launch {
         let host = seats[seat].host
         let order = GuardOrder(
-            coordinator: coordinatorHost.map { Endpoint.reachable(coordinator, at: $0) } ?? coordinator,
+            // On another host, its guard knows the way by which ssh came.
+            coordinator: (coordinatorHost ?? (host.isLocal ? "127.0.0.1" : nil))
+                .map { Endpoint.reachable(coordinator, at: $0) } ?? coordinator,
             arguments: arguments(host, incarnation: incarnation),
             folder: host.folder,
             silenceSeconds: settings.silenceSeconds,
@@ -126,7 +132,8 @@ package struct RemoteWorkers: Sendable {
             "--cache", "cache", "--cache-limit", "\(host.cacheGiB)",
         ]
         // On this machine the coordinator is reached by loopback, which tells nothing of how others reach the worker.
-        let ownAddress = seats.allSatisfy { $0.host.isLocal } ? nil : coordinatorHost ?? ProcessInfo.processInfo.hostName
+        let isAlone = seats.allSatisfy { $0.host.isLocal }
+        let ownAddress = isAlone ? nil : coordinatorHost ?? ProcessInfo.processInfo.hostName
         if let address = host.address ?? (host.isLocal ? ownAddress : nil) { result += ["--advertise", address] }
         if let shards = host.shards { result += ["--shards", shards] }
         if host.fetches { result.append("--fetch") }

@@ -51,6 +51,11 @@ package final class WorkerCrew: Sendable {
         var deaths = 0
         /// Whether one of its workers has lived for a while: its host was reached, and may be again.
         var hasServed = false
+        /// The process that sits there, and whether it was put out of the run.
+        var incarnation: UInt64 = 0
+        var isPutOut = false
+        /// How often the seat's workers were put out.
+        var evictions = 0
     }
 
     private struct State: Sendable {
@@ -93,7 +98,13 @@ package final class WorkerCrew: Sendable {
     }
 
     /// Ends a worker that was put out of the run: it may be stopped, and would never end by itself.
-    package func end(incarnation: UInt64) { workers.kill(incarnation: incarnation) }
+    package func end(incarnation: UInt64) {
+        state.withLock { state in
+            guard let seat = state.seats.firstIndex(where: { $0.incarnation == incarnation }) else { return }
+            state.seats[seat].isPutOut = true
+        }
+        workers.kill(incarnation: incarnation)
+    }
 
     /// Starts no more workers, waits for those there are to end by themselves, then ends what is left.
     package func close(after patience: Duration) {
@@ -130,7 +141,11 @@ package final class WorkerCrew: Sendable {
         let incarnation = UInt64.random(in: 1 ... .max)
         let log = "\(options.logs)/worker-\(seat).log"
         let start = FileSystem.exists(log) ? try FileSystem.size(of: log) : 0
-        state.withLock { $0.seats[seat].started = .now }
+        state.withLock { state in
+            state.seats[seat].started = .now
+            state.seats[seat].incarnation = incarnation
+            state.seats[seat].isPutOut = false
+        }
         let remote = try options.remote?.launch(
             seat: seat,
             incarnation: incarnation,
@@ -149,7 +164,7 @@ package final class WorkerCrew: Sendable {
         ) { [self] child, ended in
             let cause = remote?.cause(ended) ?? ended
             let note = remote?.note(cause, log: log) ?? LocalWorkers.note(log: log, from: start)
-            let isReplaced = isWorthAnother(cause, seat) && retire(seat)
+            let isReplaced = isWorthAnother(cause, seat) && retire(seat, counts: cause != RemoteWorkers.unreachable)
             options.onExit(child, cause, note, isReplaced)
         }
     }
@@ -166,17 +181,27 @@ package final class WorkerCrew: Sendable {
         }
         switch cause {
         case .signal: return true
-        case .exited(RemoteWorkers.sshFailed): return options.remote != nil && hasServed
+        case RemoteWorkers.unreachable: return options.remote != nil && hasServed
         case .exited(let status): return status == 75 && isOld
         }
     }
 
     /// Has the seat filled again, the later the more often its workers die; false where no more are to be started.
+    ///
+    /// `counts`: whether it is one of the respawns. A host that cannot be reached is tried until the run ends.
     @discardableResult
-    private func retire(_ seat: Int) -> Bool {
+    private func retire(_ seat: Int, counts: Bool = true) -> Bool {
+        let isRemote = options.remote != nil
         let delay = state.withLock { state -> Duration? in
             guard !state.isClosed, state.respawned < options.respawns else { return nil }
-            state.respawned += 1
+            if counts { state.respawned += 1 }
+            if isRemote, state.seats[seat].isPutOut {
+                // The network between hosts may be broken still: each return costs all the others a wait.
+                state.seats[seat].evictions += 1
+                let delay = Duration.seconds(min(300, 5 << min(6, state.seats[seat].evictions - 1)))
+                state.due.append((seat, .now + delay))
+                return delay
+            }
             let lived = ContinuousClock.now - state.seats[seat].started
             state.seats[seat].deaths = lived > .seconds(10) ? 0 : state.seats[seat].deaths + 1
             let deaths = state.seats[seat].deaths

@@ -107,6 +107,6 @@ package enum WorkerGuard {
             if byte == UInt8(ascii: "\n") { return line }
             line.append(byte)
         }
-        throw RunError.data("Standard input has no order for a guard; `pleura launch --hosts` starts guards itself.")
+        throw RunError.data("Standard input has no order for a guard: `pleura launch --hosts` starts guards.")
     }
 }
