@@ -50,6 +50,9 @@ package struct HostList: Sendable, Equatable {
     /// At least one.
     package var hosts: [Host] = []
 
+    /// A list of hosts, which the caller has made with care: names differ.
+    package init(_ hosts: [Host] = []) { self.hosts = hosts }
+
     /// A place for one worker.
     package struct Seat: Sendable, Equatable {
         package let host: Host

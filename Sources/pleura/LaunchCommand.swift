@@ -27,6 +27,7 @@ struct LaunchCommand: ParsableCommand {
         let sets = overrides.set + options.overrides(hosts)
         let resolved = try RunConfiguration.load(path: configuration, overrides: sets)
         for remark in resolved.remarks { printError("warning: \(remark)") }
+        if let hosts { try options.check(hosts, resolved) }
         try CommandOutcome.finish(try RunLauncher(resolved, options: options.launcher(hosts)).launch())
     }
 }
@@ -59,6 +60,11 @@ struct ResumeCommand: ParsableCommand {
         // The folder may have been moved since.
         resolved.run.directory = directory
         for remark in resolved.remarks { printError("warning: \(remark)") }
+        if let hosts {
+            var present = resolved
+            present.data.shards = try folder.shards(resolved.data.shards)
+            try options.check(hosts, present)
+        }
         try CommandOutcome.finish(try RunLauncher(resolved, options: options.launcher(hosts)).resume())
     }
 }
@@ -101,6 +107,9 @@ struct RunOptions: ParsableArguments {
     )
     var hosts: String?
 
+    @Flag(help: "With --hosts: start without looking at the hosts first.")
+    var skipChecks = false
+
     @Flag(name: .shortAndLong, help: "Say what the coordinator decides.")
     var verbose = false
 
@@ -110,6 +119,18 @@ struct RunOptions: ParsableArguments {
     func validate() throws {
         if hosts != nil && (noLocalWorkers || workers != nil) {
             throw ValidationError("--hosts says where and how many workers run: leave out --workers and the like.")
+        }
+    }
+
+    /// Looks at the hosts before anything is started; says what is not well, and ends the command where that would fail.
+    func check(_ hosts: HostList, _ configuration: RunConfiguration) throws {
+        if skipChecks { return }
+        let doctor = try Doctor(configuration, hosts: hosts, bind: launcher(hosts).bind, readsData: false)
+        let report = doctor.examine()
+        if report.level > .good && !(quiet && report.level < .failure) { printError(report.table(from: .warning)) }
+        guard report.level < .failure else {
+            printError("Nothing was started. `pleura doctor` shows all; --skip-checks starts the run all the same.")
+            throw ExitCode(ExitStatus.temporary.rawValue)
         }
     }
 

@@ -13,9 +13,9 @@ struct Pleura: AsyncParsableCommand {
         subcommands: [
             SynthesizeCommand.self, ShardCommand.self, LaunchCommand.self, ResumeCommand.self, WorkerCommand.self,
             PredictCommand.self, EvaluateCommand.self, StatusCommand.self, ReportCommand.self, InspectCommand.self,
-            VerifyCommand.self,
+            VerifyCommand.self, DoctorCommand.self,
             KeygenCommand.self, FuzzCommand.self, BenchCommand.self, DecodeWorkerCommand.self,
-            WorkerGuardCommand.self,
+            WorkerGuardCommand.self, HostProbeCommand.self,
         ]
     )
 

@@ -68,10 +68,10 @@ final class NamespaceHosts {
     /// What has a command line run on the launcher's host.
     var prefix: [String] { ["ip", "netns", "exec", namespaces["head"] ?? ""] }
 
-    /// The processes of the program in the namespaces of hosts, with their command lines.
-    func processes() -> [(process: Int32, command: String)] {
+    /// The processes of the program in the namespaces of hosts, or of one, with their command lines.
+    func processes(on host: String? = nil) -> [(process: Int32, command: String)] {
         var inodes: Set<String> = []
-        for (name, namespace) in namespaces where name != "head" {
+        for (name, namespace) in namespaces where host.map({ $0 == name }) ?? (name != "head") {
             var status = stat()
             if stat("/run/netns/\(namespace)", &status) == 0 { inodes.insert("net:[\(status.st_ino)]") }
         }

@@ -33,12 +33,17 @@ extension Processes {
             return file
         }
 
-        private func launch(_ configuration: String, run: String, hosts list: String? = nil) throws -> RunningProgram {
+        private func launch(
+            _ configuration: String,
+            run: String,
+            hosts list: String? = nil,
+            _ extra: [String] = []
+        ) throws -> RunningProgram {
             try runner.start(
                 runner.launchArguments(
                     configuration,
                     run: run,
-                    ["--hosts", list ?? "\(hosts.folder)/hosts.yaml", "--verbose"]
+                    ["--hosts", list ?? "\(hosts.folder)/hosts.yaml", "--verbose"] + extra
                 ),
                 prefix: hosts.prefix
             )
@@ -132,6 +137,34 @@ extension Processes {
         }
 
         @Test(.timeLimit(.minutes(5)))
+        func workersOfOtherHostsAreStartedAnewHoweverTheyDie() throws {
+            defer { end() }
+            let configuration = try configuration(epochs: 100)
+            let expected = try undisturbed(configuration, run: "whole")
+            let running = try launch(configuration, run: "respawned")
+            try #require(running.wait { commits("respawned") > 4 }, "\(running.errorText)")
+            func joined() -> Int { running.errorText.components(separatedBy: " joined at step ").count - 1 }
+            func find(_ host: String, isGuard: Bool) throws -> Int32 {
+                let found = hosts.processes(on: host).first { $0.command.contains("worker-guard") == isGuard }
+                return try #require(found?.process, "\(hosts.processes())")
+            }
+            // A worker; a guard, whose worker dies with it; and an ssh, without which a guard ends its worker.
+            let victims: [(String, () throws -> Int32)] = [
+                ("worker", { try find("a", isGuard: false) }),
+                ("guard", { try find("b", isGuard: true) }),
+                ("ssh", { try #require(running.children.first) }),
+            ]
+            for (number, (name, victim)) in victims.enumerated() {
+                kill(try victim(), SIGKILL)
+                #expect(running.wait { joined() > number }, "\(name): \(running.errorText)")
+            }
+            let outcome = try running.finish()
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            #expect(try runner.inspect("respawned").stateSHA256 == expected)
+            #expect(isAllGone(within: 5), "\(hosts.processes())")
+        }
+
+        @Test(.timeLimit(.minutes(5)))
         func aHostThatFailsIsNamedWithItsLastLines() throws {
             defer { end() }
             let configuration = try configuration(epochs: 2)
@@ -141,7 +174,8 @@ extension Processes {
             try #require(parts.count == 4)
             func failing(_ name: String, _ text: String) throws -> ProgramRunner.Outcome {
                 try text.write(toFile: runner.path("\(name).yaml"), atomically: true, encoding: .utf8)
-                let outcome = try launch(configuration, run: name, hosts: runner.path("\(name).yaml")).finish()
+                let list = runner.path("\(name).yaml")
+                let outcome = try launch(configuration, run: name, hosts: list, ["--skip-checks"]).finish()
                 #expect(outcome.status == 75, "\(outcome.errors)")
                 #expect(isAllGone(within: 5), "\(hosts.processes())")
                 return outcome
@@ -157,6 +191,68 @@ extension Processes {
             let unreachable = try failing("unreachable", list.replacingOccurrences(of: "10.83.0.2", with: "10.83.0.77"))
             #expect(unreachable.errors.contains("10.83.0.77"), "\(unreachable.errors)")
             #expect(unreachable.errors.contains("Status 255 is ssh's own: b was not reached"), "\(unreachable.errors)")
+        }
+
+        private struct Report: Decodable {
+            struct Finding: Decodable {
+                var host: String
+                var check: String
+                var level: String
+                var found: String
+            }
+            var findings: [Finding]
+
+            /// The checks of a level, each as "host check".
+            func checks(_ level: String) -> [String] {
+                findings.filter { $0.level == level }.map { "\($0.host) \($0.check)" }
+            }
+        }
+
+        @Test(.timeLimit(.minutes(5)))
+        func theDoctorNamesHostAndFault() throws {
+            defer { end() }
+            let configuration = try configuration(epochs: 2)
+            let list = "\(hosts.folder)/hosts.yaml"
+            func examine(_ list: String, status: Int32) throws -> Report {
+                let arguments = ["doctor", configuration, "--hosts", list, "--json"]
+                let outcome = try runner.start(arguments, prefix: hosts.prefix).finish()
+                #expect(outcome.status == status, "\(outcome.errors)\n\(outcome.output)")
+                return try JSONDecoder().decode(Report.self, from: Data(outcome.output.utf8))
+            }
+            let well = try examine(list, status: 0)
+            #expect(well.checks("FAIL").isEmpty, "\(well)")
+            for host in ["a", "b", "c"] {
+                for check in ["reach", "program", "clock", "memory", "data", "disk", "coordinator", "others"] {
+                    #expect(well.checks("ok").contains("\(host) \(check)"), "\(well)")
+                }
+            }
+
+            try hosts.command("cut a b")
+            let cut = try examine(list, status: 75)
+            #expect(Set(cut.checks("FAIL")) == ["a others", "b others"], "\(cut)")
+            try hosts.command("heal")
+
+            // Another build, and shards of another job.
+            let other = runner.path("pleura")
+            try FileManager.default.copyItem(atPath: try ProgramRunner.program.path, toPath: other)
+            let file = try FileHandle(forWritingTo: URL(fileURLWithPath: other))
+            try file.seekToEnd()
+            try file.write(contentsOf: Data([0]))
+            try file.close()
+            let text = try String(contentsOfFile: list, encoding: .utf8)
+            var entries = text.components(separatedBy: "  - host: ")
+            try #require(entries.count == 4)
+            entries[1] = entries[1].replacingOccurrences(of: try ProgramRunner.program.path, with: other)
+            entries[2] = entries[2].replacingOccurrences(of: "fetch: true", with: "shards: \(hosts.folder)")
+            let changed = runner.path("changed.yaml")
+            try entries.joined(separator: "  - host: ").write(toFile: changed, atomically: true, encoding: .utf8)
+            let wrong = try examine(changed, status: 75)
+            #expect(Set(wrong.checks("FAIL")) == ["a program", "b data"], "\(wrong)")
+
+            // A launch looks itself, and starts nothing.
+            let refused = try launch(configuration, run: "refused", hosts: changed).finish()
+            #expect(refused.status == 75 && refused.errors.contains("Nothing was started"), "\(refused.errors)")
+            #expect(!FileManager.default.fileExists(atPath: runner.path("refused")))
         }
 
         // MARK: Faults of the network
@@ -213,7 +309,10 @@ extension Processes {
                     commits(run) > behind || ContinuousClock.now - began > .seconds(fault.seconds)
                 }
                 #expect(isBack, "\(fault.name): \(running.errorText)")
+                // Where hardly anything is carried, a step may take longer than the test looks.
+                #expect(commits(run) > behind || fault.isHard, "\(fault.name): \(running.errorText)")
                 let recovery = ContinuousClock.now - began
+                let hasRecovered = commits(run) > behind
                 _ = running.wait { ContinuousClock.now - began > .seconds(fault.seconds) }
                 let during = commits(run) - before
                 try hosts.command("heal")
@@ -223,9 +322,10 @@ extension Processes {
                 // One is put out; where that was not the network's fault alone, there would be more.
                 let evictions = outcome.errors.components(separatedBy: " was lost while ").count - 1
                 if fault.losesWorker { #expect(evictions == 1, "\(fault.name): \(outcome.errors)") }
+                let next = hasRecovered ? recovery.formatted(.units(allowed: [.milliseconds])) : "not"
                 print(
-                    "network fault: \(fault.name): next commit \(recovery.formatted(.units(allowed: [.milliseconds]))) after "
-                        + "the fault, \(during) steps in \(fault.seconds) s of it, \(evictions) put out, equal hashes"
+                    "network fault: \(fault.name): next commit \(next) after the fault, \(during) steps in "
+                        + "\(fault.seconds) s of it, \(evictions) put out, equal hashes"
                 )
             }
         }

@@ -1,5 +1,6 @@
 import CSystem
 import Glibc
+import Messaging
 import Storage
 import Synchronization
 
@@ -11,6 +12,9 @@ package final class ChildChannel: @unchecked Sendable {
     private var input: (child: Int32, own: Int32) = (-1, -1)
     private var output: (child: Int32, own: Int32) = (-1, -1)
     private var pending: [UInt8]
+    /// What other threads have to say, and the descriptor that tells of it.
+    private let more = Mutex<[UInt8]>([])
+    private let wakeUp: WakeUp
     private let beat: Duration
     private let onLine: @Sendable (String) -> Void
     /// A longer line is cut: its rest is a line of its own.
@@ -22,6 +26,7 @@ package final class ChildChannel: @unchecked Sendable {
     /// serves the channel.
     package init(first: [UInt8], beat: Duration, onLine: @escaping @Sendable (String) -> Void) throws {
         pending = first
+        wakeUp = try WakeUp()
         self.beat = beat
         self.onLine = onLine
         var ends: [Int32] = [-1, -1]
@@ -39,6 +44,12 @@ package final class ChildChannel: @unchecked Sendable {
         for descriptor in [input.child, input.own, output.child, output.own] where descriptor >= 0 {
             close(descriptor)
         }
+    }
+
+    /// Sends bytes to the child after those before; from any thread, never blocks.
+    func say(_ bytes: [UInt8]) {
+        more.withLock { $0 += bytes }
+        wakeUp.signal()
     }
 
     /// Gives a child that is about to be spawned its ends.
@@ -67,14 +78,20 @@ package final class ChildChannel: @unchecked Sendable {
                 if pending.isEmpty { pending = [UInt8(ascii: "\n")] }
                 nextBeat = now + beat
             }
+            pending += more.withLock { bytes in
+                defer { bytes = [] }
+                return bytes
+            }
             let wait = (deadline ?? nextBeat) - now
             var descriptors = [
                 pollfd(fd: output.own, events: Int16(POLLIN), revents: 0),
                 pollfd(fd: pending.isEmpty ? -1 : input.own, events: Int16(POLLOUT), revents: 0),
                 pollfd(fd: deadline == nil ? watched : -1, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: wakeUp.descriptor, events: Int16(POLLIN), revents: 0),
             ]
             // Rounded up, so that a moment before the time is not spent turning.
             _ = poll(&descriptors, nfds_t(descriptors.count), Int32(max(0, wait.seconds) * 1000) + 1)
+            if descriptors[3].revents != 0 { wakeUp.clear() }
             if descriptors[1].revents != 0 { send() }
             if descriptors[0].revents != 0, !receive(&line) { break }
             if descriptors[2].revents != 0 { deadline = .now + .seconds(1) }

@@ -75,7 +75,7 @@ package struct RemoteWorkers: Sendable {
             case RemoteWorkers.unreachable where !host.isLocal:
                 text +=
                     "\nStatus 255 is ssh's own: \(host.name) was not reached, or the connection broke. Try "
-                    + "`\(RemoteWorkers.sshCommand(of: host).joined(separator: " ")) true`."
+                    + "`\(RemoteWorkers.shownCommand(of: host)) true`."
             case .exited(127):
                 text +=
                     "\nStatus 127: there is no program there. Name it with `program:` in the list of hosts, or copy "
@@ -158,8 +158,13 @@ package struct RemoteWorkers: Sendable {
         ]
     }
 
+    /// What a user types to try the connection.
+    static func shownCommand(of host: HostList.Host) -> String {
+        (["ssh"] + host.ssh + [host.destination]).joined(separator: " ")
+    }
+
     /// The one command line that a login shell there runs.
-    static func remoteScript(of host: HostList.Host, running subcommand: String) -> String {
+    package static func remoteScript(of host: HostList.Host, running subcommand: String) -> String {
         let script: String
         if let program = host.program {
             script = "exec \(shellPath(program)) \(subcommand)"

@@ -13,7 +13,8 @@ struct FetchedCache: Sendable {
     let limit: Int?
 
     private static let digits = 32
-    /// Locked by every process that uses the data set beside it; the time of its last change is that of the last use.
+    /// The end of the name of a file beside a data set's folder, which every process that uses the data set locks; the
+    /// time of its last change is that of the last use.
     private static let mark = ".used"
 
     /// Holds marks until the process ends: a worker's data set is its own for as long.
@@ -26,10 +27,10 @@ struct FetchedCache: Sendable {
     ///
     /// In a cache that cannot be written, nothing is noted.
     func use(_ folder: String) {
-        guard let mark = try? OpenFile("\(folder)/\(Self.mark)", .append),
+        guard let mark = try? OpenFile(folder + Self.mark, .append),
             flock(mark.descriptor, LOCK_SH | LOCK_NB) == 0
         else { return }
-        utimes("\(folder)/\(Self.mark)", nil)
+        utimes(folder + Self.mark, nil)
         Self.held.withLock { $0.append(mark) }
     }
 
@@ -71,13 +72,15 @@ struct FetchedCache: Sendable {
     private func entries() -> [Entry] {
         let names = (try? FileSystem.names(in: path)) ?? []
         return names.compactMap { name in
-            let first = name.split(separator: ".")[0]
-            guard first.utf8.count == Self.digits, first.allSatisfy(\.isHexDigit) else { return nil }
+            let first = name.split(separator: ".").first ?? ""
+            guard !name.hasSuffix(Self.mark), first.utf8.count == Self.digits, first.allSatisfy(\.isHexDigit) else {
+                return nil
+            }
             let folder = "\(path)/\(name)"
             let files = (try? FileSystem.names(in: folder)) ?? []
             let bytes = files.reduce(0) { $0 + ((try? FileSystem.size(of: "\(folder)/\($1)")) ?? 0) }
             var status = stat()
-            let mark = "\(folder)/\(Self.mark)"
+            let mark = folder + Self.mark
             guard stat(FileSystem.exists(mark) ? mark : folder, &status) == 0 else { return nil }
             return Entry(path: folder, bytes: bytes, lastUse: status.st_mtim.tv_sec)
         }
@@ -86,13 +89,15 @@ struct FetchedCache: Sendable {
     /// Removes a data set that nobody uses; false where somebody does, or it cannot be removed.
     private func remove(_ folder: String) -> Bool {
         // A fetch that goes on has no mark yet: what another process wrote to within the hour is let alone.
-        guard let mark = try? OpenFile("\(folder)/\(Self.mark)", .update) else {
+        guard let mark = try? OpenFile(folder + Self.mark, .update) else {
             var status = stat()
             guard stat(folder, &status) == 0, time(nil) - status.st_mtim.tv_sec > 3600 else { return false }
             return (try? FileManager.default.removeItem(atPath: folder)) != nil
         }
         guard flock(mark.descriptor, LOCK_EX | LOCK_NB) == 0 else { return false }
-        return (try? FileManager.default.removeItem(atPath: folder)) != nil
+        guard (try? FileManager.default.removeItem(atPath: folder)) != nil else { return false }
+        try? FileManager.default.removeItem(atPath: folder + Self.mark)
+        return true
     }
 
     private static func inGiB(_ bytes: Int) -> String { String(format: "%.2f", Double(bytes) / Double(1 << 30)) }
