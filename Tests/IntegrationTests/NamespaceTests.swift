@@ -139,7 +139,7 @@ extension Processes {
         @Test(.timeLimit(.minutes(5)))
         func workersOfOtherHostsAreStartedAnewHoweverTheyDie() throws {
             defer { end() }
-            let configuration = try configuration(epochs: 100)
+            let configuration = try configuration(epochs: 60)
             let expected = try undisturbed(configuration, run: "whole")
             let running = try launch(configuration, run: "respawned")
             try #require(running.wait { commits("respawned") > 4 }, "\(running.errorText)")
@@ -188,7 +188,11 @@ extension Processes {
             #expect(missing.errors.contains("b/worker-1: "), "\(missing.errors)")
             #expect(missing.errors.contains("/nowhere/pleura: not found"), "\(missing.errors)")
             #expect(missing.errors.contains("Status 127"), "\(missing.errors)")
-            let unreachable = try failing("unreachable", list.replacingOccurrences(of: "10.83.0.2", with: "10.83.0.77"))
+            let unreachable = try failing(
+                "unreachable",
+                list.replacingOccurrences(of: "10.83.0.2", with: "10.83.0.77")
+                    .replacingOccurrences(of: "ssh: [", with: "ssh: [-o, ConnectTimeout=2, ")
+            )
             #expect(unreachable.errors.contains("10.83.0.77"), "\(unreachable.errors)")
             #expect(unreachable.errors.contains("Status 255 is ssh's own: b was not reached"), "\(unreachable.errors)")
         }
@@ -275,7 +279,7 @@ extension Processes {
                 Fault(name: "one host cut off", command: "cut b", seconds: 4, losesWorker: true),
                 Fault(name: "half-open, one host hears nothing", command: "half c", seconds: 4, losesWorker: true),
                 Fault(name: "two workers out of each other's reach", command: "cut a b", seconds: 5, losesWorker: true),
-                Fault(name: "200 ms delay", command: "delay 200", seconds: 8, losesWorker: false, isHard: true),
+                Fault(name: "200 ms delay", command: "delay 200", seconds: 6, losesWorker: false, isHard: true),
                 Fault(name: "30 % loss", command: "loss 30", seconds: loss, losesWorker: false, isHard: true),
             ]
         }

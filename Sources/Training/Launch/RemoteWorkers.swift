@@ -60,6 +60,9 @@ package struct RemoteWorkers: Sendable {
             self.tail = tail
         }
 
+        /// Whether its guard has begun: the host was reached, whatever came after.
+        var wasReached: Bool { tail.hasGuard }
+
         /// The worker's own end, from that of its ssh or guard: they pass statuses on, and signals as 128 and more.
         func cause(_ cause: ExitCause) -> ExitCause {
             if case .exited(let status) = cause, (129...192).contains(status) { return .signal(status - 128) }
@@ -110,6 +113,10 @@ package struct RemoteWorkers: Sendable {
         let prefix = "\(host.name)/worker-\(seat): "
         let tail = OutputTail()
         let channel = try ChildChannel(first: try order.line, beat: .seconds(2)) { [settings] line in
+            if line == WorkerGuard.greeting {
+                tail.noteGuard()
+                return
+            }
             tail.add(line)
             let text = prefix + line
             // A full disk must not end the run; the line is passed on all the same.
@@ -189,6 +196,7 @@ package struct RemoteWorkers: Sendable {
 /// The last lines that a process wrote.
 final class OutputTail: Sendable {
     private let kept = Mutex<[String]>([])
+    private let guardSeen = Atomic<Bool>(false)
     private static let count = 6
 
     /// Notes a line, and forgets the first of too many.
@@ -199,6 +207,12 @@ final class OutputTail: Sendable {
             if lines.count > Self.count { lines.removeFirst() }
         }
     }
+
+    /// Notes that a guard has begun.
+    func noteGuard() { guardSeen.store(true, ordering: .relaxed) }
+
+    /// Whether a guard has begun.
+    var hasGuard: Bool { guardSeen.load(ordering: .relaxed) }
 
     /// The oldest first.
     var lines: [String] { kept.withLock { $0 } }

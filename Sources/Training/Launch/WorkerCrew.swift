@@ -49,8 +49,8 @@ package final class WorkerCrew: Sendable {
         var started = ContinuousClock.now
         /// Deaths of this seat's workers, one soon after the other.
         var deaths = 0
-        /// Whether one of its workers has lived for a while: its host was reached, and may be again.
-        var hasServed = false
+        /// Whether its host was ever reached, and may be again.
+        var wasReached = false
         /// The process that sits there, and whether it was put out of the run.
         var incarnation: UInt64 = 0
         var isPutOut = false
@@ -164,7 +164,10 @@ package final class WorkerCrew: Sendable {
         ) { [self] child, ended in
             let cause = remote?.cause(ended) ?? ended
             let note = remote?.note(cause, log: log) ?? LocalWorkers.note(log: log, from: start)
-            let isReplaced = isWorthAnother(cause, seat) && retire(seat, counts: cause != RemoteWorkers.unreachable)
+            let wasReached = remote?.wasReached ?? true
+            if wasReached { state.withLock { $0.seats[seat].wasReached = true } }
+            let isReplaced =
+                isWorthAnother(cause, seat) && retire(seat, counts: wasReached || cause != RemoteWorkers.unreachable)
             options.onExit(child, cause, note, isReplaced)
         }
     }
@@ -174,14 +177,12 @@ package final class WorkerCrew: Sendable {
     ///
     /// A host that was reached before is tried again while it cannot be.
     private func isWorthAnother(_ cause: ExitCause, _ seat: Int) -> Bool {
-        let (isOld, hasServed) = state.withLock { state in
-            let isOld = .now - state.seats[seat].started > .seconds(5)
-            if isOld { state.seats[seat].hasServed = true }
-            return (isOld, state.seats[seat].hasServed)
+        let (isOld, wasReached) = state.withLock { state in
+            (.now - state.seats[seat].started > .seconds(5), state.seats[seat].wasReached)
         }
         switch cause {
         case .signal: return true
-        case RemoteWorkers.unreachable: return options.remote != nil && hasServed
+        case RemoteWorkers.unreachable: return options.remote != nil && wasReached
         case .exited(let status): return status == 75 && isOld
         }
     }

@@ -1,4 +1,5 @@
 import CSystem
+import Diagnostics
 import Foundation
 import Glibc
 import Storage
@@ -10,6 +11,9 @@ import Synchronization
 /// cable, lets the launcher's beats stay away. In both cases the guard kills the worker, which may be stopped or stuck. A guard that is
 /// killed takes its worker with it (`worker --parent`).
 package enum WorkerGuard {
+    /// The line by which a launcher knows that the host was reached and the guard is there.
+    static let greeting = "pleura-guard"
+
     /// Reads an order, runs its worker, and returns the status to exit with: the worker's, or 128 and the signal that
     /// ended it.
     package static func run() throws -> Int32 {
@@ -22,6 +26,7 @@ package enum WorkerGuard {
         var arguments = ["worker", "--coordinator", coordinator, "--parent", "\(getpid())"] + order.arguments
         if order.keys != nil { arguments += ["--keys", "-"] }
         let child = try spawn(arguments, input: order.keys.map { Array($0.utf8) } ?? [])
+        StandardStream.output.say(greeting + "\n")
         // Asked to end, by an administrator for one: the worker leaves the run as it would without a guard.
         let signals = SignalWatch([SIGTERM, SIGINT]) { _ in kill(child, SIGTERM) }
         defer { signals.cancel() }
