@@ -103,6 +103,7 @@ package final class WorkerEngine: Sendable {
         )
         configuration.roundedCount = setup.roundedCount
         configuration.keys = keys
+        configuration.silence = .milliseconds(Int(setup.configuration.workers.timeouts.silenceSeconds * 1000))
         configuration.onRefusal = onRefusal
         allreduce = try Allreduce(configuration)
     }

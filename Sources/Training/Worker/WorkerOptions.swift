@@ -17,6 +17,8 @@ package struct WorkerOptions: Sendable {
     package var fetches: Bool
     /// Where fetched shards and checkpoints are kept.
     package var cache: String
+    /// The most bytes that fetched data sets may take there; nil for any number.
+    package var cacheLimit: Int?
     /// Another name for this host: parts of one machine then behave as several hosts.
     package var host: String?
     /// Nil: the worker takes part without.
@@ -34,6 +36,7 @@ package struct WorkerOptions: Sendable {
         shards: String? = nil,
         fetches: Bool = false,
         cache: String,
+        cacheLimit: Int? = nil,
         host: String? = nil,
         keys: WorkerKeys? = nil,
         faults: WorkerFaults = WorkerFaults()
@@ -47,6 +50,7 @@ package struct WorkerOptions: Sendable {
         self.shards = shards
         self.fetches = fetches
         self.cache = cache
+        self.cacheLimit = cacheLimit
         self.host = host
         self.keys = keys
         self.faults = faults

@@ -84,7 +84,7 @@ package final class WorkerShell: Sendable {
             configuration: WorkerConfiguration(
                 protocolVersion: WireProtocol.version,
                 programVersion: ProgramVersion.build,
-                hostName: ProcessInfo.processInfo.hostName,
+                hostName: options.host ?? ProcessInfo.processInfo.hostName,
                 hostIdentity: host,
                 processID: ProcessInfo.processInfo.processIdentifier,
                 threads: UInt32(options.threads),
@@ -205,6 +205,7 @@ package final class WorkerShell: Sendable {
             shards: options.shards,
             configured: options.fetches ? nil : configuration.data.shards,
             cache: options.cache,
+            cacheLimit: options.cacheLimit,
             noteProgress: { [self] in noteStage() }
         )
         parts.withLock { $0.source = source }
