@@ -49,7 +49,7 @@ class Run:
                    "--workers", str(len(faults)), "--set", f"run.directory={self.directory}", "--set",
                    f"data.shards={shards}", "--set", f"training.microbatches={arguments.microbatches}", "--set",
                    f"training.steps={arguments.steps}", "--set", "training.epochs=100000", "--set",
-                   "validation.every_epochs=0"]
+                   "validation.every_epochs=0", "--set", "checkpoint.every_steps=0"]
         for change in arguments.set:
             command += ["--set", change]
         with open(self.log, "w") as log:
