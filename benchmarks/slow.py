@@ -5,13 +5,13 @@
                        [--microbatches 16] [--steps 40] [--images 96] [--size 128] [--set FIELD=VALUE ...]
                        [--json benchmarks/results/slow.json] [--markdown benchmarks/results/slow.md]
 
-The slow worker computes each microbatch FACTOR times. First each of the two kinds of worker trains alone: the ideal for
-a mix is the sum of its workers' images a second, as if microbatches could be cut at will. Whole microbatches reach less:
-the best split of M of them is the second bound. Then the mix trains, once slow from the start and once from the middle
-of the run on, where the steps before it are left out and those in which the coordinator learns of it are not.
+The slow worker computes each microbatch FACTOR times: once from the start, once from the middle of the run on, where the
+steps before it are left out and those in which the coordinator learns of it are not. A run without it gives the hash.
 
-Each worker has one thread and, where there are cores enough, a core of its own; with more workers than cores the speeds
-alone are measured with all workers of the mix running, each in a run of its own.
+The ideal of a step is what all workers would reach if they computed all the time and microbatches could be cut at will:
+the sum of the images a second that each of them reports of that step, by the time of its samples and computation alone.
+Whole microbatches reach less: the best split of M of them at these speeds is the second bound. The last column is what an
+equal split would reach. All come from the same steps, so that what else runs on the machine counts on both sides.
 """
 
 import argparse
@@ -49,7 +49,7 @@ class Run:
                    "--workers", str(len(faults)), "--set", f"run.directory={self.directory}", "--set",
                    f"data.shards={shards}", "--set", f"training.microbatches={arguments.microbatches}", "--set",
                    f"training.steps={arguments.steps}", "--set", "training.epochs=100000", "--set",
-                   "validation.every_epochs=0"]
+                   "validation.every_epochs=0", "--set", "checkpoint.every_steps=0"]
         for change in arguments.set:
             command += ["--set", change]
         with open(self.log, "w") as log:
@@ -78,11 +78,6 @@ class Run:
             worker.wait()
         return json.loads(run([arguments.pleura, "inspect", self.directory, "--json", "-"]))["state_sha256"]
 
-    def rate(self, first=5):
-        """Images a second over the steps from `first` on."""
-        records = steps(self.directory)[first:]
-        return sum(record["images"] for record in records) / sum(record["seconds"] for record in records)
-
 
 def best_split(microbatches, costs):
     """The shortest time of whole microbatches, in the unit of the costs."""
@@ -99,34 +94,35 @@ def measure(arguments, folder):
          "--size", str(arguments.size), "--folds", "4", "--output", shards])
     slow, results, hashes = f"slow={arguments.factor}", [], set()
     for workers in arguments.workers:
-        # Alone, but beside as many others as in the mix: they share the machine's cores and caches.
-        mix = [None] * (workers - 1) + [slow]
-        alone = [Run(arguments, folder, shards, f"alone-{workers}-{number}", [fault]) for number, fault in enumerate(mix)]
-        # The slow one's run lasts longest: while it goes on, the others must too.
-        hashes |= {each.finish(arguments) for each in alone}
-        span = min(steps(each.directory)[-1]["time"] for each in alone)
-        rates = []
-        for each in alone:
-            records = [record for record in steps(each.directory)[5:] if record["time"] <= span]
-            rates.append(sum(record["images"] for record in records) / sum(record["seconds"] for record in records))
+        hashes.add(Run(arguments, folder, shards, f"even-{workers}", [None] * workers).finish(arguments))
         half = arguments.steps // 2
-        for name, faults, first in ((f"from the start", mix, 5),
-                                    (f"from step {half} on", [None] * (workers - 1) + [f"{slow}@{half}"], half)):
-            both = Run(arguments, folder, shards, f"mix-{workers}-{first}", faults)
+        for name, fault, first in (("from the start", slow, 5), (f"from step {half} on", f"{slow}@{half}", half)):
+            both = Run(arguments, folder, shards, f"mix-{workers}-{first}", [None] * (workers - 1) + [fault])
             hashes.add(both.finish(arguments))
             with open(both.log) as log:
                 named = re.findall(r"worker \d+ on host \S+ is slow.*", log.read())
-            ideal = sum(rates)
-            # Rates are of whole workers with one thread, so their inverses are the costs of a microbatch.
-            bound = arguments.microbatches / best_split(arguments.microbatches, [1 / rate for rate in rates])
-            measured = both.rate(first)
-            last = [share["images"] for share in steps(both.directory)[-1]["workers"]]
+            records = steps(both.directory)[first:]
+            seconds = sum(record["seconds"] for record in records)
+            images = sum(record["images"] for record in records)
+            ideal = whole = equal = 0.0
+            shares = []
+            for record in records:
+                # Seconds of a microbatch, by worker; one thread each.
+                size = record["images"] / arguments.microbatches
+                costs = [size * (share["data_s"] + share["compute_s"]) / share["images"]
+                         for share in record["workers"] if share["images"]]
+                bound = arguments.microbatches / sum(1 / cost for cost in costs)
+                ideal, whole = ideal + bound, whole + best_split(arguments.microbatches, costs)
+                equal += max(costs) * -(-arguments.microbatches // workers)
+                shares.append(bound / record["seconds"])
             results.append({
-                "workers": workers, "slow": name, "alone_images_per_s": rates, "ideal_images_per_s": ideal,
-                "whole_microbatches_images_per_s": bound, "measured_images_per_s": measured,
-                "share_of_ideal": measured / ideal, "share_of_whole_microbatches": measured / bound,
-                "median_step_s": statistics.median(record["seconds"] for record in steps(both.directory)[first:]),
-                "images_of_the_last_step": last, "named": named[-1] if named else None,
+                "workers": workers, "slow": name, "ideal_images_per_s": images / ideal,
+                "whole_microbatches_images_per_s": images / whole, "measured_images_per_s": images / seconds,
+                "equal_split_images_per_s": images / equal, "share_of_ideal": ideal / seconds,
+                "share_of_whole_microbatches": whole / seconds, "median_share_of_ideal": statistics.median(shares),
+                "median_step_s": statistics.median(record["seconds"] for record in records),
+                "images_of_the_last_step": [share["images"] for share in records[-1]["workers"]],
+                "named": named[-1] if named else None,
             })
     return {"rows": results, "equal_hashes": len(hashes) == 1, "state_sha256": sorted(hashes)}
 
@@ -154,12 +150,12 @@ def main():
              f"{result['config']}, images of {arguments.size} × {arguments.size}, {arguments.steps} steps, "
              f"{result['cores']} cores, one thread a worker; {result['date']}. Made by `benchmarks/slow.py`, which says "
              "what is measured.", "",
-             "| workers | slow | alone, images/s | ideal (their sum) | whole microbatches | measured | of the ideal | "
-             "of whole microbatches |", "|---|---|---|---|---|---|---|---|"]
+             "| workers | slow | ideal, images/s | whole microbatches | measured | of the ideal | median of steps | "
+             "of whole microbatches | equal split |", "|---|---|---|---|---|---|---|---|---|"]
     for row in result["rows"]:
-        lines.append("| {workers} | {slow} | {alone} | {ideal_images_per_s:.1f} | {whole_microbatches_images_per_s:.1f} | "
-                     "{measured_images_per_s:.1f} | {share_of_ideal:.0%} | {share_of_whole_microbatches:.0%} |".format(
-                         alone=" + ".join(f"{rate:.1f}" for rate in row["alone_images_per_s"]), **row))
+        lines.append("| {workers} | {slow} | {ideal_images_per_s:.1f} | {whole_microbatches_images_per_s:.1f} | "
+                     "{measured_images_per_s:.1f} | {share_of_ideal:.0%} | {median_share_of_ideal:.0%} | "
+                     "{share_of_whole_microbatches:.0%} | {equal_split_images_per_s:.1f} |".format(**row))
     lines += ["", f"Hashes of all runs equal: {'yes' if result['equal_hashes'] else 'NO'}."]
     for row in result["rows"]:
         lines.append(f"\nThe log with {row['workers']} workers, slow {row['slow']}: `{row['named']}`.")

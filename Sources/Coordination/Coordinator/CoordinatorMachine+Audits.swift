@@ -80,7 +80,8 @@ extension CoordinatorMachine {
 
     /// The audits of a step's first attempt.
     func audits(of plan: ReductionPlan) -> [Assignment.Audit] {
-        configuration.audits.audits(of: plan, members: membership.members, slow: slowMembers)
+        if configuration.audits.rate <= 0 { return [] }
+        return configuration.audits.audits(of: plan, members: membership.members, slow: slowMembers)
     }
 
     /// The audits of a further attempt by `plan`: the same microbatches, each by somebody who is there and does not own it.

@@ -46,9 +46,13 @@ struct WorkerSpeeds: Sendable {
         var slowness: Slowness?
     }
 
-    /// Figures that decide who is slow; the newest `recent` of them decide how the work is split.
-    private static let window = 5
+    /// Figures that are kept, and decide how the work is split; the newest `recent` of them do where they are another
+    /// speed altogether, by this factor.
+    private static let kept = 9
     private static let recent = 3
+    private static let change = 1.25
+    /// Figures that decide who is slow.
+    private static let window = 5
     /// A worker is slow from the first factor on, and until it is below the second.
     private static let slow = 1.5
     private static let notSlow = 1.25
@@ -87,7 +91,7 @@ struct WorkerSpeeds: Sendable {
                         compute: max(1, Double(timings.compute.inNanoseconds) * scale)
                     )
                 )
-                track.figures = track.figures.suffix(Self.window)
+                track.figures = track.figures.suffix(Self.kept)
                 track.stepsWithoutWork = 0
             } else {
                 track.stepsWithoutWork += 1
@@ -150,6 +154,15 @@ struct WorkerSpeeds: Sendable {
         return middle(figures.map(value))
     }
 
+    /// The time that `worker` takes for a sample, as far as is known.
+    private func cost(of worker: WorkerNumber) -> Double? {
+        guard let long = median(worker, \.total, of: Self.kept), let last = median(worker, \.total, of: Self.recent)
+        else {
+            return nil
+        }
+        return last > long * Self.change || last * Self.change < long ? last : long
+    }
+
     private func middle(_ values: [Double]) -> Double? {
         values.isEmpty ? nil : values.sorted()[(values.count - 1) / 2]
     }
@@ -159,7 +172,7 @@ struct WorkerSpeeds: Sendable {
     /// Runs of microbatches for `members`, in proportion to their speeds.
     mutating func runs(leafCount: Int, members: [Member]) -> [Range<Int>] {
         let capacities = WorkSplit.capacities(of: members)
-        let known = members.map { median($0.worker, \.total, of: Self.recent) }
+        let known = members.map { cost(of: $0.worker) }
         guard let usual = middle(known.compactMap { $0 }) else {
             split = nil
             return WorkSplit.runs(leafCount: leafCount, capacities: capacities)

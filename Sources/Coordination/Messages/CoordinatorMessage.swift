@@ -131,6 +131,15 @@ package struct Assignment: Hashable, Sendable {
     }
 }
 
+extension Assignment {
+    /// The audited microbatches that `worker` computes, for the sum or beside it, ascending.
+    package func auditedMicrobatches(of worker: WorkerNumber) -> [Int] {
+        if audits.isEmpty { return [] }
+        let own = Set(microbatches(of: worker))
+        return Set(audits.filter { own.contains($0.microbatch) || $0.worker == worker }.map(\.microbatch)).sorted()
+    }
+}
+
 /// A step counts: its sums are applied to the weights.
 package struct Commit: Hashable, Sendable {
     package var step: UInt64

@@ -283,6 +283,10 @@ extension SimulatedWorld {
             losses: [1],
             gradientNorm: 1,
             nonFinite: nil,
+            audits: assignment.auditedMicrobatches(of: workers[index].machine.number ?? 0).map { leaf in
+                let gradient = run.gradient(leaf, ofStep: assignment.step, weights: workers[index].weights)
+                return AuditDigest(microbatch: UInt32(leaf), digest: Digest(high: gradient.bits, low: 0))
+            },
             timings: timings
         )
         queue.add(

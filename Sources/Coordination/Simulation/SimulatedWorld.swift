@@ -175,6 +175,7 @@ package struct SimulatedWorld: Sendable {
             earlyStopPatience: run.patience
         )
         configuration.timing = session.timing
+        configuration.audits = AuditPolicy(rate: 0.25, seed: session.seed)
         return CoordinatorMachine(configuration: configuration, policy: SimulatedPolicy())
     }
 

@@ -97,11 +97,3 @@ struct GradientDigest {
         return Digest(high: hash.high, low: hash.low)
     }
 }
-
-extension Assignment {
-    /// The audited microbatches that `worker` computes, for the sum or beside it.
-    func auditedMicrobatches(of worker: WorkerNumber) -> [Int] {
-        let own = Set(microbatches(of: worker))
-        return Set(audits.filter { own.contains($0.microbatch) || $0.worker == worker }.map(\.microbatch)).sorted()
-    }
-}
