@@ -187,6 +187,8 @@ package final class CoordinatorShell: Sendable {
                 case .recordValidation(let record): recorder.record(record)
                 case .journal(let entry):
                     if case .lost(_, let sentence) = entry { lastFault = sentence }
+                    // Who watches the run learns of other members at once.
+                    if case .membership = entry { statusAt = MonotonicClock.now }
                     recorder.journal(entry)
                 case .evict(_, let peer, let incarnation, _):
                     peers.forget(peer)
@@ -229,6 +231,7 @@ package final class CoordinatorShell: Sendable {
         return RunStatus(
             time: RunRecorder.time,
             coordinator: getpid(),
+            endpoint: endpoint,
             job: options.job,
             completedSteps: machine.progress.completedSteps,
             totalSteps: setup.schedule.totalSteps,
