@@ -110,7 +110,8 @@ struct WorkerCommand: ParsableCommand {
             fetches: fetch,
             cache: cache ?? "\(home)/pleura",
             host: host,
-            keys: try folder.map { try KeyFolder($0).workerKeys(named: key) }
+            keys: try folder.map { try KeyFolder($0).workerKeys(named: key) },
+            faults: try PlannedFaults.planned(in: environment)
         )
         let shell = try WorkerShell(options, variant: variant) { level, sentence in
             printError("\(level): \(sentence)")

@@ -29,6 +29,7 @@ package final class WorkerEngine: Sendable {
     let engines: [ThreadEngine]
     let loader: SampleLoader
     let report: Report
+    let faults: PlannedFaults?
     private let scratch: ScratchVectors
     private let programs: ProgramSet
     /// The thread that waits for sums, and applies them.
@@ -65,6 +66,7 @@ package final class WorkerEngine: Sendable {
         advertisedHost: String?,
         host: String,
         keys: PlaneKeys? = nil,
+        faults: PlannedFaults? = nil,
         onRefusal: (@Sendable (Int, String) -> Void)? = nil,
         report: @escaping Report
     ) throws {
@@ -72,6 +74,7 @@ package final class WorkerEngine: Sendable {
         self.dataset = dataset
         self.worker = worker
         self.report = report
+        self.faults = faults
         kernels = variant.table
         let tables = variant.tables
         self.programs = programs
@@ -285,6 +288,7 @@ package final class WorkerEngine: Sendable {
                 ),
                 onBucketReady: { bucket in
                     pool.notePiece()
+                    faults?.reach(.computing, step: step, worker: worker)
                     if fold.finished(leaf: leaf, bucket: bucket) {
                         allreduce.publish(bucket: bucket, node: fold.node)
                     }
@@ -416,6 +420,7 @@ package final class WorkerEngine: Sendable {
                 return
             }
             if !values.skipsUpdate { update(sums, step: step, norm: norm, values) }
+            faults?.reach(.applying, step: step, worker: worker)
             current.withLock { $0.sums = nil }
             allreduce.release(step: step)
             report(

@@ -21,6 +21,8 @@ package struct WorkerOptions: Sendable {
     package var host: String?
     /// Nil: the worker takes part without.
     package var keys: WorkerKeys?
+    /// What the worker does to itself, in tests.
+    package var faults: PlannedFaults?
 
     package init(
         coordinator: String,
@@ -33,7 +35,8 @@ package struct WorkerOptions: Sendable {
         fetches: Bool = false,
         cache: String,
         host: String? = nil,
-        keys: WorkerKeys? = nil
+        keys: WorkerKeys? = nil,
+        faults: PlannedFaults? = nil
     ) {
         self.coordinator = coordinator
         self.threads = threads
@@ -46,5 +49,6 @@ package struct WorkerOptions: Sendable {
         self.cache = cache
         self.host = host
         self.keys = keys
+        self.faults = faults
     }
 }
