@@ -71,6 +71,10 @@ extension Pleura_Wire_Hello {
                 $0.worker = value.worker
                 $0.fencing = value.fencing
                 $0.completedSteps = value.completedSteps
+                $0.isMember = value.isMember
+                $0.isApplying = value.isApplying
+                $0.generation = value.generation
+                $0.reports = value.reports.map(Pleura_Wire_Reduced.init)
             }
         }
     }
@@ -94,10 +98,18 @@ extension Pleura_Wire_Hello {
 
 extension Pleura_Wire_SeatHeld {
     func value() throws(WireError) -> Seat {
-        Seat(
+        var taken: [ReducedReport] = []
+        for report in try WireLimits.check(reports, "hello.seat.reports", reports.count <= WireLimits.seatReports) {
+            taken.append(try report.value())
+        }
+        return Seat(
             worker: worker,
             fencing: fencing,
-            completedSteps: try WireLimits.steps(completedSteps, "hello.seat.completed_steps")
+            completedSteps: try WireLimits.steps(completedSteps, "hello.seat.completed_steps"),
+            isMember: isMember,
+            isApplying: isApplying,
+            generation: try WireLimits.generation(generation, "hello.seat.generation"),
+            reports: taken
         )
     }
 }

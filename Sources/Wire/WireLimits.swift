@@ -13,6 +13,7 @@ enum WireLimits {
     static let configurationBytes = 1 << 19
     static let listed = 16
     static let losses = 64
+    static let seatReports = 2
     static let counts = 1 << 17
     static let samples: UInt32 = 1 << 30
     static let shares: UInt32 = 4096

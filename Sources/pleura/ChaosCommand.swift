@@ -68,7 +68,7 @@ struct ChaosCommand: ParsableCommand {
             overrides: overrides.set + (workers.map { ["workers.count=\($0)"] } ?? []),
             duration: .milliseconds(Int64(minutes * 60_000)),
             seed: seed,
-            faults: fault.isEmpty ? ChaosFault.usual : fault.compactMap(ChaosFault.init)
+            faults: fault.isEmpty ? ChaosFault.allCases : fault.compactMap(ChaosFault.init)
         )
         options.directory = directory
         options.patience = patience.map { .milliseconds(Int64($0 * 1000)) }

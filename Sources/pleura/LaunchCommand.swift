@@ -106,6 +106,7 @@ struct RunOptions: ParsableArguments {
         RunLauncher.Options(
             bind: bind,
             startsWorkers: !noLocalWorkers,
+            isSupervised: true,
             isVerbose: verbose,
             isQuiet: quiet,
             onOutcome: { printError($0.message) }

@@ -5,15 +5,15 @@ import Training
 @Suite struct ChaosPartsTests {
     @Test func equalSeedsDrawEqualFaultsAndEveryKindComesInTurn() {
         var (one, two, other) = (
-            ChaosDraws(ChaosFault.usual, seed: 5), ChaosDraws(ChaosFault.usual, seed: 5),
-            ChaosDraws(ChaosFault.usual, seed: 6)
+            ChaosDraws(ChaosFault.allCases, seed: 5), ChaosDraws(ChaosFault.allCases, seed: 5),
+            ChaosDraws(ChaosFault.allCases, seed: 6)
         )
-        let count = ChaosFault.usual.count
+        let count = ChaosFault.allCases.count
         let draws = (0..<4 * count).map { _ in one.next() }
         #expect(draws == (0..<4 * count).map { _ in two.next() })
         #expect(draws != (0..<4 * count).map { _ in other.next() })
         for round in 0..<4 {
-            #expect(Set(draws[round * count..<(round + 1) * count].map(\.fault)) == Set(ChaosFault.usual))
+            #expect(Set(draws[round * count..<(round + 1) * count].map(\.fault)) == Set(ChaosFault.allCases))
         }
         #expect(draws.allSatisfy { (0.5...12).contains($0.seconds) && (0..<1).contains($0.gap) })
         #expect(Set(draws.map(\.isHasty)).count == 2)

@@ -4,19 +4,33 @@ import Reduction
 
 /// Messages of every kind, with and without their optional parts.
 enum SampleMessages {
-    static let hello = Hello(
-        protocolVersion: 1,
-        programVersion: "0.1.0",
-        hostName: "host-ä",
-        hostIdentity: "boot/ns",
-        processID: 4123,
-        threads: 16,
-        numericsProfiles: ["fp32", "bf16-dot"],
-        job: "job",
-        endpoints: ["tcp://10.0.0.1:5", "inproc://x"],
-        datasetDigest: "abc",
-        seat: Seat(worker: 3, fencing: 2, completedSteps: 7)
+    static let hello = hello(
+        seat: Seat(
+            worker: 3,
+            fencing: 2,
+            completedSteps: 7,
+            isMember: true,
+            isApplying: true,
+            generation: 1 << 17,
+            reports: [report]
+        )
     )
+
+    static func hello(seat: Seat) -> Hello {
+        Hello(
+            protocolVersion: 1,
+            programVersion: "0.1.0",
+            hostName: "host-ä",
+            hostIdentity: "boot/ns",
+            processID: 4123,
+            threads: 16,
+            numericsProfiles: ["fp32", "bf16-dot"],
+            job: "job",
+            endpoints: ["tcp://10.0.0.1:5", "inproc://x"],
+            datasetDigest: "abc",
+            seat: seat
+        )
+    }
 
     static let report = ReducedReport(
         step: 17,
@@ -40,6 +54,7 @@ enum SampleMessages {
 
     static let worker: [WorkerMessage.Body] = [
         .hello(hello),
+        .hello(hello(seat: Seat(worker: 0, fencing: 1, completedSteps: 0, isMember: false))),
         .hello(
             Hello(
                 protocolVersion: 0,

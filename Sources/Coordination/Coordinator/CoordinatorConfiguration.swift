@@ -175,6 +175,8 @@ package struct CoordinatorTiming: Hashable, Sendable {
     package var gracePeriod: Duration = .seconds(10)
     /// How long the run waits for workers to join.
     package var joining: Duration = .seconds(60)
+    /// How long a coordinator that has taken over waits for the workers of the one before to come back.
+    package var reattaching: Duration = .seconds(5)
     /// How long a worker may load data and state.
     package var preparing: Duration = .seconds(120)
     /// How long a worker may stand still in a phase: time without progress, not the phase's whole length.

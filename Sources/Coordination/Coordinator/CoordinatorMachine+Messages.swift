@@ -16,6 +16,7 @@ extension CoordinatorMachine {
             return
         }
         members[position].lastHeard = now
+        if case .reattaching = stage, receive(message.body, whileReattaching: position) { return }
         switch message.body {
         case .hello: break
         case .ready(let ready): receive(ready, from: position)
@@ -68,6 +69,11 @@ extension CoordinatorMachine {
     }
 
     private mutating func receive(_ hello: Hello, incarnation: UInt64, from peer: PeerID) {
+        if case .reattaching(let waiting) = stage, let seat = hello.seat,
+            reattach(seat, hello, incarnation: incarnation, from: peer, waiting)
+        {
+            return
+        }
         if let position = members.firstIndex(where: { $0.incarnation == incarnation }) {
             // A repeated hello: the welcome is on its way or was lost with a connection.
             if case .gathering = stage, !members[position].isReady {
@@ -171,8 +177,8 @@ extension CoordinatorMachine {
         if hello.threads == 0 { return because("A worker needs at least one compute thread.") }
         if let seat = hello.seat {
             return because(
-                "Worker \(seat.worker) belongs to an earlier coordinator of the job (incarnation \(seat.fencing)); "
-                    + "this run goes on from its checkpoint with new workers."
+                "Worker \(seat.worker) belongs to an earlier coordinator of the job (incarnation \(seat.fencing)), "
+                    + "and comes back too late: the run goes on without what it holds. Start the worker anew."
             )
         }
         if positions[peer] != nil || joiners.contains(where: { $0.peer == peer }) {
@@ -206,6 +212,8 @@ extension CoordinatorMachine {
         case .ready, .heartbeat: break
         default: return
         }
+        // One that has not said yet that it is back.
+        if case .reattaching = stage { return }
         // A member that speaks over another connection than before is known by its hello.
         if (members + joiners).contains(where: { $0.incarnation == message.incarnation }) { return }
         let reason = refusals[message.incarnation]?.reason ?? "It is no part of this run, or not any more."

@@ -165,7 +165,7 @@ extension CoordinatorMachine {
         } else {
             // Checkpoints at this state come after validation, so that they hold what it moves.
             for position in members.indices { members[position].stateDigest = nil }
-            stage = .settling
+            stage = .settling(comparing: true)
         }
     }
 

@@ -16,6 +16,7 @@ extension CoordinatorMachine {
         case .gathering:
             if members.count < configuration.expectedWorkers { return waitSince + configuration.timing.joining }
             return earliestProgress(in: members) { !$0.isReady } + configuration.timing.preparing
+        case .reattaching(let waiting): return waiting.until
         case .stepping, .settling, .validating:
             guard let last = furthestBehind else { return nil }
             var earliest: Instant?
@@ -72,6 +73,14 @@ extension CoordinatorMachine {
                 since: waitSince,
                 deadline: (missing.map { max(waitSince, $0.lastProgress) }.min() ?? waitSince)
                     + configuration.timing.preparing
+            )
+        case .reattaching(let waiting):
+            let missing = waiting.reattachment.membership.members.filter { waiting.missing.contains($0.worker) }
+            let names = missing.map { "worker \($0.worker) on host \($0.hostName)" }.joined(separator: " and ")
+            return Wait(
+                sentence: "\(names) to come back after the coordinator's restart",
+                since: waitSince,
+                deadline: waiting.until
             )
         case .stepping, .settling, .validating:
             let missing = bottleneck
@@ -173,6 +182,7 @@ extension CoordinatorMachine {
         switch stage {
         case .idle, .ended: nil
         case .gathering: members.count < configuration.expectedWorkers ? .joining : .preparing
+        case .reattaching: .reattaching
         case .stepping(let step):
             furthestBehind.map {
                 .step(step.assignment.step, step.assignment.generation, behind: $0.step, $0.phase)
@@ -221,6 +231,10 @@ extension CoordinatorMachine {
             lack?.until = since.until + pause
         }
         waitSince = waitSince + pause
+        if case .reattaching(var waiting) = stage {
+            waiting.until = waiting.until + pause
+            stage = .reattaching(waiting)
+        }
         if let progress = checkpoint?.lastProgress { checkpoint?.lastProgress = progress + pause }
     }
 
@@ -290,6 +304,7 @@ extension CoordinatorMachine {
             guard let position = members.firstIndex(where: { !$0.isReady }) else { return }
             let fault = fault(of: members[position], .stalled(now - members[position].lastProgress))
             end(.notStarted, fault.sentence, fault: fault)
+        case .reattaching: concludeReattachment()
         case .admitting where checkpoint == nil:
             while let index = joiners.firstIndex(where: {
                 $0.isReady && $0.completedSteps != progress.completedSteps
@@ -301,7 +316,7 @@ extension CoordinatorMachine {
             guard let lack else { return }
             end(
                 .workerLost,
-                lack.fault.sentence + " Waited for \(wait.sentence) for \(lasted.inWords).",
+                lack.reason + " Waited for \(wait.sentence) for \(lasted.inWords).",
                 fault: lack.fault
             )
         case .pausing where checkpoint != nil: break  // Its deadline has been looked at before.

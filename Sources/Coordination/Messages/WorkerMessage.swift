@@ -72,16 +72,46 @@ package struct Hello: Hashable, Sendable {
     }
 }
 
-/// What a worker holds from an earlier incarnation of the coordinator.
+/// What a worker holds from an earlier incarnation of the coordinator: with it a new one goes on where that one died.
 package struct Seat: Hashable, Sendable {
     package var worker: WorkerNumber
+    /// The highest incarnation of a coordinator that the worker has heard of.
     package var fencing: UInt64
+    /// Steps that are applied to the worker's state.
     package var completedSteps: UInt64
+    /// Whether the worker has been a member; one that has not has loaded its data, or still does.
+    package var isMember: Bool
+    /// Whether step `completedSteps` is committed, and is just being applied.
+    package var isApplying: Bool
+    /// The highest attempt at its next step that the worker was assigned; 0 where it was assigned none.
+    package var generation: UInt32
+    /// What the worker reported last, at most two steps, the older one first.
+    package var reports: [ReducedReport]
 
-    package init(worker: WorkerNumber, fencing: UInt64, completedSteps: UInt64) {
+    package init(
+        worker: WorkerNumber,
+        fencing: UInt64,
+        completedSteps: UInt64,
+        isMember: Bool = true,
+        isApplying: Bool = false,
+        generation: UInt32 = 0,
+        reports: [ReducedReport] = []
+    ) {
         self.worker = worker
         self.fencing = fencing
         self.completedSteps = completedSteps
+        self.isMember = isMember
+        self.isApplying = isApplying
+        self.generation = generation
+        self.reports = reports
+    }
+
+    /// The steps that are known to be committed.
+    package var committedSteps: UInt64 { isApplying ? completedSteps + 1 : completedSteps }
+
+    /// Whether the worker stands before `step` and holds the sums of it.
+    package func holdsSums(of step: UInt64) -> Bool {
+        completedSteps == step && reports.contains { $0.step == step }
     }
 }
 

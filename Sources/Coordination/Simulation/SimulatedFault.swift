@@ -40,6 +40,9 @@ package enum SimulatedFault: Hashable, Sendable {
     case unreachable(worker: Int, other: Int)
     /// kill -9 of the coordinator.
     case coordinatorCrash
+    /// kill -9 of the coordinator after some more of its actions, in the middle of what it was doing; another one takes
+    /// over after the duration. One that was only stopped `wakes` later, and gives orders that nobody may obey.
+    case takeover(afterActions: Int, Duration, wakes: Bool)
     case drain
     case stop
     /// Every checkpoint that is written within the duration fails.
@@ -52,7 +55,7 @@ package enum SimulatedFault: Hashable, Sendable {
             .corruptSums(let worker), .leave(let worker), .slowLink(let worker, _),
             .partition(let worker, _, _, _), .unreachable(let worker, _):
             worker
-        case .coordinatorCrash, .drain, .stop, .fullDisk: nil
+        case .coordinatorCrash, .takeover, .drain, .stop, .fullDisk: nil
         }
     }
 }

@@ -77,7 +77,8 @@ extension SimulatedWorld {
 
     /// The launcher sees a process end, and may start another one.
     mutating func noticeExit(of index: Int, _ cause: ExitCause, after delay: Duration) {
-        let isReplaced = cause != .exited(0) && respawned < session.respawns && isCoordinatorAlive
+        let isReplaced =
+            cause != .exited(0) && respawned < session.respawns && (isCoordinatorAlive || succession.isPending)
         queue.add(
             .coordinator(
                 .processExited(
@@ -236,7 +237,9 @@ extension SimulatedWorld {
     private func unreachablePeer(of index: Int, in plan: ReductionPlan) -> WorkerNumber? {
         for pair in unreachable where pair.first == index || pair.second == index {
             let other = pair.first == index ? pair.second : pair.first
-            if let number = workers[other].machine.number, plan.members.contains(number) { return number }
+            if workers[other].isAlive, let number = workers[other].machine.number, plan.members.contains(number) {
+                return number
+            }
         }
         return nil
     }
@@ -272,7 +275,7 @@ extension SimulatedWorld {
         _ index: Int
     ) throws(SimulationFailure) {
         try require(
-            step < UInt64(committed.count) || !isCoordinatorAlive || step == UInt64(committed.count),
+            step <= UInt64(committed.count) || !isCoordinatorAlive,
             "worker \(index) applies step \(step) before its commit"
         )
         guard let sum = workers[index].sum else {
@@ -423,6 +426,9 @@ extension SimulatedWorld {
             for index in workers.indices where random.oneIn(2) {
                 queue.add(.worker(index, .connectionLost), at: now + random.duration(.zero ... .milliseconds(50)))
             }
+        case .takeover(let actions, let duration, let wakes):
+            guard succession.endsAfter == nil else { return dismissFault() }
+            succession.endsAfter = (actions, duration, wakes)
         case .drain: try deliver(.drainRequested(reason: "Ctrl-C"))
         case .stop: try deliver(.stopRequested(reason: "Ctrl-C twice"))
         case .fullDisk(let duration): fullDiskUntil = now + duration
@@ -460,6 +466,11 @@ extension SimulatedWorld {
         let link = 1000 + index
         let last = max(now, heldUntil[link] ?? now, arrivals[link] ?? now)
         let isSlow = slowUntil[link].map { now < $0 } ?? false
+        if case .reattaching(let waiting) = coordinator.stage {
+            // Who fails before it has come back is only missed.
+            mustKnowBy[index] = waiting.until + duration + session.timing.heartbeatInterval * 2
+            return
+        }
         let grace = session.timing.heartbeatInterval * 2 + (isSlow ? .milliseconds(200) : .zero)
         mustKnowBy[index] = last + duration + grace
     }

@@ -54,6 +54,8 @@ package struct SimulatedWorld: Sendable {
         package var lost: [Int: String]
         /// Workers that joined the run under way.
         package var joined: Int
+        /// Coordinators that went on from their workers' memory.
+        package var takeovers: Int
         /// Faults that did something.
         package var faults: Int
     }
@@ -69,6 +71,8 @@ package struct SimulatedWorld: Sendable {
         case connectionBroken(worker: Int)
         case piece(session: Int, index: Int, SymbolicValue)
         case diskDone(session: Int, fails: Bool)
+        case takeover
+        case wake
     }
 
     struct OpenCheckpoint: Sendable {
@@ -92,6 +96,8 @@ package struct SimulatedWorld: Sendable {
 
     var coordinator: CoordinatorMachine
     var isCoordinatorAlive = true
+    /// What the run's journal tells of its members, and the end of a coordinator that is to be followed by another.
+    var succession: Succession
     var coordinatorTimer: Instant?
     var outcome: RunOutcome?
     var endedAt: Instant?
@@ -135,9 +141,17 @@ package struct SimulatedWorld: Sendable {
         self.session = session
         self.disk = disk
         random = SimulatedRandom(seed: session.seed, stream: UInt32(truncatingIfNeeded: session.fencing))
+        succession = Succession(fencing: session.fencing)
+        coordinator = Self.coordinator(of: run, session, fencing: session.fencing)
+        workers = []
+        for threads in session.threads { addWorker(threads: threads) }
+    }
+
+    /// A coordinator that has seen nothing yet.
+    static func coordinator(of run: SimulatedRun, _ session: Session, fencing: UInt64) -> CoordinatorMachine {
         var configuration = CoordinatorConfiguration(
             job: "simulation",
-            fencing: session.fencing,
+            fencing: fencing,
             protocolVersion: 1,
             programVersion: "1",
             numericsProfile: "fp32",
@@ -152,9 +166,7 @@ package struct SimulatedWorld: Sendable {
             earlyStopPatience: run.patience
         )
         configuration.timing = session.timing
-        coordinator = CoordinatorMachine(configuration: configuration, policy: SimulatedPolicy())
-        workers = []
-        for threads in session.threads { addWorker(threads: threads) }
+        return CoordinatorMachine(configuration: configuration, policy: SimulatedPolicy())
     }
 
     /// Another process, which has not started yet; returns its index.
@@ -199,7 +211,7 @@ package struct SimulatedWorld: Sendable {
     }
 
     private mutating func playEvents() throws(SimulationFailure) -> (Result, SimulatedDisk) {
-        let resume = disk.newest.map { ResumePoint(progress: $0.progress, file: "step-\($0.progress.completedSteps)") }
+        let resume = disk.resumePoint
         committed = Array(0..<(resume?.progress.completedSteps ?? 0))
         queue.add(.coordinator(.start(resume: resume)), at: now)
         for index in workers.indices {
@@ -221,7 +233,7 @@ package struct SimulatedWorld: Sendable {
                 )
             default: break
             }
-            if !isCoordinatorAlive && workers.allSatisfy({ !$0.isAlive }) { break }
+            if !isCoordinatorAlive && !succession.isPending && workers.allSatisfy({ !$0.isAlive }) { break }
         }
         for (steps, saved) in disk.saved {
             let reference = run.reference[Int(steps)]
@@ -245,6 +257,7 @@ package struct SimulatedWorld: Sendable {
                 committed: committed,
                 lost: lost,
                 joined: joined,
+                takeovers: succession.takeovers,
                 faults: faults
             ), disk
         )
@@ -329,6 +342,11 @@ package struct SimulatedDisk: Sendable {
     package var saved: [UInt64: Saved] = [:]
 
     package init() {}
+
+    /// What a run goes on from.
+    var resumePoint: ResumePoint? {
+        newest.map { ResumePoint(progress: $0.progress, file: "step-\($0.progress.completedSteps)") }
+    }
 
     /// The checkpoint with the most steps.
     package var newest: Saved? { saved.values.max { $0.progress.completedSteps < $1.progress.completedSteps } }

@@ -8,6 +8,8 @@ package enum Simulation {
         package var faults = 0
         package var lost = 0
         package var joined = 0
+        /// Coordinators that took over from dead ones, and went on from their workers' memory.
+        package var takeovers = 0
         package var steps: UInt64
         package var outcomes: [RunOutcome.Kind?]
     }
@@ -83,6 +85,7 @@ package enum Simulation {
             summary.faults += result.faults
             summary.lost += result.lost.count
             summary.joined += result.joined
+            summary.takeovers += result.takeovers
             summary.outcomes.append(result.outcome?.kind)
             try world.verify(
                 (disk.newest?.progress.completedSteps ?? 0) >= before,
@@ -156,7 +159,8 @@ package enum Simulation {
             threads: threads,
             checkpoints: checkpoints,
             faults: faults,
-            fencing: UInt64(number + 1),
+            // Coordinators that take over in a session count on from here.
+            fencing: UInt64(number + 1) << 7,
             minimumWorkers: random.oneIn(3) ? random.integer(in: 1...count) : 1,
             respawns: respawns
         )
@@ -165,7 +169,11 @@ package enum Simulation {
     private static func randomFault(workers: Int, _ random: inout SimulatedRandom) -> SimulatedFault {
         let worker = random.integer(below: workers)
         let notices = SimulatedFault.Notice.allCases
-        switch random.integer(below: 30) {
+        switch random.integer(below: 34) {
+        case 30...33:
+            let length: Duration =
+                random.oneIn(12) ? .seconds(30) : random.duration(.milliseconds(1) ... .seconds(3))
+            return .takeover(afterActions: random.integer(in: 0...24), length, wakes: random.oneIn(3))
         case 0...13:
             return .crash(
                 worker: worker,

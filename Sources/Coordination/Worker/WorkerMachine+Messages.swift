@@ -6,6 +6,7 @@ extension WorkerMachine {
             ignoredMessages += 1
             return
         }
+        if message.fencing > fencing && fencing > 0 { takenOver(by: message.fencing) }
         fencing = message.fencing
         lastHeard = now
         if let since = coordinatorGoneSince {
@@ -34,13 +35,26 @@ extension WorkerMachine {
         }
     }
 
+    /// Another coordinator leads the run from here on; what its predecessor wanted is void, but for a commit.
+    private mutating func takenOver(by incarnation: UInt64) {
+        log(.notice, "the coordinator of incarnation \(incarnation) has taken over from \(fencing)")
+        requests = []
+        next = nil
+        pendingValidations = 0
+    }
+
     private mutating func receive(_ welcome: Welcome) {
         if let number {
-            // A worker that joins a run under way loads its data first, and the state when its turn comes.
-            guard welcome.worker == number, let resume = welcome.resume, membership == nil, phase == .waiting else {
+            guard welcome.worker == number, membership == nil, phase == .waiting else {
                 ignoredMessages += 1
                 return
             }
+            guard let resume = welcome.resume else {
+                // A coordinator that has taken over has not heard it yet.
+                if let lastReady { send(.ready(lastReady)) }
+                return
+            }
+            // A worker that joins a run under way loads its data first, and the state when its turn comes.
             enter(.preparing, step: resume.completedSteps)
             actions.append(.restore(resume))
             return
@@ -183,6 +197,8 @@ extension WorkerMachine {
             )
         )
         if now - lastHeard > timing.coordinatorSilence { coordinatorGone(since: lastHeard) }
+        // A hello over a connection that broke just then is lost with it.
+        if coordinatorGoneSince != nil && exitBy == nil { sayHello() }
         if let since = coordinatorGoneSince, now - since >= timing.gracePeriod {
             exit(
                 .coordinatorLost,

@@ -15,17 +15,6 @@ package enum ChaosFault: String, CaseIterable, Sendable, Codable {
     case stopCoordinator = "stop-coordinator"
     case killCoordinatorAndWorker = "kill-coordinator-and-worker"
 
-    /// What is drawn where the user chooses nothing.
-    package static var usual: [ChaosFault] { allCases.filter { !$0.needsSupervisor } }
-
-    /// Whether `launch` must start its coordinator anew by itself.
-    package var needsSupervisor: Bool {
-        switch self {
-        case .killCoordinator, .pauseCoordinator, .stopCoordinator, .killCoordinatorAndWorker: true
-        default: false
-        }
-    }
-
     /// The fault in words, for tables.
     package var words: String {
         switch self {

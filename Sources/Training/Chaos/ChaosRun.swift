@@ -30,7 +30,7 @@ package struct ChaosRun {
             overrides: [String],
             duration: Duration,
             seed: UInt64,
-            faults: [ChaosFault] = ChaosFault.usual
+            faults: [ChaosFault] = ChaosFault.allCases
         ) {
             self.configuration = configuration
             self.overrides = overrides

@@ -1,6 +1,6 @@
 package import Coordination
 import Foundation
-package import Glibc
+import Glibc
 import Messaging
 import Storage
 import Synchronization
