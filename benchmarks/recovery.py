@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How long a run takes to go on after faults of its workers, and whether its weights are those of an undisturbed run.
+"""How long a run takes to go on after faults of its processes, and whether its weights are those of an undisturbed run.
 
     benchmarks/recovery.py [--pleura .build/release/pleura] [--config configs/demo.yaml] [--tries 6] [--case NAME ...]
                            [--images 96] [--size 128] [--set FIELD=VALUE ...] [--seed 1]
@@ -43,6 +43,14 @@ def lines(path):
             return [line for line in file if line.endswith("\n")]
     except FileNotFoundError:
         return []
+
+
+def is_alive(process):
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
 
 
 class Run:
@@ -193,7 +201,8 @@ class Bench:
                 if one.count() >= state["seen"] + 12 and len(one.groups) < 3 * self.arguments.tries:
                     state["due"] = now + choose.uniform(0, 0.3)
             elif now >= state["due"]:
-                alive = [w["process"] for w in one.status()["workers"] if w["process"] not in state["dead"]]
+                alive = [w["process"] for w in one.status()["workers"]
+                         if w["process"] not in state["dead"] and is_alive(w["process"])]
                 if len(alive) < 3:
                     return
                 victim = choose.choice(alive)
@@ -224,6 +233,42 @@ class Bench:
         one.follow(tick)
         one.groups = [[fault[0]] for fault in one.planned()]
         return one.result(words, f"silence limit {silence} s")
+
+    def coordinator(self, name, words, number, sets=(), with_worker=False, seconds=None, note="", tries=None):
+        """The coordinator gets a signal every so many steps, at any moment; woken after `seconds`, or never."""
+        choose = random.Random(self.arguments.seed)
+        tries = tries or self.arguments.tries
+        state = {"due": None, "wake": None}
+
+        def tick(one):
+            now = time.time()
+            if state["wake"] and now >= state["wake"][0]:
+                try:
+                    os.kill(state["wake"][1], signal.SIGCONT)
+                except ProcessLookupError:
+                    pass
+                state["wake"] = None
+            if state["due"] is None:
+                if len(one.groups) < tries and one.count() >= FIRST + APART * len(one.groups):
+                    state["due"] = now + choose.uniform(0, 0.3)
+            elif now >= state["due"]:
+                status = one.status()
+                if not is_alive(status["coordinator"]):
+                    return  # The next one has not told of itself yet.
+                os.kill(status["coordinator"], number)
+                moments = [time.time()]
+                members = [w["process"] for w in status["workers"] if w["isMember"] and is_alive(w["process"])]
+                if with_worker and members:
+                    os.kill(choose.choice(members), signal.SIGKILL)
+                    moments.append(time.time())
+                one.groups.append(moments)
+                state["due"] = None
+                if seconds:
+                    state["wake"] = (moments[0] + seconds, status["coordinator"])
+
+        one = Run(self, name, sets=sets)
+        one.follow(tick)
+        return one.result(words, note)
 
     def joiners(self, name, words, begin, end, tries=None, note=""):
         """A fourth worker joins every so many steps; `begin` starts it, and `end` returns the moment of its fault once it
@@ -352,6 +397,16 @@ class Bench:
             "stop10": lambda: self.stopped("stop10", "SIGSTOP for 10 s, waited for", 10, 15, 2),
             "stop10out": lambda: self.stopped("stop10out", "SIGSTOP for 10 s, put out", 10, silence, 2),
             "stop": lambda: self.stopped("stop", "SIGSTOP for ever", None, silence, self.arguments.tries),
+            "coordinator": lambda: self.coordinator("coordinator", "kill -9 of the coordinator, at any moment",
+                                                    signal.SIGKILL),
+            "both": lambda: self.coordinator("both", "kill -9 of the coordinator and a worker", signal.SIGKILL,
+                                             with_worker=True),
+            "coordinator10": lambda: self.coordinator(
+                "coordinator10", "SIGSTOP of the coordinator for 10 s, waited for", signal.SIGSTOP,
+                ["workers.timeouts.silence_seconds=15"], seconds=10, note="silence limit 15 s", tries=2),
+            "coordinatorstop": lambda: self.coordinator(
+                "coordinatorstop", "SIGSTOP of the coordinator for ever", signal.SIGSTOP,
+                [f"workers.timeouts.silence_seconds={silence}"], note=f"silence limit {silence} s"),
             "eio": lambda: self.broken_disk(
                 "eio", "a worker's disk fails (EIO), computing", shards,
                 {"FAULT_ACTION": "error:5", "FAULT_KINDS": "read"}, lambda k: ["--shards", self.shards], 200),
