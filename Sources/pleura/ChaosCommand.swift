@@ -83,6 +83,13 @@ struct ChaosCommand: ParsableCommand {
         if toOutput { StandardStream.output.say(report.table + "\n") }
         if let failure = report.failure { throw ChaosRun.Failure(failure) }
         let faults = report.events.count
+        guard faults > 0 else {
+            throw ChaosRun.Failure(
+                "Nothing was disturbed: the runs were over before a fault was due. Give more --minutes and longer runs, as by "
+                    + "--set training.epochs=100.",
+                .usage
+            )
+        }
         if toOutput {
             StandardStream.output.say(
                 "\(report.runs.count) runs of seed \(seed) on, \(faults) faults: all hashes are those of the undisturbed run\n"

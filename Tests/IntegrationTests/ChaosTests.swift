@@ -40,7 +40,7 @@ extension Processes {
             defer { runner.remove() }
             let (outcome, report) = try chaos(
                 runner,
-                ["--minutes", "0.1", "--seed", "3", "--set", "training.epochs=100"]
+                ["--minutes", "0.08", "--seed", "3", "--set", "training.epochs=60"]
             )
             #expect(outcome.status == 0, "\(outcome.output)\n\(outcome.errors)")
             #expect(report.failure == nil && report.runs.allSatisfy(\.isEqual) && !report.runs.isEmpty)
