@@ -54,15 +54,16 @@ import Training
               {"number": 1, "seed": 1, "seconds": 2, "resumes": 0, "stateSHA256": "a", "weightsSHA256": "b", "isEqual": true},
               {"number": 2, "seed": 2, "seconds": 2, "resumes": 0, "stateSHA256": "c", "weightsSHA256": "b", "isEqual": false}],
              "events": [
-              {"run": 1, "fault": "kill", "at": 1, "step": 3, "detail": "", "recoverySeconds": 0.25},
-              {"run": 1, "fault": "kill", "at": 2, "step": 5, "detail": ""},
-              {"run": 2, "fault": "kill", "at": 3, "step": 7, "detail": "", "recoverySeconds": 0.75},
-              {"run": 3, "fault": "join", "at": 4, "step": 9, "detail": ""}]}
+              {"run": 1, "fault": "kill", "at": 1, "step": 3, "detail": "", "isAlone": true, "recoverySeconds": 0.25},
+              {"run": 1, "fault": "kill", "at": 2, "step": 5, "detail": "", "isAlone": true},
+              {"run": 2, "fault": "kill", "at": 3, "step": 7, "detail": "", "isAlone": false, "recoverySeconds": 0.75},
+              {"run": 3, "fault": "join", "at": 4, "step": 9, "detail": "", "isAlone": true}]}
             """
         let report = try JSONDecoder().decode(ChaosReport.self, from: Data(text.utf8))
         try #require(report.rows.map(\.fault) == [.kill, .join])
         #expect(report.rows[0].tried == 3 && report.rows[0].equal == 2)
         #expect(report.rows[0].medianSeconds == 0.5 && report.rows[0].worstSeconds == 0.75)
+        #expect(report.rows[0].worstAloneSeconds == 0.25)
         // A run of which nothing is known counts for nothing.
         #expect(report.rows[1].tried == 1 && report.rows[1].equal == 0 && report.rows[1].medianSeconds == nil)
         #expect(report.table.contains("| 2 of 3 "))

@@ -21,6 +21,8 @@ package struct ChaosReport: Codable, Sendable {
         package var step: Int
         /// Whom it hit, in words.
         package var detail: String
+        /// Whether no other fault lasted or was not recovered from while this one was not.
+        package var isAlone: Bool
         /// From the fault to the next committed step; nil where the run ended before.
         package var recoverySeconds: Double?
     }
@@ -46,6 +48,8 @@ package struct ChaosReport: Codable, Sendable {
         package var equal: Int
         package var medianSeconds: Double?
         package var worstSeconds: Double?
+        /// The worst of those that no other fault came beside.
+        package var worstAloneSeconds: Double?
     }
 
     package var seed: UInt64
@@ -71,7 +75,8 @@ package struct ChaosReport: Codable, Sendable {
                 tried: events.count,
                 equal: events.count { equal.contains($0.run) },
                 medianSeconds: Self.median(recoveries),
-                worstSeconds: recoveries.last
+                worstSeconds: recoveries.last,
+                worstAloneSeconds: events.filter(\.isAlone).compactMap(\.recoverySeconds).max()
             )
         }
     }
@@ -79,11 +84,11 @@ package struct ChaosReport: Codable, Sendable {
     /// The rows as a table for people.
     package var table: String {
         func seconds(_ value: Double?) -> String { value.map { String(format: "%.3f s", $0) } ?? "-" }
-        var cells = [["fault", "tried", "equal hashes", "median recovery", "worst"]]
+        var cells = [["fault", "tried", "equal hashes", "median recovery", "worst", "worst alone"]]
         for row in rows {
             cells.append([
                 row.fault.words, "\(row.tried)", "\(row.equal) of \(row.tried)", seconds(row.medianSeconds),
-                seconds(row.worstSeconds),
+                seconds(row.worstSeconds), seconds(row.worstAloneSeconds),
             ])
         }
         let widths = cells[0].indices.map { column in cells.map { $0[column].count }.max() ?? 0 }

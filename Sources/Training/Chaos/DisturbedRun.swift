@@ -185,6 +185,7 @@ final class DisturbedRun {
     private func disturb() {
         let draw = next.draw
         let status = try? RunStatus.read(directory)
+        let isAlone = open.isEmpty && undoings.isEmpty
         let detail = status.flatMap { inflict(draw, on: $0) }
         // After the signal: what is committed later than this was committed with the fault there.
         let time = RunRecorder.time
@@ -193,6 +194,7 @@ final class DisturbedRun {
             next = (draws.next(), .now + .milliseconds(100))
             return
         }
+        for one in open { events[one.event].isAlone = false }
         events.append(
             ChaosReport.Event(
                 run: number,
@@ -200,6 +202,7 @@ final class DisturbedRun {
                 at: (ContinuousClock.now - start).seconds,
                 step: lastStep,
                 detail: detail,
+                isAlone: isAlone,
                 recoverySeconds: nil
             )
         )
