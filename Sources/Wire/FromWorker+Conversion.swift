@@ -168,6 +168,13 @@ extension Pleura_Wire_Reduced {
         losses = report.losses
         gradientNorm = report.gradientNorm
         if let value = report.nonFinite { nonFinite = WireLimits.cut(value) }
+        if let value = report.nonFiniteMicrobatch { nonFiniteMicrobatch = value }
+        audits = report.audits.map { audit in
+            .with {
+                $0.microbatch = audit.microbatch
+                $0.digest = Pleura_Wire_Digest128(audit.digest)
+            }
+        }
         timings = Pleura_Wire_Timings(report.timings)
     }
 
@@ -184,8 +191,26 @@ extension Pleura_Wire_Reduced {
             losses: try WireLimits.check(losses, "reduced.losses", losses.count <= WireLimits.losses),
             gradientNorm: gradientNorm,
             nonFinite: try WireLimits.sentence(nonFinite, "reduced.non_finite", isPresent: hasNonFinite),
+            nonFiniteMicrobatch: hasNonFiniteMicrobatch
+                ? try WireLimits.microbatch(nonFiniteMicrobatch, "reduced.non_finite_microbatch") : nil,
+            audits: try auditDigests(),
             timings: try timings.value()
         )
+    }
+}
+
+extension Pleura_Wire_Reduced {
+    private func auditDigests() throws(WireError) -> [AuditDigest] {
+        var result: [AuditDigest] = []
+        for audit in audits {
+            result.append(
+                AuditDigest(
+                    microbatch: try WireLimits.microbatch(audit.microbatch, "reduced.audits"),
+                    digest: try WireLimits.required(audit.digest, "reduced.audits", isPresent: audit.hasDigest).value
+                )
+            )
+        }
+        return result
     }
 }
 
@@ -197,6 +222,8 @@ extension Pleura_Wire_Timings {
         communicationNanoseconds = timings.communication.wireNanoseconds
         hiddenCommunicationNanoseconds = timings.hiddenCommunication.wireNanoseconds
         waitNanoseconds = timings.wait.wireNanoseconds
+        computingNanoseconds = timings.computing.wireNanoseconds
+        if let value = timings.waitedFor { waitedFor = value }
         samples = timings.samples
         operations = timings.operations
         residentBytes = timings.residentBytes
@@ -212,6 +239,8 @@ extension Pleura_Wire_Timings {
                 "timings.hidden_communication"
             ),
             wait: try WireLimits.duration(waitNanoseconds, "timings.wait"),
+            computing: try WireLimits.duration(computingNanoseconds, "timings.computing"),
+            waitedFor: hasWaitedFor ? waitedFor : nil,
             samples: try WireLimits.check(samples, "timings.samples", samples <= WireLimits.samples),
             operations: operations,
             residentBytes: residentBytes

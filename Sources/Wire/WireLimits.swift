@@ -30,6 +30,10 @@ enum WireLimits {
         try check(value, field, value <= generations)
     }
 
+    static func microbatch(_ value: UInt32, _ field: String) throws(WireError) -> UInt32 {
+        try check(value, field, value < leaves)
+    }
+
     static func duration(_ value: UInt64, _ field: String) throws(WireError) -> Duration {
         .nanoseconds(Int64(try check(value, field, value <= nanoseconds)))
     }

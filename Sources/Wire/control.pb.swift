@@ -469,11 +469,49 @@ nonisolated struct Pleura_Wire_Reduced: @unchecked Sendable {
   /// Clears the value of `timings`. Subsequent reads from it will return its default value.
   mutating func clearTimings() {_uniqueStorage()._timings = nil}
 
+  var audits: [Pleura_Wire_AuditDigest] {
+    get {_storage._audits}
+    set {_uniqueStorage()._audits = newValue}
+  }
+
+  var nonFiniteMicrobatch: UInt32 {
+    get {_storage._nonFiniteMicrobatch ?? 0}
+    set {_uniqueStorage()._nonFiniteMicrobatch = newValue}
+  }
+  /// Returns true if `nonFiniteMicrobatch` has been explicitly set.
+  var hasNonFiniteMicrobatch: Bool {_storage._nonFiniteMicrobatch != nil}
+  /// Clears the value of `nonFiniteMicrobatch`. Subsequent reads from it will return its default value.
+  mutating func clearNonFiniteMicrobatch() {_uniqueStorage()._nonFiniteMicrobatch = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// The gradient of one microbatch that two workers compute.
+nonisolated struct Pleura_Wire_AuditDigest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var microbatch: UInt32 = 0
+
+  var digest: Pleura_Wire_Digest128 {
+    get {_digest ?? Pleura_Wire_Digest128()}
+    set {_digest = newValue}
+  }
+  /// Returns true if `digest` has been explicitly set.
+  var hasDigest: Bool {self._digest != nil}
+  /// Clears the value of `digest`. Subsequent reads from it will return its default value.
+  mutating func clearDigest() {self._digest = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _digest: Pleura_Wire_Digest128? = nil
 }
 
 nonisolated struct Pleura_Wire_Timings: Sendable {
@@ -497,9 +535,22 @@ nonisolated struct Pleura_Wire_Timings: Sendable {
 
   var residentBytes: UInt64 = 0
 
+  var computingNanoseconds: UInt64 = 0
+
+  var waitedFor: UInt32 {
+    get {_waitedFor ?? 0}
+    set {_waitedFor = newValue}
+  }
+  /// Returns true if `waitedFor` has been explicitly set.
+  var hasWaitedFor: Bool {self._waitedFor != nil}
+  /// Clears the value of `waitedFor`. Subsequent reads from it will return its default value.
+  mutating func clearWaitedFor() {self._waitedFor = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
+
+  fileprivate var _waitedFor: UInt32? = nil
 }
 
 nonisolated struct Pleura_Wire_Applied: Sendable {
@@ -755,6 +806,11 @@ nonisolated struct Pleura_Wire_Assign: Sendable {
   var membership: UInt32 = 0
 
   var wantsStateDigest: Bool = false
+
+  /// Two parallel lists: microbatch i is computed by worker i too, outside of the sum.
+  var auditMicrobatches: [UInt32] = []
+
+  var auditWorkers: [UInt32] = []
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1675,7 +1731,7 @@ nonisolated extension Pleura_Wire_Heartbeat: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Pleura_Wire_Reduced: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Reduced"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}step\0\u{1}generation\0\u{3}sums_digest\0\u{3}state_digest\0\u{1}losses\0\u{3}gradient_norm\0\u{3}non_finite\0\u{1}timings\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}step\0\u{1}generation\0\u{3}sums_digest\0\u{3}state_digest\0\u{1}losses\0\u{3}gradient_norm\0\u{3}non_finite\0\u{1}timings\0\u{1}audits\0\u{3}non_finite_microbatch\0")
 
   fileprivate class _StorageClass {
     var _step: UInt64 = 0
@@ -1686,6 +1742,8 @@ nonisolated extension Pleura_Wire_Reduced: SwiftProtobuf.Message, SwiftProtobuf.
     var _gradientNorm: Double = 0
     var _nonFinite: String? = nil
     var _timings: Pleura_Wire_Timings? = nil
+    var _audits: [Pleura_Wire_AuditDigest] = []
+    var _nonFiniteMicrobatch: UInt32? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1704,6 +1762,8 @@ nonisolated extension Pleura_Wire_Reduced: SwiftProtobuf.Message, SwiftProtobuf.
       _gradientNorm = source._gradientNorm
       _nonFinite = source._nonFinite
       _timings = source._timings
+      _audits = source._audits
+      _nonFiniteMicrobatch = source._nonFiniteMicrobatch
     }
   }
 
@@ -1730,6 +1790,8 @@ nonisolated extension Pleura_Wire_Reduced: SwiftProtobuf.Message, SwiftProtobuf.
         case 6: try { try decoder.decodeSingularDoubleField(value: &_storage._gradientNorm) }()
         case 7: try { try decoder.decodeSingularStringField(value: &_storage._nonFinite) }()
         case 8: try { try decoder.decodeSingularMessageField(value: &_storage._timings) }()
+        case 9: try { try decoder.decodeRepeatedMessageField(value: &_storage._audits) }()
+        case 10: try { try decoder.decodeSingularUInt32Field(value: &_storage._nonFiniteMicrobatch) }()
         default: break
         }
       }
@@ -1766,6 +1828,12 @@ nonisolated extension Pleura_Wire_Reduced: SwiftProtobuf.Message, SwiftProtobuf.
       try { if let v = _storage._timings {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
       } }()
+      if !_storage._audits.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._audits, fieldNumber: 9)
+      }
+      try { if let v = _storage._nonFiniteMicrobatch {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 10)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1783,6 +1851,8 @@ nonisolated extension Pleura_Wire_Reduced: SwiftProtobuf.Message, SwiftProtobuf.
         if _storage._gradientNorm != rhs_storage._gradientNorm {return false}
         if _storage._nonFinite != rhs_storage._nonFinite {return false}
         if _storage._timings != rhs_storage._timings {return false}
+        if _storage._audits != rhs_storage._audits {return false}
+        if _storage._nonFiniteMicrobatch != rhs_storage._nonFiniteMicrobatch {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -1792,9 +1862,48 @@ nonisolated extension Pleura_Wire_Reduced: SwiftProtobuf.Message, SwiftProtobuf.
   }
 }
 
+nonisolated extension Pleura_Wire_AuditDigest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".AuditDigest"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}microbatch\0\u{1}digest\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.microbatch) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._digest) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.microbatch != 0 {
+      try visitor.visitSingularUInt32Field(value: self.microbatch, fieldNumber: 1)
+    }
+    try { if let v = self._digest {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Pleura_Wire_AuditDigest, rhs: Pleura_Wire_AuditDigest) -> Bool {
+    if lhs.microbatch != rhs.microbatch {return false}
+    if lhs._digest != rhs._digest {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Pleura_Wire_Timings: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Timings"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}data_nanoseconds\0\u{3}compute_nanoseconds\0\u{3}communication_nanoseconds\0\u{3}hidden_communication_nanoseconds\0\u{3}wait_nanoseconds\0\u{1}samples\0\u{1}operations\0\u{3}resident_bytes\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}data_nanoseconds\0\u{3}compute_nanoseconds\0\u{3}communication_nanoseconds\0\u{3}hidden_communication_nanoseconds\0\u{3}wait_nanoseconds\0\u{1}samples\0\u{1}operations\0\u{3}resident_bytes\0\u{3}computing_nanoseconds\0\u{3}waited_for\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1810,12 +1919,18 @@ nonisolated extension Pleura_Wire_Timings: SwiftProtobuf.Message, SwiftProtobuf.
       case 6: try { try decoder.decodeSingularUInt32Field(value: &self.samples) }()
       case 7: try { try decoder.decodeSingularUInt64Field(value: &self.operations) }()
       case 8: try { try decoder.decodeSingularUInt64Field(value: &self.residentBytes) }()
+      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.computingNanoseconds) }()
+      case 10: try { try decoder.decodeSingularUInt32Field(value: &self._waitedFor) }()
       default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if self.dataNanoseconds != 0 {
       try visitor.visitSingularUInt64Field(value: self.dataNanoseconds, fieldNumber: 1)
     }
@@ -1840,6 +1955,12 @@ nonisolated extension Pleura_Wire_Timings: SwiftProtobuf.Message, SwiftProtobuf.
     if self.residentBytes != 0 {
       try visitor.visitSingularUInt64Field(value: self.residentBytes, fieldNumber: 8)
     }
+    if self.computingNanoseconds != 0 {
+      try visitor.visitSingularUInt64Field(value: self.computingNanoseconds, fieldNumber: 9)
+    }
+    try { if let v = self._waitedFor {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 10)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1852,6 +1973,8 @@ nonisolated extension Pleura_Wire_Timings: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.samples != rhs.samples {return false}
     if lhs.operations != rhs.operations {return false}
     if lhs.residentBytes != rhs.residentBytes {return false}
+    if lhs.computingNanoseconds != rhs.computingNanoseconds {return false}
+    if lhs._waitedFor != rhs._waitedFor {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2340,7 +2463,7 @@ nonisolated extension Pleura_Wire_MemberInfo: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Pleura_Wire_Assign: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Assign"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}step\0\u{1}generation\0\u{3}leaf_count\0\u{1}members\0\u{3}node_levels\0\u{3}node_indices\0\u{3}node_owners\0\u{1}membership\0\u{3}wants_state_digest\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}step\0\u{1}generation\0\u{3}leaf_count\0\u{1}members\0\u{3}node_levels\0\u{3}node_indices\0\u{3}node_owners\0\u{1}membership\0\u{3}wants_state_digest\0\u{3}audit_microbatches\0\u{3}audit_workers\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2357,6 +2480,8 @@ nonisolated extension Pleura_Wire_Assign: SwiftProtobuf.Message, SwiftProtobuf._
       case 7: try { try decoder.decodeRepeatedUInt32Field(value: &self.nodeOwners) }()
       case 8: try { try decoder.decodeSingularUInt32Field(value: &self.membership) }()
       case 9: try { try decoder.decodeSingularBoolField(value: &self.wantsStateDigest) }()
+      case 10: try { try decoder.decodeRepeatedUInt32Field(value: &self.auditMicrobatches) }()
+      case 11: try { try decoder.decodeRepeatedUInt32Field(value: &self.auditWorkers) }()
       default: break
       }
     }
@@ -2390,6 +2515,12 @@ nonisolated extension Pleura_Wire_Assign: SwiftProtobuf.Message, SwiftProtobuf._
     if self.wantsStateDigest != false {
       try visitor.visitSingularBoolField(value: self.wantsStateDigest, fieldNumber: 9)
     }
+    if !self.auditMicrobatches.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.auditMicrobatches, fieldNumber: 10)
+    }
+    if !self.auditWorkers.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.auditWorkers, fieldNumber: 11)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2403,6 +2534,8 @@ nonisolated extension Pleura_Wire_Assign: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.nodeOwners != rhs.nodeOwners {return false}
     if lhs.membership != rhs.membership {return false}
     if lhs.wantsStateDigest != rhs.wantsStateDigest {return false}
+    if lhs.auditMicrobatches != rhs.auditMicrobatches {return false}
+    if lhs.auditWorkers != rhs.auditWorkers {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -71,6 +71,9 @@ struct WorkerCommand: ParsableCommand {
     @Option(help: .hidden)
     var host: String?
 
+    @Option(help: .hidden)
+    var fault: [String] = []
+
     func validate() throws {
         if fetch && shards != nil { throw ValidationError("--fetch and --shards exclude each other.") }
         guard security == nil || security == "none" else {
@@ -111,7 +114,8 @@ struct WorkerCommand: ParsableCommand {
             cache: cache ?? "\(home)/pleura",
             host: host,
             keys: try folder.map { try KeyFolder($0).workerKeys(named: key) },
-            faults: try PlannedFaults.planned(in: environment)
+            faults: try WorkerFaults(fault),
+            plannedFaults: try PlannedFaults.planned(in: environment)
         )
         let shell = try WorkerShell(options, variant: variant) { level, sentence in
             printError("\(level): \(sentence)")

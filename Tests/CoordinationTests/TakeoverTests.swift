@@ -104,10 +104,10 @@ import Testing
     @Test func aStepThatOneHasAppliedIsCommittedForAll() throws {
         var rig = CoordinatorRig()
         _ = rig.handle(.start(resume: nil, reattachment: Self.reattachment))
-        _ = rig.say(0, Self.back(0, Seat(worker: 0, fencing: 6, completedSteps: 3, reports: [Self.report(of: 2)])))
+        _ = rig.say(0, Self.back(0, Seat(worker: 0, fencing: 7, completedSteps: 3, reports: [Self.report(of: 2)])))
         let actions = rig.say(
             1,
-            Self.back(1, Seat(worker: 1, fencing: 6, completedSteps: 2, reports: [Self.report(of: 2)]))
+            Self.back(1, Seat(worker: 1, fencing: 7, completedSteps: 2, reports: [Self.report(of: 2)]))
         )
         let commits = actions.compactMap { action -> ([PeerID], Commit)? in
             guard case .broadcast(let peers, let message) = action, case .commit(let commit) = message.body else {
@@ -144,7 +144,7 @@ import Testing
     @Test func strangersWithASeatAreRefused() {
         var rig = CoordinatorRig()
         _ = rig.handle(.start(resume: nil, reattachment: Self.reattachment))
-        let actions = rig.say(3, Self.back(3, Seat(worker: 1, fencing: 6, completedSteps: 3)))
+        let actions = rig.say(3, Self.back(3, Seat(worker: 1, fencing: 7, completedSteps: 3)))
         #expect(actions.refusal?.contains("comes back too late") == true)
     }
 }

@@ -40,12 +40,19 @@ enum SampleMessages {
         losses: [0.5, -0.0, .infinity],
         gradientNorm: 1e300,
         nonFinite: "decoder.weight",
+        nonFiniteMicrobatch: 5,
+        audits: [
+            AuditDigest(microbatch: 0, digest: Digest(high: 3, low: .max)),
+            AuditDigest(microbatch: 10, digest: Digest(high: 0, low: 0)),
+        ],
         timings: StepTimings(
             data: .milliseconds(3),
             compute: .seconds(2),
             communication: .microseconds(7),
             hiddenCommunication: .nanoseconds(1),
             wait: .zero,
+            computing: .milliseconds(5),
+            waitedFor: 0,
             samples: 8,
             operations: 1 << 40,
             residentBytes: 1 << 33
@@ -123,7 +130,8 @@ enum SampleMessages {
         return Assignment(
             plan: WorkSplit.plan(step: step, generation: 1, leafCount: leaves, members: members),
             membership: 4,
-            wantsStateDigest: true
+            wantsStateDigest: true,
+            audits: [Assignment.Audit(microbatch: 0, worker: 2), Assignment.Audit(microbatch: leaves - 1, worker: 0)]
         )
     }
 

@@ -34,6 +34,8 @@ package struct Reattachment: Hashable, Sendable {
     package var membership: Membership
     /// The members' processes, by their numbers.
     package var incarnations: [WorkerNumber: UInt64]
+    /// Workers that were put out; they never take part again.
+    package var lost: Set<WorkerNumber>
     /// A number that no worker of the run has had.
     package var nextNumber: WorkerNumber
     /// The progress after the last round of validation since the state that the coordinator had begun with; nil where
@@ -43,11 +45,13 @@ package struct Reattachment: Hashable, Sendable {
     package init(
         membership: Membership,
         incarnations: [WorkerNumber: UInt64],
+        lost: Set<WorkerNumber> = [],
         nextNumber: WorkerNumber,
         progress: RunProgress?
     ) {
         self.membership = membership
         self.incarnations = incarnations
+        self.lost = lost
         self.nextNumber = nextNumber
         self.progress = progress
     }

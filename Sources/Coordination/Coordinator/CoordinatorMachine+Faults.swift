@@ -298,7 +298,13 @@ extension CoordinatorMachine {
                     + "\(members.count) workers"
             )
         }
-        if members.count >= configuration.minimumWorkers { lack = nil }
+        if members.count >= configuration.minimumWorkers {
+            lack = nil
+        } else if let until = lack?.until {
+            // Loading may have taken longer than the pause: it ends soon, but no wait begins after its deadline.
+            let soon = now + configuration.timing.heartbeatInterval
+            lack?.until = max(until, soon)
+        }
         proceed()
     }
 

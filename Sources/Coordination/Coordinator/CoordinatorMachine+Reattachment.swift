@@ -26,7 +26,7 @@ extension CoordinatorMachine {
         )
     }
 
-    /// Takes a worker back that holds a seat.
+    /// Takes a worker back that holds a seat, once it obeys this coordinator.
     ///
     /// - Returns: whether it was known; what is left is refused like any stranger.
     mutating func reattach(
@@ -44,13 +44,18 @@ extension CoordinatorMachine {
             )
             return true
         }
+        if waiting.reattachment.lost.contains(seat.worker) { return false }
+        let isExpected = !seat.isMember || waiting.reattachment.incarnations[seat.worker] == incarnation
+        if seat.fencing < configuration.fencing && isExpected && refusals[incarnation] == nil {
+            // It may still obey the coordinator before; once it has heard this one, it says what it then holds.
+            send(.welcome(welcome(for: seat.worker, resume: nil)), to: peer)
+            return true
+        }
         if let position = members.firstIndex(where: { $0.incarnation == incarnation }) {
             positions[members[position].peer] = nil
             members[position].peer = peer
             positions[peer] = position
             members[position].lastHeard = now
-            members[position].seat = seat
-            send(.welcome(welcome(for: seat.worker, resume: nil)), to: peer)
             return true
         }
         guard hello.protocolVersion == configuration.protocolVersion, refusals[incarnation] == nil,
@@ -72,7 +77,6 @@ extension CoordinatorMachine {
                 nextNumber = max(nextNumber, seat.worker + 1)
                 joiners.append(member)
             }
-            send(.welcome(welcome(for: seat.worker, resume: nil)), to: peer)
             return true
         }
         guard waiting.reattachment.incarnations[seat.worker] == incarnation, waiting.missing.contains(seat.worker)
@@ -86,7 +90,6 @@ extension CoordinatorMachine {
         var waiting = waiting
         waiting.missing.remove(seat.worker)
         stage = .reattaching(waiting)
-        send(.welcome(welcome(for: seat.worker, resume: nil)), to: peer)
         log(.info, "worker \(seat.worker) on host \(hello.hostName) is back at step \(seat.completedSteps)")
         return true
     }
@@ -97,6 +100,10 @@ extension CoordinatorMachine {
     mutating func receive(_ body: WorkerMessage.Body, whileReattaching position: Int) -> Bool {
         switch body {
         case .applied(let steps, _):
+            guard let seat = members[position].seat, seat.isApplying, steps == seat.committedSteps else {
+                ignoredMessages += 1
+                return true
+            }
             members[position].seat?.completedSteps = steps
             members[position].seat?.isApplying = false
             members[position].completedSteps = steps

@@ -219,23 +219,27 @@ extension CoordinatorMachine {
         let pause = now - timer
         guard pause > configuration.timing.heartbeatInterval * 2 else { return }
         log(.notice, "the coordinator itself stood still for \(pause.inWords)")
+        // What has been read since is no older than now, and must not look younger.
+        let now = now
+        func moved(_ moment: Instant) -> Instant { min(now, moment + pause) }
         for position in members.indices {
-            members[position].lastHeard = members[position].lastHeard + pause
-            members[position].lastProgress = members[position].lastProgress + pause
+            members[position].lastHeard = moved(members[position].lastHeard)
+            members[position].lastProgress = moved(members[position].lastProgress)
         }
         for index in joiners.indices {
-            joiners[index].lastHeard = joiners[index].lastHeard + pause
-            joiners[index].lastProgress = joiners[index].lastProgress + pause
+            joiners[index].lastHeard = moved(joiners[index].lastHeard)
+            joiners[index].lastProgress = moved(joiners[index].lastProgress)
         }
-        if let since = lack {
-            lack?.until = since.until + pause
+        if var lack {
+            lack.until = min(now + configuration.timing.pausing, lack.until + pause)
+            self.lack = lack
         }
-        waitSince = waitSince + pause
         if case .reattaching(var waiting) = stage {
-            waiting.until = waiting.until + pause
+            waiting.until = min(now + configuration.timing.reattaching, waiting.until + pause)
             stage = .reattaching(waiting)
         }
-        if let progress = checkpoint?.lastProgress { checkpoint?.lastProgress = progress + pause }
+        waitSince = moved(waitSince)
+        if let progress = checkpoint?.lastProgress { checkpoint?.lastProgress = moved(progress) }
     }
 
     private mutating func checkSilence() {

@@ -40,6 +40,8 @@ package struct CoordinatorMachine: Sendable {
     /// Why workers were turned away, by incarnation.
     var refusals: [UInt64: Refusal] = [:]
     var resumeSource: ResumeSource?
+    /// How fast the members are, and who is slow.
+    var speeds = WorkerSpeeds()
     /// Evidence of a fault that is waited on.
     var blame: Blame?
     /// Since when the run has had fewer workers than its minimum.
@@ -224,7 +226,7 @@ package struct CoordinatorMachine: Sendable {
                 )
                 return
             }
-            if disagree(digests, about: "the state at step \(progress.completedSteps)") {
+            if disagree(digests, about: .state("at step \(progress.completedSteps)")) {
                 // Those that are left agree.
                 if case .settling = stage { settle() }
                 return

@@ -101,11 +101,25 @@ package struct Assignment: Hashable, Sendable {
     package var membership: UInt32
     /// Whether the workers report the digest of their state before this step.
     package var wantsStateDigest: Bool
+    /// Microbatches whose gradient a second worker computes too, or a third one where two do not agree.
+    package var audits: [Audit]
 
-    package init(plan: ReductionPlan, membership: UInt32, wantsStateDigest: Bool) {
+    package init(plan: ReductionPlan, membership: UInt32, wantsStateDigest: Bool, audits: [Audit] = []) {
         self.plan = plan
         self.membership = membership
         self.wantsStateDigest = wantsStateDigest
+        self.audits = audits
+    }
+
+    /// A microbatch and a worker that computes it beside its own, outside of the sum.
+    package struct Audit: Hashable, Sendable {
+        package var microbatch: Int
+        package var worker: WorkerNumber
+
+        package init(microbatch: Int, worker: WorkerNumber) {
+            self.microbatch = microbatch
+            self.worker = worker
+        }
     }
 
     package var step: UInt64 { plan.step }

@@ -173,6 +173,10 @@ package struct ReducedReport: Hashable, Sendable {
     package var gradientNorm: Double
     /// Where a sum is not finite: which one, in words.
     package var nonFinite: String?
+    /// The first microbatch of the worker's own whose gradient is not finite; `nonFinite` then says where in it.
+    package var nonFiniteMicrobatch: UInt32?
+    /// The audited microbatches that the worker has computed, for the sum or beside it, ascending.
+    package var audits: [AuditDigest]
     package var timings: StepTimings
 
     package init(
@@ -183,6 +187,8 @@ package struct ReducedReport: Hashable, Sendable {
         losses: [Float],
         gradientNorm: Double,
         nonFinite: String?,
+        nonFiniteMicrobatch: UInt32? = nil,
+        audits: [AuditDigest] = [],
         timings: StepTimings
     ) {
         self.step = step
@@ -192,7 +198,21 @@ package struct ReducedReport: Hashable, Sendable {
         self.losses = losses
         self.gradientNorm = gradientNorm
         self.nonFinite = nonFinite
+        self.nonFiniteMicrobatch = nonFiniteMicrobatch
+        self.audits = audits
         self.timings = timings
+    }
+}
+
+/// What one worker found the gradient of an audited microbatch to be.
+package struct AuditDigest: Hashable, Sendable {
+    package var microbatch: UInt32
+    /// Of its gradient, statistics and losses, before they are added to anything.
+    package var digest: Digest
+
+    package init(microbatch: UInt32, digest: Digest) {
+        self.microbatch = microbatch
+        self.digest = digest
     }
 }
 
@@ -204,6 +224,10 @@ package struct StepTimings: Hashable, Sendable {
     /// The part of the communication that ran while microbatches were computed.
     package var hiddenCommunication: Duration
     package var wait: Duration
+    /// From the beginning of the attempt until the worker's own microbatches were computed.
+    package var computing: Duration
+    /// The other worker whose nodes or sums came last.
+    package var waitedFor: WorkerNumber?
     /// Samples that the worker computed.
     package var samples: UInt32
     /// Floating-point operations of the worker's microbatches.
@@ -216,6 +240,8 @@ package struct StepTimings: Hashable, Sendable {
         communication: Duration = .zero,
         hiddenCommunication: Duration = .zero,
         wait: Duration = .zero,
+        computing: Duration = .zero,
+        waitedFor: WorkerNumber? = nil,
         samples: UInt32 = 0,
         operations: UInt64 = 0,
         residentBytes: UInt64 = 0
@@ -225,6 +251,8 @@ package struct StepTimings: Hashable, Sendable {
         self.communication = communication
         self.hiddenCommunication = hiddenCommunication
         self.wait = wait
+        self.computing = computing
+        self.waitedFor = waitedFor
         self.samples = samples
         self.operations = operations
         self.residentBytes = residentBytes

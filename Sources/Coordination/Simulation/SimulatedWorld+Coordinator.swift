@@ -7,15 +7,15 @@ extension SimulatedWorld {
             if isForgotten(event) { return }
             try deliver(event)
         case .coordinatorTimer:
-            if coordinatorTimer == now { try deliver(.tick) }
+            if coordinatorTimer?.moment == now { try deliver(.tick) }
         case .worker(let index, let event):
             try deliver(event, to: index)
         case .workerTimer(let index):
-            if workers[index].timer == now { try deliver(.tick(progress: 0), to: index) }
+            if workers[index].timer?.moment == now { try deliver(.tick(progress: 0), to: index) }
         case .takeover: try takeOver()
         case .wake: try wake()
         case .spawn(let threads):
-            guard isCoordinatorAlive || succession.isPending else { return }
+            guard isCoordinatorAlive || succession.isPending, !putOff(happening) else { return }
             let index = addWorker(threads: threads)
             queue.add(.worker(index, .started), at: now + random.duration(.milliseconds(1) ... .milliseconds(20)))
         case .fault(let fault):
@@ -24,8 +24,10 @@ extension SimulatedWorld {
         case .connectionBroken(let index):
             try deliver(.connectionLost(workers[index].peer))
             try deliver(.connectionLost, to: index)
-        case .piece(let number, let index, let weights): try pieceArrived(number: number, index: index, weights)
-        case .diskDone(let number, let fails): try diskDone(number: number, fails: fails)
+        case .piece(let number, let index, let weights):
+            if !putOff(happening) { try pieceArrived(number: number, index: index, weights) }
+        case .diskDone(let number, let fails):
+            if !putOff(happening) { try diskDone(number: number, fails: fails) }
         }
     }
 
@@ -40,30 +42,64 @@ extension SimulatedWorld {
         }
     }
 
-    /// The moment at which a message sent now arrives: links delay at random, but keep their order.
-    mutating func arrival(on link: Int) -> Instant {
+    /// Whether the coordinator's process stands still.
+    var isCoordinatorStopped: Bool { coordinatorStoppedUntil.map { now < $0 } ?? false }
+
+    /// Puts off what happens to the coordinator's process while that stands still; returns whether it does.
+    private mutating func putOff(_ happening: Happening) -> Bool {
+        guard let until = coordinatorStoppedUntil else { return false }
+        if now >= until {
+            coordinatorStoppedUntil = nil
+            return false
+        }
+        queue.add(happening, at: until)
+        return true
+    }
+
+    /// Sends over a link: what arrives, and when, is up to its faults. Links delay at random, but keep their order.
+    mutating func transmit(_ happening: Happening, over link: inout SimulatedLink, of worker: Int) {
+        if now < link.lossyUntil {
+            tookEffect(.lostMessages, worker)
+            return
+        }
         // Mostly fast, now and then slow: that is what reorders messages of different peers.
-        let delay =
+        var delay =
             random.oneIn(8)
             ? random.duration(.milliseconds(1) ... .milliseconds(12))
             : random.duration(.microseconds(30) ... .milliseconds(1))
-        let slow =
-            slowUntil[link].map { now < $0 } ?? false
-            ? random.duration(.milliseconds(20) ... .milliseconds(200)) : .zero
-        let at = max(now + delay + slow, arrivals[link] ?? now, heldUntil[link] ?? now)
-        arrivals[link] = at
-        return at
+        if now < link.slowUntil {
+            delay += random.duration(.milliseconds(20) ... .milliseconds(200))
+            tookEffect(.slowMessages, worker)
+        }
+        var at = now + delay
+        if at < link.heldUntil {
+            at = link.heldUntil
+            tookEffect(.heldMessages, worker)
+        }
+        if now < link.reorderingUntil {
+            at = at + random.duration(.zero ... .milliseconds(40))
+            if at < link.lastArrival { tookEffect(.overtaking, worker) }
+        } else {
+            at = max(at, link.lastArrival)
+        }
+        link.lastArrival = max(at, link.lastArrival)
+        queue.add(happening, at: at)
+        if now < link.duplicatingUntil, random.oneIn(2) {
+            let late = random.oneIn(8) ? Duration.milliseconds(2000) : .milliseconds(60)
+            let again = at + random.duration(.zero...late)
+            link.lastDuplicate = max(again, link.lastDuplicate)
+            queue.add(happening, at: again)
+            tookEffect(.duplicates, worker)
+        }
     }
-
-    /// Whether what is sent over the link now is lost with its connection.
-    func isLost(on link: Int) -> Bool { lossyUntil[link].map { now < $0 } ?? false }
 
     mutating func deliver(_ event: CoordinatorMachine.Event) throws(SimulationFailure) {
         guard isCoordinatorAlive else {
             succession.note(event)
             return
         }
-        for action in coordinator.handle(event, at: now) {
+        if putOff(.coordinator(event)) { return }
+        for action in coordinator.handle(event, at: coordinatorClock.reading(at: now)) {
             try perform(action)
             if !isCoordinatorAlive {
                 // What it has not finished with its successor hears again.
@@ -85,8 +121,7 @@ extension SimulatedWorld {
                 try send(message, to: peer)
             }
         case .startTimer(let instant):
-            coordinatorTimer = max(now, instant)
-            queue.add(.coordinatorTimer, at: max(now, instant))
+            setCoordinatorTimer(instant)
         case .beginCheckpoint(let order):
             try require(open == nil, "a checkpoint was begun while another was open")
             try require(
@@ -176,8 +211,17 @@ extension SimulatedWorld {
     private mutating func send(_ message: CoordinatorMessage, to peer: PeerID) throws(SimulationFailure) {
         let index = SimulatedWorker.index(of: peer)
         try require(workers.indices.contains(index), "a message to \(peer), which does not exist")
-        guard workers[index].isAlive, workers[index].peer == peer, !isLost(on: index) else { return }
-        queue.add(.worker(index, .message(message)), at: arrival(on: index))
+        guard workers[index].isAlive, workers[index].peer == peer else { return }
+        var link = linksToWorkers[index]
+        transmit(.worker(index, .message(message)), over: &link, of: index)
+        linksToWorkers[index] = link
+    }
+
+    /// The timer fires when the coordinator's clock reads `reading`.
+    mutating func setCoordinatorTimer(_ reading: Instant) {
+        let moment = max(now, coordinatorClock.moment(of: reading))
+        coordinatorTimer = SimulatedTimer(reading: reading, moment: moment)
+        queue.add(.coordinatorTimer, at: moment)
     }
 
     /// Only a worker with a fault may be put out, and its sentence names it.
@@ -267,7 +311,11 @@ extension SimulatedWorld {
         guard isCoordinatorAlive, open?.number == number else { return }
         open?.pieces[index] = weights
         if open?.pieces.allSatisfy({ $0 != nil }) == true {
-            let latency = random.duration(.milliseconds(1) ... .milliseconds(random.oneIn(6) ? 400 : 40))
+            var latency = random.duration(.milliseconds(1) ... .milliseconds(random.oneIn(6) ? 400 : 40))
+            if let more = diskDelay() {
+                latency += more
+                tookEffect(.slowSave)
+            }
             queue.add(
                 .diskDone(session: number, fails: now < fullDiskUntil),
                 at: now + latency
@@ -275,11 +323,17 @@ extension SimulatedWorld {
         }
     }
 
+    /// What a slow disk adds to a transfer that begins now.
+    mutating func diskDelay() -> Duration? {
+        now < slowDiskUntil ? random.duration((diskLatency / 2)...diskLatency) : nil
+    }
+
     private mutating func diskDone(number: Int, fails: Bool) throws(SimulationFailure) {
         guard isCoordinatorAlive, let done = open, done.number == number else { return }
         open = nil
         let steps = done.order.completedSteps
         if fails {
+            tookEffect(.failedSave)
             try deliver(.checkpointFailed(completedSteps: steps, reason: "no space left on the disk."))
             return
         }

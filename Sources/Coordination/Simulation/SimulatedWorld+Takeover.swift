@@ -23,6 +23,7 @@ struct Succession: Sendable {
     }
     private var early: RunProgress?
     private var nextNumber: WorkerNumber = 0
+    private var lost: Set<WorkerNumber> = []
     /// Ends of processes while there was no coordinator.
     private var exits: [CoordinatorMachine.Event] = []
 
@@ -34,6 +35,8 @@ struct Succession: Sendable {
 
     /// One that was put out is no member any more, whether or not the others were told.
     mutating func noteLoss(of number: WorkerNumber) {
+        lost.insert(number)
+        reattachment?.lost.insert(number)
         reattachment?.membership.members.removeAll { $0.worker == number }
         reattachment?.incarnations[number] = nil
     }
@@ -44,6 +47,7 @@ struct Succession: Sendable {
         reattachment = Reattachment(
             membership: membership,
             incarnations: Dictionary(zip(numbers, incarnations), uniquingKeysWith: { $1 }),
+            lost: lost,
             nextNumber: nextNumber,
             progress: progress
         )
@@ -52,6 +56,12 @@ struct Succession: Sendable {
     /// A coordinator goes on at `steps`: what was noted of validation after that is void.
     mutating func began(at steps: UInt64) {
         if let known = progress, known.completedSteps > steps { progress = nil }
+    }
+
+    /// Everything is started anew, with new numbers.
+    mutating func forget() {
+        reattachment = nil
+        lost = []
     }
 
     mutating func takeExits() -> [CoordinatorMachine.Event] {
@@ -73,6 +83,7 @@ extension SimulatedWorld {
         succession.isPending = true
         isCoordinatorAlive = false
         coordinatorTimer = nil
+        coordinatorStoppedUntil = nil
         open = nil
         lastFaultAt = now
         if end.wakes {
@@ -102,7 +113,7 @@ extension SimulatedWorld {
         }
         let resume = disk.resumePoint
         if succession.reattachment?.membership.members.isEmpty ?? true {
-            succession.reattachment = nil
+            succession.forget()
             expelled = []
             published = [:]
             // Nothing had begun, or nobody is left: the launcher starts everything anew.
@@ -125,7 +136,7 @@ extension SimulatedWorld {
     mutating func wake() throws(SimulationFailure) {
         guard var stopped = succession.stopped else { return }
         succession.stopped = nil
-        for action in stopped.handle(.tick, at: now) {
+        for action in stopped.handle(.tick, at: coordinatorClock.reading(at: now)) {
             switch action {
             case .send(let peer, let message): sendLate(message, to: peer)
             case .broadcast(let peers, let message): for peer in peers { sendLate(message, to: peer) }
@@ -137,6 +148,8 @@ extension SimulatedWorld {
     private mutating func sendLate(_ message: CoordinatorMessage, to peer: PeerID) {
         let index = SimulatedWorker.index(of: peer)
         guard workers[index].isAlive else { return }
-        queue.add(.worker(index, .message(message)), at: arrival(on: index))
+        var link = linksToWorkers[index]
+        transmit(.worker(index, .message(message)), over: &link, of: index)
+        linksToWorkers[index] = link
     }
 }

@@ -40,6 +40,8 @@ package struct WorkerMachine: Sendable {
     var lastReports: [ReducedReport] = []
     var lastReady: Ready?
     var requests: [CheckpointRequest] = []
+    /// The state of which a share was handed over last.
+    var handedOver: UInt64?
     /// The commit that is being applied.
     var applying: UInt64?
     var pendingValidations = 0
@@ -217,6 +219,7 @@ package struct WorkerMachine: Sendable {
     /// Hands a checkpoint share over, or says that its state is gone.
     mutating func stream(_ request: CheckpointRequest) {
         if request.completedSteps == completedSteps && applying == nil {
+            handedOver = request.completedSteps
             actions.append(.streamSnapshot(request))
         } else {
             send(

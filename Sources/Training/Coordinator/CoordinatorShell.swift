@@ -279,7 +279,9 @@ package final class CoordinatorShell: Sendable {
                     compute: share(timings?.compute),
                     communication: share(timings.map { max(.zero, $0.communication - $0.hiddenCommunication) }),
                     wait: share(timings?.wait),
-                    residentBytes: timings?.residentBytes
+                    residentBytes: timings?.residentBytes,
+                    slow: worker.slowness?.cause.description,
+                    slowFactor: worker.slowness?.factor
                 )
             }
         )
@@ -352,6 +354,9 @@ package final class CoordinatorShell: Sendable {
                 onBest: checkpoint.keepBest > 0,
                 folder: FileSystem.absolute(options.directory.checkpoints)
             ),
+            onNonFinite: run.training.onNonFinite == .skip ? .skip : .stop,
+            audits: setup.schedule.totalSteps >= UInt64(run.audit.minimumSteps)
+                ? AuditPolicy(rate: run.audit.rate, seed: UInt64(run.run.seed)) : .none,
             bulkEndpoint: keeper.endpoints.first ?? "",
             timing: timing
         )

@@ -7,6 +7,7 @@ struct RunHistory: Sendable {
     private(set) var fencing: UInt64 = 0
     private var membership: Membership?
     private var incarnations: [WorkerNumber: UInt64] = [:]
+    private var lost: Set<WorkerNumber> = []
     private var nextNumber: WorkerNumber = 0
     private var progress: RunProgress?
 
@@ -16,6 +17,7 @@ struct RunHistory: Sendable {
         return Reattachment(
             membership: membership,
             incarnations: incarnations,
+            lost: lost,
             nextNumber: nextNumber,
             progress: progress
         )
@@ -51,14 +53,19 @@ struct RunHistory: Sendable {
                 }
             )
             incarnations = Dictionary(zip(workers, processes), uniquingKeysWith: { $1 })
+            // A run that was started anew counts its workers anew.
+            lost.subtract(workers)
             if let last = workers.max(), last < .max { nextNumber = max(nextNumber, last + 1) }
         case "lost":
             for worker in line.workers ?? [] {
+                lost.insert(worker)
                 membership?.members.removeAll { $0.worker == worker }
                 incarnations[worker] = nil
             }
         case "transition": progress = line.progress?.progress
-        case "ended": membership = nil
+        case "ended":
+            membership = nil
+            lost = []
         default: break
         }
     }

@@ -21,8 +21,9 @@ package struct WorkerOptions: Sendable {
     package var host: String?
     /// Nil: the worker takes part without.
     package var keys: WorkerKeys?
-    /// What the worker does to itself, in tests.
-    package var faults: PlannedFaults?
+    /// For tests.
+    package var faults: WorkerFaults
+    package var plannedFaults: PlannedFaults?
 
     package init(
         coordinator: String,
@@ -36,7 +37,8 @@ package struct WorkerOptions: Sendable {
         cache: String,
         host: String? = nil,
         keys: WorkerKeys? = nil,
-        faults: PlannedFaults? = nil
+        faults: WorkerFaults = WorkerFaults(),
+        plannedFaults: PlannedFaults? = nil
     ) {
         self.coordinator = coordinator
         self.threads = threads
@@ -50,5 +52,6 @@ package struct WorkerOptions: Sendable {
         self.host = host
         self.keys = keys
         self.faults = faults
+        self.plannedFaults = plannedFaults
     }
 }

@@ -151,7 +151,7 @@ package final class WorkerShell: Sendable {
     private var host: String { options.host ?? PeerAddress.hostIdentity() }
 
     private func reach(_ point: PlannedFaults.Point, step: UInt64, _ worker: WorkerNumber?) {
-        if let faults = options.faults, let worker { faults.reach(point, step: step, worker: worker) }
+        if let faults = options.plannedFaults, let worker { faults.reach(point, step: step, worker: worker) }
     }
 
     private func noteStage() { preparationProgress.add(1, ordering: .relaxed) }
@@ -258,6 +258,7 @@ package final class WorkerShell: Sendable {
                 options.keys?.plane($0)
             },
             faults: options.faults,
+            plannedFaults: options.plannedFaults,
             onRefusal: { [log] count, reason in
                 log(.warning, "Refused \(count) connections or frames of the data plane so far; the last: \(reason).")
             }
