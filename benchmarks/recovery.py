@@ -471,6 +471,8 @@ def main():
             report["cases"].append(result)
             print(f"{result['fault']}: {result['tried']} tried, median {milliseconds(result['median_s'])}, worst "
                   f"{milliseconds(result['worst_s'])}, {'equal' if result['equal_hashes'] else 'OTHER'} hashes", flush=True)
+        order = list(bench.cases())
+    report["cases"].sort(key=lambda row: order.index(row["case"]))
     with open(arguments.json, "w") as file:
         file.write(json.dumps(report, indent=1) + "\n")
     text = table(report)
