@@ -40,11 +40,11 @@ extension Processes {
             defer { runner.remove() }
             let (outcome, report) = try chaos(
                 runner,
-                ["--minutes", "0.08", "--seed", "3", "--set", "training.epochs=60"]
+                ["--minutes", "0.1", "--seed", "3", "--set", "training.epochs=60"]
             )
             #expect(outcome.status == 0, "\(outcome.output)\n\(outcome.errors)")
             #expect(report.failure == nil && report.runs.allSatisfy(\.isEqual) && !report.runs.isEmpty)
-            #expect(report.rows.count >= 3, "\(outcome.output)")
+            #expect(report.rows.count >= 2, "\(outcome.output)")
             for row in report.rows { #expect(row.equal == row.tried && row.tried > 0) }
             #expect(report.rows.contains { $0.medianSeconds != nil }, "\(outcome.output)")
             #expect(outcome.output.contains("| fault ") && outcome.output.contains("recovery"), "\(outcome.output)")
