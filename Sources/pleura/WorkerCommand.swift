@@ -131,7 +131,8 @@ struct WorkerCommand: ParsableCommand {
                     ? try KeyFolder.workerKeys(fromChannel: Self.standardInput())
                     : try KeyFolder($0).workerKeys(named: key)
             },
-            faults: try WorkerFaults(fault)
+            faults: try WorkerFaults(fault),
+            plannedFaults: try PlannedFaults.planned(in: environment)
         )
         let shell = try WorkerShell(options, variant: variant) { level, sentence in
             printError("\(level): \(sentence)")

@@ -204,6 +204,8 @@ package final class CoordinatorShell: Sendable {
                 case .recordValidation(let record): recorder.record(record)
                 case .journal(let entry):
                     if case .lost(_, let sentence) = entry { lastFault = sentence }
+                    // Who watches the run learns of other members at once.
+                    if case .membership = entry { statusAt = MonotonicClock.now }
                     recorder.journal(entry, at: machine.progress)
                     if case .began = entry { options.onBegin?() }
                 case .evict(_, let peer, let incarnation, _):
@@ -248,6 +250,7 @@ package final class CoordinatorShell: Sendable {
         return RunStatus(
             time: RunRecorder.time,
             coordinator: getpid(),
+            endpoint: endpoint,
             job: options.job,
             completedSteps: machine.progress.completedSteps,
             totalSteps: setup.schedule.totalSteps,

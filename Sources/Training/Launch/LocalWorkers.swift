@@ -1,6 +1,6 @@
 package import Coordination
 import Foundation
-import Glibc
+package import Glibc
 import Messaging
 import Storage
 import Synchronization

@@ -376,7 +376,8 @@ package struct RunLauncher {
         // and another Ctrl-C ends the program as it does by default.
         options.onOutcome?(outcome)
         signals.cancel()
-        crew.close(after: .seconds(outcome.kind == .stopped ? 1 : 5))
+        // Workers that have just been started in the place of lost ones hear of no end.
+        crew.close(after: .seconds([.stopped, .workerLost].contains(outcome.kind) ? 1 : 5))
         say(peak.bytes, against: plan)
         return (outcome, supervised?.hasBegun ?? true)
     }

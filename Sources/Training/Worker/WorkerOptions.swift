@@ -25,6 +25,7 @@ package struct WorkerOptions: Sendable {
     package var keys: WorkerKeys?
     /// For tests.
     package var faults: WorkerFaults
+    package var plannedFaults: PlannedFaults?
 
     package init(
         coordinator: String,
@@ -39,7 +40,8 @@ package struct WorkerOptions: Sendable {
         cacheLimit: Int? = nil,
         host: String? = nil,
         keys: WorkerKeys? = nil,
-        faults: WorkerFaults = WorkerFaults()
+        faults: WorkerFaults = WorkerFaults(),
+        plannedFaults: PlannedFaults? = nil
     ) {
         self.coordinator = coordinator
         self.threads = threads
@@ -54,5 +56,6 @@ package struct WorkerOptions: Sendable {
         self.host = host
         self.keys = keys
         self.faults = faults
+        self.plannedFaults = plannedFaults
     }
 }

@@ -105,17 +105,26 @@ package final class WorkerShell: Sendable {
                 case .startTimer(let moment): timer = moment
                 case .prepare(let welcome): prepare(welcome)
                 case .restore(let source): restore(source)
-                case .beginStep(let work): engine?.begin(work)
+                case .beginStep(let work):
+                    reach(.assigned, step: work.assignment.step, machine.number)
+                    engine?.begin(work)
                 case .abandonStep: engine?.abandon()
                 case .apply(let step, let values, let wantsDigest):
                     engine?.apply(step: step, values, wantsStateDigest: wantsDigest)
-                case .validate(let request): engine?.validate(request)
+                case .validate(let request):
+                    reach(.validating, step: request.completedSteps, machine.number)
+                    engine?.validate(request)
                 case .streamSnapshot(let request): stream(request)
                 case .log(let level, let sentence): log(level, sentence)
                 case .exit(let outcome): return outcome
                 }
             }
             pending = []
+            switch machine.phase {
+            case .reducing: reach(.reducing, step: machine.phaseStep, machine.number)
+            case .reduced: reach(.reduced, step: machine.phaseStep, machine.number)
+            default: break
+            }
             var milliseconds: Int32 = -1
             if let timer {
                 let left = (timer - MonotonicClock.now).inNanoseconds
@@ -140,6 +149,10 @@ package final class WorkerShell: Sendable {
     }
 
     private var host: String { options.host ?? PeerAddress.hostIdentity() }
+
+    private func reach(_ point: PlannedFaults.Point, step: UInt64, _ worker: WorkerNumber?) {
+        if let faults = options.plannedFaults, let worker { faults.reach(point, step: step, worker: worker) }
+    }
 
     private func noteStage() { preparationProgress.add(1, ordering: .relaxed) }
 
@@ -173,6 +186,7 @@ package final class WorkerShell: Sendable {
                     throw RunError.data("The coordinator sent a state before this worker was prepared.")
                 }
                 let checkpoint = try source.checkpoint(resume.file, folder: resume.folder, fetchingFrom: bulk)
+                reach(.restoring, step: resume.completedSteps, engine.worker)
                 try engine.state.load(checkpoint)
                 noteStage()
                 events.push(
@@ -210,6 +224,7 @@ package final class WorkerShell: Sendable {
         )
         parts.withLock { $0.source = source }
         let dataset = try source.open(fetchingFrom: bulk) { log(.info, $0) }
+        reach(.preparing, step: welcome.resume?.completedSteps ?? 0, welcome.worker)
         noteStage()
         let setup = try RunSetup(configuration, dataset: dataset)
         if setup.precision == .bfloat16, !KernelVariant.hasDotProduct {
@@ -244,6 +259,7 @@ package final class WorkerShell: Sendable {
                 options.keys?.plane($0)
             },
             faults: options.faults,
+            plannedFaults: options.plannedFaults,
             onRefusal: { [log] count, reason in
                 log(.warning, "Refused \(count) connections or frames of the data plane so far; the last: \(reason).")
             }
