@@ -174,6 +174,7 @@ package final class CoordinatorShell: Sendable {
         )
         var timer: Instant?
         var told: [PeerID] = []
+        var encoder = PlanningEncoder()
         let writer = try StatusWriter(options.directory)
         defer { writer.close() }
         var last: Coordination.StepRecord?
@@ -185,7 +186,7 @@ package final class CoordinatorShell: Sendable {
                 case .send(let peer, let message): send(try WireProtocol.encode(message), to: [peer])
                 case .broadcast(let peers, let message):
                     if case .finish = message.body { told = peers }
-                    send(try WireProtocol.encode(message), to: peers)
+                    send(try encoder.encode(message), to: peers)
                 case .startTimer(let moment): timer = moment
                 case .beginCheckpoint(let order):
                     keeper.begin(

@@ -56,6 +56,7 @@ package final class WorkerShell: Sendable {
         let events = events
         let log = log
         let notices = Mutex(NoticeLimit())
+        let decoder = Mutex(PlanningDecoder())
         let transport = try ZeroMQClient(
             connect: options.coordinator,
             identity: identity("worker"),
@@ -65,7 +66,7 @@ package final class WorkerShell: Sendable {
             case .connected: events.push(.started)
             case .received(_, let bytes):
                 do {
-                    events.push(.message(try WireProtocol.decodeCoordinatorMessage(bytes)))
+                    events.push(.message(try decoder.withLock { try $0.decode(bytes) }))
                 } catch {
                     events.push(.failed(message: "The coordinator sent what is no message: \(error)", suspect: nil))
                 }
