@@ -6,13 +6,15 @@
                         [--json benchmarks/results/audit.json] [--markdown benchmarks/results/audit.md]
 
 Runs of equal length, one after the other, the rates taking turns; the figure of a rate is the time of all its steps but
-the first five of each run, over its steps.
+the first five of each run, over its steps. Beside it stands the processor time of all the run's processes, their start
+and end included, which other programs on the machine disturb less.
 """
 
 import argparse
 import datetime
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -40,6 +42,7 @@ def measure(arguments, folder):
     run([arguments.pleura, "shard", "--dicom", f"{phantoms}/dicom-images-train", "--labels", f"{phantoms}/train-rle.csv",
          "--size", str(arguments.size), "--folds", "4", "--output", shards])
     seconds = {rate: [] for rate in arguments.rates}
+    processor = {rate: [] for rate in arguments.rates}
     hashes = set()
     for repeat in range(arguments.repeats):
         for rate in arguments.rates:
@@ -51,12 +54,17 @@ def measure(arguments, folder):
                        "checkpoint.every_steps=0", "--set", "audit.minimum_steps=0", "--set", f"audit.rate={rate}"]
             for change in arguments.set:
                 command += ["--set", change]
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
             run(command)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            processor[rate].append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
             seconds[rate].append(statistics.mean(record["seconds"] for record in steps(directory)[5:]))
             hashes.add(json.loads(run([arguments.pleura, "inspect", directory, "--json", "-"]))["state_sha256"])
-    base = statistics.mean(seconds[arguments.rates[0]])
-    return {"rows": [{"rate": rate, "mean_step_s": statistics.mean(seconds[rate]), "runs_s": seconds[rate],
-                      "cost": statistics.mean(seconds[rate]) / base - 1} for rate in arguments.rates],
+    base = statistics.median(seconds[arguments.rates[0]])
+    idle = statistics.median(processor[arguments.rates[0]])
+    return {"rows": [{"rate": rate, "median_step_s": statistics.median(seconds[rate]), "steps_s": seconds[rate],
+                      "cost": statistics.median(seconds[rate]) / base - 1, "processor_s": processor[rate],
+                      "processor_cost": statistics.median(processor[rate]) / idle - 1} for rate in arguments.rates],
             "equal_hashes": len(hashes) == 1}
 
 
@@ -83,10 +91,11 @@ def main():
              f"{result['config']}{' with ' + ', '.join(arguments.set) if arguments.set else ''}, images of {arguments.size} "
              f"× {arguments.size}, {arguments.microbatches} microbatches, 2 workers of one thread, {result['cores']} cores; "
              f"{arguments.repeats} runs of {arguments.steps} steps each; {result['date']}. Made by `benchmarks/audit.py`.", "",
-             "| audit.rate | mean step, ms | each run | cost |", "|---|---|---|---|"]
+             "| audit.rate | step, ms | each run | cost | processor time, s | cost |", "|---|---|---|---|---|---|"]
     for row in result["rows"]:
-        lines.append(f"| {row['rate']:g} | {1000 * row['mean_step_s']:.1f} | "
-                     + ", ".join(f"{1000 * value:.1f}" for value in row["runs_s"]) + f" | {row['cost']:+.1%} |")
+        lines.append(f"| {row['rate']:g} | {1000 * row['median_step_s']:.1f} | "
+                     + ", ".join(f"{1000 * value:.0f}" for value in row["steps_s"]) + f" | {row['cost']:+.1%} | "
+                     + ", ".join(f"{value:.1f}" for value in row["processor_s"]) + f" | {row['processor_cost']:+.1%} |")
     lines += ["", f"Hashes of all runs equal: {'yes' if result['equal_hashes'] else 'NO'}."]
     print("\n".join(lines))
     if arguments.json:
