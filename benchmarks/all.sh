@@ -2,7 +2,8 @@
 # Repeats all tables of benchmarks/results, one after the other. Wants a quiet machine with two cores or more; see
 # README.md for how long each takes.
 #
-#     benchmarks/all.sh [NAME ...]      of train train-2 kernels kernels-avx2 scaling allreduce precision recovery; all without
+#     benchmarks/all.sh [NAME ...]      of train train-2 kernels kernels-avx2 scaling allreduce precision recovery slow
+#                                      audit; all without
 #
 # PLEURA names the program where it is not .build/release/pleura. A table that fails does not keep the rest from being
 # made; the exit status is then 1.
@@ -11,7 +12,7 @@ cd "$(dirname "$0")/.."
 
 program=${PLEURA:-.build/release/pleura}
 results=benchmarks/results
-known=(train train-2 kernels kernels-avx2 scaling allreduce precision recovery)
+known=(train train-2 kernels kernels-avx2 scaling allreduce precision recovery slow audit)
 
 make_table() {
     case $1 in
@@ -34,6 +35,14 @@ make_table() {
                 --markdown $results/precision.md
             ;;
         recovery) benchmarks/recovery.py --pleura "$program" ;;
+        slow)
+            benchmarks/slow.py --pleura "$program" --workers 2 3 --steps 60 --set training.microbatch_size=1 \
+                --json $results/slow.json --markdown $results/slow.md
+            ;;
+        audit)
+            benchmarks/audit.py --pleura "$program" --set training.microbatch_size=1 --json $results/audit.json \
+                --markdown $results/audit.md
+            ;;
     esac
 }
 

@@ -240,7 +240,10 @@ extension Communicator {
             round.received[place].frames.append(FramePayload(payload, first..<first + expected))
         }
         round.received[place].elements += expected
-        if round.received[place].elements == slice.count { round.slots[place] = Round.received }
+        if round.received[place].elements == slice.count {
+            round.slots[place] = Round.received
+            round.note(member)
+        }
         return true
     }
 
@@ -299,6 +302,7 @@ extension Communicator {
             }
             round.hashes[place] = header.hash
             round.missingSlices -= 1
+            round.note(member)
         }
         return true
     }

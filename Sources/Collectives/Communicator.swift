@@ -167,6 +167,7 @@ final class Communicator: @unchecked Sendable {
                     at: theirs.layout.sumHashOffset(bucket: bucket)
                 )
                 round.missingSlices -= 1
+                round.note(member)
                 didWork = true
                 if let gather = round.gather {
                     let slice = round.slice(bucket, member)
@@ -212,7 +213,12 @@ final class Communicator: @unchecked Sendable {
             } else {
                 slot = round.peers[contribution.owner]?.region?.slot(holding: contribution.stamp, bucket: bucket)
             }
-            if let slot { round.slots[place] = Int32(slot) } else { complete = false }
+            if let slot {
+                round.slots[place] = Int32(slot)
+                round.note(contribution.owner)
+            } else {
+                complete = false
+            }
         }
         return complete
     }

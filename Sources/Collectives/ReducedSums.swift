@@ -1,4 +1,4 @@
-import Reduction
+package import Reduction
 
 /// The sums of one step, readable by any number of threads until `Allreduce.release` of the step.
 package struct ReducedSums: Sendable {
@@ -74,6 +74,8 @@ package struct AllreduceTimings: Hashable, Sendable {
     package var busy: Duration = .zero
     /// How long `waitReduced` slept: the part that was not hidden behind computation.
     package var waited: Duration = .zero
+    /// The other member whose node or sums came last; nil where nothing was missing.
+    package var last: ReductionPlan.Worker?
     /// Read from other workers' shared memory for the additions.
     package var sharedBytes = 0
     package var sentBytes = 0

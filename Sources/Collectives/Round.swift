@@ -93,6 +93,9 @@ final class Round: @unchecked Sendable {
     /// Whether the sum is the value of the one node that the only member holds: it is read where it stands.
     var hasOneNode: Bool { peers.count == 1 && contributions.count == 1 && gather == nil }
 
+    /// Something that was missing has come from a member.
+    func note(_ member: Int) { if member != position { timings.last = plan.members[member] } }
+
     func contributionIndex(_ bucket: Int, _ contribution: Int) -> Int { bucket * contributions.count + contribution }
     func sliceIndex(_ bucket: Int, _ member: Int) -> Int { bucket * peers.count + member }
 

@@ -23,6 +23,12 @@ extension ConfigurationField {
             "Samples in a microbatch. Batch normalisation and soft Dice see one microbatch at a time."
         ),
         field(
+            "training.on_nonfinite",
+            \.training.onNonFinite,
+            "Where a gradient or a loss is not finite. stop: the run ends, naming the layer, the microbatch and its samples. "
+                + "skip: the step counts, and leaves the weights alone."
+        ),
+        field(
             "validation.every_epochs",
             \.validation.everyEpochs,
             .within(0...1_000_000),
@@ -123,6 +129,19 @@ extension ConfigurationField {
             \.workers.timeouts.phaseSeconds,
             .above(0, upTo: 86_400),
             "For a phase of a step to move on."
+        ),
+        field(
+            "audit.rate",
+            \.audit.rate,
+            .within(0...1),
+            "The share of microbatches whose gradients a second worker computes too; where the two differ, a third decides "
+                + "and the wrong worker is put out before the step counts. It costs about this share of the time. 0: none."
+        ),
+        field(
+            "audit.minimum_steps",
+            \.audit.minimumSteps,
+            .within(0...1_000_000_000),
+            "Runs of fewer steps are not audited."
         ),
         field(
             "collectives.bucket_bytes",

@@ -28,6 +28,7 @@ extension ConfigurationField {
         "checkpoint": "When checkpoints are written and which of them stay; one is always written at the end.",
         "workers": "The processes that compute. Their number never changes the result.",
         "workers.timeouts": "When the coordinator gives up, in seconds.",
+        "audit": "Whether workers compute rightly: a machine with bad memory changes weights and says nothing.",
         "collectives": "The all-reduce.",
         "security": "Who may take part in the run, and what is encrypted.",
     ]

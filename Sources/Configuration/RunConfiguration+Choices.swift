@@ -15,6 +15,14 @@ extension RunConfiguration {
         case bf16
     }
 
+    /// What happens to a step whose gradient or loss is not finite.
+    package enum NonFiniteChoice: String, ConfigurationWord {
+        /// The run ends.
+        case stop
+        /// The step counts and leaves the weights alone.
+        case skip
+    }
+
     /// What a compute thread keeps between forward and backward pass.
     package enum MemoryChoice: String, ConfigurationWord {
         /// All that the backward pass reads.

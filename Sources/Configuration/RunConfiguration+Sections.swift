@@ -190,6 +190,8 @@ extension RunConfiguration {
         package var microbatches = 4
         /// Samples in a microbatch; the statistics of batch normalisation are over one microbatch.
         package var microbatchSize = 4
+        /// What happens to a step whose gradient or loss is not finite.
+        package var onNonFinite = NonFiniteChoice.stop
     }
 
     /// `validation`.
@@ -246,6 +248,14 @@ extension RunConfiguration {
         package var silenceSeconds = 10.0
         /// For one phase of a step to move on.
         package var phaseSeconds = 300.0
+    }
+
+    /// `audit`: gradients that two workers compute.
+    package struct Audit: Sendable, Equatable {
+        /// The share of microbatches, in 0...1.
+        package var rate = 0.01
+        /// Runs of fewer steps are not audited.
+        package var minimumSteps = 10_000
     }
 
     /// `collectives`.

@@ -34,6 +34,8 @@ package struct RunConfiguration: Sendable, Equatable {
     package var checkpoint = Checkpoint()
     /// The worker processes.
     package var workers = Workers()
+    /// Whether workers compute rightly.
+    package var audit = Audit()
     /// The all-reduce.
     package var collectives = Collectives()
     /// Who may take part, and what is encrypted.

@@ -105,6 +105,9 @@ package final class Executor {
         return UnsafePointer(context.pointer(program.output))
     }
 
+    /// Where a tensor lies in the arena, or outside of it.
+    func view(of tensor: Int) -> TensorView { context.view(tensor) }
+
     private func begin(_ input: UnsafePointer<Float>, _ model: ModelMemory) {
         context.memory = model
         context.setBase(of: program.input, to: input)

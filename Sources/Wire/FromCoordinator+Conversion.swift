@@ -193,6 +193,8 @@ extension Pleura_Wire_Assign {
         nodeOwners = plan.contributions.map(\.owner)
         membership = assignment.membership
         wantsStateDigest = assignment.wantsStateDigest
+        auditMicrobatches = assignment.audits.map { UInt32($0.microbatch) }
+        auditWorkers = assignment.audits.map(\.worker)
     }
 
     func value() throws(WireError) -> Assignment {
@@ -231,7 +233,28 @@ extension Pleura_Wire_Assign {
             contributions: contributions
         )
         if let defect = plan.defect { throw .badField("assign", found: "a plan with a defect: \(defect)") }
-        return Assignment(plan: plan, membership: membership, wantsStateDigest: wantsStateDigest)
+        return Assignment(
+            plan: plan,
+            membership: membership,
+            wantsStateDigest: wantsStateDigest,
+            audits: try audits()
+        )
+    }
+}
+
+extension Pleura_Wire_Assign {
+    private func audits() throws(WireError) -> [Assignment.Audit] {
+        // A microbatch is audited once, and by a third worker at most.
+        if auditMicrobatches.count != auditWorkers.count || auditWorkers.count > 2 * Int(leafCount) {
+            throw .badField(
+                "assign.audits",
+                found: "lists of \(auditMicrobatches.count) and \(auditWorkers.count)"
+            )
+        }
+        if let stranger = auditMicrobatches.first(where: { $0 >= leafCount }) {
+            throw .badField("assign.audits", found: "microbatch \(stranger) of \(leafCount)")
+        }
+        return zip(auditMicrobatches, auditWorkers).map { Assignment.Audit(microbatch: Int($0), worker: $1) }
     }
 }
 

@@ -71,6 +71,10 @@ extension Pleura_Wire_Hello {
                 $0.worker = value.worker
                 $0.fencing = value.fencing
                 $0.completedSteps = value.completedSteps
+                $0.isMember = value.isMember
+                $0.isApplying = value.isApplying
+                $0.generation = value.generation
+                $0.reports = value.reports.map(Pleura_Wire_Reduced.init)
             }
         }
     }
@@ -94,10 +98,18 @@ extension Pleura_Wire_Hello {
 
 extension Pleura_Wire_SeatHeld {
     func value() throws(WireError) -> Seat {
-        Seat(
+        var taken: [ReducedReport] = []
+        for report in try WireLimits.check(reports, "hello.seat.reports", reports.count <= WireLimits.seatReports) {
+            taken.append(try report.value())
+        }
+        return Seat(
             worker: worker,
             fencing: fencing,
-            completedSteps: try WireLimits.steps(completedSteps, "hello.seat.completed_steps")
+            completedSteps: try WireLimits.steps(completedSteps, "hello.seat.completed_steps"),
+            isMember: isMember,
+            isApplying: isApplying,
+            generation: try WireLimits.generation(generation, "hello.seat.generation"),
+            reports: taken
         )
     }
 }
@@ -156,6 +168,13 @@ extension Pleura_Wire_Reduced {
         losses = report.losses
         gradientNorm = report.gradientNorm
         if let value = report.nonFinite { nonFinite = WireLimits.cut(value) }
+        if let value = report.nonFiniteMicrobatch { nonFiniteMicrobatch = value }
+        audits = report.audits.map { audit in
+            .with {
+                $0.microbatch = audit.microbatch
+                $0.digest = Pleura_Wire_Digest128(audit.digest)
+            }
+        }
         timings = Pleura_Wire_Timings(report.timings)
     }
 
@@ -172,8 +191,26 @@ extension Pleura_Wire_Reduced {
             losses: try WireLimits.check(losses, "reduced.losses", losses.count <= WireLimits.losses),
             gradientNorm: gradientNorm,
             nonFinite: try WireLimits.sentence(nonFinite, "reduced.non_finite", isPresent: hasNonFinite),
+            nonFiniteMicrobatch: hasNonFiniteMicrobatch
+                ? try WireLimits.microbatch(nonFiniteMicrobatch, "reduced.non_finite_microbatch") : nil,
+            audits: try auditDigests(),
             timings: try timings.value()
         )
+    }
+}
+
+extension Pleura_Wire_Reduced {
+    private func auditDigests() throws(WireError) -> [AuditDigest] {
+        var result: [AuditDigest] = []
+        for audit in audits {
+            result.append(
+                AuditDigest(
+                    microbatch: try WireLimits.microbatch(audit.microbatch, "reduced.audits"),
+                    digest: try WireLimits.required(audit.digest, "reduced.audits", isPresent: audit.hasDigest).value
+                )
+            )
+        }
+        return result
     }
 }
 
@@ -185,6 +222,8 @@ extension Pleura_Wire_Timings {
         communicationNanoseconds = timings.communication.wireNanoseconds
         hiddenCommunicationNanoseconds = timings.hiddenCommunication.wireNanoseconds
         waitNanoseconds = timings.wait.wireNanoseconds
+        computingNanoseconds = timings.computing.wireNanoseconds
+        if let value = timings.waitedFor { waitedFor = value }
         samples = timings.samples
         operations = timings.operations
         residentBytes = timings.residentBytes
@@ -200,6 +239,8 @@ extension Pleura_Wire_Timings {
                 "timings.hidden_communication"
             ),
             wait: try WireLimits.duration(waitNanoseconds, "timings.wait"),
+            computing: try WireLimits.duration(computingNanoseconds, "timings.computing"),
+            waitedFor: hasWaitedFor ? waitedFor : nil,
             samples: try WireLimits.check(samples, "timings.samples", samples <= WireLimits.samples),
             operations: operations,
             residentBytes: residentBytes

@@ -13,6 +13,7 @@ enum WireLimits {
     static let configurationBytes = 1 << 19
     static let listed = 16
     static let losses = 64
+    static let seatReports = 2
     static let counts = 1 << 17
     static let samples: UInt32 = 1 << 30
     static let shares: UInt32 = 4096
@@ -27,6 +28,10 @@ enum WireLimits {
 
     static func generation(_ value: UInt32, _ field: String) throws(WireError) -> UInt32 {
         try check(value, field, value <= generations)
+    }
+
+    static func microbatch(_ value: UInt32, _ field: String) throws(WireError) -> UInt32 {
+        try check(value, field, value < leaves)
     }
 
     static func duration(_ value: UInt64, _ field: String) throws(WireError) -> Duration {

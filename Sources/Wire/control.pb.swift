@@ -257,61 +257,83 @@ nonisolated struct Pleura_Wire_Digest128: Sendable {
   init() {}
 }
 
-nonisolated struct Pleura_Wire_Hello: Sendable {
+nonisolated struct Pleura_Wire_Hello: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  var protocolVersion: UInt32 = 0
+  var protocolVersion: UInt32 {
+    get {_storage._protocolVersion}
+    set {_uniqueStorage()._protocolVersion = newValue}
+  }
 
-  var programVersion: String = String()
+  var programVersion: String {
+    get {_storage._programVersion}
+    set {_uniqueStorage()._programVersion = newValue}
+  }
 
-  var hostName: String = String()
+  var hostName: String {
+    get {_storage._hostName}
+    set {_uniqueStorage()._hostName = newValue}
+  }
 
-  var hostIdentity: String = String()
+  var hostIdentity: String {
+    get {_storage._hostIdentity}
+    set {_uniqueStorage()._hostIdentity = newValue}
+  }
 
-  var processID: Int32 = 0
+  var processID: Int32 {
+    get {_storage._processID}
+    set {_uniqueStorage()._processID = newValue}
+  }
 
-  var threads: UInt32 = 0
+  var threads: UInt32 {
+    get {_storage._threads}
+    set {_uniqueStorage()._threads = newValue}
+  }
 
-  var numericsProfiles: [String] = []
+  var numericsProfiles: [String] {
+    get {_storage._numericsProfiles}
+    set {_uniqueStorage()._numericsProfiles = newValue}
+  }
 
   var job: String {
-    get {_job ?? String()}
-    set {_job = newValue}
+    get {_storage._job ?? String()}
+    set {_uniqueStorage()._job = newValue}
   }
   /// Returns true if `job` has been explicitly set.
-  var hasJob: Bool {self._job != nil}
+  var hasJob: Bool {_storage._job != nil}
   /// Clears the value of `job`. Subsequent reads from it will return its default value.
-  mutating func clearJob() {self._job = nil}
+  mutating func clearJob() {_uniqueStorage()._job = nil}
 
-  var endpoints: [String] = []
+  var endpoints: [String] {
+    get {_storage._endpoints}
+    set {_uniqueStorage()._endpoints = newValue}
+  }
 
   var datasetDigest: String {
-    get {_datasetDigest ?? String()}
-    set {_datasetDigest = newValue}
+    get {_storage._datasetDigest ?? String()}
+    set {_uniqueStorage()._datasetDigest = newValue}
   }
   /// Returns true if `datasetDigest` has been explicitly set.
-  var hasDatasetDigest: Bool {self._datasetDigest != nil}
+  var hasDatasetDigest: Bool {_storage._datasetDigest != nil}
   /// Clears the value of `datasetDigest`. Subsequent reads from it will return its default value.
-  mutating func clearDatasetDigest() {self._datasetDigest = nil}
+  mutating func clearDatasetDigest() {_uniqueStorage()._datasetDigest = nil}
 
   var seat: Pleura_Wire_SeatHeld {
-    get {_seat ?? Pleura_Wire_SeatHeld()}
-    set {_seat = newValue}
+    get {_storage._seat ?? Pleura_Wire_SeatHeld()}
+    set {_uniqueStorage()._seat = newValue}
   }
   /// Returns true if `seat` has been explicitly set.
-  var hasSeat: Bool {self._seat != nil}
+  var hasSeat: Bool {_storage._seat != nil}
   /// Clears the value of `seat`. Subsequent reads from it will return its default value.
-  mutating func clearSeat() {self._seat = nil}
+  mutating func clearSeat() {_uniqueStorage()._seat = nil}
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
-  fileprivate var _job: String? = nil
-  fileprivate var _datasetDigest: String? = nil
-  fileprivate var _seat: Pleura_Wire_SeatHeld? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 nonisolated struct Pleura_Wire_SeatHeld: Sendable {
@@ -324,6 +346,15 @@ nonisolated struct Pleura_Wire_SeatHeld: Sendable {
   var fencing: UInt64 = 0
 
   var completedSteps: UInt64 = 0
+
+  var isMember: Bool = false
+
+  var isApplying: Bool = false
+
+  var generation: UInt32 = 0
+
+  /// At most two.
+  var reports: [Pleura_Wire_Reduced] = []
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -438,11 +469,49 @@ nonisolated struct Pleura_Wire_Reduced: @unchecked Sendable {
   /// Clears the value of `timings`. Subsequent reads from it will return its default value.
   mutating func clearTimings() {_uniqueStorage()._timings = nil}
 
+  var audits: [Pleura_Wire_AuditDigest] {
+    get {_storage._audits}
+    set {_uniqueStorage()._audits = newValue}
+  }
+
+  var nonFiniteMicrobatch: UInt32 {
+    get {_storage._nonFiniteMicrobatch ?? 0}
+    set {_uniqueStorage()._nonFiniteMicrobatch = newValue}
+  }
+  /// Returns true if `nonFiniteMicrobatch` has been explicitly set.
+  var hasNonFiniteMicrobatch: Bool {_storage._nonFiniteMicrobatch != nil}
+  /// Clears the value of `nonFiniteMicrobatch`. Subsequent reads from it will return its default value.
+  mutating func clearNonFiniteMicrobatch() {_uniqueStorage()._nonFiniteMicrobatch = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// The gradient of one microbatch that two workers compute.
+nonisolated struct Pleura_Wire_AuditDigest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var microbatch: UInt32 = 0
+
+  var digest: Pleura_Wire_Digest128 {
+    get {_digest ?? Pleura_Wire_Digest128()}
+    set {_digest = newValue}
+  }
+  /// Returns true if `digest` has been explicitly set.
+  var hasDigest: Bool {self._digest != nil}
+  /// Clears the value of `digest`. Subsequent reads from it will return its default value.
+  mutating func clearDigest() {self._digest = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _digest: Pleura_Wire_Digest128? = nil
 }
 
 nonisolated struct Pleura_Wire_Timings: Sendable {
@@ -466,9 +535,22 @@ nonisolated struct Pleura_Wire_Timings: Sendable {
 
   var residentBytes: UInt64 = 0
 
+  var computingNanoseconds: UInt64 = 0
+
+  var waitedFor: UInt32 {
+    get {_waitedFor ?? 0}
+    set {_waitedFor = newValue}
+  }
+  /// Returns true if `waitedFor` has been explicitly set.
+  var hasWaitedFor: Bool {self._waitedFor != nil}
+  /// Clears the value of `waitedFor`. Subsequent reads from it will return its default value.
+  mutating func clearWaitedFor() {self._waitedFor = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
+
+  fileprivate var _waitedFor: UInt32? = nil
 }
 
 nonisolated struct Pleura_Wire_Applied: Sendable {
@@ -724,6 +806,11 @@ nonisolated struct Pleura_Wire_Assign: Sendable {
   var membership: UInt32 = 0
 
   var wantsStateDigest: Bool = false
+
+  /// Two parallel lists: microbatch i is computed by worker i too, outside of the sum.
+  var auditMicrobatches: [UInt32] = []
+
+  var auditWorkers: [UInt32] = []
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1347,81 +1434,137 @@ nonisolated extension Pleura_Wire_Hello: SwiftProtobuf.Message, SwiftProtobuf._M
   static let protoMessageName: String = _protobuf_package + ".Hello"
   static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}program_version\0\u{3}host_name\0\u{3}host_identity\0\u{3}process_id\0\u{1}threads\0\u{3}numerics_profiles\0\u{1}job\0\u{1}endpoints\0\u{3}dataset_digest\0\u{1}seat\0")
 
+  fileprivate class _StorageClass {
+    var _protocolVersion: UInt32 = 0
+    var _programVersion: String = String()
+    var _hostName: String = String()
+    var _hostIdentity: String = String()
+    var _processID: Int32 = 0
+    var _threads: UInt32 = 0
+    var _numericsProfiles: [String] = []
+    var _job: String? = nil
+    var _endpoints: [String] = []
+    var _datasetDigest: String? = nil
+    var _seat: Pleura_Wire_SeatHeld? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _protocolVersion = source._protocolVersion
+      _programVersion = source._programVersion
+      _hostName = source._hostName
+      _hostIdentity = source._hostIdentity
+      _processID = source._processID
+      _threads = source._threads
+      _numericsProfiles = source._numericsProfiles
+      _job = source._job
+      _endpoints = source._endpoints
+      _datasetDigest = source._datasetDigest
+      _seat = source._seat
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.protocolVersion) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.programVersion) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.hostName) }()
-      case 4: try { try decoder.decodeSingularStringField(value: &self.hostIdentity) }()
-      case 5: try { try decoder.decodeSingularInt32Field(value: &self.processID) }()
-      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.threads) }()
-      case 7: try { try decoder.decodeRepeatedStringField(value: &self.numericsProfiles) }()
-      case 8: try { try decoder.decodeSingularStringField(value: &self._job) }()
-      case 9: try { try decoder.decodeRepeatedStringField(value: &self.endpoints) }()
-      case 10: try { try decoder.decodeSingularStringField(value: &self._datasetDigest) }()
-      case 11: try { try decoder.decodeSingularMessageField(value: &self._seat) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt32Field(value: &_storage._protocolVersion) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._programVersion) }()
+        case 3: try { try decoder.decodeSingularStringField(value: &_storage._hostName) }()
+        case 4: try { try decoder.decodeSingularStringField(value: &_storage._hostIdentity) }()
+        case 5: try { try decoder.decodeSingularInt32Field(value: &_storage._processID) }()
+        case 6: try { try decoder.decodeSingularUInt32Field(value: &_storage._threads) }()
+        case 7: try { try decoder.decodeRepeatedStringField(value: &_storage._numericsProfiles) }()
+        case 8: try { try decoder.decodeSingularStringField(value: &_storage._job) }()
+        case 9: try { try decoder.decodeRepeatedStringField(value: &_storage._endpoints) }()
+        case 10: try { try decoder.decodeSingularStringField(value: &_storage._datasetDigest) }()
+        case 11: try { try decoder.decodeSingularMessageField(value: &_storage._seat) }()
+        default: break
+        }
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if self.protocolVersion != 0 {
-      try visitor.visitSingularUInt32Field(value: self.protocolVersion, fieldNumber: 1)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._protocolVersion != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._protocolVersion, fieldNumber: 1)
+      }
+      if !_storage._programVersion.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._programVersion, fieldNumber: 2)
+      }
+      if !_storage._hostName.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._hostName, fieldNumber: 3)
+      }
+      if !_storage._hostIdentity.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._hostIdentity, fieldNumber: 4)
+      }
+      if _storage._processID != 0 {
+        try visitor.visitSingularInt32Field(value: _storage._processID, fieldNumber: 5)
+      }
+      if _storage._threads != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._threads, fieldNumber: 6)
+      }
+      if !_storage._numericsProfiles.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._numericsProfiles, fieldNumber: 7)
+      }
+      try { if let v = _storage._job {
+        try visitor.visitSingularStringField(value: v, fieldNumber: 8)
+      } }()
+      if !_storage._endpoints.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._endpoints, fieldNumber: 9)
+      }
+      try { if let v = _storage._datasetDigest {
+        try visitor.visitSingularStringField(value: v, fieldNumber: 10)
+      } }()
+      try { if let v = _storage._seat {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+      } }()
     }
-    if !self.programVersion.isEmpty {
-      try visitor.visitSingularStringField(value: self.programVersion, fieldNumber: 2)
-    }
-    if !self.hostName.isEmpty {
-      try visitor.visitSingularStringField(value: self.hostName, fieldNumber: 3)
-    }
-    if !self.hostIdentity.isEmpty {
-      try visitor.visitSingularStringField(value: self.hostIdentity, fieldNumber: 4)
-    }
-    if self.processID != 0 {
-      try visitor.visitSingularInt32Field(value: self.processID, fieldNumber: 5)
-    }
-    if self.threads != 0 {
-      try visitor.visitSingularUInt32Field(value: self.threads, fieldNumber: 6)
-    }
-    if !self.numericsProfiles.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.numericsProfiles, fieldNumber: 7)
-    }
-    try { if let v = self._job {
-      try visitor.visitSingularStringField(value: v, fieldNumber: 8)
-    } }()
-    if !self.endpoints.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.endpoints, fieldNumber: 9)
-    }
-    try { if let v = self._datasetDigest {
-      try visitor.visitSingularStringField(value: v, fieldNumber: 10)
-    } }()
-    try { if let v = self._seat {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
-    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: Pleura_Wire_Hello, rhs: Pleura_Wire_Hello) -> Bool {
-    if lhs.protocolVersion != rhs.protocolVersion {return false}
-    if lhs.programVersion != rhs.programVersion {return false}
-    if lhs.hostName != rhs.hostName {return false}
-    if lhs.hostIdentity != rhs.hostIdentity {return false}
-    if lhs.processID != rhs.processID {return false}
-    if lhs.threads != rhs.threads {return false}
-    if lhs.numericsProfiles != rhs.numericsProfiles {return false}
-    if lhs._job != rhs._job {return false}
-    if lhs.endpoints != rhs.endpoints {return false}
-    if lhs._datasetDigest != rhs._datasetDigest {return false}
-    if lhs._seat != rhs._seat {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._protocolVersion != rhs_storage._protocolVersion {return false}
+        if _storage._programVersion != rhs_storage._programVersion {return false}
+        if _storage._hostName != rhs_storage._hostName {return false}
+        if _storage._hostIdentity != rhs_storage._hostIdentity {return false}
+        if _storage._processID != rhs_storage._processID {return false}
+        if _storage._threads != rhs_storage._threads {return false}
+        if _storage._numericsProfiles != rhs_storage._numericsProfiles {return false}
+        if _storage._job != rhs_storage._job {return false}
+        if _storage._endpoints != rhs_storage._endpoints {return false}
+        if _storage._datasetDigest != rhs_storage._datasetDigest {return false}
+        if _storage._seat != rhs_storage._seat {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1429,7 +1572,7 @@ nonisolated extension Pleura_Wire_Hello: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension Pleura_Wire_SeatHeld: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".SeatHeld"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}worker\0\u{1}fencing\0\u{3}completed_steps\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}worker\0\u{1}fencing\0\u{3}completed_steps\0\u{3}is_member\0\u{3}is_applying\0\u{1}generation\0\u{1}reports\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1440,6 +1583,10 @@ nonisolated extension Pleura_Wire_SeatHeld: SwiftProtobuf.Message, SwiftProtobuf
       case 1: try { try decoder.decodeSingularUInt32Field(value: &self.worker) }()
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.fencing) }()
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.completedSteps) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.isMember) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.isApplying) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.generation) }()
+      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.reports) }()
       default: break
       }
     }
@@ -1455,6 +1602,18 @@ nonisolated extension Pleura_Wire_SeatHeld: SwiftProtobuf.Message, SwiftProtobuf
     if self.completedSteps != 0 {
       try visitor.visitSingularUInt64Field(value: self.completedSteps, fieldNumber: 3)
     }
+    if self.isMember != false {
+      try visitor.visitSingularBoolField(value: self.isMember, fieldNumber: 4)
+    }
+    if self.isApplying != false {
+      try visitor.visitSingularBoolField(value: self.isApplying, fieldNumber: 5)
+    }
+    if self.generation != 0 {
+      try visitor.visitSingularUInt32Field(value: self.generation, fieldNumber: 6)
+    }
+    if !self.reports.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.reports, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1462,6 +1621,10 @@ nonisolated extension Pleura_Wire_SeatHeld: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.worker != rhs.worker {return false}
     if lhs.fencing != rhs.fencing {return false}
     if lhs.completedSteps != rhs.completedSteps {return false}
+    if lhs.isMember != rhs.isMember {return false}
+    if lhs.isApplying != rhs.isApplying {return false}
+    if lhs.generation != rhs.generation {return false}
+    if lhs.reports != rhs.reports {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1568,7 +1731,7 @@ nonisolated extension Pleura_Wire_Heartbeat: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Pleura_Wire_Reduced: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Reduced"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}step\0\u{1}generation\0\u{3}sums_digest\0\u{3}state_digest\0\u{1}losses\0\u{3}gradient_norm\0\u{3}non_finite\0\u{1}timings\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}step\0\u{1}generation\0\u{3}sums_digest\0\u{3}state_digest\0\u{1}losses\0\u{3}gradient_norm\0\u{3}non_finite\0\u{1}timings\0\u{1}audits\0\u{3}non_finite_microbatch\0")
 
   fileprivate class _StorageClass {
     var _step: UInt64 = 0
@@ -1579,6 +1742,8 @@ nonisolated extension Pleura_Wire_Reduced: SwiftProtobuf.Message, SwiftProtobuf.
     var _gradientNorm: Double = 0
     var _nonFinite: String? = nil
     var _timings: Pleura_Wire_Timings? = nil
+    var _audits: [Pleura_Wire_AuditDigest] = []
+    var _nonFiniteMicrobatch: UInt32? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1597,6 +1762,8 @@ nonisolated extension Pleura_Wire_Reduced: SwiftProtobuf.Message, SwiftProtobuf.
       _gradientNorm = source._gradientNorm
       _nonFinite = source._nonFinite
       _timings = source._timings
+      _audits = source._audits
+      _nonFiniteMicrobatch = source._nonFiniteMicrobatch
     }
   }
 
@@ -1623,6 +1790,8 @@ nonisolated extension Pleura_Wire_Reduced: SwiftProtobuf.Message, SwiftProtobuf.
         case 6: try { try decoder.decodeSingularDoubleField(value: &_storage._gradientNorm) }()
         case 7: try { try decoder.decodeSingularStringField(value: &_storage._nonFinite) }()
         case 8: try { try decoder.decodeSingularMessageField(value: &_storage._timings) }()
+        case 9: try { try decoder.decodeRepeatedMessageField(value: &_storage._audits) }()
+        case 10: try { try decoder.decodeSingularUInt32Field(value: &_storage._nonFiniteMicrobatch) }()
         default: break
         }
       }
@@ -1659,6 +1828,12 @@ nonisolated extension Pleura_Wire_Reduced: SwiftProtobuf.Message, SwiftProtobuf.
       try { if let v = _storage._timings {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
       } }()
+      if !_storage._audits.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._audits, fieldNumber: 9)
+      }
+      try { if let v = _storage._nonFiniteMicrobatch {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 10)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1676,6 +1851,8 @@ nonisolated extension Pleura_Wire_Reduced: SwiftProtobuf.Message, SwiftProtobuf.
         if _storage._gradientNorm != rhs_storage._gradientNorm {return false}
         if _storage._nonFinite != rhs_storage._nonFinite {return false}
         if _storage._timings != rhs_storage._timings {return false}
+        if _storage._audits != rhs_storage._audits {return false}
+        if _storage._nonFiniteMicrobatch != rhs_storage._nonFiniteMicrobatch {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -1685,9 +1862,48 @@ nonisolated extension Pleura_Wire_Reduced: SwiftProtobuf.Message, SwiftProtobuf.
   }
 }
 
+nonisolated extension Pleura_Wire_AuditDigest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".AuditDigest"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}microbatch\0\u{1}digest\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.microbatch) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._digest) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.microbatch != 0 {
+      try visitor.visitSingularUInt32Field(value: self.microbatch, fieldNumber: 1)
+    }
+    try { if let v = self._digest {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Pleura_Wire_AuditDigest, rhs: Pleura_Wire_AuditDigest) -> Bool {
+    if lhs.microbatch != rhs.microbatch {return false}
+    if lhs._digest != rhs._digest {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Pleura_Wire_Timings: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Timings"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}data_nanoseconds\0\u{3}compute_nanoseconds\0\u{3}communication_nanoseconds\0\u{3}hidden_communication_nanoseconds\0\u{3}wait_nanoseconds\0\u{1}samples\0\u{1}operations\0\u{3}resident_bytes\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}data_nanoseconds\0\u{3}compute_nanoseconds\0\u{3}communication_nanoseconds\0\u{3}hidden_communication_nanoseconds\0\u{3}wait_nanoseconds\0\u{1}samples\0\u{1}operations\0\u{3}resident_bytes\0\u{3}computing_nanoseconds\0\u{3}waited_for\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1703,12 +1919,18 @@ nonisolated extension Pleura_Wire_Timings: SwiftProtobuf.Message, SwiftProtobuf.
       case 6: try { try decoder.decodeSingularUInt32Field(value: &self.samples) }()
       case 7: try { try decoder.decodeSingularUInt64Field(value: &self.operations) }()
       case 8: try { try decoder.decodeSingularUInt64Field(value: &self.residentBytes) }()
+      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.computingNanoseconds) }()
+      case 10: try { try decoder.decodeSingularUInt32Field(value: &self._waitedFor) }()
       default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if self.dataNanoseconds != 0 {
       try visitor.visitSingularUInt64Field(value: self.dataNanoseconds, fieldNumber: 1)
     }
@@ -1733,6 +1955,12 @@ nonisolated extension Pleura_Wire_Timings: SwiftProtobuf.Message, SwiftProtobuf.
     if self.residentBytes != 0 {
       try visitor.visitSingularUInt64Field(value: self.residentBytes, fieldNumber: 8)
     }
+    if self.computingNanoseconds != 0 {
+      try visitor.visitSingularUInt64Field(value: self.computingNanoseconds, fieldNumber: 9)
+    }
+    try { if let v = self._waitedFor {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 10)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1745,6 +1973,8 @@ nonisolated extension Pleura_Wire_Timings: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.samples != rhs.samples {return false}
     if lhs.operations != rhs.operations {return false}
     if lhs.residentBytes != rhs.residentBytes {return false}
+    if lhs.computingNanoseconds != rhs.computingNanoseconds {return false}
+    if lhs._waitedFor != rhs._waitedFor {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2233,7 +2463,7 @@ nonisolated extension Pleura_Wire_MemberInfo: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Pleura_Wire_Assign: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Assign"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}step\0\u{1}generation\0\u{3}leaf_count\0\u{1}members\0\u{3}node_levels\0\u{3}node_indices\0\u{3}node_owners\0\u{1}membership\0\u{3}wants_state_digest\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}step\0\u{1}generation\0\u{3}leaf_count\0\u{1}members\0\u{3}node_levels\0\u{3}node_indices\0\u{3}node_owners\0\u{1}membership\0\u{3}wants_state_digest\0\u{3}audit_microbatches\0\u{3}audit_workers\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2250,6 +2480,8 @@ nonisolated extension Pleura_Wire_Assign: SwiftProtobuf.Message, SwiftProtobuf._
       case 7: try { try decoder.decodeRepeatedUInt32Field(value: &self.nodeOwners) }()
       case 8: try { try decoder.decodeSingularUInt32Field(value: &self.membership) }()
       case 9: try { try decoder.decodeSingularBoolField(value: &self.wantsStateDigest) }()
+      case 10: try { try decoder.decodeRepeatedUInt32Field(value: &self.auditMicrobatches) }()
+      case 11: try { try decoder.decodeRepeatedUInt32Field(value: &self.auditWorkers) }()
       default: break
       }
     }
@@ -2283,6 +2515,12 @@ nonisolated extension Pleura_Wire_Assign: SwiftProtobuf.Message, SwiftProtobuf._
     if self.wantsStateDigest != false {
       try visitor.visitSingularBoolField(value: self.wantsStateDigest, fieldNumber: 9)
     }
+    if !self.auditMicrobatches.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.auditMicrobatches, fieldNumber: 10)
+    }
+    if !self.auditWorkers.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.auditWorkers, fieldNumber: 11)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2296,6 +2534,8 @@ nonisolated extension Pleura_Wire_Assign: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.nodeOwners != rhs.nodeOwners {return false}
     if lhs.membership != rhs.membership {return false}
     if lhs.wantsStateDigest != rhs.wantsStateDigest {return false}
+    if lhs.auditMicrobatches != rhs.auditMicrobatches {return false}
+    if lhs.auditWorkers != rhs.auditWorkers {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

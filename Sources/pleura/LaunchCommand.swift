@@ -153,6 +153,7 @@ struct RunOptions: ParsableArguments {
         return RunLauncher.Options(
             bind: isEverywhere ? "tcp://0.0.0.0:*" : bind,
             startsWorkers: !noLocalWorkers,
+            isSupervised: true,
             hosts: hosts,
             isVerbose: verbose,
             isQuiet: quiet,

@@ -14,7 +14,7 @@ struct Pleura: AsyncParsableCommand {
             SynthesizeCommand.self, ShardCommand.self, LaunchCommand.self, ResumeCommand.self, WorkerCommand.self,
             PredictCommand.self, EvaluateCommand.self, StatusCommand.self, ReportCommand.self, InspectCommand.self,
             VerifyCommand.self, DoctorCommand.self,
-            KeygenCommand.self, FuzzCommand.self, BenchCommand.self, DecodeWorkerCommand.self,
+            KeygenCommand.self, CoordinateCommand.self, FuzzCommand.self, BenchCommand.self, DecodeWorkerCommand.self,
             WorkerGuardCommand.self, HostProbeCommand.self,
         ]
     )

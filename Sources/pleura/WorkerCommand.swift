@@ -77,6 +77,9 @@ struct WorkerCommand: ParsableCommand {
     @Option(help: .hidden)
     var host: String?
 
+    @Option(help: .hidden)
+    var fault: [String] = []
+
     func validate() throws {
         guard cacheLimit >= 1 && cacheLimit <= 1_000_000 else {
             throw ValidationError("--cache-limit must be from 1 to 1000000 GiB, found \(cacheLimit).")
@@ -127,7 +130,8 @@ struct WorkerCommand: ParsableCommand {
                 $0 == "-"
                     ? try KeyFolder.workerKeys(fromChannel: Self.standardInput())
                     : try KeyFolder($0).workerKeys(named: key)
-            }
+            },
+            faults: try WorkerFaults(fault)
         )
         let shell = try WorkerShell(options, variant: variant) { level, sentence in
             printError("\(level): \(sentence)")

@@ -26,8 +26,10 @@ struct CoordinatorRig {
         minimum: Int = 1,
         maximum: Int? = nil,
         onNonFinite: NonFinitePolicy = .stop,
+        audits: AuditPolicy = .none,
         validation: ValidationSchedule = .never,
         checkpoints: CheckpointPolicy = CheckpointPolicy(),
+        microbatches: Int = 4,
         steps: UInt64 = 10
     ) {
         machine = CoordinatorMachine(
@@ -44,14 +46,15 @@ struct CoordinatorRig {
                 minimumWorkers: minimum,
                 maximumWorkers: maximum,
                 schedule: RunSchedule(
-                    epochSampleCounts: [400],
-                    microbatches: 4,
+                    epochSampleCounts: [100_000],
+                    microbatches: microbatches,
                     microbatchSize: 2,
                     steps: steps
                 ),
                 validation: validation,
                 checkpoints: checkpoints,
-                onNonFinite: onNonFinite
+                onNonFinite: onNonFinite,
+                audits: audits
             ),
             policy: Policy()
         )

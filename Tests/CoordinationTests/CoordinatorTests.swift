@@ -357,6 +357,26 @@ import Testing
         #expect(outcome?.message.contains("1 more workers to join (1 of at least 2 are here)") == true)
     }
 
+    /// A joiner that takes longer to load than the pause lasts, and fails.
+    @Test func aPauseThatIsOverWhenAJoinerFailsEndsAtTheNextTick() {
+        var rig = CoordinatorRig(workers: 2, minimum: 2)
+        _ = rig.begin()
+        for worker: UInt64 in 0..<2 { _ = rig.say(worker, .reduced(CoordinatorRig.reduced(0))) }
+        for worker: UInt64 in 0..<2 { _ = rig.say(worker, .applied(completedSteps: 1, stateDigest: nil)) }
+        _ = rig.handle(.processExited(incarnation: 101, processID: 4001, .signal(9)))
+        _ = rig.say(2, .hello(CoordinatorRig.hello(2)))
+        _ = rig.say(2, .ready(CoordinatorRig.ready()))
+        _ = rig.handle(.checkpointDurable(completedSteps: 1, file: "step-1.h5"))
+        let loading = Heartbeat(phase: .preparing, step: 1, progress: 1, inPhase: .zero)
+        let waiting = Heartbeat(phase: .waiting, step: 1, progress: 1, inPhase: .zero)
+        let waited = rig.pass(.seconds(100), heartbeats: [0: waiting, 2: loading])
+        #expect(waited.outcome == nil && rig.machine.wait?.sentence.contains("to load the state") == true)
+        _ = rig.handle(.processExited(incarnation: 102, processID: 4002, .signal(9)))
+        #expect(rig.machine.wait.map { $0.deadline > rig.now } == true)
+        let ended = rig.pass(.seconds(1), heartbeats: [0: waiting])
+        #expect(ended.outcome?.kind == .workerLost && ended.outcome?.savedSteps == 1)
+    }
+
     @Test func aMinorityWithOtherSumsIsPutOutAndTheStepBeginsAnew() {
         var rig = CoordinatorRig(workers: 3)
         _ = rig.begin(workers: 3)
@@ -466,6 +486,74 @@ import Testing
         #expect(rig.pass(.seconds(3), heartbeats: [0: beat, 1: beat]).outcome == nil)
         // A worker that stays silent is found all the same.
         #expect(rig.pass(.seconds(8), heartbeats: [0: beat]).lost.keys.sorted() == [1])
+    }
+
+    /// Heartbeats that are read before the timer fires must not look younger than they are.
+    @Test func aCoordinatorThatWasPausedForLongFindsASilentWorkerAsSoonAsEver() {
+        var rig = CoordinatorRig()
+        _ = rig.begin()
+        let beat = Heartbeat(phase: .computing, step: 0, progress: 1, inPhase: .zero)
+        _ = rig.pass(.seconds(1), heartbeats: [0: beat, 1: beat])
+        rig.now = rig.now + .seconds(3600)
+        for worker: UInt64 in 0..<2 { _ = rig.say(worker, .heartbeat(beat)) }
+        #expect(rig.handle(.tick).outcome == nil)
+        #expect(rig.pass(.seconds(8), heartbeats: [0: beat]).lost.keys.sorted() == [1])
+    }
+
+    /// What is said twice counts once, however late the second one comes.
+    @Test func messagesThatComeTwiceChangeNothing() {
+        var rig = CoordinatorRig(
+            validation: ValidationSchedule(
+                interval: .steps(2),
+                sampleCount: 4,
+                countsPerSample: 1,
+                samplesPerRequest: 1
+            ),
+            checkpoints: CheckpointPolicy(everySteps: 1)
+        )
+        _ = rig.begin()
+        let digest = Digest(high: 4, low: 4)
+        for worker: UInt64 in 0..<2 { _ = rig.say(worker, .reduced(CoordinatorRig.reduced(0))) }
+        let share = CheckpointShare(part: 0, parts: 2)
+        func piece(_ failure: String?) -> WorkerMessage.Body {
+            .checkpointPiece(CheckpointPiece(completedSteps: 1, share: share, byteCount: 1, failure: failure))
+        }
+        _ = rig.say(0, piece(nil))
+        let doubled = rig.say(0, piece("its state stands at step 2."))
+        #expect(!doubled.contains { if case .abandonCheckpoint = $0 { true } else { false } })
+        for worker: UInt64 in 0..<2 { _ = rig.say(worker, .reduced(CoordinatorRig.reduced(1))) }
+        // The digest of step 2 is taken; that of step 1, said again, takes nothing away from it.
+        _ = rig.say(0, .applied(completedSteps: 2, stateDigest: digest))
+        _ = rig.say(0, .applied(completedSteps: 1, stateDigest: nil))
+        let settled = rig.say(1, .applied(completedSteps: 2, stateDigest: digest))
+        #expect(settled.lost.isEmpty)
+        #expect(
+            settled.contains {
+                if case .send(_, let message) = $0, case .validate = message.body { true } else { false }
+            }
+        )
+        let result = ValidationResult(round: 1, samples: 0..<1, counts: [7])
+        #expect(rig.say(0, .validated(result)).lost.isEmpty)
+        #expect(rig.say(0, .validated(result)).lost.isEmpty)
+        // Counts of another number are wrong all the same.
+        let wrong = ValidationResult(round: 1, samples: 1..<2, counts: [7, 8])
+        #expect(rig.say(1, .validated(wrong)).lost.keys.sorted() == [1])
+    }
+
+    @Test func aJoinersReadyThatComesTwiceIsNoOtherState() {
+        var rig = CoordinatorRig(workers: 2)
+        _ = rig.begin()
+        _ = rig.handle(.processExited(incarnation: 101, processID: 4001, .signal(9)))
+        _ = rig.say(2, .hello(CoordinatorRig.hello(2)))
+        _ = rig.say(2, .ready(CoordinatorRig.ready()))
+        let digest = Digest(high: 4, low: 4)
+        _ = rig.say(0, .reduced(CoordinatorRig.reduced(0, generation: 1)))
+        _ = rig.say(0, .applied(completedSteps: 1, stateDigest: digest))
+        _ = rig.handle(.checkpointDurable(completedSteps: 1, file: "step-1.h5"))
+        #expect(rig.say(2, .ready(CoordinatorRig.ready())).refusal == nil)
+        var ready = CoordinatorRig.ready(1)
+        ready.stateDigest = digest
+        #expect(rig.say(2, .ready(ready)).assignment?.plan.members == [0, 2])
     }
 
     @Test func nothingHappensAfterTheEnd() {

@@ -212,6 +212,78 @@ import Testing
         }
     }
 
+    /// No transport says a thing twice, but the machines must not need that.
+    @Test(arguments: 0..<40 as Range<UInt64>)
+    func whatIsSaidTwiceCountsOnce(seed: UInt64) throws {
+        let run = try Worlds.run(
+            validation: ValidationSchedule(interval: .steps(2), sampleCount: 9, samplesPerRequest: 2)
+        )
+        var disk = SimulatedDisk()
+        var faults = (0..<3).map { TimedFault(.duplication(worker: $0, .seconds(60)), at: .zero) }
+        faults.append(TimedFault(.crash(worker: 3, .processExit, peersNotice: true), at: .milliseconds(140)))
+        var session = Worlds.session(
+            workers: 4,
+            faults: faults,
+            seed: seed,
+            checkpoints: CheckpointPolicy(everySteps: 1)
+        )
+        session.respawns = 1
+        let result = try Worlds.play(run, session, &disk)
+        #expect(result.outcome?.kind == .completed && (result.effects[.duplicates] ?? 0) == 3)
+        #expect(result.lost.keys.allSatisfy { $0 == 3 })
+        #expect(disk.newest?.weights == run.reference.last?.weights)
+    }
+
+    @Test(arguments: [SimulatedFault.Process.coordinator, .worker(1)])
+    func aClockCostsNobodyItsPlace(process: SimulatedFault.Process) throws {
+        let run = try Worlds.run()
+        for moment in stride(from: 0, to: 240, by: 20) {
+            let clocks: [SimulatedFault] = [
+                .clockDrift(process, ppm: 50_000), .clockDrift(process, ppm: -50_000),
+                .clockJump(process, .milliseconds(400)), .clockJump(process, .seconds(3600)),
+                .suspension(process, .seconds(3), clockStops: true),
+                .suspension(process, .seconds(3), clockStops: false),
+            ]
+            for fault in clocks {
+                var disk = SimulatedDisk()
+                let faults = [TimedFault(fault, at: .milliseconds(moment))]
+                let result = try Worlds.play(run, Worlds.session(faults: faults), &disk)
+                #expect(result.outcome?.kind == .completed && result.lost.isEmpty, "\(fault) at \(moment) ms")
+            }
+        }
+    }
+
+    /// How soon is an invariant of the world.
+    @Test(arguments: [false, true])
+    func aCoordinatorThatStoodStillFindsTheSilent(clockStops: Bool) throws {
+        let run = try Worlds.run()
+        var disk = SimulatedDisk()
+        let faults = [
+            TimedFault(.suspension(.coordinator, .seconds(4), clockStops: clockStops), at: .milliseconds(120)),
+            TimedFault(.crash(worker: 1, .silence, peersNotice: false), at: .milliseconds(121)),
+        ]
+        let result = try Worlds.play(run, Worlds.session(faults: faults), &disk)
+        #expect(result.outcome?.kind == .completed && result.lost.keys.sorted() == [1])
+        #expect(result.endedAt < Instant(nanoseconds: 11_000_000_000))
+    }
+
+    @Test func aSlowDiskIsWaitedForAndASlowLoadToo() throws {
+        let run = try Worlds.run()
+        for seconds in [3, 400] {
+            var disk = SimulatedDisk()
+            let slow = TimedFault(.slowDisk(.milliseconds(150), latency: .seconds(seconds)), at: .milliseconds(100))
+            let session = Worlds.session(faults: [slow], checkpoints: CheckpointPolicy(everySteps: 1))
+            let result = try Worlds.play(run, session, &disk)
+            #expect(result.effects[.slowSave] == 1 && result.lost.isEmpty)
+            #expect(result.outcome?.kind == .completed)
+            #expect(result.log.contains { $0.contains("the disk has not finished for 120.0 s") } == (seconds > 120))
+        }
+        var disk = SimulatedDisk()
+        let slow = TimedFault(.slowDisk(.milliseconds(40), latency: .seconds(20)), at: .zero)
+        let result = try Worlds.play(run, Worlds.session(faults: [slow]), &disk)
+        #expect(result.effects[.slowLoad] == 1 && result.outcome?.kind == .completed && result.lost.isEmpty)
+    }
+
     @Test(arguments: [2, 3, 5])
     func aWrongStateIsFoundAtThatStep(workers: Int) throws {
         let run = try Worlds.run()

@@ -197,6 +197,92 @@ import Testing
         #expect(exit(new) == WorkerOutcome(kind: .finished(.drained), message: "new"))
     }
 
+    /// What is said twice is done once, however late the second one comes.
+    @Test func messagesThatComeTwiceChangeNothing() {
+        var rig = Rig()
+        _ = rig.begin()
+        _ = rig.handle(.reduced(Rig.report(0)))
+        _ = rig.commit(0)
+        _ = rig.handle(.applied(completedSteps: 1, stateDigest: nil))
+        let validation = ValidationRequest(round: 1, completedSteps: 1, samples: 0..<2)
+        #expect(rig.hear(.validate(validation)).contains(.validate(validation)))
+        _ = rig.handle(.validated(ValidationResult(round: 1, samples: 0..<2, counts: [1, 2])))
+        let request = CheckpointRequest(completedSteps: 1, share: CheckpointShare(part: 0, parts: 1))
+        #expect(rig.hear(.checkpoint(request)).contains(.streamSnapshot(request)))
+        #expect(begun(rig.hear(.assign(Rig.assignment(1)))) != nil)
+        #expect(rig.hear(.assign(Rig.assignment(1))).isEmpty)
+        #expect(rig.hear(.validate(validation)).isEmpty)
+        #expect(rig.commit(0).isEmpty)
+        _ = rig.handle(.reduced(Rig.report(1)))
+        #expect(rig.hear(.validate(validation)).isEmpty)
+        #expect(rig.hear(.assign(Rig.assignment(1))).isEmpty)
+        _ = rig.commit(1, next: Rig.assignment(2))
+        _ = rig.handle(.applied(completedSteps: 2, stateDigest: nil))
+        // A request for a state that is past would be refused, and the refusal would spoil the checkpoint.
+        #expect(rig.hear(.checkpoint(request)).isEmpty)
+        #expect(rig.hear(.validate(validation)).isEmpty)
+        #expect(rig.machine.completedSteps == 2 && rig.machine.phase == .computing)
+    }
+
+    @Test func aStateIsLoadedOnceWhenItsWelcomeComesTwice() {
+        var rig = Rig()
+        _ = rig.handle(.started)
+        func welcome(_ steps: UInt64?) -> CoordinatorMessage.Body {
+            .welcome(
+                Welcome(
+                    job: "j",
+                    worker: 2,
+                    configuration: "",
+                    datasetDigest: "d",
+                    numericsProfile: "fp32",
+                    resume: steps.map { ResumeSource(completedSteps: $0, file: "step-\($0).h5", folder: "") },
+                    timing: CoordinatorTiming().forWorkers
+                )
+            )
+        }
+        func isRestoring(_ actions: [WorkerMachine.Action]) -> Bool {
+            actions.contains { if case .restore = $0 { true } else { false } }
+        }
+        func ready(_ steps: UInt64) -> WorkerMachine.Event {
+            .prepared(
+                Ready(
+                    completedSteps: steps,
+                    stateDigest: Digest(high: 1, low: 1),
+                    datasetDigest: "d",
+                    networkDigest: "n"
+                )
+            )
+        }
+        _ = rig.hear(welcome(nil))
+        _ = rig.handle(ready(0))
+        #expect(isRestoring(rig.hear(welcome(5))))
+        _ = rig.handle(ready(5))
+        // Whoever asks again is told again that it is there.
+        let again = rig.hear(welcome(5))
+        #expect(!isRestoring(again) && again.count == 1)
+        #expect(isRestoring(rig.hear(welcome(7))))
+        _ = rig.handle(ready(7))
+        #expect(rig.hear(welcome(5)).isEmpty)
+    }
+
+    /// A clock that jumps while nobody has answered yet, and one that jumps later.
+    @Test func aClockThatJumpsEndsNoWait() {
+        var rig = Rig()
+        _ = rig.handle(.started)
+        #expect(exit(rig.handle(.tick(progress: 0), after: .seconds(3600))) == nil)
+        rig = Rig()
+        _ = rig.begin()
+        // What was said meanwhile is read before the timer fires, and is no younger than that.
+        rig.now = rig.now + .seconds(3600)
+        _ = rig.hear(.heartbeat)
+        #expect(exit(rig.handle(.tick(progress: 0))) == nil)
+        var waited = Duration.zero
+        while exit(rig.handle(.tick(progress: 0), after: .milliseconds(250))) == nil, waited < .seconds(60) {
+            waited += .milliseconds(250)
+        }
+        #expect(waited > .seconds(9) && waited < .seconds(16))
+    }
+
     @Test func aSilentCoordinatorIsWaitedForThenLeft() {
         var rig = Rig()
         _ = rig.begin()

@@ -30,7 +30,7 @@ extension Processes {
                 )
             )
             #expect(running.wait { ((try? runner.metrics("killed", kind: "step").count) ?? 0) >= 2 })
-            let workers = running.children
+            let workers = running.workers
             #expect(workers.count == 2)
             let victim = try #require(workers.first)
             kill(victim, SIGKILL)
@@ -59,9 +59,9 @@ extension Processes {
             var dead: Set<Int32> = []
             for count in 1...3 {
                 // One of two each time, or all that are there: the run goes on from memory, or from its checkpoint.
-                #expect(running.wait { running.children.count { !dead.contains($0) } == 2 })
+                #expect(running.wait { running.workers.count { !dead.contains($0) } == 2 })
                 #expect(running.wait { ((try? runner.metrics("torn", kind: "step").count) ?? 0) >= count })
-                guard let victim = running.children.first(where: { !dead.contains($0) }) else { break }
+                guard let victim = running.workers.first(where: { !dead.contains($0) }) else { break }
                 dead.insert(victim)
                 kill(victim, SIGKILL)
             }
@@ -78,7 +78,7 @@ extension Processes {
             for (name, changes) in [("saved", ["--set", "checkpoint.every_steps=1"]), ("unsaved", [])] {
                 let running = try runner.start(runner.launchArguments(configuration, run: name, Self.length + changes))
                 #expect(running.wait { ((try? runner.metrics(name, kind: "step").count) ?? 0) >= 2 })
-                for worker in running.children { kill(worker, SIGKILL) }
+                for worker in running.workers { kill(worker, SIGKILL) }
                 let outcome = try running.finish()
                 #expect(outcome.status == 0, "\(outcome.errors)")
                 #expect(outcome.errors.contains("goes on by itself with new workers"), "\(outcome.errors)")
@@ -101,7 +101,7 @@ extension Processes {
                 )
             )
             #expect(running.wait { ((try? runner.metrics("stopped", kind: "step").count) ?? 0) >= 2 })
-            let victim = try #require(running.children.first)
+            let victim = try #require(running.workers.first)
             kill(victim, SIGSTOP)
             let outcome = try running.finish()
             #expect(outcome.status == 0, "\(outcome.errors)")
@@ -121,7 +121,7 @@ extension Processes {
             )
             #expect(running.wait { ((try? runner.metrics("orphaned", kind: "step").count) ?? 0) >= 1 })
             // Taken while they live, so that no other process is meant.
-            let workers = running.children.map(system_process_descriptor)
+            let workers = running.workers.map(system_process_descriptor)
             #expect(workers.count == 2 && workers.allSatisfy { $0 >= 0 })
             running.send(SIGKILL)
             _ = try running.finish()

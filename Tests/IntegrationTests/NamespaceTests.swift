@@ -152,7 +152,7 @@ extension Processes {
             let victims: [(String, () throws -> Int32)] = [
                 ("worker", { try find("a", isGuard: false) }),
                 ("guard", { try find("b", isGuard: true) }),
-                ("ssh", { try #require(running.children.first) }),
+                ("ssh", { try #require(running.connections.first) }),
             ]
             for (number, (name, victim)) in victims.enumerated() {
                 kill(try victim(), SIGKILL)

@@ -187,8 +187,30 @@ final class RunningProgram {
         )
     }
 
+    /// The worker processes that this one has started and that live.
+    var workers: [Int32] { children(running: "worker") }
+
+    /// The process that leads the run, where it lives.
+    var coordinator: Int32? { children(running: "coordinate").first }
+
+    /// The `ssh` processes through which it has started workers on other hosts.
+    var connections: [Int32] {
+        children.filter {
+            (try? String(contentsOfFile: "/proc/\($0)/comm", encoding: .utf8))?.hasPrefix("ssh") ?? false
+        }
+    }
+
+    /// Processes whose parent is this one and that run a command of the program's.
+    private func children(running command: String) -> [Int32] {
+        children.filter { child in
+            let line = (try? String(contentsOfFile: "/proc/\(child)/cmdline", encoding: .utf8)) ?? ""
+            let words = line.split(separator: "\0")
+            return words.count > 1 && words[1] == command
+        }
+    }
+
     /// Processes whose parent is this one.
-    var children: [Int32] {
+    private var children: [Int32] {
         // The kernel lists them by the thread that started them.
         let tasks = "/proc/\(process.processIdentifier)/task"
         let threads = (try? FileManager.default.contentsOfDirectory(atPath: tasks)) ?? []

@@ -27,7 +27,7 @@ extension Processes {
             let whole = try runner.run(runner.launchArguments(configuration, run: "whole"))
             try #require(whole.status == 0, "\(whole.errors)")
             let running = try begin("run", steps: 2)
-            let workers = running.children
+            let workers = running.workers
             #expect(workers.count == 2)
             // The workers first, as a service manager may; and the coordinator twice, as `timeout` does.
             for process in workers { kill(process, signal) }
@@ -45,7 +45,7 @@ extension Processes {
         func aSecondCtrlCStopsAtOnce() throws {
             defer { runner.remove() }
             let running = try begin("run", steps: 1, ["--set", "training.epochs=200"])
-            let workers = running.children
+            let workers = running.workers
             let stuck = try #require(workers.first)
             // A worker that stands still keeps the drain from ending by itself.
             kill(stuck, SIGSTOP)

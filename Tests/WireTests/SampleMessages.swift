@@ -4,19 +4,33 @@ import Reduction
 
 /// Messages of every kind, with and without their optional parts.
 enum SampleMessages {
-    static let hello = Hello(
-        protocolVersion: 1,
-        programVersion: "0.1.0",
-        hostName: "host-ä",
-        hostIdentity: "boot/ns",
-        processID: 4123,
-        threads: 16,
-        numericsProfiles: ["fp32", "bf16-dot"],
-        job: "job",
-        endpoints: ["tcp://10.0.0.1:5", "inproc://x"],
-        datasetDigest: "abc",
-        seat: Seat(worker: 3, fencing: 2, completedSteps: 7)
+    static let hello = hello(
+        seat: Seat(
+            worker: 3,
+            fencing: 2,
+            completedSteps: 7,
+            isMember: true,
+            isApplying: true,
+            generation: 1 << 17,
+            reports: [report]
+        )
     )
+
+    static func hello(seat: Seat) -> Hello {
+        Hello(
+            protocolVersion: 1,
+            programVersion: "0.1.0",
+            hostName: "host-ä",
+            hostIdentity: "boot/ns",
+            processID: 4123,
+            threads: 16,
+            numericsProfiles: ["fp32", "bf16-dot"],
+            job: "job",
+            endpoints: ["tcp://10.0.0.1:5", "inproc://x"],
+            datasetDigest: "abc",
+            seat: seat
+        )
+    }
 
     static let report = ReducedReport(
         step: 17,
@@ -26,12 +40,19 @@ enum SampleMessages {
         losses: [0.5, -0.0, .infinity],
         gradientNorm: 1e300,
         nonFinite: "decoder.weight",
+        nonFiniteMicrobatch: 5,
+        audits: [
+            AuditDigest(microbatch: 0, digest: Digest(high: 3, low: .max)),
+            AuditDigest(microbatch: 10, digest: Digest(high: 0, low: 0)),
+        ],
         timings: StepTimings(
             data: .milliseconds(3),
             compute: .seconds(2),
             communication: .microseconds(7),
             hiddenCommunication: .nanoseconds(1),
             wait: .zero,
+            computing: .milliseconds(5),
+            waitedFor: 0,
             samples: 8,
             operations: 1 << 40,
             residentBytes: 1 << 33
@@ -40,6 +61,7 @@ enum SampleMessages {
 
     static let worker: [WorkerMessage.Body] = [
         .hello(hello),
+        .hello(hello(seat: Seat(worker: 0, fencing: 1, completedSteps: 0, isMember: false))),
         .hello(
             Hello(
                 protocolVersion: 0,
@@ -108,7 +130,8 @@ enum SampleMessages {
         return Assignment(
             plan: WorkSplit.plan(step: step, generation: 1, leafCount: leaves, members: members),
             membership: 4,
-            wantsStateDigest: true
+            wantsStateDigest: true,
+            audits: [Assignment.Audit(microbatch: 0, worker: 2), Assignment.Audit(microbatch: leaves - 1, worker: 0)]
         )
     }
 

@@ -159,10 +159,10 @@ package struct ValidationRecord: Hashable, Sendable {
 ///
 /// Steps are not journalled.
 package enum JournalEntry: Hashable, Sendable {
-    /// A coordinator has taken over.
-    ///
+    /// A coordinator has taken over; what was noted of later steps is void.
     case began(fencing: UInt64, completedSteps: UInt64)
-    case membership(Membership)
+    /// The members, and their processes in the same order.
+    case membership(Membership, incarnations: [UInt64])
     /// Validation, schedule, best and early stopping have moved together, as transition number
     /// `progress.transition`.
     case transition(RunProgress)

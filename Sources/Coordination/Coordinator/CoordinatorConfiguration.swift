@@ -25,6 +25,7 @@ package struct CoordinatorConfiguration: Sendable {
     /// Rounds of validation without a better score after which the run stops; nil never stops it.
     package var earlyStopPatience: UInt32?
     package var onNonFinite: NonFinitePolicy
+    package var audits: AuditPolicy
     /// The digest of the state is compared before every so many steps; 0 compares it at the start only.
     package var stateDigestInterval: UInt64
     /// Where workers hand checkpoints over and fetch files.
@@ -48,6 +49,7 @@ package struct CoordinatorConfiguration: Sendable {
         checkpoints: CheckpointPolicy,
         earlyStopPatience: UInt32? = nil,
         onNonFinite: NonFinitePolicy = .stop,
+        audits: AuditPolicy = .none,
         stateDigestInterval: UInt64 = 1,
         bulkEndpoint: String = "",
         timing: CoordinatorTiming = CoordinatorTiming()
@@ -69,6 +71,7 @@ package struct CoordinatorConfiguration: Sendable {
         self.checkpoints = checkpoints
         self.earlyStopPatience = earlyStopPatience
         self.onNonFinite = onNonFinite
+        self.audits = audits
         self.stateDigestInterval = stateDigestInterval
         self.bulkEndpoint = bulkEndpoint
         self.timing = timing
@@ -175,6 +178,8 @@ package struct CoordinatorTiming: Hashable, Sendable {
     package var gracePeriod: Duration = .seconds(10)
     /// How long the run waits for workers to join.
     package var joining: Duration = .seconds(60)
+    /// How long a coordinator that has taken over waits for the workers of the one before to come back.
+    package var reattaching: Duration = .seconds(5)
     /// How long a worker may load data and state.
     package var preparing: Duration = .seconds(120)
     /// How long a worker may stand still in a phase: time without progress, not the phase's whole length.

@@ -3,8 +3,9 @@ extension CoordinatorMachine {
     ///
     /// The shell delivers events one after the other, each with its moment.
     package enum Event: Hashable, Sendable {
-        /// The first event: a fresh run, or one that goes on from a checkpoint.
-        case start(resume: ResumePoint?)
+        /// The first event: a fresh run, or one that goes on from a checkpoint; or, where the coordinator before this one
+        /// has died and its workers may still be there, from their memory.
+        case start(resume: ResumePoint?, reattachment: Reattachment? = nil)
         case message(from: PeerID, WorkerMessage)
         case connectionLost(PeerID)
         /// A worker process that the launcher started has ended. The launcher gives each process its incarnation
@@ -24,6 +25,35 @@ extension CoordinatorMachine {
         case stopRequested(reason: String)
         /// The timer has fired.
         case tick
+    }
+}
+
+/// What the journal tells of a coordinator that has died: whom it had as members, and how far validation had come.
+package struct Reattachment: Hashable, Sendable {
+    /// The last membership.
+    package var membership: Membership
+    /// The members' processes, by their numbers.
+    package var incarnations: [WorkerNumber: UInt64]
+    /// Workers that were put out; they never take part again.
+    package var lost: Set<WorkerNumber>
+    /// A number that no worker of the run has had.
+    package var nextNumber: WorkerNumber
+    /// The progress after the last round of validation since the state that the coordinator had begun with; nil where
+    /// there was none.
+    package var progress: RunProgress?
+
+    package init(
+        membership: Membership,
+        incarnations: [WorkerNumber: UInt64],
+        lost: Set<WorkerNumber> = [],
+        nextNumber: WorkerNumber,
+        progress: RunProgress?
+    ) {
+        self.membership = membership
+        self.incarnations = incarnations
+        self.lost = lost
+        self.nextNumber = nextNumber
+        self.progress = progress
     }
 }
 

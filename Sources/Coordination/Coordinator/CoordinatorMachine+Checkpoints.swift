@@ -64,7 +64,7 @@ extension CoordinatorMachine {
         guard var current = checkpoint, current.completedSteps == piece.completedSteps,
             let index = current.order.pieces.firstIndex(where: {
                 $0.worker == members[position].number && $0.share == piece.share
-            })
+            }), !current.isStreamed[index]
         else {
             ignoredMessages += 1
             return

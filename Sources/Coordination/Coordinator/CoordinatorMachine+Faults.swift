@@ -23,6 +23,10 @@ extension CoordinatorMachine {
             }
             return
         }
+        if case .reattaching = stage {
+            noteExit(ofMissing: incarnation, cause, note: note)
+            return
+        }
         guard case .gathering = stage, refusals[incarnation]?.isSurplus != true else { return }
         if isReplaced {
             log(
@@ -73,6 +77,11 @@ extension CoordinatorMachine {
             log(.warning, fault.sentence + " The run has not begun; another worker may take its place.")
             turnOut(members[position], fault.sentence)
             remove(position)
+        case .reattaching(var waiting):
+            noteLoss(of: members[position], fault)
+            remove(position)
+            waiting.faults.append(fault)
+            stage = .reattaching(waiting)
         case .stepping, .settling, .validating, .holding, .saving, .admitting, .pausing:
             var blame = blame ?? Blame(evidence: [], decideBy: now + configuration.timing.blameWindow)
             blame.evidence.append(fault)
@@ -107,9 +116,7 @@ extension CoordinatorMachine {
         guard let first = faults.first else { return }
         let lost = Set(faults.map(\.worker))
         for fault in faults {
-            log(.error, fault.sentence)
-            actions.append(.journal(.lost(worker: fault.worker, sentence: fault.sentence)))
-            if let member = members.first(where: { $0.number == fault.worker }) { turnOut(member, fault.sentence) }
+            if let member = members.first(where: { $0.number == fault.worker }) { noteLoss(of: member, fault) }
         }
         giveUpCheckpoint(of: lost, reason: first.sentence)
         let requests = members.filter { lost.contains($0.number) }.flatMap(\.requests).map(\.samples)
@@ -121,7 +128,7 @@ extension CoordinatorMachine {
         }
         announceMembers()
         if members.count < configuration.minimumWorkers {
-            pause(first)
+            pause(first.sentence, first)
             return
         }
         log(.notice, "the run goes on with \(members.count) \(members.count == 1 ? "worker" : "workers")")
@@ -136,6 +143,13 @@ extension CoordinatorMachine {
             }
         default: break
         }
+    }
+
+    /// Puts a member out, and says so.
+    mutating func noteLoss(of member: MemberState, _ fault: Fault) {
+        log(.error, fault.sentence)
+        actions.append(.journal(.lost(worker: fault.worker, sentence: fault.sentence)))
+        turnOut(member, fault.sentence)
     }
 
     /// Tells the shell to forget a worker, and remembers why.
@@ -167,7 +181,7 @@ extension CoordinatorMachine {
     /// Tells everybody who the members are now.
     mutating func announceMembers() {
         membership = Membership(version: membership.version + 1, members: members.map(\.member))
-        actions.append(.journal(.membership(membership)))
+        actions.append(.journal(.membership(membership, incarnations: members.map(\.incarnation))))
         broadcast(.membership(membership))
     }
 
@@ -177,27 +191,27 @@ extension CoordinatorMachine {
             // The run was about to end in order, and has lost nothing.
             endInOrder()
         } else {
-            pause(fault)
+            pause(fault.sentence, fault)
         }
     }
 
     // MARK: Too few workers
 
     /// Stops the step in flight: the members keep the state of the last commit, which is saved.
-    private mutating func pause(_ fault: Fault) {
+    mutating func pause(_ reason: String, _ fault: Fault?) {
         if case .stepping(let step) = stage {
             broadcast(
                 .abandon(
                     step: step.assignment.step,
                     generation: step.assignment.generation,
-                    reason: fault.sentence
+                    reason: reason
                 )
             )
         }
         stage = .pausing
         waitSince = now
         if lack == nil {
-            lack = Pause(fault: fault, since: now, until: now + configuration.timing.pausing)
+            lack = Pause(reason: reason, fault: fault, since: now, until: now + configuration.timing.pausing)
             log(
                 .warning,
                 "paused at step \(progress.completedSteps): \(members.count) of at least "
@@ -216,7 +230,7 @@ extension CoordinatorMachine {
         if checkpoint != nil { return }
         if !isSaved && progress.completedSteps > 0 {
             if members.isEmpty {
-                end(.workerLost, lack.fault.sentence + " No worker is left.", fault: lack.fault)
+                end(.workerLost, lack.reason + " No worker is left.", fault: lack.fault)
                 return
             }
             if now >= retryAt {
@@ -284,7 +298,13 @@ extension CoordinatorMachine {
                     + "\(members.count) workers"
             )
         }
-        if members.count >= configuration.minimumWorkers { lack = nil }
+        if members.count >= configuration.minimumWorkers {
+            lack = nil
+        } else if let until = lack?.until {
+            // Loading may have taken longer than the pause: it ends soon, but no wait begins after its deadline.
+            let soon = now + configuration.timing.heartbeatInterval
+            lack?.until = max(until, soon)
+        }
         proceed()
     }
 

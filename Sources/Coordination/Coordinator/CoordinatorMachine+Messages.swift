@@ -16,6 +16,7 @@ extension CoordinatorMachine {
             return
         }
         members[position].lastHeard = now
+        if case .reattaching = stage, receive(message.body, whileReattaching: position) { return }
         switch message.body {
         case .hello: break
         case .ready(let ready): receive(ready, from: position)
@@ -37,6 +38,11 @@ extension CoordinatorMachine {
         case .heartbeat(let heartbeat): joiners[index].take(heartbeat, at: now)
         case .ready(let ready):
             let isRestored = joiners[index].restoring != nil
+            if let steps = joiners[index].restoring, ready.completedSteps < steps {
+                // Said twice, before it was sent to load this state.
+                ignoredMessages += 1
+                return
+            }
             if let reason = defect(of: ready, steps: isRestored ? joiners[index].restoring ?? 0 : ready.completedSteps)
             {
                 let joiner = joiners[index]
@@ -68,6 +74,11 @@ extension CoordinatorMachine {
     }
 
     private mutating func receive(_ hello: Hello, incarnation: UInt64, from peer: PeerID) {
+        if case .reattaching(let waiting) = stage, let seat = hello.seat,
+            reattach(seat, hello, incarnation: incarnation, from: peer, waiting)
+        {
+            return
+        }
         if let position = members.firstIndex(where: { $0.incarnation == incarnation }) {
             // A repeated hello: the welcome is on its way or was lost with a connection.
             if case .gathering = stage, !members[position].isReady {
@@ -171,8 +182,8 @@ extension CoordinatorMachine {
         if hello.threads == 0 { return because("A worker needs at least one compute thread.") }
         if let seat = hello.seat {
             return because(
-                "Worker \(seat.worker) belongs to an earlier coordinator of the job (incarnation \(seat.fencing)); "
-                    + "this run goes on from its checkpoint with new workers."
+                "Worker \(seat.worker) belongs to an earlier coordinator of the job (incarnation \(seat.fencing)), "
+                    + "and comes back too late: the run goes on without what it holds. Start the worker anew."
             )
         }
         if positions[peer] != nil || joiners.contains(where: { $0.peer == peer }) {
@@ -206,6 +217,8 @@ extension CoordinatorMachine {
         case .ready, .heartbeat: break
         default: return
         }
+        // One that has not said yet that it is back.
+        if case .reattaching = stage { return }
         // A member that speaks over another connection than before is known by its hello.
         if (members + joiners).contains(where: { $0.incarnation == message.incarnation }) { return }
         let reason = refusals[message.incarnation]?.reason ?? "It is no part of this run, or not any more."
@@ -256,7 +269,7 @@ extension CoordinatorMachine {
     /// Starts the run: the expected workers are ready.
     mutating func begin() {
         let digests = members.compactMap { member in member.stateDigest.map { (member.number, $0) } }
-        if let sentence = disagreement(digests, about: "the state at step \(progress.completedSteps)") {
+        if let sentence = disagreement(digests, about: .state("at step \(progress.completedSteps)")) {
             // Nothing has gone wrong in a run yet: the machines differ, and would again.
             end(.diverged, sentence)
             return
@@ -278,11 +291,25 @@ extension CoordinatorMachine {
 
     // MARK: Digests
 
+    /// What digests are compared of.
+    enum Compared: CustomStringConvertible {
+        /// Weights, buffers and optimizer state: `at step 3`, `before step 3`.
+        case state(String)
+        case sums(step: UInt64)
+
+        var description: String {
+            switch self {
+            case .state(let moment): "the state \(moment)"
+            case .sums(let step): "the sums of step \(step)"
+            }
+        }
+    }
+
     /// Whether members disagree: the ones that differ from the majority are put out and the rest goes on; where there
     /// is no majority the run ends, since nobody can say who is right.
-    mutating func disagree(_ digests: [(WorkerNumber, Digest)], about what: String) -> Bool {
+    mutating func disagree(_ digests: [(WorkerNumber, Digest)], about what: Compared) -> Bool {
         guard let sentence = disagreement(digests, about: what) else { return false }
-        if what.hasPrefix("the state") { discardDivergedCheckpoint() }
+        if case .state = what { discardDivergedCheckpoint() }
         let wrong = minority(digests)
         if wrong.isEmpty {
             end(.diverged, sentence)
@@ -301,14 +328,14 @@ extension CoordinatorMachine {
     }
 
     /// Those whose digest is not the one that more than half have; empty where none has a majority.
-    private func minority(_ digests: [(WorkerNumber, Digest)]) -> [WorkerNumber] {
+    func minority(_ digests: [(WorkerNumber, Digest)]) -> [WorkerNumber] {
         let counts = Dictionary(grouping: digests, by: \.1).mapValues(\.count)
         guard let majority = counts.first(where: { 2 * $0.value > digests.count }) else { return [] }
         return digests.filter { $0.1 != majority.key }.map(\.0)
     }
 
     /// A sentence that names the workers whose digest is not that of the majority, or nil where all agree.
-    func disagreement(_ digests: [(WorkerNumber, Digest)], about what: String) -> String? {
+    func disagreement(_ digests: [(WorkerNumber, Digest)], about what: Compared) -> String? {
         guard let first = digests.first, digests.contains(where: { $0.1 != first.1 }) else { return nil }
         // Groups in order of their first worker, so that the sentence does not depend on hashing.
         var groups: [(digest: Digest, workers: [WorkerNumber])] = []

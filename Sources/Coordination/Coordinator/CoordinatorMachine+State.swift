@@ -4,10 +4,12 @@ extension CoordinatorMachine {
         case idle
         /// Waits for the expected workers to join and to be ready.
         case gathering
+        /// Waits for the members of a coordinator that has died.
+        case reattaching(Reattaching)
         /// An attempt at a step.
         case stepping(StepInFlight)
-        /// Waits until all members have applied the last commit.
-        case settling
+        /// Waits until all members have applied the last commit; whether they tell the digests of their states then.
+        case settling(comparing: Bool)
         case validating(ValidationInFlight)
         /// The validation was the best so far; its checkpoint waits for the one in flight, and the next step for it.
         case holding
@@ -18,6 +20,15 @@ extension CoordinatorMachine {
         /// There are fewer workers than the run may go on with; the state is saved and others are waited for.
         case pausing
         case ended(RunOutcome)
+    }
+
+    struct Reattaching: Sendable {
+        var reattachment: Reattachment
+        /// Members that have not come back, and may.
+        var missing: Set<WorkerNumber>
+        var until: Instant
+        /// Why others do not come back.
+        var faults: [Fault] = []
     }
 
     struct StepInFlight: Sendable {
@@ -47,8 +58,10 @@ extension CoordinatorMachine {
 
     /// The run lacks workers.
     struct Pause: Sendable {
-        /// What took the last one.
-        var fault: Fault
+        /// Why there are too few.
+        var reason: String
+        /// What took the last one, where this coordinator has seen it.
+        var fault: Fault?
         var since: Instant
         var until: Instant
     }
@@ -90,6 +103,7 @@ extension CoordinatorMachine {
     enum WaitKey: Hashable, Sendable {
         case joining
         case preparing
+        case reattaching
         case step(UInt64, UInt32, behind: UInt64, WorkerPhase)
         case settling(UInt64)
         case validation(UInt32)
@@ -110,6 +124,8 @@ extension CoordinatorMachine {
         var isReady = false
         /// It has asked to leave.
         var isLeaving = false
+        /// What it held when it came back to this coordinator from one before.
+        var seat: Seat?
         /// Of one that joins: the state that it was sent to load.
         var restoring: UInt64?
         /// As the worker last told, in a heartbeat or by what it reported.

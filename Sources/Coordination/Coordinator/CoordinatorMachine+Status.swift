@@ -12,6 +12,8 @@ package struct WorkerStatus: Hashable, Sendable {
     package var silence: Duration
     /// Whether it takes part; else it is about to join.
     package var isMember: Bool
+    /// Whether it is slow, and why.
+    package var slowness: Slowness?
 }
 
 extension CoordinatorMachine {
@@ -27,7 +29,8 @@ extension CoordinatorMachine {
                 step: member.phaseStep,
                 inPhase: now - member.phaseSince,
                 silence: now - member.lastHeard,
-                isMember: isMember
+                isMember: isMember,
+                slowness: speeds.slowness(of: member.number)
             )
         }
         return members.map { status($0, isMember: true) } + joiners.map { status($0, isMember: false) }

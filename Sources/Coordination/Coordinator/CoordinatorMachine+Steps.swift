@@ -8,19 +8,22 @@ extension CoordinatorMachine {
     ///
     /// - Parameter isSaving: whether a checkpoint of the state before `step` is being taken, so that this state is
     ///   compared in any case.
-    func assignment(ofStep step: UInt64, isSaving: Bool) -> Assignment {
+    mutating func assignment(ofStep step: UInt64, isSaving: Bool) -> Assignment {
         let leafCount = configuration.schedule.location(of: step).batch.microbatchCount
         let interval = configuration.stateDigestInterval
         let generation = lastAttempt.map { $0.step == step ? $0.generation + 1 : 0 } ?? 0
+        let plan = WorkSplit.plan(
+            step: step,
+            generation: generation,
+            leafCount: leafCount,
+            members: membership.members,
+            runs: speeds.runs(leafCount: leafCount, members: membership.members)
+        )
         return Assignment(
-            plan: WorkSplit.plan(
-                step: step,
-                generation: generation,
-                leafCount: leafCount,
-                members: membership.members
-            ),
+            plan: plan,
             membership: membership.version,
-            wantsStateDigest: interval > 0 && (isSaving || step % interval == 0)
+            wantsStateDigest: interval > 0 && (isSaving || step % interval == 0),
+            audits: audits(of: plan)
         )
     }
 
@@ -31,16 +34,18 @@ extension CoordinatorMachine {
         stage = .stepping(StepInFlight(assignment: assignment, missing: members.count, since: since ?? now))
     }
 
-    /// The next attempt at a step in flight, by the members that are left.
-    mutating func repeatStep(_ step: StepInFlight) {
+    /// The next attempt at a step in flight, by the members that are left; with other audits where they are given.
+    mutating func repeatStep(_ step: StepInFlight, audits: [Assignment.Audit]? = nil) {
+        let plan = WorkSplit.replan(
+            step.assignment.plan,
+            generation: step.assignment.generation + 1,
+            members: membership.members
+        )
         let assignment = Assignment(
-            plan: WorkSplit.replan(
-                step.assignment.plan,
-                generation: step.assignment.generation + 1,
-                members: membership.members
-            ),
+            plan: plan,
             membership: membership.version,
-            wantsStateDigest: step.assignment.wantsStateDigest
+            wantsStateDigest: step.assignment.wantsStateDigest,
+            audits: audits ?? self.audits(step.assignment.audits, for: plan)
         )
         broadcast(.assign(assignment))
         begin(assignment, since: step.since)
@@ -81,7 +86,12 @@ extension CoordinatorMachine {
             )
             return
         }
-        members[position].completedSteps = max(members[position].completedSteps, steps)
+        guard steps >= members[position].completedSteps else {
+            // Said twice, or overtaken: its digest is that of a state that is past.
+            ignoredMessages += 1
+            return
+        }
+        members[position].completedSteps = steps
         members[position].stateDigest = digest
         if case .stepping(let step) = stage, step.assignment.step == steps {
             if members[position].report == nil { members[position].enter(.computing, step: steps, at: now) }
@@ -102,25 +112,38 @@ extension CoordinatorMachine {
                 suspect(position, .violation("it reported step \(number) without the digest of its state."))
                 return
             }
-            if disagree(digests, about: "the state before step \(number)") { return }
+            if disagree(digests, about: .state("before step \(number)")) { return }
         }
-        if disagree(reports.map { ($0.0, $0.1.sumsDigest) }, about: "the sums of step \(number)") { return }
+        if disagree(reports.map { ($0.0, $0.1.sumsDigest) }, about: .sums(step: number)) { return }
+        let isFinite = reports.allSatisfy { $0.1.nonFinite == nil }
+        // What is not a number has many bit patterns, and processors choose differently.
+        if isFinite && !passesAudits(step, reports) { return }
         let location = configuration.schedule.location(of: number)
         var hyperparameters = policy.hyperparameters(
             of: number,
             at: location,
             schedule: progress.scheduleState
         )
-        if let (worker, report) = reports.first(where: { $0.1.nonFinite != nil }), let what = report.nonFinite {
+        if let (worker, report) = culprit(ofNonFinite: reports), let what = report.nonFinite {
             let sentence = "A sum of step \(number) is not finite (\(names(of: [worker])) reports: \(what))."
             if configuration.onNonFinite == .stop {
-                end(.diverged, sentence + " Lower optimizer.learning_rate or set optimizer.clip_norm.")
+                end(
+                    .diverged,
+                    sentence + " Lower optimizer.learning_rate, set optimizer.clip_norm, or let training.on_nonfinite "
+                        + "skip such steps."
+                )
                 return
             }
             log(.warning, sentence + " The step leaves the weights alone.")
             hyperparameters.skipsUpdate = true
         }
         commit(step, location: location, hyperparameters: hyperparameters, reports: reports)
+    }
+
+    /// The report that names the first microbatch whose gradient is not finite, or one that says that a sum is not.
+    private func culprit(ofNonFinite reports: [(WorkerNumber, ReducedReport)]) -> (WorkerNumber, ReducedReport)? {
+        reports.filter { $0.1.nonFinite != nil }
+            .min { ($0.1.nonFiniteMicrobatch ?? .max, $0.0) < ($1.1.nonFiniteMicrobatch ?? .max, $1.0) }
     }
 
     private mutating func commit(
@@ -130,6 +153,7 @@ extension CoordinatorMachine {
         reports: [(WorkerNumber, ReducedReport)]
     ) {
         progress.completedSteps += 1
+        observe(reports)
         let isInterrupted =
             ending != nil || isComplete || isValidationPending || isAdmissionDue || members.contains(where: \.isLeaving)
         let isSaving = !isInterrupted && isCheckpointDue(isBest: false)
@@ -165,7 +189,7 @@ extension CoordinatorMachine {
         } else {
             // Checkpoints at this state come after validation, so that they hold what it moves.
             for position in members.indices { members[position].stateDigest = nil }
-            stage = .settling
+            stage = .settling(comparing: true)
         }
     }
 
@@ -227,12 +251,17 @@ extension CoordinatorMachine {
             return
         }
         let width = configuration.validation.countsPerSample
-        guard let request = members[position].requests.firstIndex(where: { $0.samples == result.samples }),
-            result.counts.count == result.samples.count * width
-        else {
+        guard let request = members[position].requests.firstIndex(where: { $0.samples == result.samples }) else {
+            // Said twice: its counts have been taken.
+            ignoredMessages += 1
+            return
+        }
+        guard result.counts.count == result.samples.count * width else {
             suspect(
                 position,
-                .violation("it returned counts for the samples \(result.samples), which it was not asked for.")
+                .violation(
+                    "it returned \(result.counts.count) counts for \(result.samples.count) samples of \(width) each."
+                )
             )
             return
         }

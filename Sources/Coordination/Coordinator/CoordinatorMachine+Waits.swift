@@ -16,6 +16,7 @@ extension CoordinatorMachine {
         case .gathering:
             if members.count < configuration.expectedWorkers { return waitSince + configuration.timing.joining }
             return earliestProgress(in: members) { !$0.isReady } + configuration.timing.preparing
+        case .reattaching(let waiting): return waiting.until
         case .stepping, .settling, .validating:
             guard let last = furthestBehind else { return nil }
             var earliest: Instant?
@@ -72,6 +73,14 @@ extension CoordinatorMachine {
                 since: waitSince,
                 deadline: (missing.map { max(waitSince, $0.lastProgress) }.min() ?? waitSince)
                     + configuration.timing.preparing
+            )
+        case .reattaching(let waiting):
+            let missing = waiting.reattachment.membership.members.filter { waiting.missing.contains($0.worker) }
+            let names = missing.map { "worker \($0.worker) on host \($0.hostName)" }.joined(separator: " and ")
+            return Wait(
+                sentence: "\(names) to come back after the coordinator's restart",
+                since: waitSince,
+                deadline: waiting.until
             )
         case .stepping, .settling, .validating:
             let missing = bottleneck
@@ -173,6 +182,7 @@ extension CoordinatorMachine {
         switch stage {
         case .idle, .ended: nil
         case .gathering: members.count < configuration.expectedWorkers ? .joining : .preparing
+        case .reattaching: .reattaching
         case .stepping(let step):
             furthestBehind.map {
                 .step(step.assignment.step, step.assignment.generation, behind: $0.step, $0.phase)
@@ -209,19 +219,27 @@ extension CoordinatorMachine {
         let pause = now - timer
         guard pause > configuration.timing.heartbeatInterval * 2 else { return }
         log(.notice, "the coordinator itself stood still for \(pause.inWords)")
+        // What has been read since is no older than now, and must not look younger.
+        let now = now
+        func moved(_ moment: Instant) -> Instant { min(now, moment + pause) }
         for position in members.indices {
-            members[position].lastHeard = members[position].lastHeard + pause
-            members[position].lastProgress = members[position].lastProgress + pause
+            members[position].lastHeard = moved(members[position].lastHeard)
+            members[position].lastProgress = moved(members[position].lastProgress)
         }
         for index in joiners.indices {
-            joiners[index].lastHeard = joiners[index].lastHeard + pause
-            joiners[index].lastProgress = joiners[index].lastProgress + pause
+            joiners[index].lastHeard = moved(joiners[index].lastHeard)
+            joiners[index].lastProgress = moved(joiners[index].lastProgress)
         }
-        if let since = lack {
-            lack?.until = since.until + pause
+        if var lack {
+            lack.until = min(now + configuration.timing.pausing, lack.until + pause)
+            self.lack = lack
         }
-        waitSince = waitSince + pause
-        if let progress = checkpoint?.lastProgress { checkpoint?.lastProgress = progress + pause }
+        if case .reattaching(var waiting) = stage {
+            waiting.until = min(now + configuration.timing.reattaching, waiting.until + pause)
+            stage = .reattaching(waiting)
+        }
+        waitSince = moved(waitSince)
+        if let progress = checkpoint?.lastProgress { checkpoint?.lastProgress = moved(progress) }
     }
 
     private mutating func checkSilence() {
@@ -290,6 +308,7 @@ extension CoordinatorMachine {
             guard let position = members.firstIndex(where: { !$0.isReady }) else { return }
             let fault = fault(of: members[position], .stalled(now - members[position].lastProgress))
             end(.notStarted, fault.sentence, fault: fault)
+        case .reattaching: concludeReattachment()
         case .admitting where checkpoint == nil:
             while let index = joiners.firstIndex(where: {
                 $0.isReady && $0.completedSteps != progress.completedSteps
@@ -301,7 +320,7 @@ extension CoordinatorMachine {
             guard let lack else { return }
             end(
                 .workerLost,
-                lack.fault.sentence + " Waited for \(wait.sentence) for \(lasted.inWords).",
+                lack.reason + " Waited for \(wait.sentence) for \(lasted.inWords).",
                 fault: lack.fault
             )
         case .pausing where checkpoint != nil: break  // Its deadline has been looked at before.

@@ -6,6 +6,7 @@ import Sampling
 /// The shell owns the only copy, delivers one event at a time and runs the returned actions in order. Equal sequences
 /// of events give equal sequences of actions.
 ///
+///     reattaching ─members are back─► settling …
 ///     gathering ─all ready─► stepping ─commit─► stepping … ─► settling ─► validating ─► [holding] ─► stepping …
 ///                             │    ▲                            │    │
 ///           too few are left  ▼    │ enough       workers join  ▼    ▼ all steps done, or drain
@@ -16,7 +17,8 @@ import Sampling
 /// flight begins another generation: what the others hold of it stays, what the lost one owned is shared among them.
 /// Workers that join load their data beside the run; then, between two steps, all stand still while they load the
 /// state from a checkpoint that is taken for them. With fewer members than its minimum the run saves its state and
-/// waits. Every wait has a deadline; it is found at the ticks, which come at least every heartbeat interval.
+/// waits. A coordinator that takes over from one that has died first waits for its members, which hold the run in their
+/// memory. Every wait has a deadline; it is found at the ticks, which come at least every heartbeat interval.
 package struct CoordinatorMachine: Sendable {
     package let configuration: CoordinatorConfiguration
     let policy: any TrainingPolicy
@@ -38,6 +40,8 @@ package struct CoordinatorMachine: Sendable {
     /// Why workers were turned away, by incarnation.
     var refusals: [UInt64: Refusal] = [:]
     var resumeSource: ResumeSource?
+    /// How fast the members are, and who is slow.
+    var speeds = WorkerSpeeds()
     /// Evidence of a fault that is waited on.
     var blame: Blame?
     /// Since when the run has had fewer workers than its minimum.
@@ -85,7 +89,7 @@ package struct CoordinatorMachine: Sendable {
         // A clock that steps back must not turn deadlines into the far future.
         now = max(now, time)
         switch event {
-        case .start(let resume): start(from: resume)
+        case .start(let resume, let reattachment): start(from: resume, reattachment)
         case .message(let peer, let message): receive(message, from: peer)
         case .connectionLost(let peer):
             if let position = positions[peer] {
@@ -116,7 +120,7 @@ package struct CoordinatorMachine: Sendable {
 
     // MARK: Course of the run
 
-    private mutating func start(from resume: ResumePoint?) {
+    private mutating func start(from resume: ResumePoint?, _ reattachment: Reattachment?) {
         guard case .idle = stage else { return }
         stage = .gathering
         waitSince = now
@@ -134,6 +138,10 @@ package struct CoordinatorMachine: Sendable {
                 file: resume.file,
                 folder: configuration.checkpoints.folder
             )
+        }
+        if let reattachment, !reattachment.membership.members.isEmpty {
+            reattach(reattachment)
+            return
         }
         if isComplete {
             end(.completed, "The run is already complete: \(progress.completedSteps) steps are done and saved.")
@@ -154,13 +162,21 @@ package struct CoordinatorMachine: Sendable {
             && configuration.validation.isDue(after: progress.completedSteps, of: configuration.schedule)
     }
 
+    /// Where this coordinator begins to count what earlier ones have counted too: answers that were meant for them come
+    /// with lower numbers.
+    var firstNumber: UInt32 { UInt32(truncatingIfNeeded: configuration.fencing & 0x3FFF) << 16 }
+
     /// Moves on as far as what is known allows.
     private mutating func advance() {
         switch stage {
         case .gathering:
             if members.count == configuration.expectedWorkers && members.allSatisfy(\.isReady) { begin() }
-        case .settling:
-            if members.allSatisfy({ $0.completedSteps == progress.completedSteps }) { settle() }
+        case .reattaching(let waiting):
+            if waiting.missing.isEmpty { concludeReattachment() }
+        case .settling(let isComparing):
+            if members.allSatisfy({ $0.completedSteps == progress.completedSteps }) {
+                if isComparing { settle() } else { proceedAfterTakeover() }
+            }
         case .holding:
             if checkpoint == nil {
                 takeCheckpoint(isBest: true)
@@ -210,7 +226,7 @@ package struct CoordinatorMachine: Sendable {
                 )
                 return
             }
-            if disagree(digests, about: "the state at step \(progress.completedSteps)") {
+            if disagree(digests, about: .state("at step \(progress.completedSteps)")) {
                 // Those that are left agree.
                 if case .settling = stage { settle() }
                 return
@@ -241,6 +257,7 @@ package struct CoordinatorMachine: Sendable {
         switch stage {
         case .idle, .gathering:
             end(.drained, "The run was asked to end before it began: \(reason).")
+        case .reattaching: break  // The state is saved once it is there.
         case .validating:
             // The round is run again when the run is resumed: nothing of it has counted.
             broadcast(.drain(reason: reason))

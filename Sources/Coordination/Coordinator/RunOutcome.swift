@@ -57,13 +57,15 @@ package struct Fault: Hashable, Sendable {
         case connectionLost
         case silent(Duration)
         case stalled(Duration)
+        /// It did not come back to a coordinator that took over.
+        case absent(String)
         /// Another worker cannot reach it.
         case accused(by: WorkerNumber, message: String)
 
         /// Whether the cause is certain, so that no better evidence is worth waiting for.
         var isCertain: Bool {
             switch self {
-            case .processExited, .reported, .violation, .stalled: true
+            case .processExited, .reported, .violation, .stalled, .absent: true
             case .connectionLost, .silent, .accused: false
             }
         }
@@ -77,7 +79,8 @@ package struct Fault: Hashable, Sendable {
             case .connectionLost: 3
             case .silent: 4
             case .stalled: 5
-            case .accused: 6
+            case .absent: 6
+            case .accused: 7
             }
         }
     }
@@ -122,6 +125,8 @@ package struct Fault: Hashable, Sendable {
         case .silent(let duration):
             "\(who) was lost \(place), \(lasted): it has given no sign of life for \(duration.inWords)."
         case .stalled(let duration): "\(who) stands still \(place): no progress for \(duration.inWords)."
+        case .absent(let reason):
+            "Worker \(worker) on host \(hostName) did not come back after the coordinator's restart: \(reason)"
         case .accused(let accuser, let message):
             "\(who) was lost \(place), \(lasted): worker \(accuser) cannot reach it: \(message)"
         }

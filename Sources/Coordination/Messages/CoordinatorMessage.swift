@@ -101,11 +101,25 @@ package struct Assignment: Hashable, Sendable {
     package var membership: UInt32
     /// Whether the workers report the digest of their state before this step.
     package var wantsStateDigest: Bool
+    /// Microbatches whose gradient a second worker computes too, or a third one where two do not agree.
+    package var audits: [Audit]
 
-    package init(plan: ReductionPlan, membership: UInt32, wantsStateDigest: Bool) {
+    package init(plan: ReductionPlan, membership: UInt32, wantsStateDigest: Bool, audits: [Audit] = []) {
         self.plan = plan
         self.membership = membership
         self.wantsStateDigest = wantsStateDigest
+        self.audits = audits
+    }
+
+    /// A microbatch and a worker that computes it beside its own, outside of the sum.
+    package struct Audit: Hashable, Sendable {
+        package var microbatch: Int
+        package var worker: WorkerNumber
+
+        package init(microbatch: Int, worker: WorkerNumber) {
+            self.microbatch = microbatch
+            self.worker = worker
+        }
     }
 
     package var step: UInt64 { plan.step }
@@ -114,6 +128,15 @@ package struct Assignment: Hashable, Sendable {
     /// The microbatches that `worker` computes, ascending; empty where it only adds.
     package func microbatches(of worker: WorkerNumber) -> [Int] {
         plan.contributions.filter { $0.owner == worker }.flatMap { plan.tree.leaves(of: $0.node) }
+    }
+}
+
+extension Assignment {
+    /// The audited microbatches that `worker` computes, for the sum or beside it, ascending.
+    package func auditedMicrobatches(of worker: WorkerNumber) -> [Int] {
+        if audits.isEmpty { return [] }
+        let own = Set(microbatches(of: worker))
+        return Set(audits.filter { own.contains($0.microbatch) || $0.worker == worker }.map(\.microbatch)).sorted()
     }
 }
 

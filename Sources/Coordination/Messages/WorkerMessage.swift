@@ -72,16 +72,46 @@ package struct Hello: Hashable, Sendable {
     }
 }
 
-/// What a worker holds from an earlier incarnation of the coordinator.
+/// What a worker holds from an earlier incarnation of the coordinator: with it a new one goes on where that one died.
 package struct Seat: Hashable, Sendable {
     package var worker: WorkerNumber
+    /// The highest incarnation of a coordinator that the worker has heard of.
     package var fencing: UInt64
+    /// Steps that are applied to the worker's state.
     package var completedSteps: UInt64
+    /// Whether the worker has been a member; one that has not has loaded its data, or still does.
+    package var isMember: Bool
+    /// Whether step `completedSteps` is committed, and is just being applied.
+    package var isApplying: Bool
+    /// The highest attempt at its next step that the worker was assigned; 0 where it was assigned none.
+    package var generation: UInt32
+    /// What the worker reported last, at most two steps, the older one first.
+    package var reports: [ReducedReport]
 
-    package init(worker: WorkerNumber, fencing: UInt64, completedSteps: UInt64) {
+    package init(
+        worker: WorkerNumber,
+        fencing: UInt64,
+        completedSteps: UInt64,
+        isMember: Bool = true,
+        isApplying: Bool = false,
+        generation: UInt32 = 0,
+        reports: [ReducedReport] = []
+    ) {
         self.worker = worker
         self.fencing = fencing
         self.completedSteps = completedSteps
+        self.isMember = isMember
+        self.isApplying = isApplying
+        self.generation = generation
+        self.reports = reports
+    }
+
+    /// The steps that are known to be committed.
+    package var committedSteps: UInt64 { isApplying ? completedSteps + 1 : completedSteps }
+
+    /// Whether the worker stands before `step` and holds the sums of it.
+    package func holdsSums(of step: UInt64) -> Bool {
+        completedSteps == step && reports.contains { $0.step == step }
     }
 }
 
@@ -143,6 +173,10 @@ package struct ReducedReport: Hashable, Sendable {
     package var gradientNorm: Double
     /// Where a sum is not finite: which one, in words.
     package var nonFinite: String?
+    /// The first microbatch of the worker's own whose gradient is not finite; `nonFinite` then says where in it.
+    package var nonFiniteMicrobatch: UInt32?
+    /// The audited microbatches that the worker has computed, for the sum or beside it, ascending.
+    package var audits: [AuditDigest]
     package var timings: StepTimings
 
     package init(
@@ -153,6 +187,8 @@ package struct ReducedReport: Hashable, Sendable {
         losses: [Float],
         gradientNorm: Double,
         nonFinite: String?,
+        nonFiniteMicrobatch: UInt32? = nil,
+        audits: [AuditDigest] = [],
         timings: StepTimings
     ) {
         self.step = step
@@ -162,7 +198,21 @@ package struct ReducedReport: Hashable, Sendable {
         self.losses = losses
         self.gradientNorm = gradientNorm
         self.nonFinite = nonFinite
+        self.nonFiniteMicrobatch = nonFiniteMicrobatch
+        self.audits = audits
         self.timings = timings
+    }
+}
+
+/// What one worker found the gradient of an audited microbatch to be.
+package struct AuditDigest: Hashable, Sendable {
+    package var microbatch: UInt32
+    /// Of its gradient, statistics and losses, before they are added to anything.
+    package var digest: Digest
+
+    package init(microbatch: UInt32, digest: Digest) {
+        self.microbatch = microbatch
+        self.digest = digest
     }
 }
 
@@ -174,6 +224,10 @@ package struct StepTimings: Hashable, Sendable {
     /// The part of the communication that ran while microbatches were computed.
     package var hiddenCommunication: Duration
     package var wait: Duration
+    /// From the beginning of the attempt until the worker's own microbatches were computed.
+    package var computing: Duration
+    /// The other worker whose nodes or sums came last.
+    package var waitedFor: WorkerNumber?
     /// Samples that the worker computed.
     package var samples: UInt32
     /// Floating-point operations of the worker's microbatches.
@@ -186,6 +240,8 @@ package struct StepTimings: Hashable, Sendable {
         communication: Duration = .zero,
         hiddenCommunication: Duration = .zero,
         wait: Duration = .zero,
+        computing: Duration = .zero,
+        waitedFor: WorkerNumber? = nil,
         samples: UInt32 = 0,
         operations: UInt64 = 0,
         residentBytes: UInt64 = 0
@@ -195,6 +251,8 @@ package struct StepTimings: Hashable, Sendable {
         self.communication = communication
         self.hiddenCommunication = hiddenCommunication
         self.wait = wait
+        self.computing = computing
+        self.waitedFor = waitedFor
         self.samples = samples
         self.operations = operations
         self.residentBytes = residentBytes

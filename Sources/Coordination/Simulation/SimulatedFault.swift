@@ -19,6 +19,12 @@ package enum SimulatedFault: Hashable, Sendable {
         case toCoordinator
     }
 
+    /// A process of a session.
+    package enum Process: Hashable, Sendable {
+        case coordinator
+        case worker(Int)
+    }
+
     /// kill -9 of a worker; peers notice, or not.
     case crash(worker: Int, Notice, peersNotice: Bool)
     /// SIGSTOP of a worker, and SIGCONT after the duration.
@@ -36,25 +42,76 @@ package enum SimulatedFault: Hashable, Sendable {
     /// Nothing passes between a worker and the coordinator for the duration: in both directions, or in one. What was
     /// sent arrives afterwards, or, where the connection `breaks`, never.
     case partition(worker: Int, Link, Duration, breaks: Bool)
+    /// Messages of a worker and the coordinator come twice for the duration, the second one up to two seconds late.
+    case duplication(worker: Int, Duration)
+    /// Messages of a worker and the coordinator overtake each other for the duration, as those of a broken connection
+    /// and of its successor can.
+    case reordering(worker: Int, Duration)
     /// Two workers cannot reach each other from now on, but the coordinator: each accuses the other.
     case unreachable(worker: Int, other: Int)
     /// kill -9 of the coordinator.
     case coordinatorCrash
+    /// kill -9 of the coordinator after some more of its actions, in the middle of what it was doing; another one takes
+    /// over after the duration. One that was only stopped `wakes` later, and gives orders that nobody may obey.
+    case takeover(afterActions: Int, Duration, wakes: Bool)
+    /// A process stands still for the duration, and its clock with it (a virtual machine that is suspended) or not.
+    case suspension(Process, Duration, clockStops: Bool)
+    /// A process's clock runs fast or slow from now on, by parts of a million.
+    case clockDrift(Process, ppm: Int)
+    /// A process's clock jumps forward.
+    case clockJump(Process, Duration)
     case drain
     case stop
     /// Every checkpoint that is written within the duration fails.
     case fullDisk(Duration)
+    /// Every checkpoint that is written and every state that is loaded within the duration takes up to `latency` more.
+    case slowDisk(Duration, latency: Duration)
 
     /// The worker that it hits.
     var worker: Int? {
         switch self {
         case .crash(let worker, _, _), .freeze(let worker, _), .failure(let worker), .corruptState(let worker),
             .corruptSums(let worker), .leave(let worker), .slowLink(let worker, _),
-            .partition(let worker, _, _, _), .unreachable(let worker, _):
+            .partition(let worker, _, _, _), .unreachable(let worker, _), .duplication(let worker, _),
+            .reordering(let worker, _), .suspension(.worker(let worker), _, _), .clockDrift(.worker(let worker), _),
+            .clockJump(.worker(let worker), _):
             worker
-        case .coordinatorCrash, .drain, .stop, .fullDisk: nil
+        case .coordinatorCrash, .takeover, .suspension, .clockDrift, .clockJump, .drain, .stop, .fullDisk, .slowDisk:
+            nil
         }
     }
+}
+
+/// What a fault really did, for the count of what a range of seeds has tried.
+package enum SimulatedEffect: String, Hashable, Sendable, CaseIterable, CustomStringConvertible {
+    case crash = "worker killed"
+    case freeze = "worker stopped"
+    case suspendedWorker = "worker suspended with its clock"
+    case failure = "worker failed by itself"
+    case leave = "worker asked to leave"
+    case wrongState = "state changed under a worker"
+    case wrongSums = "sums changed under a worker"
+    case slowMessages = "messages slow"
+    case heldMessages = "messages held by a partition"
+    case lostMessages = "messages lost with a connection"
+    case duplicates = "messages doubled"
+    case overtaking = "messages overtaken"
+    case unreachable = "peers out of reach of each other"
+    case workerDrift = "worker's clock drifts"
+    case workerJump = "worker's clock jumps"
+    case coordinatorCrash = "coordinator killed"
+    case takeover = "coordinator killed, another one takes over"
+    case coordinatorStop = "coordinator stopped"
+    case coordinatorSuspension = "coordinator suspended with its clock"
+    case coordinatorDrift = "coordinator's clock drifts"
+    case coordinatorJump = "coordinator's clock jumps"
+    case slowSave = "checkpoint slow to save"
+    case failedSave = "checkpoint lost to a full disk"
+    case slowLoad = "state slow to load"
+    case drain = "drain"
+    case stop = "stop at once"
+
+    package var description: String { rawValue }
 }
 
 /// A fault and its moment, counted from the start of the session.

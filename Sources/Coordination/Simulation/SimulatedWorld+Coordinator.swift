@@ -4,15 +4,18 @@ extension SimulatedWorld {
     mutating func handle(_ happening: Happening) throws(SimulationFailure) {
         switch happening {
         case .coordinator(let event):
+            if isForgotten(event) { return }
             try deliver(event)
         case .coordinatorTimer:
-            if coordinatorTimer == now { try deliver(.tick) }
+            if coordinatorTimer?.moment == now { try deliver(.tick) }
         case .worker(let index, let event):
             try deliver(event, to: index)
         case .workerTimer(let index):
-            if workers[index].timer == now { try deliver(.tick(progress: 0), to: index) }
+            if workers[index].timer?.moment == now { try deliver(.tick(progress: 0), to: index) }
+        case .takeover: try takeOver()
+        case .wake: try wake()
         case .spawn(let threads):
-            guard isCoordinatorAlive else { return }
+            guard isCoordinatorAlive || succession.isPending, !putOff(happening) else { return }
             let index = addWorker(threads: threads)
             queue.add(.worker(index, .started), at: now + random.duration(.milliseconds(1) ... .milliseconds(20)))
         case .fault(let fault):
@@ -21,44 +24,104 @@ extension SimulatedWorld {
         case .connectionBroken(let index):
             try deliver(.connectionLost(workers[index].peer))
             try deliver(.connectionLost, to: index)
-        case .piece(let number, let index, let weights): try pieceArrived(number: number, index: index, weights)
-        case .diskDone(let number, let fails): try diskDone(number: number, fails: fails)
+        case .piece(let number, let index, let weights):
+            if !putOff(happening) { try pieceArrived(number: number, index: index, weights) }
+        case .diskDone(let number, let fails):
+            if !putOff(happening) { try diskDone(number: number, fails: fails) }
         }
     }
 
-    /// The moment at which a message sent now arrives: links delay at random, but keep their order.
-    mutating func arrival(on link: Int) -> Instant {
+    /// Whether the event tells of a process that was ended with an earlier start of the run.
+    private func isForgotten(_ event: CoordinatorMachine.Event) -> Bool {
+        switch event {
+        case .message(let peer, _), .connectionLost(let peer):
+            SimulatedWorker.index(of: peer) < succession.firstProcess
+        case .processExited(let incarnation, _, _, _, _):
+            Int(truncatingIfNeeded: incarnation & 0xFFFF_FFFF) < succession.firstProcess
+        default: false
+        }
+    }
+
+    /// Whether the coordinator's process stands still.
+    var isCoordinatorStopped: Bool { coordinatorStoppedUntil.map { now < $0 } ?? false }
+
+    /// Puts off what happens to the coordinator's process while that stands still; returns whether it does.
+    private mutating func putOff(_ happening: Happening) -> Bool {
+        guard let until = coordinatorStoppedUntil else { return false }
+        if now >= until {
+            coordinatorStoppedUntil = nil
+            return false
+        }
+        queue.add(happening, at: until)
+        return true
+    }
+
+    /// Sends over a link: what arrives, and when, is up to its faults. Links delay at random, but keep their order.
+    mutating func transmit(_ happening: Happening, over link: inout SimulatedLink, of worker: Int) {
+        if now < link.lossyUntil {
+            tookEffect(.lostMessages, worker)
+            return
+        }
         // Mostly fast, now and then slow: that is what reorders messages of different peers.
-        let delay =
+        var delay =
             random.oneIn(8)
             ? random.duration(.milliseconds(1) ... .milliseconds(12))
             : random.duration(.microseconds(30) ... .milliseconds(1))
-        let slow =
-            slowUntil[link].map { now < $0 } ?? false
-            ? random.duration(.milliseconds(20) ... .milliseconds(200)) : .zero
-        let at = max(now + delay + slow, arrivals[link] ?? now, heldUntil[link] ?? now)
-        arrivals[link] = at
-        return at
+        if now < link.slowUntil {
+            delay += random.duration(.milliseconds(20) ... .milliseconds(200))
+            tookEffect(.slowMessages, worker)
+        }
+        var at = now + delay
+        if at < link.heldUntil {
+            at = link.heldUntil
+            tookEffect(.heldMessages, worker)
+        }
+        if now < link.reorderingUntil {
+            at = at + random.duration(.zero ... .milliseconds(40))
+            if at < link.lastArrival { tookEffect(.overtaking, worker) }
+        } else {
+            at = max(at, link.lastArrival)
+        }
+        link.lastArrival = max(at, link.lastArrival)
+        queue.add(happening, at: at)
+        if now < link.duplicatingUntil, random.oneIn(2) {
+            let late = random.oneIn(8) ? Duration.milliseconds(2000) : .milliseconds(60)
+            let again = at + random.duration(.zero...late)
+            link.lastDuplicate = max(again, link.lastDuplicate)
+            queue.add(happening, at: again)
+            tookEffect(.duplicates, worker)
+        }
     }
 
-    /// Whether what is sent over the link now is lost with its connection.
-    func isLost(on link: Int) -> Bool { lossyUntil[link].map { now < $0 } ?? false }
-
     mutating func deliver(_ event: CoordinatorMachine.Event) throws(SimulationFailure) {
-        guard isCoordinatorAlive else { return }
-        for action in coordinator.handle(event, at: now) { try perform(action) }
+        guard isCoordinatorAlive else {
+            succession.note(event)
+            return
+        }
+        if putOff(.coordinator(event)) { return }
+        for action in coordinator.handle(event, at: coordinatorClock.reading(at: now)) {
+            try perform(action)
+            if !isCoordinatorAlive {
+                // What it has not finished with its successor hears again.
+                succession.note(event)
+                return
+            }
+        }
     }
 
     private mutating func perform(_ action: CoordinatorMachine.Action) throws(SimulationFailure) {
         try require(outcome == nil, "the coordinator acts after the end: \(action)")
         if session.tracing { note("  coordinator: \(action)") }
+        if endsNow() { return }
         switch action {
         case .send(let peer, let message): try send(message, to: peer)
         case .broadcast(let peers, let message):
-            for peer in peers { try send(message, to: peer) }
+            for (position, peer) in peers.enumerated() {
+                if position > 0 && endsNow() { return }
+                try send(message, to: peer)
+            }
         case .startTimer(let instant):
-            coordinatorTimer = max(now, instant)
-            queue.add(.coordinatorTimer, at: max(now, instant))
+            setCoordinatorTimer(instant)
         case .beginCheckpoint(let order):
             try require(open == nil, "a checkpoint was begun while another was open")
             try require(
@@ -84,6 +147,8 @@ extension SimulatedWorld {
             open = nil
         case .discardCheckpoint(let steps, _): disk.saved[steps] = nil
         case .record(let record):
+            // The last one before the coordinator died may have been kept already.
+            if succession.takeovers > 0 && record.step + 1 == UInt64(committed.count) { return }
             try require(
                 record.step == UInt64(committed.count),
                 "step \(record.step) was committed after \(committed.count)"
@@ -98,8 +163,22 @@ extension SimulatedWorld {
                 isCorrupted || record.progress == run.reference[Int(record.progress.completedSteps)].after,
                 "validation after \(record.progress.completedSteps) steps moved otherwise than in the undisturbed run"
             )
-        case .journal(.lost(let number, let sentence)): try noteLoss(of: number, sentence)
-        case .journal(.membership(let membership)):
+        case .journal(.lost(let number, let sentence)):
+            succession.noteLoss(of: number)
+            try noteLoss(of: number, sentence)
+        case .journal(.began(_, let steps)):
+            try require(
+                steps <= UInt64(committed.count) + (succession.takeovers > 0 ? 1 : 0),
+                "it begins at step \(steps) after \(committed.count)"
+            )
+            // What only lost workers had applied is done again.
+            if steps < committed.count { committed.removeSubrange(Int(steps)...) }
+            succession.began(at: steps)
+            // Who is back has got over what ailed it, or shows it again.
+            mustKnowBy = [:]
+        case .journal(.transition(let progress)): succession.progress = progress
+        case .journal(.membership(let membership, let incarnations)):
+            succession.note(membership, incarnations)
             let known = Set(membership.members.map(\.worker))
             try require(known.count == membership.members.count, "a worker is a member twice: \(membership)")
             try require(expelled.isDisjoint(with: known), "a worker that was put out takes part again: \(membership)")
@@ -108,6 +187,7 @@ extension SimulatedWorld {
             for index in mustKnowBy.keys where workers[index].machine.number.map({ !known.contains($0) }) ?? true {
                 mustKnowBy[index] = nil
             }
+        case .journal(.ended): succession.reattachment = nil
         case .journal: break
         case .evict(_, let peer, _, _):
             let index = SimulatedWorker.index(of: peer)
@@ -131,8 +211,17 @@ extension SimulatedWorld {
     private mutating func send(_ message: CoordinatorMessage, to peer: PeerID) throws(SimulationFailure) {
         let index = SimulatedWorker.index(of: peer)
         try require(workers.indices.contains(index), "a message to \(peer), which does not exist")
-        guard workers[index].isAlive, workers[index].peer == peer, !isLost(on: index) else { return }
-        queue.add(.worker(index, .message(message)), at: arrival(on: index))
+        guard workers[index].isAlive, workers[index].peer == peer else { return }
+        var link = linksToWorkers[index]
+        transmit(.worker(index, .message(message)), over: &link, of: index)
+        linksToWorkers[index] = link
+    }
+
+    /// The timer fires when the coordinator's clock reads `reading`.
+    mutating func setCoordinatorTimer(_ reading: Instant) {
+        let moment = max(now, coordinatorClock.moment(of: reading))
+        coordinatorTimer = SimulatedTimer(reading: reading, moment: moment)
+        queue.add(.coordinatorTimer, at: moment)
     }
 
     /// Only a worker with a fault may be put out, and its sentence names it.
@@ -149,7 +238,8 @@ extension SimulatedWorld {
         }
         try require(culprits.contains(index), "worker process \(1000 + index) was put out without a fault: \(sentence)")
         try require(
-            sentence.contains("on host host\(index) (process \(1000 + index))"),
+            sentence.contains("on host host\(index) (process \(1000 + index))")
+                || sentence.contains("on host host\(index) did not come back"),
             "the sentence does not name host and process: \(sentence)"
         )
         lost[index] = sentence
@@ -159,7 +249,13 @@ extension SimulatedWorld {
     }
 
     private func checkOutcome(_ outcome: RunOutcome) throws(SimulationFailure) {
-        try require(outcome.completedSteps == UInt64(committed.count), "the outcome counts other steps than committed")
+        // Where nobody came back to a coordinator that took over, it knows of what is saved only.
+        let isForgotten =
+            succession.takeovers > 0 && (outcome.kind == .stopped || outcome.message.contains("has come back"))
+        try require(
+            outcome.completedSteps == UInt64(committed.count) || isForgotten,
+            "the outcome counts other steps than committed"
+        )
         switch outcome.kind {
         case .completed, .drained:
             if outcome.completedSteps > 0 {
@@ -177,16 +273,22 @@ extension SimulatedWorld {
                 "a worker was lost and none had a fault: \(outcome.message)"
             )
             if let fault = outcome.fault {
+                let index =
+                    fault.processID == 0
+                    ? workers.lastIndex { $0.machine.number == fault.worker } : Int(fault.processID) - 1000
                 try require(
-                    culprits.contains(Int(fault.processID) - 1000),
-                    "worker process \(fault.processID) was blamed: \(outcome.message)"
+                    index.map(culprits.contains) ?? false,
+                    "worker \(fault.worker) was blamed: \(outcome.message)"
                 )
                 try require(
-                    outcome.message.contains("on host host\(fault.processID - 1000)"),
+                    isForgotten || outcome.message.contains("on host host\(index ?? -1)"),
                     "the message does not name the host: \(outcome.message)"
                 )
             } else {
-                try require(false, "a lost worker without a fault: \(outcome.message)")
+                try require(
+                    isForgotten || outcome.message.contains("The coordinator that died had only"),
+                    "a lost worker without a fault: \(outcome.message)"
+                )
             }
         case .notStarted: try require(isDisturbed, "the run did not start: \(outcome.message)")
         case .stopped: try require(isDisturbed, "the run stopped by itself: \(outcome.message)")
@@ -209,7 +311,11 @@ extension SimulatedWorld {
         guard isCoordinatorAlive, open?.number == number else { return }
         open?.pieces[index] = weights
         if open?.pieces.allSatisfy({ $0 != nil }) == true {
-            let latency = random.duration(.milliseconds(1) ... .milliseconds(random.oneIn(6) ? 400 : 40))
+            var latency = random.duration(.milliseconds(1) ... .milliseconds(random.oneIn(6) ? 400 : 40))
+            if let more = diskDelay() {
+                latency += more
+                tookEffect(.slowSave)
+            }
             queue.add(
                 .diskDone(session: number, fails: now < fullDiskUntil),
                 at: now + latency
@@ -217,11 +323,17 @@ extension SimulatedWorld {
         }
     }
 
+    /// What a slow disk adds to a transfer that begins now.
+    mutating func diskDelay() -> Duration? {
+        now < slowDiskUntil ? random.duration((diskLatency / 2)...diskLatency) : nil
+    }
+
     private mutating func diskDone(number: Int, fails: Bool) throws(SimulationFailure) {
         guard isCoordinatorAlive, let done = open, done.number == number else { return }
         open = nil
         let steps = done.order.completedSteps
         if fails {
+            tookEffect(.failedSave)
             try deliver(.checkpointFailed(completedSteps: steps, reason: "no space left on the disk."))
             return
         }

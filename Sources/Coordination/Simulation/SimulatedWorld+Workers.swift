@@ -7,6 +7,8 @@ extension SimulatedWorld {
         var event = event
         if let until = workers[index].frozenUntil {
             if now < until {
+                tookEffect(.freeze, index)
+                tookEffect(.suspendedWorker, index)
                 queue.add(.worker(index, event), at: until)
                 return
             }
@@ -34,7 +36,8 @@ extension SimulatedWorld {
             workers[index].work = nil
         default: break
         }
-        for action in workers[index].machine.handle(event, at: now) { try perform(action, by: index) }
+        let time = workers[index].clock.reading(at: now)
+        for action in workers[index].machine.handle(event, at: time) { try perform(action, by: index) }
         if case .microbatchComputed(let step, let generation, _) = event {
             try publishIfComplete(step: step, generation: generation, by: index)
         }
@@ -44,14 +47,12 @@ extension SimulatedWorld {
         if session.tracing { note("  worker \(index): \(action)") }
         switch action {
         case .send(let message):
-            guard isCoordinatorAlive, !isLost(on: 1000 + index) else { return }
-            queue.add(
-                .coordinator(.message(from: workers[index].peer, message)),
-                at: arrival(on: 1000 + index)
-            )
-        case .startTimer(let instant):
-            workers[index].timer = max(now, instant)
-            queue.add(.workerTimer(index), at: max(now, instant))
+            guard isCoordinatorAlive else { return }
+            let happening = Happening.coordinator(.message(from: workers[index].peer, message))
+            var link = linksToCoordinator[index]
+            transmit(happening, over: &link, of: index)
+            linksToCoordinator[index] = link
+        case .startTimer(let instant): setTimer(instant, of: index)
         case .prepare(let welcome): try load(welcome.resume, index)
         case .restore(let source): try load(source, index)
         case .beginStep(let work): try begin(work, index)
@@ -75,9 +76,17 @@ extension SimulatedWorld {
         }
     }
 
+    /// The timer fires when the worker's clock reads `reading`.
+    mutating func setTimer(_ reading: Instant, of index: Int) {
+        let moment = max(now, workers[index].clock.moment(of: reading))
+        workers[index].timer = SimulatedTimer(reading: reading, moment: moment)
+        queue.add(.workerTimer(index), at: moment)
+    }
+
     /// The launcher sees a process end, and may start another one.
     mutating func noticeExit(of index: Int, _ cause: ExitCause, after delay: Duration) {
-        let isReplaced = cause != .exited(0) && respawned < session.respawns && isCoordinatorAlive
+        let isReplaced =
+            cause != .exited(0) && respawned < session.respawns && (isCoordinatorAlive || succession.isPending)
         queue.add(
             .coordinator(
                 .processExited(
@@ -108,6 +117,13 @@ extension SimulatedWorld {
         } else {
             workers[index].weights = .initial(seed: run.seed)
         }
+        var latency = random.duration(.milliseconds(1) ... .milliseconds(60))
+        if let more = diskDelay() {
+            latency += more
+            tookEffect(.slowLoad)
+            // It is then put out: it seems to stand still.
+            if more > session.timing.preparing / 2 { culprits.insert(index) }
+        }
         queue.add(
             .worker(
                 index,
@@ -120,7 +136,7 @@ extension SimulatedWorld {
                     )
                 )
             ),
-            at: now + random.duration(.milliseconds(1) ... .milliseconds(60))
+            at: now + latency
         )
     }
 
@@ -222,6 +238,7 @@ extension SimulatedWorld {
         for other in workers.indices where workers[other].isAlive {
             guard let attempt = workers[other].work?.assignment, attempt == work.assignment else { continue }
             if let peer = unreachablePeer(of: other, in: plan) {
+                tookEffect(.unreachable)
                 queue.add(
                     .worker(other, .failed(message: "no route to the host.", suspect: peer)),
                     at: now + random.duration(.milliseconds(1) ... .milliseconds(100))
@@ -236,7 +253,9 @@ extension SimulatedWorld {
     private func unreachablePeer(of index: Int, in plan: ReductionPlan) -> WorkerNumber? {
         for pair in unreachable where pair.first == index || pair.second == index {
             let other = pair.first == index ? pair.second : pair.first
-            if let number = workers[other].machine.number, plan.members.contains(number) { return number }
+            if workers[other].isAlive, let number = workers[other].machine.number, plan.members.contains(number) {
+                return number
+            }
         }
         return nil
     }
@@ -246,9 +265,16 @@ extension SimulatedWorld {
         // A worker that is alone has nobody to compare with.
         if workers[index].isCorruptingSums, assignment.plan.members.count > 1 {
             workers[index].isCorruptingSums = false
+            tookEffect(.wrongSums, index)
             sum.bits ^= UInt64(index + 1)
         }
         workers[index].sum = sum
+        // Some are several times as slow as others, so that the work is divided unevenly.
+        let microbatches = workers[index].work?.microbatches.count ?? 0
+        let timings = StepTimings(
+            compute: .milliseconds(microbatches * (1 + index % 4)) / workers[index].threads,
+            samples: UInt32(microbatches)
+        )
         let report = ReducedReport(
             step: assignment.step,
             generation: assignment.generation,
@@ -257,7 +283,11 @@ extension SimulatedWorld {
             losses: [1],
             gradientNorm: 1,
             nonFinite: nil,
-            timings: StepTimings()
+            audits: assignment.auditedMicrobatches(of: workers[index].machine.number ?? 0).map { leaf in
+                let gradient = run.gradient(leaf, ofStep: assignment.step, weights: workers[index].weights)
+                return AuditDigest(microbatch: UInt32(leaf), digest: Digest(high: gradient.bits, low: 0))
+            },
+            timings: timings
         )
         queue.add(
             .worker(index, .reduced(report)),
@@ -272,7 +302,7 @@ extension SimulatedWorld {
         _ index: Int
     ) throws(SimulationFailure) {
         try require(
-            step < UInt64(committed.count) || !isCoordinatorAlive || step == UInt64(committed.count),
+            step <= UInt64(committed.count) || !isCoordinatorAlive,
             "worker \(index) applies step \(step) before its commit"
         )
         guard let sum = workers[index].sum else {
@@ -330,137 +360,5 @@ extension SimulatedWorld {
             ),
             at: at
         )
-    }
-
-    // MARK: Faults
-
-    /// Ends a process at once: what it has sent arrives, nothing else happens to it.
-    mutating func kill(_ index: Int) {
-        workers[index].isAlive = false
-    }
-
-    mutating func inject(_ fault: SimulatedFault) throws(SimulationFailure) {
-        guard isCoordinatorAlive, fault.worker.map(workers.indices.contains) ?? true else { return }
-        isDisturbed = true
-        faults += 1
-        let timing = session.timing
-        switch fault {
-        case .crash(let index, let notice, let peersNotice):
-            guard workers[index].isAlive else { return dismissFault() }
-            culprits.insert(index)
-            kill(index)
-            noticeCrash(of: index, notice)
-            if peersNotice {
-                for other in workers.indices where workers[other].isAlive {
-                    guard let number = workers[index].machine.number, workers[other].work != nil else { continue }
-                    queue.add(
-                        .worker(other, .failed(message: "the connection broke.", suspect: number)),
-                        at: now + random.duration(.microseconds(100) ... .milliseconds(200))
-                    )
-                }
-            }
-        case .freeze(let index, let duration):
-            guard workers[index].isAlive, duration > .zero else { return dismissFault() }
-            workers[index].frozenUntil = max(now + duration, workers[index].frozenUntil ?? now)
-            if duration > timing.workerSilence {
-                culprits.insert(index)
-                limit(index, timing.workerSilence + timing.blameWindow)
-            }
-        case .failure(let index):
-            guard workers[index].isAlive, workers[index].machine.number != nil, workers[index].frozenUntil == nil
-            else { return dismissFault() }
-            culprits.insert(index)
-            try deliver(.failed(message: "the disk is gone.", suspect: nil), to: index)
-            limit(index, .milliseconds(100))
-        case .corruptState(let index):
-            // A worker alone, or one that is on its way to its end, has nobody to compare with.
-            guard case .stepping(let step) = coordinator.stage, step.assignment.plan.members.count > 1,
-                workers[index].isAlive,
-                step.assignment.step + 1 < run.lastStep, step.assignment.step == workers[index].work?.assignment.step,
-                // Its digest is yet to be taken: one that changes behind it is found at the next step only.
-                workers[index].sum == nil
-            else { return dismissFault() }
-            isCorrupted = true
-            culprits.insert(index)
-            workers[index].weights.bits ^= 1
-        case .corruptSums(let index):
-            guard workers.count > 1, workers[index].isAlive else { return dismissFault() }
-            culprits.insert(index)
-            workers[index].isCorruptingSums = true
-        case .leave(let index):
-            guard workers[index].isAlive else { return dismissFault() }
-            culprits.insert(index)  // A worker that leaves before it is part of the run ends it.
-            try deliver(.leaveRequested(reason: "SIGTERM"), to: index)
-        case .slowLink(let index, let duration):
-            guard workers[index].isAlive else { return dismissFault() }
-            for link in [index, 1000 + index] { slowUntil[link] = now + duration }
-        case .partition(let index, let direction, let duration, let breaks):
-            guard workers[index].isAlive, workers[index].machine.number != nil else { return dismissFault() }
-            var links: [Int] = []
-            if direction != .toCoordinator { links.append(index) }
-            if direction != .toWorker { links.append(1000 + index) }
-            for link in links {
-                heldUntil[link] = max(now + duration, heldUntil[link] ?? now)
-                if breaks { lossyUntil[link] = now + duration }
-            }
-            if breaks { queue.add(.connectionBroken(worker: index), at: now + duration) }
-            if breaks || duration > timing.workerSilence { culprits.insert(index) }
-            if direction != .toWorker, duration > timing.workerSilence {
-                limit(index, timing.workerSilence + timing.blameWindow)
-            } else if breaks {
-                limit(index, duration + timing.blameWindow)
-            }
-        case .unreachable(let index, let other):
-            guard workers.indices.contains(other), index != other, workers[index].isAlive, workers[other].isAlive,
-                culprits.isDisjoint(with: [index, other]),
-                unreachable.isEmpty
-            else { return dismissFault() }
-            unreachable.append((index, other))
-        case .coordinatorCrash:
-            isCoordinatorAlive = false
-            endedAt = now
-            open = nil
-            for index in workers.indices where random.oneIn(2) {
-                queue.add(.worker(index, .connectionLost), at: now + random.duration(.zero ... .milliseconds(50)))
-            }
-        case .drain: try deliver(.drainRequested(reason: "Ctrl-C"))
-        case .stop: try deliver(.stopRequested(reason: "Ctrl-C twice"))
-        case .fullDisk(let duration): fullDiskUntil = now + duration
-        }
-    }
-
-    /// A fault that hits nothing is none.
-    private mutating func dismissFault() { faults -= 1 }
-
-    private mutating func noticeCrash(of index: Int, _ notice: SimulatedFault.Notice) {
-        let timing = session.timing
-        let soon = random.duration(.microseconds(200) ... .milliseconds(100))
-        let lost = CoordinatorMachine.Event.connectionLost(workers[index].peer)
-        switch notice {
-        case .processExit:
-            noticeExit(of: index, .signal(9), after: soon)
-            limit(index, .milliseconds(100))
-        case .connection:
-            queue.add(.coordinator(lost), at: now + soon)
-            limit(index, timing.blameWindow + .milliseconds(100))
-        case .connectionThenExit:
-            queue.add(.coordinator(lost), at: now + soon)
-            noticeExit(of: index, .signal(9), after: soon + random.duration(.zero ... .milliseconds(200)))
-            limit(index, timing.blameWindow + .milliseconds(100))
-        case .silence: limit(index, timing.workerSilence + timing.blameWindow)
-        }
-    }
-
-    /// Worker `index` must be put out within `duration`, if it is a member.
-    private mutating func limit(_ index: Int, _ duration: Duration) {
-        guard let number = workers[index].machine.number, members.contains(number), mustKnowBy[index] == nil else {
-            return
-        }
-        // What it has sent before may still be on its way, and is a sign of life.
-        let link = 1000 + index
-        let last = max(now, heldUntil[link] ?? now, arrivals[link] ?? now)
-        let isSlow = slowUntil[link].map { now < $0 } ?? false
-        let grace = session.timing.heartbeatInterval * 2 + (isSlow ? .milliseconds(200) : .zero)
-        mustKnowBy[index] = last + duration + grace
     }
 }

@@ -54,8 +54,11 @@ package struct SimulatedWorld: Sendable {
         package var lost: [Int: String]
         /// Workers that joined the run under way.
         package var joined: Int
-        /// Faults that did something.
+        /// Coordinators that went on from their workers' memory.
+        package var takeovers: Int
+        /// Faults that did something, and how many did what; one fault can do several things.
         package var faults: Int
+        package var effects: [SimulatedEffect: Int]
     }
 
     enum Happening: Sendable {
@@ -69,6 +72,8 @@ package struct SimulatedWorld: Sendable {
         case connectionBroken(worker: Int)
         case piece(session: Int, index: Int, SymbolicValue)
         case diskDone(session: Int, fails: Bool)
+        case takeover
+        case wake
     }
 
     struct OpenCheckpoint: Sendable {
@@ -92,7 +97,12 @@ package struct SimulatedWorld: Sendable {
 
     var coordinator: CoordinatorMachine
     var isCoordinatorAlive = true
-    var coordinatorTimer: Instant?
+    /// What the run's journal tells of its members, and the end of a coordinator that is to be followed by another.
+    var succession: Succession
+    var coordinatorClock: SimulatedClock
+    /// Until when the coordinator's process stands still.
+    var coordinatorStoppedUntil: Instant?
+    var coordinatorTimer: SimulatedTimer?
     var outcome: RunOutcome?
     var endedAt: Instant?
     var workers: [SimulatedWorker]
@@ -101,13 +111,12 @@ package struct SimulatedWorld: Sendable {
     var open: OpenCheckpoint?
     var openedCheckpoints = 0
     var fullDiskUntil = Instant(nanoseconds: 0)
+    var slowDiskUntil = Instant(nanoseconds: 0)
+    var diskLatency = Duration.zero
     var committed: [UInt64] = []
-    /// The moments of the last message on each link, so that a link keeps its order.
-    var arrivals: [Int: Instant] = [:]
-    /// Until when links hold what is sent, lose it, or are slow.
-    var heldUntil: [Int: Instant] = [:]
-    var lossyUntil: [Int: Instant] = [:]
-    var slowUntil: [Int: Instant] = [:]
+    /// From and to each worker.
+    var linksToWorkers: [SimulatedLink] = []
+    var linksToCoordinator: [SimulatedLink] = []
     /// Workers that cannot reach each other, and of which neither has been put out.
     var unreachable: [(first: Int, second: Int)] = []
     /// Workers that were put out: they never take part again.
@@ -122,6 +131,11 @@ package struct SimulatedWorld: Sendable {
     var members: Set<WorkerNumber> = []
     var joined = 0
     var faults = 0
+    var effects: [SimulatedEffect: Int] = [:]
+    /// Effects that faults may have and have not had yet, each with the number of its fault.
+    var pendingEffects: [PendingEffect: Int] = [:]
+    var injected = 0
+    var effective: Set<Int> = []
     var respawned = 0
     var lastFaultAt = Instant(nanoseconds: 0)
     /// Whether a worker's state has been changed under it: what is saved is then right only in the end.
@@ -135,9 +149,18 @@ package struct SimulatedWorld: Sendable {
         self.session = session
         self.disk = disk
         random = SimulatedRandom(seed: session.seed, stream: UInt32(truncatingIfNeeded: session.fencing))
+        succession = Succession(fencing: session.fencing)
+        coordinator = Self.coordinator(of: run, session, fencing: session.fencing)
+        coordinatorClock = SimulatedClock(seed: session.seed, process: 0)
+        workers = []
+        for threads in session.threads { addWorker(threads: threads) }
+    }
+
+    /// A coordinator that has seen nothing yet.
+    static func coordinator(of run: SimulatedRun, _ session: Session, fencing: UInt64) -> CoordinatorMachine {
         var configuration = CoordinatorConfiguration(
             job: "simulation",
-            fencing: session.fencing,
+            fencing: fencing,
             protocolVersion: 1,
             programVersion: "1",
             numericsProfile: "fp32",
@@ -152,17 +175,19 @@ package struct SimulatedWorld: Sendable {
             earlyStopPatience: run.patience
         )
         configuration.timing = session.timing
-        coordinator = CoordinatorMachine(configuration: configuration, policy: SimulatedPolicy())
-        workers = []
-        for threads in session.threads { addWorker(threads: threads) }
+        configuration.audits = AuditPolicy(rate: 0.25, seed: session.seed)
+        return CoordinatorMachine(configuration: configuration, policy: SimulatedPolicy())
     }
 
     /// Another process, which has not started yet; returns its index.
     @discardableResult
     mutating func addWorker(threads: UInt32) -> Int {
         let index = workers.count
+        linksToWorkers.append(SimulatedLink())
+        linksToCoordinator.append(SimulatedLink())
         workers.append(
             SimulatedWorker(
+                clock: SimulatedClock(seed: session.seed, process: 1 + index),
                 peer: PeerID(UInt64(index)),
                 threads: Int(threads),
                 machine: WorkerMachine(
@@ -199,7 +224,7 @@ package struct SimulatedWorld: Sendable {
     }
 
     private mutating func playEvents() throws(SimulationFailure) -> (Result, SimulatedDisk) {
-        let resume = disk.newest.map { ResumePoint(progress: $0.progress, file: "step-\($0.progress.completedSteps)") }
+        let resume = disk.resumePoint
         committed = Array(0..<(resume?.progress.completedSteps ?? 0))
         queue.add(.coordinator(.start(resume: resume)), at: now)
         for index in workers.indices {
@@ -221,7 +246,7 @@ package struct SimulatedWorld: Sendable {
                 )
             default: break
             }
-            if !isCoordinatorAlive && workers.allSatisfy({ !$0.isAlive }) { break }
+            if !isCoordinatorAlive && !succession.isPending && workers.allSatisfy({ !$0.isAlive }) { break }
         }
         for (steps, saved) in disk.saved {
             let reference = run.reference[Int(steps)]
@@ -245,7 +270,9 @@ package struct SimulatedWorld: Sendable {
                 committed: committed,
                 lost: lost,
                 joined: joined,
-                faults: faults
+                takeovers: succession.takeovers,
+                faults: faults,
+                effects: effects
             ), disk
         )
     }
@@ -274,26 +301,8 @@ package struct SimulatedWorld: Sendable {
 
     /// What must hold after every event of the coordinator.
     private func check() throws(SimulationFailure) {
-        if isCoordinatorAlive {
-            if case .idle = coordinator.stage {
-            } else {
-                guard let timer = coordinatorTimer else {
-                    try require(false, "the coordinator waits without a timer")
-                    return
-                }
-                try require(
-                    timer <= now + session.timing.heartbeatInterval,
-                    "the coordinator's timer is too far ahead"
-                )
-                guard let deadline = coordinator.waitDeadline else {
-                    try require(false, "the coordinator waits for nothing, in \(coordinator.stage)")
-                    return
-                }
-                try require(
-                    deadline <= now + .seconds(200) && deadline + .seconds(2) >= now,
-                    "the coordinator waits until \(deadline) for \(coordinator.wait?.sentence ?? "nothing")"
-                )
-            }
+        if isCoordinatorAlive, !isCoordinatorStopped {
+            try checkWaits()
             for (worker, instant) in mustKnowBy {
                 try require(
                     now <= instant,
@@ -305,6 +314,28 @@ package struct SimulatedWorld: Sendable {
                 "the run does not end, long after its last fault: \(session.faults)"
             )
         }
+    }
+
+    /// The coordinator never waits without a timer and a deadline.
+    private func checkWaits() throws(SimulationFailure) {
+        if case .idle = coordinator.stage { return }
+        guard let timer = coordinatorTimer else {
+            try require(false, "the coordinator waits without a timer")
+            return
+        }
+        let time = coordinatorClock.reading(at: now)
+        let interval = session.timing.heartbeatInterval
+        try require(timer.reading <= time + interval, "the coordinator's timer is too far ahead")
+        // After it stood still, or its clock jumped, the next tick puts its deadlines right.
+        if timer.reading + interval < time { return }
+        guard let deadline = coordinator.waitDeadline else {
+            try require(false, "the coordinator waits for nothing, in \(coordinator.stage)")
+            return
+        }
+        try require(
+            deadline <= time + .seconds(200) && deadline + .seconds(2) >= time,
+            "the coordinator waits until \(deadline) for \(coordinator.wait?.sentence ?? "nothing")"
+        )
     }
 }
 
@@ -330,6 +361,11 @@ package struct SimulatedDisk: Sendable {
 
     package init() {}
 
+    /// What a run goes on from.
+    var resumePoint: ResumePoint? {
+        newest.map { ResumePoint(progress: $0.progress, file: "step-\($0.progress.completedSteps)") }
+    }
+
     /// The checkpoint with the most steps.
     package var newest: Saved? { saved.values.max { $0.progress.completedSteps < $1.progress.completedSteps } }
 }
@@ -342,7 +378,8 @@ struct SimulatedWorker: Sendable {
     var isAlive = true
     var hasStarted = false
     var frozenUntil: Instant?
-    var timer: Instant?
+    var clock: SimulatedClock
+    var timer: SimulatedTimer?
     var outcome: WorkerOutcome?
     var weights = SymbolicValue(0)
     let threads: Int
@@ -355,7 +392,8 @@ struct SimulatedWorker: Sendable {
     var sum: SymbolicValue?
     var isCorruptingSums = false
 
-    init(peer: PeerID, threads: Int, machine: WorkerMachine) {
+    init(clock: SimulatedClock, peer: PeerID, threads: Int, machine: WorkerMachine) {
+        self.clock = clock
         self.peer = peer
         self.threads = threads
         self.machine = machine

@@ -4,10 +4,13 @@ package enum Simulation {
     package struct Summary: Hashable, Sendable {
         package var sessions: Int
         package var events: Int
-        /// Faults that were injected, workers that were put out, and workers that joined a run under way.
+        /// Faults that did something, workers that were put out, and workers that joined a run under way.
         package var faults = 0
+        package var effects: [SimulatedEffect: Int] = [:]
         package var lost = 0
         package var joined = 0
+        /// Coordinators that took over from dead ones, and went on from their workers' memory.
+        package var takeovers = 0
         package var steps: UInt64
         package var outcomes: [RunOutcome.Kind?]
     }
@@ -81,8 +84,10 @@ package enum Simulation {
             summary.sessions += 1
             summary.events += result.events
             summary.faults += result.faults
+            summary.effects.merge(result.effects, uniquingKeysWith: +)
             summary.lost += result.lost.count
             summary.joined += result.joined
+            summary.takeovers += result.takeovers
             summary.outcomes.append(result.outcome?.kind)
             try world.verify(
                 (disk.newest?.progress.completedSteps ?? 0) >= before,
@@ -156,7 +161,8 @@ package enum Simulation {
             threads: threads,
             checkpoints: checkpoints,
             faults: faults,
-            fencing: UInt64(number + 1),
+            // Coordinators that take over in a session count on from here.
+            fencing: UInt64(number + 1) << 7,
             minimumWorkers: random.oneIn(3) ? random.integer(in: 1...count) : 1,
             respawns: respawns
         )
@@ -165,7 +171,11 @@ package enum Simulation {
     private static func randomFault(workers: Int, _ random: inout SimulatedRandom) -> SimulatedFault {
         let worker = random.integer(below: workers)
         let notices = SimulatedFault.Notice.allCases
-        switch random.integer(below: 30) {
+        switch random.integer(below: 52) {
+        case 48...51:
+            let length: Duration =
+                random.oneIn(12) ? .seconds(30) : random.duration(.milliseconds(1) ... .seconds(3))
+            return .takeover(afterActions: random.integer(in: 0...24), length, wakes: random.oneIn(3))
         case 0...13:
             return .crash(
                 worker: worker,
@@ -193,7 +203,34 @@ package enum Simulation {
                 breaks: random.oneIn(2)
             )
         case 27, 28: return .unreachable(worker: worker, other: random.integer(below: workers))
-        default: return .fullDisk(random.duration(.milliseconds(1) ... .seconds(1)))
+        case 29, 30: return .fullDisk(random.duration(.milliseconds(100) ... .seconds(2)))
+        case 31...33: return .duplication(worker: worker, random.duration(.milliseconds(50) ... .seconds(2)))
+        case 34, 35: return .reordering(worker: worker, random.duration(.milliseconds(20) ... .milliseconds(500)))
+        case 36...38:
+            let length: Duration =
+                random.oneIn(8) ? .seconds(20) : random.duration(.milliseconds(10) ... .seconds(3))
+            return .suspension(randomProcess(worker, &random), length, clockStops: random.oneIn(2))
+        case 39...41:
+            // As far as 5 %; what keeps time by itself is within 0.01 %.
+            return .clockDrift(randomProcess(worker, &random), ppm: random.integer(in: -50_000...50_000))
+        case 42...44:
+            let length: Duration =
+                random.oneIn(2)
+                ? random.duration(.milliseconds(50) ... .seconds(1)) : random.duration(.seconds(1) ... .seconds(100))
+            return .clockJump(randomProcess(worker, &random), length)
+        default:
+            let latencies: [Duration] = [
+                .milliseconds(100), .milliseconds(300), .seconds(1), .seconds(3), .seconds(15),
+                random.oneIn(8) ? .seconds(200) : .milliseconds(30),
+            ]
+            return .slowDisk(
+                random.duration(.milliseconds(100) ... .seconds(3)),
+                latency: latencies[random.integer(below: latencies.count)]
+            )
         }
+    }
+
+    private static func randomProcess(_ worker: Int, _ random: inout SimulatedRandom) -> SimulatedFault.Process {
+        random.oneIn(2) ? .coordinator : .worker(worker)
     }
 }

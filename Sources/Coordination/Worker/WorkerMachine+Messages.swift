@@ -6,8 +6,10 @@ extension WorkerMachine {
             ignoredMessages += 1
             return
         }
+        let before = fencing
         fencing = message.fencing
         lastHeard = now
+        if fencing > before && before > 0 { takenOver(from: before) }
         if let since = coordinatorGoneSince {
             log(.notice, "the coordinator is back after \((now - since).inWords)")
             coordinatorGoneSince = nil
@@ -28,10 +30,29 @@ extension WorkerMachine {
         }
     }
 
+    /// Another coordinator leads the run from here on; what its predecessor wanted is void, but for a commit.
+    private mutating func takenOver(from predecessor: UInt64) {
+        log(.notice, "the coordinator of incarnation \(fencing) has taken over from \(predecessor)")
+        requests = []
+        next = nil
+        pendingValidations = 0
+        // Nothing that the predecessor says can change any more what this worker holds: only now it is told.
+        if exitBy == nil && number != nil { sayHello() }
+    }
+
     private mutating func receive(_ welcome: Welcome) {
         if let number {
+            guard welcome.worker == number, membership == nil, phase == .waiting else {
+                ignoredMessages += 1
+                return
+            }
+            guard let resume = welcome.resume, resume.completedSteps != completedSteps else {
+                // Said twice, or by a coordinator that has taken over and has not heard it yet.
+                if let lastReady { send(.ready(lastReady)) }
+                return
+            }
             // A worker that joins a run under way loads its data first, and the state when its turn comes.
-            guard welcome.worker == number, let resume = welcome.resume, membership == nil, phase == .waiting else {
+            guard resume.completedSteps > completedSteps else {
                 ignoredMessages += 1
                 return
             }
@@ -109,7 +130,12 @@ extension WorkerMachine {
             ignoredMessages += 1
             return
         }
-        guard request.completedSteps == completedSteps, applying == nil, work == nil else {
+        guard request.completedSteps == completedSteps, applying == nil, work == nil, reported == nil else {
+            if request.completedSteps <= completedSteps {
+                // Said twice: its round is over.
+                ignoredMessages += 1
+                return
+            }
             failed(
                 "The coordinator asked for validation at step \(request.completedSteps), but this worker stands at "
                     + "step \(completedSteps).",
@@ -130,6 +156,9 @@ extension WorkerMachine {
         }
         if let applying, request.completedSteps == applying + 1 {
             requests.append(request)
+        } else if request.completedSteps < completedSteps, request.completedSteps == handedOver {
+            // Said twice: that state has been handed over.
+            ignoredMessages += 1
         } else {
             stream(request)
         }
@@ -152,8 +181,11 @@ extension WorkerMachine {
         lastCount = count
         // A process that itself stood still has not read what the coordinator said meanwhile.
         if let timer, now - timer > timing.heartbeatInterval * 2 {
-            lastHeard = lastHeard + (now - timer)
-            coordinatorGoneSince = coordinatorGoneSince.map { $0 + (now - timer) }
+            // What has been read since is no older than now, and must not look younger.
+            let pause = now - timer
+            lastHeard = min(now, lastHeard + pause)
+            startedAt = min(now, startedAt + pause)
+            coordinatorGoneSince = coordinatorGoneSince.map { min(now, $0 + pause) }
         }
         if let exitBy, now >= exitBy.instant {
             exit(exitBy.outcome.kind, exitBy.outcome.message)
@@ -177,6 +209,8 @@ extension WorkerMachine {
             )
         )
         if now - lastHeard > timing.coordinatorSilence { coordinatorGone(since: lastHeard) }
+        // A hello over a connection that broke just then is lost with it.
+        if coordinatorGoneSince != nil && exitBy == nil { sayHello() }
         if let since = coordinatorGoneSince, now - since >= timing.gracePeriod {
             exit(
                 .coordinatorLost,

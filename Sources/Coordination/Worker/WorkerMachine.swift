@@ -34,7 +34,14 @@ package struct WorkerMachine: Sendable {
     var reported: Assignment?
     /// What waits until the running apply is done.
     var next: Assignment?
+    /// The highest attempt at the next step that was assigned.
+    var lastAttempt: (step: UInt64, generation: UInt32)?
+    /// What was said last of sums and of being ready, for a coordinator that takes over.
+    var lastReports: [ReducedReport] = []
+    var lastReady: Ready?
     var requests: [CheckpointRequest] = []
+    /// The state of which a share was handed over last.
+    var handedOver: UInt64?
     /// The commit that is being applied.
     var applying: UInt64?
     var pendingValidations = 0
@@ -105,6 +112,11 @@ package struct WorkerMachine: Sendable {
     // MARK: Joining
 
     private mutating func start() {
+        if number != nil {
+            // The connection is back: at its other end there may be another coordinator.
+            if exitBy == nil { sayHello() }
+            return
+        }
         guard phase == .joining, timer == nil else { return }
         startedAt = now
         phaseSince = now
@@ -124,11 +136,26 @@ package struct WorkerMachine: Sendable {
                     threads: configuration.threads,
                     numericsProfiles: configuration.numericsProfiles,
                     job: configuration.job,
-                    endpoints: configuration.endpoints,
+                    endpoints: lastReady.map(\.endpoints) ?? configuration.endpoints,
                     datasetDigest: configuration.datasetDigest,
-                    seat: number.map { Seat(worker: $0, fencing: fencing, completedSteps: completedSteps) }
+                    seat: seat
                 )
             )
+        )
+    }
+
+    /// What the worker holds, once it has a number.
+    private var seat: Seat? {
+        guard let number else { return nil }
+        let attempt = lastAttempt.flatMap { $0.step == completedSteps ? $0.generation : nil }
+        return Seat(
+            worker: number,
+            fencing: fencing,
+            completedSteps: completedSteps,
+            isMember: membership != nil,
+            isApplying: applying != nil,
+            generation: attempt ?? 0,
+            reports: lastReports
         )
     }
 
@@ -137,6 +164,10 @@ package struct WorkerMachine: Sendable {
         progress &+= 1
         completedSteps = ready.completedSteps
         enter(.waiting, step: completedSteps)
+        var ready = ready
+        // The state may be loaded again; where the worker listens it says once.
+        if ready.endpoints.isEmpty, let before = lastReady { ready.endpoints = before.endpoints }
+        lastReady = ready
         send(.ready(ready))
     }
 
@@ -155,6 +186,7 @@ package struct WorkerMachine: Sendable {
         }
         self.work = nil
         reported = work.assignment
+        lastReports = Array(lastReports.filter { $0.step + 1 == report.step }.suffix(1)) + [report]
         progress &+= 1
         enter(.reduced, step: report.step)
         send(.reduced(report))
@@ -187,6 +219,7 @@ package struct WorkerMachine: Sendable {
     /// Hands a checkpoint share over, or says that its state is gone.
     mutating func stream(_ request: CheckpointRequest) {
         if request.completedSteps == completedSteps && applying == nil {
+            handedOver = request.completedSteps
             actions.append(.streamSnapshot(request))
         } else {
             send(
@@ -230,6 +263,7 @@ package struct WorkerMachine: Sendable {
             microbatches: assignment.microbatches(of: number)
         )
         self.work = work
+        lastAttempt = (assignment.step, assignment.generation)
         reported = nil
         uncomputed = Set(work.microbatches)
         enter(uncomputed.isEmpty ? .reducing : .computing, step: assignment.step)

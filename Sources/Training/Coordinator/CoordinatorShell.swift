@@ -21,7 +21,11 @@ package final class CoordinatorShell: Sendable {
         package var expectedWorkers: Int
         /// Where workers reach the coordinator, `tcp://HOST:PORT` with * for any port; control and bulk.
         package var bind: [String]
+        /// Where bulk is handed over, as `bind`; nil takes any port beside it.
+        package var bulkBind: String?
         package var resume: ResumePoint?
+        /// What is known of a coordinator that has died, and whose workers may still be there.
+        package var reattachment: Reattachment?
         package var console: Console
         /// All tensors of a checkpoint.
         package var tensors: [TensorSignature]
@@ -31,6 +35,10 @@ package final class CoordinatorShell: Sendable {
         package var onStep: (@Sendable (Coordination.StepRecord) -> Void)?
         /// Hears which processes were put out of the run, by their incarnation.
         package var onEviction: (@Sendable (UInt64) -> Void)?
+        /// Hears, once, that the run has begun: its workers hold it in their memory.
+        var onBegin: (@Sendable () -> Void)?
+        /// Hears every second or so that the loop gets on, with the committed steps.
+        var onBeat: (@Sendable (UInt64) -> Void)?
 
         package init(
             directory: RunDirectory,
@@ -38,7 +46,9 @@ package final class CoordinatorShell: Sendable {
             fencing: UInt64,
             expectedWorkers: Int,
             bind: [String],
+            bulkBind: String? = nil,
             resume: ResumePoint?,
+            reattachment: Reattachment? = nil,
             console: Console,
             tensors: [TensorSignature],
             keys: ServerKeys? = nil,
@@ -51,7 +61,9 @@ package final class CoordinatorShell: Sendable {
             self.fencing = fencing
             self.expectedWorkers = expectedWorkers
             self.bind = bind
+            self.bulkBind = bulkBind
             self.resume = resume
+            self.reattachment = reattachment
             self.console = console
             self.tensors = tensors
             self.keys = keys
@@ -68,6 +80,9 @@ package final class CoordinatorShell: Sendable {
 
     /// Where workers connect, with real port numbers.
     package var endpoint: String { server.endpoints.first ?? "" }
+
+    /// Where workers hand checkpoints over and fetch files.
+    var bulkEndpoint: String { keeper.endpoints.first ?? "" }
 
     /// Opens the sockets; workers may connect from now on.
     package init(_ setup: RunSetup, _ options: Options) throws {
@@ -100,7 +115,7 @@ package final class CoordinatorShell: Sendable {
             }
         }
         keeper = try CheckpointKeeper(
-            bind: options.bind.map { $0.replacingPort() },
+            bind: options.bulkBind.map { [$0] } ?? options.bind.map { $0.replacingPort() },
             directory: options.directory.checkpoints,
             shards: setup.configuration.data.shards,
             tensors: options.tensors,
@@ -150,11 +165,13 @@ package final class CoordinatorShell: Sendable {
             setup: setup,
             directory: options.directory,
             fencing: options.fencing,
-            startingAt: Int(options.resume?.progress.completedSteps ?? 0),
             console: options.console
         )
         var machine = CoordinatorMachine(configuration: configuration(), policy: RunPolicy(setup))
-        var pending = machine.handle(.start(resume: options.resume), at: MonotonicClock.now)
+        var pending = machine.handle(
+            .start(resume: options.resume, reattachment: options.reattachment),
+            at: MonotonicClock.now
+        )
         var timer: Instant?
         var told: [PeerID] = []
         let writer = try StatusWriter(options.directory)
@@ -187,7 +204,8 @@ package final class CoordinatorShell: Sendable {
                 case .recordValidation(let record): recorder.record(record)
                 case .journal(let entry):
                     if case .lost(_, let sentence) = entry { lastFault = sentence }
-                    recorder.journal(entry)
+                    recorder.journal(entry, at: machine.progress)
+                    if case .began = entry { options.onBegin?() }
                 case .evict(_, let peer, let incarnation, _):
                     peers.forget(peer)
                     options.onEviction?(incarnation)
@@ -214,6 +232,7 @@ package final class CoordinatorShell: Sendable {
             }
             if MonotonicClock.now >= statusAt {
                 statusAt = MonotonicClock.now + .seconds(1)
+                options.onBeat?(machine.progress.completedSteps)
                 writer.write(status(machine, last, lastFault, nil))
             }
         }
@@ -257,7 +276,9 @@ package final class CoordinatorShell: Sendable {
                     compute: share(timings?.compute),
                     communication: share(timings.map { max(.zero, $0.communication - $0.hiddenCommunication) }),
                     wait: share(timings?.wait),
-                    residentBytes: timings?.residentBytes
+                    residentBytes: timings?.residentBytes,
+                    slow: worker.slowness?.cause.description,
+                    slowFactor: worker.slowness?.factor
                 )
             }
         )
@@ -277,6 +298,9 @@ package final class CoordinatorShell: Sendable {
             }
         }
     }
+
+    /// A sentence of the launcher's, for the log.
+    func say(_ sentence: String) { options.console.log(.notice, sentence) }
 
     private func send(_ bytes: [UInt8], to targets: [PeerID]) {
         for target in targets {
@@ -327,6 +351,9 @@ package final class CoordinatorShell: Sendable {
                 onBest: checkpoint.keepBest > 0,
                 folder: FileSystem.absolute(options.directory.checkpoints)
             ),
+            onNonFinite: run.training.onNonFinite == .skip ? .skip : .stop,
+            audits: setup.schedule.totalSteps >= UInt64(run.audit.minimumSteps)
+                ? AuditPolicy(rate: run.audit.rate, seed: UInt64(run.run.seed)) : .none,
             bulkEndpoint: keeper.endpoints.first ?? "",
             timing: timing
         )

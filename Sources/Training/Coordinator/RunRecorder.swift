@@ -11,8 +11,12 @@ import Storage
 /// Belongs to the coordinator's loop. A full disk costs lines, with one warning for each file, and never the run.
 final class RunRecorder {
     private let setup: RunSetup
-    private let metrics: MetricsLog
-    private let board: TensorBoardLog
+    private let directory: RunDirectory
+    /// Open from where the run begins.
+    private var metrics: MetricsLog?
+    private var board: TensorBoardLog?
+    /// Steps below this one have their lines.
+    private var firstStep: UInt64 = 0
     private let journal: Journal<JournalLine>
     private let console: Console
     private let incarnation: Int
@@ -22,25 +26,56 @@ final class RunRecorder {
     /// The figures of the last validation, and the completed steps at which they were taken.
     private(set) var lastMetrics: (step: UInt64, values: [String: Double])?
 
-    init(setup: RunSetup, directory: RunDirectory, fencing: UInt64, startingAt step: Int, console: Console) throws {
+    init(setup: RunSetup, directory: RunDirectory, fencing: UInt64, console: Console) throws {
         self.setup = setup
+        self.directory = directory
         self.console = console
         incarnation = Int(truncatingIfNeeded: fencing)
-        metrics = try MetricsLog(path: directory.metrics)
-        board = try TensorBoardLog(
-            directory: directory.tensorBoard,
-            startingAt: step,
-            time: Self.time,
-            // Two coordinators of a run can begin in one second.
-            writer: "\(ProcessInfo.processInfo.hostName)-\(fencing)"
-        )
         journal = try Journal.open(directory.journal).journal
         lastCommit = MonotonicClock.now
+    }
+
+    /// The run begins at `progress`: lines of later steps, which only lost workers had done, go, and what comes is appended.
+    private func begin(at progress: RunProgress) {
+        lastCommit = MonotonicClock.now
+        keep("metrics.jsonl") {
+            _ = try Metrics.cutBack(
+                path: directory.metrics,
+                toStep: Int(progress.completedSteps),
+                validations: Int(progress.transition)
+            )
+            let known = try Metrics.read(path: directory.metrics)
+            firstStep = UInt64((known.steps.last?.step ?? -1) + 1)
+            // A checkpoint of this very state wants the figures.
+            if let last = known.validations.last { note(last) }
+            metrics = try MetricsLog(path: directory.metrics)
+        }
+        keep("TensorBoard's events") {
+            board = try TensorBoardLog(
+                directory: directory.tensorBoard,
+                startingAt: Int(firstStep),
+                time: Self.time,
+                // Two coordinators of a run can begin in one second.
+                writer: "\(ProcessInfo.processInfo.hostName)-\(incarnation)"
+            )
+        }
+    }
+
+    private func note(_ line: Reporting.ValidationRecord) {
+        lastMetrics = (
+            UInt64(line.step + 1),
+            [
+                "loss": line.loss, "mean_dice": line.meanDice, "positive_dice": line.positiveDice,
+                "negative_dice": line.negativeDice, "images": Double(line.images), "positives": Double(line.positives),
+            ]
+        )
     }
 
     static var time: Double { Date().timeIntervalSince1970 }
 
     func record(_ record: Coordination.StepRecord) {
+        // The coordinator that died may have kept it.
+        if record.step < firstStep { return }
         let now = MonotonicClock.now
         let seconds = (now - lastCommit).seconds
         lastCommit = now
@@ -73,8 +108,8 @@ final class RunRecorder {
                 )
             }
         )
-        keep("metrics.jsonl") { try metrics.append(line) }
-        keep("TensorBoard's events") { try board.write(line) }
+        keep("metrics.jsonl") { try metrics?.append(line) }
+        keep("TensorBoard's events") { try board?.write(line) }
         let total = Int(setup.schedule.totalSteps)
         console.step(
             line,
@@ -110,18 +145,20 @@ final class RunRecorder {
         )
         // A round of validation is no part of the next step's time.
         lastCommit = MonotonicClock.now
-        keep("metrics.jsonl") { try metrics.append(line) }
-        keep("TensorBoard's events") { try board.write(line) }
+        keep("metrics.jsonl") { try metrics?.append(line) }
+        keep("TensorBoard's events") { try board?.write(line) }
         console.validation(line)
     }
 
-    func journal(_ entry: JournalEntry) {
+    /// Appends to the journal; where the run begins, `progress` tells at what state.
+    func journal(_ entry: JournalEntry, at progress: RunProgress) {
+        if case .began = entry { begin(at: progress) }
         keep("journal.jsonl") { try journal.append(JournalLine(entry, time: Self.time)) }
     }
 
     /// Waits until the lines so far are on the disk: a checkpoint must not outlive the lines that lead to it. For the
     /// thread that publishes checkpoints.
-    var synchronizer: @Sendable () throws -> Void { { [metrics] in try metrics.synchronize() } }
+    var synchronizer: @Sendable () throws -> Void { { [metrics] in try metrics?.synchronize() } }
 
     func log(_ level: LogLevel, _ sentence: String) { console.log(level, sentence) }
 

@@ -25,6 +25,10 @@ package struct RunStatus: Codable, Sendable, Equatable {
         package var communication: Double?
         package var wait: Double?
         package var residentBytes: UInt64?
+        /// Why it is slow, where it is: `compute`, `data` or `network`.
+        package var slow: String?
+        /// How many times as long as the others it takes.
+        package var slowFactor: Double?
     }
 
     /// Seconds since 1970.
@@ -71,7 +75,7 @@ package struct RunStatus: Codable, Sendable, Equatable {
         var rows = [
             [
                 "worker", "host", "process", "phase", "step", "for s", "images/s", "data", "compute", "network", "wait",
-                "MiB",
+                "MiB", "slow",
             ]
         ]
         for worker in workers {
@@ -81,6 +85,7 @@ package struct RunStatus: Codable, Sendable, Equatable {
                 "\(worker.step)", fixed(worker.phaseSeconds), fixed(worker.imagesPerSecond), share(worker.data),
                 share(worker.compute), share(worker.communication), share(worker.wait),
                 worker.residentBytes.map { "\($0 >> 20)" } ?? "-",
+                worker.slow.map { "\($0) ×\(fixed(worker.slowFactor))" } ?? "-",
             ])
         }
         if workers.isEmpty { return lines.joined(separator: "\n") }

@@ -93,6 +93,11 @@ struct JournalLine: Codable, Sendable {
     var fencing: UInt64?
     var step: UInt64?
     var members: [String]?
+    /// Of a membership: its version, and the members' numbers, hosts and processes in the same order.
+    var version: UInt32?
+    var workers: [UInt32]?
+    var hosts: [String]?
+    var incarnations: [UInt64]?
     var text: String?
     var progress: StoredProgress?
 
@@ -103,9 +108,13 @@ struct JournalLine: Codable, Sendable {
             event = "began"
             self.fencing = fencing
             step = steps
-        case .membership(let membership):
+        case .membership(let membership, let incarnations):
             event = "membership"
             members = membership.members.map { "\($0.worker) \($0.hostName) \($0.threads)" }
+            version = membership.version
+            workers = membership.members.map(\.worker)
+            hosts = membership.members.map(\.hostName)
+            self.incarnations = incarnations
         case .transition(let progress):
             event = "transition"
             step = progress.completedSteps
@@ -116,6 +125,7 @@ struct JournalLine: Codable, Sendable {
         case .lost(let worker, let sentence):
             event = "lost"
             members = ["\(worker)"]
+            workers = [worker]
             text = sentence
         case .ended(let outcome):
             event = "ended"

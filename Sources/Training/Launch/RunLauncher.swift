@@ -21,6 +21,8 @@ package struct RunLauncher {
         package var bind: String
         /// Start no workers here: they come by `pleura worker`.
         package var startsWorkers: Bool
+        /// Lead the run in a process of its own, which is replaced where it dies; steps are then not heard of.
+        package var isSupervised: Bool
         /// The hosts on which workers are started in place of this one; their number is `workers.count`.
         package var hosts: HostList?
         package var isVerbose: Bool
@@ -35,6 +37,7 @@ package struct RunLauncher {
         package init(
             bind: String = "tcp://127.0.0.1:*",
             startsWorkers: Bool = true,
+            isSupervised: Bool = false,
             hosts: HostList? = nil,
             isVerbose: Bool = false,
             isQuiet: Bool = false,
@@ -44,6 +47,7 @@ package struct RunLauncher {
         ) {
             self.bind = bind
             self.startsWorkers = startsWorkers
+            self.isSupervised = isSupervised
             self.hosts = hosts
             self.isVerbose = isVerbose
             self.isQuiet = isQuiet
@@ -157,6 +161,10 @@ package struct RunLauncher {
         }
         let dataset = try Dataset.open(configuration.data.shards)
         let setup = try RunSetup(configuration, dataset: dataset)
+        if let outcome = try reattach(setup) {
+            writeReport(outcome, dataset)
+            return outcome
+        }
         try directory.store.removeTemporaries()
         var change: RunError?
         let found = try directory.store.newestIntact { checkpoint in
@@ -192,6 +200,36 @@ package struct RunLauncher {
         )
         writeReport(outcome, dataset)
         return outcome
+    }
+
+    /// Goes on with the workers of a coordinator that has died, where they came by themselves and may still be there.
+    ///
+    /// - Returns: nil where none is left.
+    private func reattach(_ setup: RunSetup) throws -> RunOutcome? {
+        guard options.isSupervised, !options.startsWorkers, let endpoints = RunEndpoints.read(directory),
+            try RunHistory(directory).reattachment != nil
+        else { return nil }
+        // Workers keep the configuration that they were welcomed with.
+        let kept = try RunConfiguration.load(path: directory.configuration, overrides: [])
+        guard setup.configuration.resolvedYAML() == kept.resolvedYAML() else {
+            console.log(.notice, "the configuration is changed: workers of the coordinator before are not waited for")
+            return nil
+        }
+        let plan = try checkMemory(setup)
+        let isAnywhere = options.bind.hasSuffix(":*")
+        let (outcome, hasBegun) = try lead(
+            setup,
+            plan,
+            resume: nil,
+            fencing: try nextFencing(),
+            reattachingAt: RunEndpoints(
+                control: isAnywhere ? endpoints.control : options.bind,
+                bulk: endpoints.bulk
+            )
+        )
+        if hasBegun || outcome.kind != .workerLost { return outcome }
+        console.log(.notice, "no worker of the coordinator before is left")
+        return nil
     }
 
     private func accept(_ checkpoint: CheckpointContents, setup: RunSetup) throws {
@@ -269,33 +307,30 @@ package struct RunLauncher {
         resume: ResumePoint?,
         fencing: UInt64
     ) throws -> RunOutcome {
+        try lead(setup, plan, resume: resume, fencing: fencing, reattachingAt: nil).outcome
+    }
+
+    /// - Parameter reattachingAt: where a coordinator listened whose workers may still be there.
+    /// - Returns: how the run ended, and whether it has begun.
+    private func lead(
+        _ setup: RunSetup,
+        _ plan: MemoryPlan,
+        resume: ResumePoint?,
+        fencing: UInt64,
+        reattachingAt before: RunEndpoints?
+    ) throws -> (outcome: RunOutcome, hasBegun: Bool) {
         if let remark = setup.remark { console.log(.warning, remark) }
         if let warning = RunSecurity.warning(configuration.security, hasKeys: keys != nil) {
             console.log(.warning, warning)
         }
-        let state = try ModelState(setup)
         let count = configuration.workers.count
         let peak = PeakMemory()
         let evictions = Evictions()
-        let shell = try CoordinatorShell(
-            setup,
-            CoordinatorShell.Options(
-                directory: directory,
-                job: job,
-                fencing: fencing,
-                expectedWorkers: count,
-                bind: [options.bind],
-                resume: resume,
-                console: console,
-                tensors: state.tensors.map(\.signature),
-                keys: keys,
-                onStep: { [options] record in
-                    peak.note(record)
-                    options.onStep?(record)
-                },
-                onEviction: { evictions.note($0) }
-            )
-        )
+        let supervised =
+            options.isSupervised
+            ? try supervised(setup, resume, fencing, before, peak, evictions) : nil
+        let shell: any RunCoordinator =
+            try supervised ?? coordinator(setup, resume, fencing, peak, evictions)
         defer { shell.close() }
         let signals = SignalWatch(SignalWatch.requests) { shell.drain(reason: SignalWatch.name(of: $0)) }
         defer { signals.cancel() }
@@ -312,7 +347,7 @@ package struct RunLauncher {
                 },
                 remote: remoteWorkers,
                 respawns: configuration.workers.respawns,
-                say: { [console] in console.log(.notice, $0) },
+                say: { shell.say($0) },
                 onExit: { child, cause, note, isReplaced in
                     shell.workerExited(
                         incarnation: child.incarnation,
@@ -328,7 +363,7 @@ package struct RunLauncher {
         defer { crew.close(after: .seconds(1)) }
         if options.startsWorkers {
             try crew.start(count)
-        } else {
+        } else if before == nil {
             console.say(
                 "waiting for \(count) workers: start each with\n  pleura worker --coordinator "
                     + Endpoint.reachable(shell.endpoint, at: ProcessInfo.processInfo.hostName)
@@ -343,7 +378,72 @@ package struct RunLauncher {
         signals.cancel()
         crew.close(after: .seconds(outcome.kind == .stopped ? 1 : 5))
         say(peak.bytes, against: plan)
-        return outcome
+        return (outcome, supervised?.hasBegun ?? true)
+    }
+
+    /// The coordinator in this process.
+    private func coordinator(
+        _ setup: RunSetup,
+        _ resume: ResumePoint?,
+        _ fencing: UInt64,
+        _ peak: PeakMemory,
+        _ evictions: Evictions
+    ) throws -> CoordinatorShell {
+        try CoordinatorShell(
+            setup,
+            CoordinatorShell.Options(
+                directory: directory,
+                job: job,
+                fencing: fencing,
+                expectedWorkers: configuration.workers.count,
+                bind: [options.bind],
+                resume: resume,
+                console: console,
+                tensors: try ModelState(setup).tensors.map(\.signature),
+                keys: keys,
+                onStep: { [options] record in
+                    peak.note(record)
+                    options.onStep?(record)
+                },
+                onEviction: { evictions.note($0) }
+            )
+        )
+    }
+
+    /// The coordinator in a process of its own.
+    private func supervised(
+        _ setup: RunSetup,
+        _ resume: ResumePoint?,
+        _ fencing: UInt64,
+        _ before: RunEndpoints?,
+        _ peak: PeakMemory,
+        _ evictions: Evictions
+    ) throws -> SupervisedCoordinator {
+        let timeouts = configuration.workers.timeouts
+        return try SupervisedCoordinator(
+            SupervisedCoordinator.Options(
+                order: CoordinatorOrder(
+                    directory: directory.path,
+                    job: job,
+                    configuration: setup.configuration.resolvedYAML(),
+                    fencing: fencing,
+                    expectedWorkers: configuration.workers.count,
+                    bind: before?.control ?? options.bind,
+                    bulkBind: before?.bulk,
+                    checkpoint: resume?.file,
+                    reattaches: before != nil,
+                    keys: keys?.folder.path,
+                    isVerbose: options.isVerbose,
+                    isQuiet: options.isQuiet,
+                    parent: getpid()
+                ),
+                savedSteps: resume?.progress.completedSteps,
+                silence: .milliseconds(Int(timeouts.silenceSeconds * 1000)),
+                standstill: .milliseconds(Int(timeouts.phaseSeconds * 1000)),
+                onEviction: { evictions.note($0) },
+                onPeak: { peak.note($0) }
+            )
+        )
     }
 
     /// How the workers of the list of hosts are started; nil where there is none.
@@ -423,6 +523,8 @@ private final class PeakMemory: Sendable {
     private let most = Atomic<Int>(0)
 
     var bytes: Int { most.load(ordering: .relaxed) }
+
+    func note(_ bytes: Int) { most.max(bytes, ordering: .relaxed) }
 
     func note(_ record: Coordination.StepRecord) {
         for worker in record.workers { most.max(Int(clamping: worker.timings.residentBytes), ordering: .relaxed) }

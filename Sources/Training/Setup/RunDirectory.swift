@@ -36,7 +36,7 @@ package struct RunDirectory: Hashable, Sendable {
     /// Removes what a start has left that ended before its first checkpoint, and returns the names; for the run's one
     /// owner, which has made sure that there is no checkpoint.
     package func removeAbortedStart() throws -> [String] {
-        var files = [configuration, metrics, journal, report, rule, status]
+        var files = [configuration, metrics, journal, report, rule, status, "\(path)/endpoints.json"]
         if FileSystem.isDirectory(tensorBoard) {
             files += try FileSystem.names(in: tensorBoard).filter { $0.hasPrefix(TensorBoardLog.namePrefix) }
                 .map { "\(tensorBoard)/\($0)" }

@@ -1,4 +1,6 @@
 import Configuration
+import Coordination
+import Glibc
 import Graph
 import Messaging
 import Networks
@@ -64,12 +66,14 @@ package final class SampleLoader: Sendable {
     private let plans = Mutex(Plans())
     private let condition = ThreadCondition()
     private let capacity: Int
+    private let delay: Duration
 
-    /// `capacity` microbatches at most are held at once.
-    package init(_ setup: RunSetup, dataset: Dataset, capacity: Int) throws {
+    /// `capacity` microbatches at most are held at once; each takes `delay` longer than it needs.
+    package init(_ setup: RunSetup, dataset: Dataset, capacity: Int, delay: Duration = .zero) throws {
         self.setup = setup
         self.dataset = dataset
         self.capacity = capacity
+        self.delay = delay
         let size = setup.size
         let images = setup.configuration.training.microbatchSize
         for _ in 0..<capacity {
@@ -187,6 +191,7 @@ package final class SampleLoader: Sendable {
     }
 
     private func load(_ key: Key, into buffer: LoadedMicrobatch) {
+        if delay > .zero { usleep(useconds_t(clamping: delay.inNanoseconds / 1000)) }
         let (epoch, microbatch) = microbatch(key)
         buffer.step = key.step
         buffer.index = key.index

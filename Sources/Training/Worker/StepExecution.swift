@@ -13,12 +13,16 @@ package final class StepExecution: Sendable {
     }
 
     package let work: StepWork
+    private let began = ContinuousClock.now
     /// Down to zero when every microbatch has been computed, or the attempt was given up.
     let computed: CountDown
     private let times = Mutex(Times())
+    /// Those of the step, of all its attempts.
+    let audits: StepAudits
 
-    init(_ work: StepWork, microbatches: Int) {
+    init(_ work: StepWork, microbatches: Int, audits: StepAudits) {
         self.work = work
+        self.audits = audits
         computed = CountDown(microbatches)
     }
 
@@ -38,8 +42,12 @@ package final class StepExecution: Sendable {
         }
     }
 
-    /// The step's account; data and compute are means over the compute threads.
-    func timings(_ reduction: AllreduceTimings, threads: Int) -> StepTimings {
+    /// How long the attempt has lasted by now.
+    var elapsed: Duration { .now - began }
+
+    /// The step's account; data and compute are means over the compute threads. `computing` is how long the attempt had
+    /// lasted when the last microbatch was computed.
+    func timings(_ reduction: AllreduceTimings, computing: Duration, threads: Int) -> StepTimings {
         let times = times.withLock { $0 }
         return StepTimings(
             data: times.data / threads,
@@ -47,6 +55,8 @@ package final class StepExecution: Sendable {
             communication: reduction.busy,
             hiddenCommunication: max(.zero, reduction.busy - reduction.waited),
             wait: reduction.waited,
+            computing: computing,
+            waitedFor: reduction.last,
             samples: UInt32(times.samples),
             operations: UInt64(times.operations),
             residentBytes: UInt64(ProcessMemory.peakResidentBytes)

@@ -29,7 +29,8 @@ package final class WorkerEngine: Sendable {
     let engines: [ThreadEngine]
     let loader: SampleLoader
     let report: Report
-    private let scratch: ScratchVectors
+    let faults: WorkerFaults
+    let scratch: ScratchVectors
     private let programs: ProgramSet
     /// The thread that waits for sums, and applies them.
     let steps: SerialThread
@@ -45,6 +46,8 @@ package final class WorkerEngine: Sendable {
         /// The nodes of the step, over all its attempts, and the microbatches that are computed.
         var fills: [TreeNode: NodeFill] = [:]
         var computed: Set<Int> = []
+        /// What is found of the step's audited microbatches, over all its attempts.
+        var audits: StepAudits?
     }
     private let current = Mutex(Current())
     /// Held while an attempt begins, so that two begin in the order in which they were asked for.
@@ -65,6 +68,7 @@ package final class WorkerEngine: Sendable {
         advertisedHost: String?,
         host: String,
         keys: PlaneKeys? = nil,
+        faults: WorkerFaults = WorkerFaults(),
         onRefusal: (@Sendable (Int, String) -> Void)? = nil,
         report: @escaping Report
     ) throws {
@@ -72,12 +76,13 @@ package final class WorkerEngine: Sendable {
         self.dataset = dataset
         self.worker = worker
         self.report = report
+        self.faults = faults
         kernels = variant.table
         let tables = variant.tables
         self.programs = programs
         state = try ModelState(setup)
         engines = try (0..<threads).map { _ in try ThreadEngine(programs, setup: setup, kernels: tables) }
-        loader = try SampleLoader(setup, dataset: dataset, capacity: 2 * threads + 2)
+        loader = try SampleLoader(setup, dataset: dataset, capacity: 2 * threads + 2, delay: faults.loadDelay)
         scratch = ScratchVectors(count: setup.layout.sumCount)
         pool = try ComputePool(threads: threads)
         steps = try SerialThread(name: "pleura-step")
@@ -107,6 +112,7 @@ package final class WorkerEngine: Sendable {
     /// nobody waits for sums any more.
     package func close() {
         abandon()
+        // A thread that waits for audits looks again within a second.
         for fill in current.withLock({ Array($0.fills.values) }) { fill.cancel {} }
         allreduce.close()
         steps.close()
@@ -188,7 +194,14 @@ package final class WorkerEngine: Sendable {
         let (execution, computed) = current.withLock { current in
             for fill in fresh { current.fills[fill.fold.node] = fill }
             let computed = current.computed.intersection(work.microbatches)
-            let execution = StepExecution(work, microbatches: work.microbatches.count - computed.count)
+            let audits = current.audits.flatMap { $0.step == plan.step ? $0 : nil } ?? StepAudits(step: plan.step)
+            audits.want(work.assignment.auditedMicrobatches(of: worker))
+            current.audits = audits
+            let execution = StepExecution(
+                work,
+                microbatches: work.microbatches.count - computed.count,
+                audits: audits
+            )
             current.step = execution
             current.sums = nil
             return (execution, computed)
@@ -199,6 +212,7 @@ package final class WorkerEngine: Sendable {
         for fill in fresh {
             for leaf in fill.fold.leaves { pool.submit { [self] thread in compute(leaf, of: fill, thread) } }
         }
+        audit(work.assignment, of: execution.audits, computed: computed)
         steps.submit { [self] in finish(execution) }
     }
 
@@ -217,6 +231,8 @@ package final class WorkerEngine: Sendable {
             return current.step
         }
         guard let execution, execution.work.assignment.step == fill.step else { return }
+        // An attempt may have begun meanwhile that wants its digest.
+        auditIfMissing(leaf, execution.audits)
         execution.add(data: data, compute: compute, samples: samples, operations: operations)
         let assignment = execution.work.assignment
         report(.microbatchComputed(step: assignment.step, generation: assignment.generation, index: leaf))
@@ -245,6 +261,9 @@ package final class WorkerEngine: Sendable {
     private func upcoming(_ work: StepWork) -> [SampleLoader.Key] {
         let step = work.assignment.step
         var keys = work.microbatches.map { SampleLoader.Key(step: step, index: $0) }
+        keys += work.assignment.audits.filter { $0.worker == worker }.map {
+            SampleLoader.Key(step: step, index: $0.microbatch)
+        }
         if step + 1 < setup.schedule.totalSteps {
             let count = setup.schedule.location(of: step + 1).batch.microbatchCount
             keys += work.microbatches.filter { $0 < count }.map { SampleLoader.Key(step: step + 1, index: $0) }
@@ -271,26 +290,20 @@ package final class WorkerEngine: Sendable {
         }
         do {
             let sums = try fold.buffer(of: leaf)
-            let batch = setup.schedule.location(of: step).batch
-            executor.runTraining(
-                input: loaded.input,
-                targets: loaded.targets,
-                model: state.model,
-                sampleWeight: Double(loaded.sampleCount) / Double(batch.sampleCount),
-                sums: sums,
-                dropout: DropoutKey(
-                    seed: UInt64(setup.configuration.run.seed),
-                    step: UInt32(truncatingIfNeeded: step),
-                    position: UInt32(leaf),
-                    firstWord: 0
-                ),
-                onBucketReady: { bucket in
-                    pool.notePiece()
-                    if fold.finished(leaf: leaf, bucket: bucket) {
-                        allreduce.publish(bucket: bucket, node: fold.node)
-                    }
+            for _ in 1..<(step >= faults.repeatsFrom ? faults.repeats : 1) {
+                run(executor, loaded, step: step, leaf: leaf, into: sums) { _ in pool.notePiece() }
+            }
+            let audits = current.withLock { $0.audits }.flatMap { $0.step == step && $0.lacks(leaf) ? $0 : nil }
+            var digest = GradientDigest()
+            run(executor, loaded, step: step, leaf: leaf, into: sums) { bucket in
+                pool.notePiece()
+                // Before it is added to anything.
+                if audits != nil { digest.add(sums, setup.buckets.buckets[bucket]) }
+                if fold.finished(leaf: leaf, bucket: bucket) {
+                    allreduce.publish(bucket: bucket, node: fold.node)
                 }
-            )
+            }
+            audits?.note(leaf, digest.value)
             computed(
                 leaf,
                 of: fill,
@@ -304,12 +317,47 @@ package final class WorkerEngine: Sendable {
         }
     }
 
+    /// One microbatch's forward and backward pass with the present weights.
+    func run(
+        _ executor: Executor,
+        _ loaded: LoadedMicrobatch,
+        step: UInt64,
+        leaf: Int,
+        into sums: UnsafeMutablePointer<Float>,
+        onBucketReady: (Int) -> Void
+    ) {
+        let batch = setup.schedule.location(of: step).batch
+        if let first = faults.poisonsFrom, step >= first, leaf == 1 { loaded.input[0] = .nan }
+        let flips = faults.flipsFrom.map { step >= $0 } ?? false
+        executor.runTraining(
+            input: loaded.input,
+            targets: loaded.targets,
+            model: state.model,
+            sampleWeight: Double(loaded.sampleCount) / Double(batch.sampleCount),
+            sums: sums,
+            dropout: DropoutKey(
+                seed: UInt64(setup.configuration.run.seed),
+                step: UInt32(truncatingIfNeeded: step),
+                position: UInt32(leaf),
+                firstWord: 0
+            ),
+            onBucketReady: { bucket in
+                if flips, bucket == 0 {
+                    let first = setup.buckets.buckets[0].lowerBound
+                    sums[first] = Float(bitPattern: sums[first].bitPattern ^ 1)
+                }
+                onBucketReady(bucket)
+            }
+        )
+    }
+
     /// Waits for the sums and reports them.
     private func finish(_ execution: StepExecution) {
         let plan = execution.work.assignment.plan
         do {
             execution.computed.wait()
             guard !execution.isCancelled else { return }
+            let computing = execution.elapsed
             // Longer than the coordinator waits: it sees all workers, and finds better who stands still.
             let limit = setup.configuration.workers.timeouts.phaseSeconds + 30
             let sums = try allreduce.waitReduced(within: .milliseconds(Int(limit * 1000)))
@@ -322,6 +370,10 @@ package final class WorkerEngine: Sendable {
             }
             let losses = tail.losses(setup.layout)
             let isFinite = norm.isFinite && losses.allSatisfy(\.isFinite)
+            let finding = isFinite ? nil : explainNonFinite(sums, of: execution)
+            let audited = execution.work.assignment.auditedMicrobatches(of: worker)
+            guard let audits = execution.audits.wait(for: audited, unless: { execution.isCancelled }) else { return }
+            guard !execution.isCancelled else { return }
             report(
                 .reduced(
                     ReducedReport(
@@ -332,8 +384,10 @@ package final class WorkerEngine: Sendable {
                             ? state.partialDigest(step: plan.step) : nil,
                         losses: losses.map(Float.init),
                         gradientNorm: norm,
-                        nonFinite: isFinite ? nil : firstNonFinite(sums),
-                        timings: execution.timings(sums.timings, threads: pool.threadCount)
+                        nonFinite: finding?.what,
+                        nonFiniteMicrobatch: finding?.microbatch,
+                        audits: audits,
+                        timings: execution.timings(sums.timings, computing: computing, threads: pool.threadCount)
                     )
                 )
             )
@@ -384,34 +438,13 @@ package final class WorkerEngine: Sendable {
         return GradientNorm.norm(of: (0..<blocks).map { partial[$0] })
     }
 
-    private func firstNonFinite(_ sums: ReducedSums) -> String {
-        var found: Int?
-        sums.forEachPiece(in: 0..<setup.layout.sumCount) { piece, pointer in
-            if found != nil { return }
-            found = (0..<piece.count).first { !pointer[$0].isFinite }.map { piece.lowerBound + $0 }
-        }
-        guard let found else { return "the norm of the gradient" }
-        let samples = execution().map { "; its samples are \(names(of: $0))" } ?? ""
-        return "\(setup.layout.name(at: found))\(samples)"
-    }
-
-    private func execution() -> StepExecution? { current.withLock { $0.step } }
-
-    /// The ids of the samples that this worker computed in a step.
-    private func names(of execution: StepExecution) -> String {
-        let ids = execution.work.microbatches.flatMap { index in
-            loader.microbatch(SampleLoader.Key(step: execution.work.assignment.step, index: index)).microbatch.samples
-                .map { dataset.id(of: $0) }
-        }
-        return ids.prefix(16).joined(separator: ", ") + (ids.count > 16 ? ", …" : "")
-    }
-
     // MARK: Apply
 
     /// Applies the sums of `step`; ends in `.applied`.
     package func apply(step: UInt64, _ values: StepHyperparameters, wantsStateDigest: Bool) {
         steps.submit { [self] in
-            let (sums, norm) = current.withLock { ($0.sums, $0.norm) }
+            let (sums, norm, audits) = current.withLock { ($0.sums, $0.norm, $0.audits) }
+            audits?.close()
             guard let sums, sums.step == step else {
                 report(.failed(message: "The sums of step \(step) are not here any more.", suspect: nil))
                 return

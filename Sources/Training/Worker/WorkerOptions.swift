@@ -23,6 +23,8 @@ package struct WorkerOptions: Sendable {
     package var host: String?
     /// Nil: the worker takes part without.
     package var keys: WorkerKeys?
+    /// For tests.
+    package var faults: WorkerFaults
 
     package init(
         coordinator: String,
@@ -36,7 +38,8 @@ package struct WorkerOptions: Sendable {
         cache: String,
         cacheLimit: Int? = nil,
         host: String? = nil,
-        keys: WorkerKeys? = nil
+        keys: WorkerKeys? = nil,
+        faults: WorkerFaults = WorkerFaults()
     ) {
         self.coordinator = coordinator
         self.threads = threads
@@ -50,5 +53,6 @@ package struct WorkerOptions: Sendable {
         self.cacheLimit = cacheLimit
         self.host = host
         self.keys = keys
+        self.faults = faults
     }
 }

@@ -243,6 +243,7 @@ package final class WorkerShell: Sendable {
             keys: PlaneKeys.Protection(rawValue: configuration.security.data.rawValue).flatMap {
                 options.keys?.plane($0)
             },
+            faults: options.faults,
             onRefusal: { [log] count, reason in
                 log(.warning, "Refused \(count) connections or frames of the data plane so far; the last: \(reason).")
             }

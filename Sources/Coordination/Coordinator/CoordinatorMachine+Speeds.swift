@@ -1,0 +1,239 @@
+/// Why a worker is slow.
+package enum SlowCause: String, Hashable, Sendable, CustomStringConvertible {
+    /// Its microbatches take long.
+    case compute
+    /// It waits for its samples.
+    case data
+    /// Its gradients and sums reach the others late, or theirs reach it late.
+    case network
+
+    package var description: String { rawValue }
+}
+
+/// That a worker is slow, and by how much.
+package struct Slowness: Hashable, Sendable {
+    package var cause: SlowCause
+    /// How many times as long as the others it takes for a sample; of the network, a step's time over that of its
+    /// computation.
+    package var factor: Double
+
+    package init(cause: SlowCause, factor: Double) {
+        self.cause = cause
+        self.factor = factor
+    }
+}
+
+/// How fast the workers compute, by what they report of the last steps, and who of them is slow.
+///
+/// Equal reports in equal order give equal values. Figures are medians: a single step that took long, for whatever
+/// reason, moves nobody's share.
+struct WorkerSpeeds: Sendable {
+    /// What one report says, in nanoseconds.
+    private struct Figures: Sendable {
+        /// Thread time for a sample: waiting for it, and computing it.
+        var data: Double
+        var compute: Double
+
+        var total: Double { data + compute }
+    }
+
+    private struct Track: Sendable {
+        /// Of the last steps in which it computed, the newest at the end.
+        var figures: [Figures] = []
+        /// Of the last steps, whether a majority of the others named it as the last.
+        var wasLast: [Bool] = []
+        var stepsWithoutWork = 0
+        var slowness: Slowness?
+    }
+
+    /// Figures that are kept, and decide how the work is split; the newest `recent` of them do where they are another
+    /// speed altogether, by this factor.
+    private static let kept = 9
+    private static let recent = 3
+    private static let change = 1.25
+    /// Figures that decide who is slow.
+    private static let window = 5
+    /// A worker is slow from the first factor on, and until it is below the second.
+    private static let slow = 1.5
+    private static let notSlow = 1.25
+    /// A new split must promise to save such a part of the step: samples have been loaded by the old one.
+    private static let leastGain = 0.05
+    /// A worker that gets no work is tried again at the price of such a part of the time.
+    private static let trialShare = 1.0 / 16
+    /// The network is looked at where a step spends such a part of its time, and so many nanoseconds, on it alone.
+    private static let networkShare = 1.0 / 3
+    private static let networkTime = 2e7
+
+    private var tracks: [WorkerNumber: Track] = [:]
+    /// Of the last steps: how much longer a step took than its computation, as a factor; nil where little.
+    private var networkFactors: [Double?] = []
+    private var split: (members: [Member], leafCount: Int, runs: [Range<Int>])?
+
+    /// What is known to be slow about `worker`.
+    func slowness(of worker: WorkerNumber) -> Slowness? { tracks[worker]?.slowness }
+
+    // MARK: Reports
+
+    /// Takes the reports of a step; returns the workers that are slow since, or are not slow any more.
+    mutating func observe(
+        _ reports: [(worker: WorkerNumber, threads: UInt32, timings: StepTimings)]
+    ) -> [WorkerNumber] {
+        let present = Set(reports.map(\.worker))
+        tracks = tracks.filter { present.contains($0.key) }
+        for (worker, threads, timings) in reports {
+            var track = tracks[worker] ?? Track()
+            if timings.samples > 0 {
+                // Data and compute are means over the worker's threads.
+                let scale = Double(max(1, threads)) / Double(timings.samples)
+                track.figures.append(
+                    Figures(
+                        data: max(0, Double(timings.data.inNanoseconds)) * scale,
+                        compute: max(1, Double(timings.compute.inNanoseconds) * scale)
+                    )
+                )
+                track.figures = track.figures.suffix(Self.kept)
+                track.stepsWithoutWork = 0
+            } else {
+                track.stepsWithoutWork += 1
+            }
+            tracks[worker] = track
+        }
+        observeNetwork(reports.map { ($0.worker, $0.timings) })
+        let medians = reports.map { median($0.worker, \.total, of: Self.window) }
+        guard let usual = middle(medians.compactMap { $0 }) else { return [] }
+        var changed: [WorkerNumber] = []
+        for (report, median) in zip(reports, medians) {
+            guard let median, judge(report.worker, takes: median, usually: usual) else { continue }
+            changed.append(report.worker)
+        }
+        return changed
+    }
+
+    private mutating func observeNetwork(_ reports: [(worker: WorkerNumber, timings: StepTimings)]) {
+        func nanoseconds(_ duration: Duration) -> Double { max(0, Double(duration.inNanoseconds)) }
+        let computing = reports.map { nanoseconds($0.timings.computing) }.max() ?? 0
+        // Who computes longest waits least: what it waits, all wait for something else than computation.
+        let waited = reports.map { nanoseconds($0.timings.wait) }.min() ?? 0
+        let isLate = waited >= Self.networkTime && waited >= Self.networkShare * (computing + waited)
+        networkFactors.append(isLate ? (computing + waited) / max(1, computing) : nil)
+        networkFactors = networkFactors.suffix(Self.window)
+        var votes: [WorkerNumber: Int] = [:]
+        for (worker, timings) in reports {
+            if let last = timings.waitedFor, last != worker { votes[last, default: 0] += 1 }
+        }
+        for (worker, _) in reports {
+            let voices = votes[worker] ?? 0
+            // One of two cannot be told from the other: each has waited for the other's last word.
+            let isLast = isLate && reports.count > 2 && 2 * voices > reports.count - 1
+            guard var track = tracks[worker] else { continue }
+            track.wasLast = (track.wasLast + [isLast]).suffix(Self.window)
+            tracks[worker] = track
+        }
+    }
+
+    /// Decides whether the worker is slow, a sample taking it so long and all of them `usual`; returns whether that has
+    /// changed.
+    private mutating func judge(_ worker: WorkerNumber, takes own: Double, usually usual: Double) -> Bool {
+        guard let track = tracks[worker] else { return false }
+        var slowness: Slowness?
+        let factor = own / usual
+        let isKnown = track.slowness.map { $0.cause != .network } ?? false
+        if track.figures.count >= Self.window, factor >= (isKnown ? Self.notSlow : Self.slow) {
+            let waits = median(worker, \.data, of: Self.window) ?? 0
+            slowness = Slowness(cause: 2 * waits > own - usual ? .data : .compute, factor: factor)
+        } else if track.wasLast.count(where: { $0 }) > Self.window / 2 {
+            slowness = Slowness(cause: .network, factor: middle(networkFactors.compactMap { $0 }) ?? 1)
+        }
+        tracks[worker]?.slowness = slowness
+        return slowness?.cause != track.slowness?.cause
+    }
+
+    /// The median of what `worker` took in the last `count` steps, nil before there are two; of two the smaller.
+    private func median(_ worker: WorkerNumber, _ value: (Figures) -> Double, of count: Int) -> Double? {
+        guard let figures = tracks[worker]?.figures.suffix(count), figures.count >= 2 else { return nil }
+        return middle(figures.map(value))
+    }
+
+    /// The time that `worker` takes for a sample, as far as is known.
+    private func cost(of worker: WorkerNumber) -> Double? {
+        guard let long = median(worker, \.total, of: Self.kept), let last = median(worker, \.total, of: Self.recent)
+        else {
+            return nil
+        }
+        return last > long * Self.change || last * Self.change < long ? last : long
+    }
+
+    private func middle(_ values: [Double]) -> Double? {
+        values.isEmpty ? nil : values.sorted()[(values.count - 1) / 2]
+    }
+
+    // MARK: Splits
+
+    /// Runs of microbatches for `members`, in proportion to their speeds.
+    mutating func runs(leafCount: Int, members: [Member]) -> [Range<Int>] {
+        let capacities = WorkSplit.capacities(of: members)
+        let known = members.map { cost(of: $0.worker) }
+        guard let usual = middle(known.compactMap { $0 }) else {
+            split = nil
+            return WorkSplit.runs(leafCount: leafCount, capacities: capacities)
+        }
+        // One that has not reported yet is taken to be as fast as the others. Nobody who says to take no time gets all.
+        let costs = known.map { max(($0 ?? usual) / usual, 1.0 / 16) }
+        var runs = WorkSplit.runs(leafCount: leafCount, capacities: capacities, costs: costs)
+        let time = WorkSplit.time(of: runs, capacities: capacities, costs: costs)
+        if let split, split.members == members, split.leafCount == leafCount,
+            split.runs.indices.allSatisfy({ split.runs[$0].isEmpty == runs[$0].isEmpty }),
+            WorkSplit.time(of: split.runs, capacities: capacities, costs: costs) * (1 - Self.leastGain) <= time
+        {
+            runs = split.runs
+        }
+        split = (members, leafCount, runs)
+        // One that is too slow for any work is given some now and then: it may have become faster.
+        let tried = members.indices.filter { position in
+            guard runs[position].isEmpty, let track = tracks[members[position].worker] else { return false }
+            return Double(track.stepsWithoutWork) * time * Self.trialShare >= costs[position]
+        }
+        if tried.isEmpty { return runs }
+        return WorkSplit.runs(leafCount: leafCount, capacities: capacities, costs: costs, needed: Set(tried))
+    }
+}
+
+extension CoordinatorMachine {
+    /// Learns from a step's reports how fast the members are, and says who is slow since.
+    mutating func observe(_ reports: [(WorkerNumber, ReducedReport)]) {
+        let changed = speeds.observe(
+            zip(members, reports).map { member, report in (report.0, member.hello.threads, report.1.timings) }
+        )
+        for worker in changed {
+            let name = names(of: [worker])
+            guard let slowness = speeds.slowness(of: worker) else {
+                log(.notice, "\(name) is not slow any more")
+                continue
+            }
+            let times = tenths(slowness.factor)
+            switch slowness.cause {
+            case .compute:
+                log(
+                    .warning,
+                    "\(name) is slow: computing a sample takes it \(times) times as long as the others (compute)"
+                )
+            case .data:
+                log(
+                    .warning,
+                    "\(name) is slow: with waiting for it, a sample takes it \(times) times as long as the others (data)"
+                )
+            case .network:
+                log(
+                    .warning,
+                    "\(name) is slow: all wait for its gradients and sums, and a step takes \(times) times as long as its "
+                        + "computation (network)"
+                )
+            }
+        }
+    }
+
+    private func tenths(_ value: Double) -> String {
+        let tenths = Int((min(max(value, 0), 1e6) * 10).rounded())
+        return "\(tenths / 10).\(tenths % 10)"
+    }
+}

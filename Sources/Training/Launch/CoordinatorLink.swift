@@ -1,0 +1,158 @@
+import Coordination
+import Foundation
+import Glibc
+import Messaging
+import Storage
+import Synchronization
+
+/// What the launcher tells the coordinator that it has started; the first is the order.
+enum ToCoordinator: Codable, Sendable {
+    case order(CoordinatorOrder)
+    /// A worker process of the launcher's has ended.
+    case exited(WorkerExit)
+    case drain(reason: String)
+    /// A sentence for the log: the coordinator has the terminal.
+    case say(String)
+}
+
+/// What the coordinator tells the launcher that has started it.
+enum FromCoordinator: Codable, Sendable {
+    /// It listens there, for control and for bulk.
+    case listening(control: String, bulk: String)
+    /// The run has begun: from here on its workers hold it in their memory.
+    case began
+    case evicted(incarnation: UInt64)
+    /// The most memory that a worker has said to have taken.
+    case peak(bytes: Int)
+    /// Its loop gets on.
+    case alive(completedSteps: UInt64)
+    case ended(EndedRun)
+    case failed(message: String, status: Int32)
+}
+
+/// How a coordinator is to lead a run.
+struct CoordinatorOrder: Codable, Sendable {
+    var directory: String
+    var job: String
+    /// The resolved configuration as text.
+    var configuration: String
+    var fencing: UInt64
+    var expectedWorkers: Int
+    var bind: String
+    /// Where bulk was handed over before; nil takes any port beside the control's.
+    var bulkBind: String?
+    /// The checkpoint that the run goes on from, by its file's name.
+    var checkpoint: String?
+    /// Whether workers of a coordinator that has died may still be there.
+    var reattaches: Bool
+    var keys: String?
+    var isVerbose: Bool
+    var isQuiet: Bool
+    /// The launcher's process, with which the coordinator ends.
+    var parent: Int32
+}
+
+/// The end of a worker process.
+struct WorkerExit: Codable, Sendable {
+    var incarnation: UInt64
+    var process: Int32
+    var status: Int32
+    var isSignal: Bool
+    var note: String
+    var isReplaced: Bool
+
+    init(incarnation: UInt64, process: Int32, _ cause: ExitCause, note: String, isReplaced: Bool) {
+        self.incarnation = incarnation
+        self.process = process
+        switch cause {
+        case .exited(let status): (self.status, isSignal) = (status, false)
+        case .signal(let number): (self.status, isSignal) = (number, true)
+        }
+        self.note = note
+        self.isReplaced = isReplaced
+    }
+
+    var cause: ExitCause { isSignal ? .signal(status) : .exited(status) }
+}
+
+/// An outcome without the evidence.
+struct EndedRun: Codable, Sendable {
+    var kind: UInt8
+    var message: String
+    var completedSteps: UInt64
+    var savedSteps: UInt64?
+
+    init(_ outcome: RunOutcome) {
+        kind = outcome.kind.rawValue
+        message = outcome.message
+        completedSteps = outcome.completedSteps
+        savedSteps = outcome.savedSteps
+    }
+
+    var outcome: RunOutcome? {
+        RunOutcome.Kind(rawValue: kind).map {
+            RunOutcome(kind: $0, message: message, completedSteps: completedSteps, savedSteps: savedSteps)
+        }
+    }
+}
+
+/// Messages as lines of JSON over one end of a pair of connected sockets.
+///
+/// Any thread may send; one thread receives.
+final class LineChannel: Sendable {
+    /// Far above the longest message, which holds a configuration.
+    private static let maximumLine = 4 << 20
+
+    private let descriptor: Int32
+    private let writing = Mutex(())
+
+    /// Takes the descriptor over.
+    init(_ descriptor: Int32) { self.descriptor = descriptor }
+
+    /// Sends a message; false where the other end is gone.
+    @discardableResult
+    func send(_ message: some Encodable) -> Bool {
+        guard var line = try? Array(JSONEncoder().encode(message)) else { return false }
+        line.append(UInt8(ascii: "\n"))
+        return writing.withLock { _ in
+            var done = 0
+            while done < line.count {
+                let count = line.withUnsafeBytes { bytes in
+                    Glibc.send(
+                        descriptor,
+                        bytes.baseAddress.map { $0 + done },
+                        bytes.count - done,
+                        Int32(MSG_NOSIGNAL)
+                    )
+                }
+                if count < 0 && errno == EINTR { continue }
+                guard count > 0 else { return false }
+                done += count
+            }
+            return true
+        }
+    }
+
+    /// Calls `handler` with each message that comes; returns when the other end has closed, or has sent what is none.
+    func receive<Message: Decodable>(_ type: Message.Type, _ handler: (Message) -> Void) {
+        var pending: [UInt8] = []
+        var bytes = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = read(descriptor, &bytes, bytes.count)
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { return }
+            pending += bytes[..<count]
+            while let end = pending.firstIndex(of: UInt8(ascii: "\n")) {
+                guard let message = try? JSONDecoder().decode(type, from: Data(pending[..<end])) else { return }
+                pending.removeSubrange(...end)
+                handler(message)
+            }
+            guard pending.count <= Self.maximumLine else { return }
+        }
+    }
+
+    /// Ends what `receive` waits for.
+    func shutdown() { _ = Glibc.shutdown(descriptor, Int32(SHUT_RDWR)) }
+
+    deinit { close(descriptor) }
+}
