@@ -139,7 +139,7 @@ extension Processes {
         @Test(.timeLimit(.minutes(5)))
         func workersOfOtherHostsAreStartedAnewHoweverTheyDie() throws {
             defer { end() }
-            let configuration = try configuration(epochs: 60)
+            let configuration = try configuration(epochs: 45)
             let expected = try undisturbed(configuration, run: "whole")
             let running = try launch(configuration, run: "respawned")
             try #require(running.wait { commits("respawned") > 4 }, "\(running.errorText)")
@@ -274,7 +274,7 @@ extension Processes {
 
         private static var faults: [Fault] {
             // A minute in full; CI looks for less long.
-            let loss = ProcessInfo.processInfo.environment["PLEURA_LOSS_SECONDS"].flatMap(Double.init) ?? 15
+            let loss = ProcessInfo.processInfo.environment["PLEURA_LOSS_SECONDS"].flatMap(Double.init) ?? 12
             return [
                 Fault(name: "one host cut off", command: "cut b", seconds: 4, losesWorker: true),
                 Fault(name: "half-open, one host hears nothing", command: "half c", seconds: 4, losesWorker: true),
@@ -287,7 +287,7 @@ extension Processes {
         @Test(.timeLimit(.minutes(10)))
         func faultsOfTheNetworkChangeNoBit() throws {
             defer { end() }
-            let steps = 120
+            let steps = 80
             let easy = try configuration(epochs: steps / 4)
             let text = try String(contentsOfFile: easy, encoding: .utf8)
             let hash = try undisturbed(easy, run: "easy")
