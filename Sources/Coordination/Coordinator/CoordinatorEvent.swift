@@ -21,6 +21,8 @@ extension CoordinatorMachine {
         /// Finish the step, save, end (the first Ctrl-C). A second one, `CoordinatorTiming.secondRequest` or more after
         /// the first, stops at once.
         case drainRequested(reason: String)
+        /// Let a worker go between two steps, as if it had asked to leave itself.
+        case workerDrainRequested(WorkerNumber, reason: String)
         /// Stop at once.
         case stopRequested(reason: String)
         /// The timer has fired.

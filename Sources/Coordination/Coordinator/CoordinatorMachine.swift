@@ -108,6 +108,7 @@ package struct CoordinatorMachine: Sendable {
         case .checkpointDurable(let steps, let file): checkpointDurable(steps, file: file)
         case .checkpointFailed(let steps, let reason): checkpointFailed(steps, reason: reason)
         case .drainRequested(let reason): drainRequested(reason: reason)
+        case .workerDrainRequested(let worker, let reason): drain(worker, reason: reason)
         case .stopRequested(let reason): stop(reason: reason)
         case .tick: tick()
         }
@@ -269,6 +270,17 @@ package struct CoordinatorMachine: Sendable {
         case .stepping, .settling, .saving, .admitting, .pausing:
             broadcast(.drain(reason: reason))
         case .ended: break
+        }
+    }
+
+    /// Somebody asks that a worker leaves.
+    private mutating func drain(_ worker: WorkerNumber, reason: String) {
+        if let position = members.firstIndex(where: { $0.number == worker }) {
+            if !members[position].isLeaving { leave(position, reason: reason) }
+        } else if let index = joiners.firstIndex(where: { $0.number == worker }) {
+            turnDown(index, "\(names(of: [worker])) was asked to leave: \(reason).")
+        } else {
+            log(.warning, "worker \(worker) was asked to leave (\(reason)), and there is none of that number")
         }
     }
 

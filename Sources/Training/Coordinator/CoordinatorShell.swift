@@ -236,6 +236,8 @@ package final class CoordinatorShell: Sendable {
             if MonotonicClock.now >= statusAt {
                 statusAt = MonotonicClock.now + .seconds(1)
                 options.onBeat?(machine.progress.completedSteps)
+                // On the status's thread, where a slow disk holds nothing up.
+                writer.perform { [self] in takeRequests() }
                 writer.write(status(machine, last, lastFault, nil))
             }
         }
@@ -300,6 +302,17 @@ package final class CoordinatorShell: Sendable {
             for case .connectionLost(let peer) in events.take(milliseconds: Int32(clamping: milliseconds)) {
                 left.remove(peer)
             }
+        }
+    }
+
+    /// Hands on what somebody asks of the run.
+    private func takeRequests() {
+        let (requests, defects) = RunRequest.take(from: options.directory)
+        for defect in defects { options.console.log(.warning, defect) }
+        for request in requests {
+            let reason = "`pleura drain` by \(request.by)"
+            if request.drain.isEmpty { events.push(.drainRequested(reason: reason)) }
+            for worker in request.drain { events.push(.workerDrainRequested(worker, reason: reason)) }
         }
     }
 

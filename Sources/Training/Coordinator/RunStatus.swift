@@ -131,5 +131,8 @@ final class StatusWriter: Sendable {
         }
     }
 
+    /// Does something else with the run's folder, after what was written before.
+    func perform(_ work: @escaping @Sendable () -> Void) { thread.submit(work) }
+
     func close() { thread.close() }
 }

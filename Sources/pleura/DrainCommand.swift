@@ -1,0 +1,65 @@
+import ArgumentParser
+import Diagnostics
+import Foundation
+import Training
+
+/// `pleura drain`.
+struct DrainCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "drain",
+        abstract: "Asks workers to leave a run that is under way, or the run to save its state and end.",
+        discussion: """
+            A worker leaves between two steps, and the others share its work. Without a worker's number the whole run is \
+            drained, as by Ctrl-C. Numbers are those of `pleura status`. Waits until it is done.
+            """
+    )
+
+    @Argument(help: "The run's folder.", completion: .directory)
+    var directory: String
+
+    @Argument(help: "Numbers of workers.")
+    var workers: [UInt32] = []
+
+    @Option(help: "How many seconds to wait until it is done; 0 does not wait.")
+    var timeout = 120.0
+
+    func validate() throws {
+        guard timeout >= 0, timeout <= 1e6 else {
+            throw ValidationError("--timeout must be from 0 to 1000000 seconds.")
+        }
+    }
+
+    func run() throws {
+        let folder = RunDirectory(directory)
+        let before = try RunStatus.read(folder)
+        if let outcome = before.outcome { throw RunError.data("The run in \(directory) has ended: \(outcome)") }
+        let known = before.workers.map(\.worker)
+        if let unknown = workers.first(where: { !known.contains($0) }) {
+            throw RunError.data(
+                "The run has no worker \(unknown); it has \(known.map(String.init).joined(separator: ", "))."
+            )
+        }
+        try RunRequest(drain: workers, by: NSUserName()).send(to: folder)
+        let deadline = Date(timeIntervalSinceNow: timeout)
+        while Date() < deadline {
+            let status = try RunStatus.read(folder)
+            if let outcome = status.outcome {
+                print(outcome)
+                return
+            }
+            let left = status.workers.map(\.worker).filter(workers.contains)
+            if !workers.isEmpty && left.isEmpty {
+                let names = workers.map(String.init).joined(separator: ", ")
+                print("worker \(names) left at step \(status.completedSteps); \(status.workers.count) go on")
+                return
+            }
+            // Another process writes the file, and sends no event here.
+            Thread.sleep(forTimeInterval: 0.2)
+        }
+        if timeout == 0 { return }
+        printError(
+            "pleura: It is not done after \(timeout) s. `pleura status \(directory)` shows what the run waits for."
+        )
+        throw ExitCode(ExitStatus.temporary.rawValue)
+    }
+}
