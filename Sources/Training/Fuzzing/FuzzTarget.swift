@@ -28,7 +28,7 @@ struct FuzzTarget {
             workerMessages(), coordinatorMessages(), try frames(roundedCount: 0), try frames(roundedCount: 800),
             bulkMessages(), try addresses(), labels(), configurations(), try dataSets(), try checkpointManifests(),
             checkpointSeals(), try journals(), trainerStates(), pixelData(), try dicomHeaders(), try plannedMessages(),
-        ]
+        ] + (try hosts())
     }
 
     /// Decoders that break the rules, each its own: they show that a run notices. Only run by name.

@@ -50,6 +50,9 @@ package struct GuardOrder: Codable, Sendable, Equatable {
                     + "launcher's build here."
             )
         }
+        guard (0...1e6).contains(order.silenceSeconds) else {
+            throw RunError.data("The launcher's order has a silence of \(order.silenceSeconds) s: it is damaged.")
+        }
         self = order
     }
 
