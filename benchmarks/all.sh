@@ -2,8 +2,8 @@
 # Repeats all tables of benchmarks/results, one after the other. Wants a quiet machine with two cores or more; see
 # README.md for how long each takes.
 #
-#     benchmarks/all.sh [NAME ...]      of train train-2 kernels kernels-avx2 scaling allreduce precision recovery slow
-#                                      audit; all without
+#     benchmarks/all.sh [NAME ...]      all without names; they are
+#         train train-2 kernels kernels-avx2 scaling allreduce precision recovery slow audit coordination
 #
 # PLEURA names the program where it is not .build/release/pleura. A table that fails does not keep the rest from being
 # made; the exit status is then 1.
@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 
 program=${PLEURA:-.build/release/pleura}
 results=benchmarks/results
-known=(train train-2 kernels kernels-avx2 scaling allreduce precision recovery slow audit)
+known=(train train-2 kernels kernels-avx2 scaling allreduce precision recovery slow audit coordination)
 
 make_table() {
     case $1 in
@@ -43,6 +43,7 @@ make_table() {
             benchmarks/audit.py --pleura "$program" --set training.microbatch_size=1 --json $results/audit.json \
                 --markdown $results/audit.md
             ;;
+        coordination) benchmarks/coordination.py --pleura "$program" ;;
     esac
 }
 

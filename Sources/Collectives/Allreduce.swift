@@ -56,6 +56,8 @@ package final class Allreduce: Sendable {
         package var hashesNodes = false
         /// Keys, where frames are encrypted; all members have them or none.
         package var keys: PlaneKeys?
+        /// A connection counts as broken when the other end has acknowledged nothing for so long.
+        package var silence: Duration = .seconds(20)
         /// Hears how many connections and frames of strangers were refused so far, and why the last one; once a second at
         /// most, on the communication thread.
         package var onRefusal: (@Sendable (_ count: Int, _ reason: String) -> Void)?
@@ -131,6 +133,7 @@ package final class Allreduce: Sendable {
                     listen: configuration.listen,
                     advertisedHost: configuration.advertisedHost,
                     ioThreads: configuration.ioThreads,
+                    silence: configuration.silence,
                     keys: configuration.keys
                 )
             } catch { throw .messaging(error) }

@@ -34,6 +34,7 @@ extension Communicator {
                 to: peer.address,
                 identity: identity,
                 context: plane.context,
+                options: plane.linkOptions,
                 owner: region,
                 hashesNodes: hashesNodes,
                 wire: wire,

@@ -10,6 +10,8 @@ final class NetworkPlane: @unchecked Sendable {
     let router: Socket
     let monitor: ConnectionMonitor
     let endpoint: String
+    /// The options of the sockets to peers, without their names and keys.
+    let linkOptions: SocketOptions
     private let authenticator: Authenticator?
     /// Where frames are authenticated and not encrypted.
     private let seals: FrameSeals?
@@ -21,12 +23,16 @@ final class NetworkPlane: @unchecked Sendable {
     /// Frames of plans that are over.
     var lateFrames = 0
 
-    init(listen: String, advertisedHost: String?, ioThreads: Int, keys: PlaneKeys?) throws(MessagingError) {
+    init(listen: String, advertisedHost: String?, ioThreads: Int, silence: Duration, keys: PlaneKeys?)
+        throws(MessagingError)
+    {
         // libzmq takes memory for every frame that it receives; that of the last ones is as good.
         system_keep_freed_memory(128 << 20)
         let context = try MessagingContext(ioThreads: ioThreads)
         self.context = context
         var options = FrameLink.options
+        options.silenceMilliseconds = Int32(clamping: max(1, Int(silence.inSeconds * 1000)))
+        linkOptions = options
         if let keys, keys.protection == .encrypted {
             options.curve = keys.listening
             authenticator = try Authenticator(context, allowed: keys.workers)

@@ -132,13 +132,14 @@ final class FrameLink {
         to address: PeerAddress,
         identity: PeerIdentity,
         context: MessagingContext,
+        options: SocketOptions,
         owner: SharedRegion,
         hashesNodes: Bool,
         wire: WireFormat,
         keys: PlaneKeys?
     ) throws(MessagingError) {
         guard let endpoint = address.endpoint else { throw .endpoint("", problem: "the peer gives none") }
-        var options = Self.options
+        var options = options
         options.identity = identity
         var sealer: FrameSealer?
         if let keys {

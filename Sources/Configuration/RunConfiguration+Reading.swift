@@ -102,7 +102,7 @@ struct ConfigurationReader {
         }
     }
 
-    private static func place(_ mark: Mark?, in path: String) -> ConfigurationError.Origin {
+    static func place(_ mark: Mark?, in path: String) -> ConfigurationError.Origin {
         .file(path: path, line: mark?.line ?? 1, column: mark?.column ?? 1)
     }
 
@@ -222,7 +222,7 @@ struct ConfigurationReader {
         return nil
     }
 
-    private func syntaxProblem(
+    func syntaxProblem(
         _ error: any Error,
         in text: String,
         origin: (Mark?) -> ConfigurationError.Origin

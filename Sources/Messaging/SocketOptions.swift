@@ -18,6 +18,8 @@ package struct SocketOptions: Sendable {
     package var connectMilliseconds: Int32 = 3000
     package var reconnectMilliseconds: Int32 = 50
     package var reconnectMaximumMilliseconds: Int32 = 2000
+    /// How long a peer may leave what was sent to it unacknowledged before its connection counts as broken.
+    package var silenceMilliseconds: Int32 = 20_000
     package var curve: CurveKeys?
 
     package init() {}
@@ -38,7 +40,7 @@ package struct SocketOptions: Sendable {
         try set(socket, ZMQ_TCP_KEEPALIVE_IDLE, "ZMQ_TCP_KEEPALIVE_IDLE", 10 as Int32)
         try set(socket, ZMQ_TCP_KEEPALIVE_INTVL, "ZMQ_TCP_KEEPALIVE_INTVL", 5 as Int32)
         try set(socket, ZMQ_TCP_KEEPALIVE_CNT, "ZMQ_TCP_KEEPALIVE_CNT", 3 as Int32)
-        try set(socket, ZMQ_TCP_MAXRT, "ZMQ_TCP_MAXRT", 20_000 as Int32)
+        try set(socket, ZMQ_TCP_MAXRT, "ZMQ_TCP_MAXRT", silenceMilliseconds)
         try set(socket, ZMQ_HANDSHAKE_IVL, "ZMQ_HANDSHAKE_IVL", 5_000 as Int32)
         switch kind {
         case .router:

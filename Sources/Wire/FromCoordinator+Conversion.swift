@@ -243,7 +243,7 @@ extension Pleura_Wire_Assign {
 }
 
 extension Pleura_Wire_Assign {
-    private func audits() throws(WireError) -> [Assignment.Audit] {
+    func audits() throws(WireError) -> [Assignment.Audit] {
         // A microbatch is audited once, and by a third worker at most.
         if auditMicrobatches.count != auditWorkers.count || auditWorkers.count > 2 * Int(leafCount) {
             throw .badField(
@@ -269,6 +269,9 @@ extension Pleura_Wire_Commit {
 
     func value() throws(WireError) -> Coordination.Commit {
         let step = try WireLimits.steps(step, "commit.step")
+        if hasRepeated {
+            throw .badField("commit.repeated", found: "a plan that this receiver does not hold")
+        }
         let following = hasNext ? try next.value() : nil
         if let following, following.step != step + 1 {
             throw .badField("commit.next", found: "step \(following.step) after step \(step)")

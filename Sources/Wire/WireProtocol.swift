@@ -7,7 +7,7 @@ import SwiftProtobuf
 /// against overflow or size. Decoding allocates at most a small multiple of the bytes given, which are limited first.
 package enum WireProtocol {
     /// The version of the protocol; raised by every change that an older program cannot read.
-    package static let version: UInt32 = 1
+    package static let version: UInt32 = 2
     /// The most bytes that a worker may send in one message.
     package static let maximumWorkerMessageBytes = 1 << 20
     /// The most bytes that a coordinator may send in one message (the membership of 4,096 workers takes 0.6 MB).
@@ -37,7 +37,7 @@ package enum WireProtocol {
         try message(Pleura_Wire_FromCoordinator.self, in: bytes, limit: maximumCoordinatorMessageBytes).message()
     }
 
-    private static func bytes(of message: some Message, limit: Int) throws(WireError) -> [UInt8] {
+    static func bytes(of message: some Message, limit: Int) throws(WireError) -> [UInt8] {
         let result: [UInt8]
         do {
             result = try message.serializedBytes()
@@ -49,7 +49,7 @@ package enum WireProtocol {
         return result
     }
 
-    private static func message<M: Message>(
+    static func message<M: Message>(
         _: M.Type,
         in bytes: [UInt8],
         limit: Int

@@ -850,6 +850,17 @@ nonisolated struct Pleura_Wire_Commit: @unchecked Sendable {
   /// Clears the value of `next`. Subsequent reads from it will return its default value.
   mutating func clearNext() {_uniqueStorage()._next = nil}
 
+  /// In the place of `next`, where the next step is shared out as this one was: without members and nodes, which are those
+  /// of the attempt of this generation that the commit concludes. Its receivers hold them.
+  var repeated: Pleura_Wire_Assign {
+    get {_storage._repeated ?? Pleura_Wire_Assign()}
+    set {_uniqueStorage()._repeated = newValue}
+  }
+  /// Returns true if `repeated` has been explicitly set.
+  var hasRepeated: Bool {_storage._repeated != nil}
+  /// Clears the value of `repeated`. Subsequent reads from it will return its default value.
+  mutating func clearRepeated() {_uniqueStorage()._repeated = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -2543,13 +2554,14 @@ nonisolated extension Pleura_Wire_Assign: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension Pleura_Wire_Commit: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Commit"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}step\0\u{1}hyperparameters\0\u{3}wants_state_digest\0\u{1}next\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}step\0\u{1}hyperparameters\0\u{3}wants_state_digest\0\u{1}next\0\u{1}repeated\0")
 
   fileprivate class _StorageClass {
     var _step: UInt64 = 0
     var _hyperparameters: Pleura_Wire_Hyperparameters? = nil
     var _wantsStateDigest: Bool = false
     var _next: Pleura_Wire_Assign? = nil
+    var _repeated: Pleura_Wire_Assign? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2564,6 +2576,7 @@ nonisolated extension Pleura_Wire_Commit: SwiftProtobuf.Message, SwiftProtobuf._
       _hyperparameters = source._hyperparameters
       _wantsStateDigest = source._wantsStateDigest
       _next = source._next
+      _repeated = source._repeated
     }
   }
 
@@ -2586,6 +2599,7 @@ nonisolated extension Pleura_Wire_Commit: SwiftProtobuf.Message, SwiftProtobuf._
         case 2: try { try decoder.decodeSingularMessageField(value: &_storage._hyperparameters) }()
         case 3: try { try decoder.decodeSingularBoolField(value: &_storage._wantsStateDigest) }()
         case 4: try { try decoder.decodeSingularMessageField(value: &_storage._next) }()
+        case 5: try { try decoder.decodeSingularMessageField(value: &_storage._repeated) }()
         default: break
         }
       }
@@ -2610,6 +2624,9 @@ nonisolated extension Pleura_Wire_Commit: SwiftProtobuf.Message, SwiftProtobuf._
       try { if let v = _storage._next {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
       } }()
+      try { if let v = _storage._repeated {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2623,6 +2640,7 @@ nonisolated extension Pleura_Wire_Commit: SwiftProtobuf.Message, SwiftProtobuf._
         if _storage._hyperparameters != rhs_storage._hyperparameters {return false}
         if _storage._wantsStateDigest != rhs_storage._wantsStateDigest {return false}
         if _storage._next != rhs_storage._next {return false}
+        if _storage._repeated != rhs_storage._repeated {return false}
         return true
       }
       if !storagesAreEqual {return false}

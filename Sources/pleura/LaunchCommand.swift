@@ -23,10 +23,12 @@ struct LaunchCommand: ParsableCommand {
     @OptionGroup var options: RunOptions
 
     func run() throws {
-        let sets = overrides.set + options.overrides
+        let hosts = try options.hostList()
+        let sets = overrides.set + options.overrides(hosts)
         let resolved = try RunConfiguration.load(path: configuration, overrides: sets)
         for remark in resolved.remarks { printError("warning: \(remark)") }
-        try CommandOutcome.finish(try RunLauncher(resolved, options: options.launcher).launch())
+        if let hosts { try options.check(hosts, resolved) }
+        try CommandOutcome.finish(try RunLauncher(resolved, options: options.launcher(hosts)).launch())
     }
 }
 
@@ -52,12 +54,18 @@ struct ResumeCommand: ParsableCommand {
     func run() throws {
         let folder = RunDirectory(directory)
         guard folder.exists else { throw RunError.notARun(directory) }
-        let sets = overrides.set + options.overrides
+        let hosts = try options.hostList()
+        let sets = overrides.set + options.overrides(hosts)
         var resolved = try RunConfiguration.load(path: folder.configuration, overrides: sets)
         // The folder may have been moved since.
         resolved.run.directory = directory
         for remark in resolved.remarks { printError("warning: \(remark)") }
-        try CommandOutcome.finish(try RunLauncher(resolved, options: options.launcher).resume())
+        if let hosts {
+            var present = resolved
+            present.data.shards = try folder.shards(resolved.data.shards)
+            try options.check(hosts, present)
+        }
+        try CommandOutcome.finish(try RunLauncher(resolved, options: options.launcher(hosts)).resume())
     }
 }
 
@@ -83,10 +91,24 @@ struct RunOptions: ParsableArguments {
     var transport: String?
 
     @Option(help: "Where the coordinator listens; tcp://0.0.0.0:7000 for workers on other hosts.")
-    var bind = "tcp://127.0.0.1:*"
+    var bind = RunOptions.loopback
+
+    /// Where the coordinator listens by default.
+    private static let loopback = "tcp://127.0.0.1:*"
 
     @Flag(help: "Start no workers on this machine: they come by `pleura worker`.")
     var noLocalWorkers = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Start the workers on the hosts of this list, through ssh; see \"Several hosts\" in README.md.",
+            valueName: "hosts.yaml"
+        )
+    )
+    var hosts: String?
+
+    @Flag(help: "With --hosts: start without looking at the hosts first.")
+    var skipChecks = false
 
     @Flag(name: .shortAndLong, help: "Say what the coordinator decides.")
     var verbose = false
@@ -94,19 +116,45 @@ struct RunOptions: ParsableArguments {
     @Flag(name: .shortAndLong, help: "Warnings and errors only.")
     var quiet = false
 
-    var overrides: [String] {
+    func validate() throws {
+        if hosts != nil && (noLocalWorkers || workers != nil) {
+            throw ValidationError("--hosts says where and how many workers run: leave out --workers and the like.")
+        }
+    }
+
+    /// Looks at the hosts before anything is started; says what is not well, and ends the command where that would fail.
+    func check(_ hosts: HostList, _ configuration: RunConfiguration) throws {
+        if skipChecks { return }
+        let doctor = try Doctor(configuration, hosts: hosts, bind: launcher(hosts).bind, readsData: false)
+        let report = doctor.examine()
+        if report.level > .good && !(quiet && report.level < .failure) { printError(report.table(from: .warning)) }
+        guard report.level < .failure else {
+            printError("Nothing was started. `pleura doctor` shows all; --skip-checks starts the run all the same.")
+            throw ExitCode(ExitStatus.temporary.rawValue)
+        }
+    }
+
+    /// The list of hosts; nil where none was given.
+    func hostList() throws -> HostList? { try hosts.map { try HostList.load(path: $0) } }
+
+    /// What the options and the list of hosts change in the configuration.
+    func overrides(_ hosts: HostList?) -> [String] {
         var result: [String] = []
+        if let hosts { result.append("workers.count=\(hosts.seats.count)") }
         if let workers { result.append("workers.count=\(workers)") }
         if let threads { result.append("workers.threads=\(threads)") }
         if let transport { result.append("workers.transport=\(transport)") }
         return result
     }
 
-    var launcher: RunLauncher.Options {
-        RunLauncher.Options(
-            bind: bind,
+    /// What the launcher is told; with workers on other hosts, the coordinator listens everywhere by default.
+    func launcher(_ hosts: HostList?) -> RunLauncher.Options {
+        let isEverywhere = bind == Self.loopback && hosts?.hosts.contains { !$0.isLocal } == true
+        return RunLauncher.Options(
+            bind: isEverywhere ? "tcp://0.0.0.0:*" : bind,
             startsWorkers: !noLocalWorkers,
             isSupervised: true,
+            hosts: hosts,
             isVerbose: verbose,
             isQuiet: quiet,
             onOutcome: { printError($0.message) }

@@ -13,8 +13,9 @@ struct Pleura: AsyncParsableCommand {
         subcommands: [
             SynthesizeCommand.self, ShardCommand.self, LaunchCommand.self, ResumeCommand.self, WorkerCommand.self,
             PredictCommand.self, EvaluateCommand.self, StatusCommand.self, ReportCommand.self, InspectCommand.self,
-            VerifyCommand.self,
+            VerifyCommand.self, DoctorCommand.self, ChaosCommand.self, SimulateCommand.self,
             KeygenCommand.self, CoordinateCommand.self, FuzzCommand.self, BenchCommand.self, DecodeWorkerCommand.self,
+            WorkerGuardCommand.self, HostProbeCommand.self,
         ]
     )
 

@@ -2,16 +2,18 @@ import Diagnostics
 import Foundation
 import Reporting
 
-/// The progress of work on images, on standard error: a bar on a terminal, a line every few seconds elsewhere.
+/// The progress of work on images, or on something else that is counted, on standard error: a bar on a terminal, a line every few seconds elsewhere.
 ///
 /// Belongs to the thread that does the work.
 final class ProgressLine {
     private var display: ProgressDisplay
     private let heading: String
+    private let unit: String
     private let start = ContinuousClock.now
 
-    init(_ heading: String) {
+    init(_ heading: String, unit: String = "image") {
         self.heading = heading
+        self.unit = unit
         var size = winsize()
         let isTerminal = isatty(STDERR_FILENO) == 1
         let isKnown = isTerminal && ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
@@ -22,11 +24,11 @@ final class ProgressLine {
         let elapsed = ContinuousClock.now - start
         let seconds = elapsed / .seconds(1)
         let rate = seconds > 0 ? String(format: "%7.1f", Double(done) / seconds) : "      -"
-        var figures = [WorkProgress.Figure("images/s", rate)]
+        var figures = [WorkProgress.Figure("\(unit)s/s", rate)]
         if rejected > 0 { figures.append(WorkProgress.Figure("rejected", "\(rejected)")) }
         write(
             display.update(
-                WorkProgress(heading: heading, done: done, total: total, unit: "image", figures: figures),
+                WorkProgress(heading: heading, done: done, total: total, unit: unit, figures: figures),
                 at: elapsed
             )
         )

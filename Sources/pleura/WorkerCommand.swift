@@ -48,9 +48,15 @@ struct WorkerCommand: ParsableCommand {
     @Option(help: "Where fetched shards are kept.")
     var cache: String?
 
+    @Option(help: "The most GiB that fetched shards may take; those of other jobs, the longest unused, are removed.")
+    var cacheLimit = 64
+
     @Option(
         help: ArgumentHelp(
-            "The folder with allowed.keys and this worker's key, as `pleura keygen` made them; else that of PLEURA_KEYS.",
+            """
+            The folder with allowed.keys and this worker's key, as `pleura keygen` made them; else that of PLEURA_KEYS; \
+            - takes keys from standard input, as `launch --hosts` gives them.
+            """,
             valueName: "folder"
         )
     )
@@ -75,6 +81,12 @@ struct WorkerCommand: ParsableCommand {
     var fault: [String] = []
 
     func validate() throws {
+        guard cacheLimit >= 1 && cacheLimit <= 1_000_000 else {
+            throw ValidationError("--cache-limit must be from 1 to 1000000 GiB, found \(cacheLimit).")
+        }
+        if keys == "-" && key != nil {
+            throw ValidationError("--keys - takes the one key that standard input has: leave out --key.")
+        }
         if fetch && shards != nil { throw ValidationError("--fetch and --shards exclude each other.") }
         guard security == nil || security == "none" else {
             throw ValidationError("--security takes none, found \(security ?? "").")
@@ -112,9 +124,15 @@ struct WorkerCommand: ParsableCommand {
             shards: shards,
             fetches: fetch,
             cache: cache ?? "\(home)/pleura",
+            cacheLimit: cacheLimit << 30,
             host: host,
-            keys: try folder.map { try KeyFolder($0).workerKeys(named: key) },
-            faults: try WorkerFaults(fault)
+            keys: try folder.map {
+                $0 == "-"
+                    ? try KeyFolder.workerKeys(fromChannel: Self.standardInput())
+                    : try KeyFolder($0).workerKeys(named: key)
+            },
+            faults: try WorkerFaults(fault),
+            plannedFaults: try PlannedFaults.planned(in: environment)
         )
         let shell = try WorkerShell(options, variant: variant) { level, sentence in
             printError("\(level): \(sentence)")
@@ -130,5 +148,11 @@ struct WorkerCommand: ParsableCommand {
         case .refused: throw ExitCode(ExitStatus.badConfiguration.rawValue)
         case .coordinatorLost, .failed: throw ExitCode(ExitStatus.temporary.rawValue)
         }
+    }
+
+    /// What stands on standard input, to its end; keys and not more.
+    private static func standardInput() -> String {
+        let bytes = try? FileHandle.standardInput.read(upToCount: KeyFolder.channelLimit)
+        return String(decoding: bytes ?? Data(), as: UTF8.self)
     }
 }

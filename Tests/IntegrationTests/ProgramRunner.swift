@@ -35,15 +35,18 @@ struct ProgramRunner {
 
     /// Starts the program; standard output and error go to files.
     ///
-    /// `directory` is its working directory, and `errors` a file for standard error that is there already.
+    /// `directory` is its working directory, `errors` a file for standard error that is there already, and `prefix` a
+    /// command that becomes the program, such as `ip netns exec NAME`.
     func start(
         _ arguments: [String],
         environment: [String: String] = [:],
         directory: String? = nil,
-        errors: String? = nil
+        errors: String? = nil,
+        prefix: [String] = []
     ) throws -> RunningProgram {
         try RunningProgram(
             arguments,
+            prefix: prefix,
             environment: environment,
             folder: folder,
             directory: directory,
@@ -136,6 +139,7 @@ final class RunningProgram {
 
     init(
         _ arguments: [String],
+        prefix: [String],
         environment: [String: String],
         folder: URL,
         directory: String?,
@@ -146,8 +150,9 @@ final class RunningProgram {
         errors = folder.appendingPathComponent("\(name).err")
         for file in [output, errors] { try Data().write(to: file) }
         if let directory { process.currentDirectoryURL = URL(fileURLWithPath: directory) }
-        process.executableURL = try ProgramRunner.program
-        process.arguments = arguments
+        let program = try ProgramRunner.program
+        process.executableURL = prefix.isEmpty ? program : URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = (prefix.isEmpty ? [] : prefix + [program.path]) + arguments
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = try FileHandle(forWritingTo: output)
@@ -187,6 +192,13 @@ final class RunningProgram {
 
     /// The process that leads the run, where it lives.
     var coordinator: Int32? { children(running: "coordinate").first }
+
+    /// The `ssh` processes through which it has started workers on other hosts.
+    var connections: [Int32] {
+        children.filter {
+            (try? String(contentsOfFile: "/proc/\($0)/comm", encoding: .utf8))?.hasPrefix("ssh") ?? false
+        }
+    }
 
     /// Processes whose parent is this one and that run a command of the program's.
     private func children(running command: String) -> [Int32] {

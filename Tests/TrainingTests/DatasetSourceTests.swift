@@ -40,13 +40,18 @@ final class DatasetSourceTests {
     private var cached: String { "\(folder.file("cache"))/\("\(manifest.datasetDigest)".prefix(32))" }
     private var fetches: Int { notices.withLock { $0.count { $0.contains("fetching") } } }
 
-    private func open(shards: String? = nil, configured: String = "nowhere") throws -> Dataset {
+    private func open(
+        shards: String? = nil,
+        configured: String = "nowhere",
+        cacheLimit: Int? = nil
+    ) throws -> Dataset {
         let pieces = pieces
         return try DatasetSource(
             digest: "\(manifest.datasetDigest)",
             shards: shards,
             configured: configured,
             cache: folder.file("cache"),
+            cacheLimit: cacheLimit,
             noteProgress: { pieces.count.add(1, ordering: .relaxed) }
         ).open(fetchingFrom: bulk) { notice in notices.withLock { $0.append(notice) } }
     }
@@ -126,5 +131,43 @@ final class DatasetSourceTests {
         } throws: { error in
             ["\(now.datasetDigest)", "\(manifest.datasetDigest)"].allSatisfy { "\(error)".contains($0) }
         }
+    }
+
+    @Test func aCacheKeepsItsLimitByRemovingWhatWasUnusedForTheLongest() throws {
+        let bytes = manifest.shards.reduce(0) { $0 + $1.bytes }
+        // Two older data sets, the first the older one; a third is in use; something else stands beside them.
+        let names = ["a", "b", "c"].map { String(repeating: $0, count: 32) }
+        for (age, name) in names.enumerated() {
+            let path = folder.file("cache/\(name)")
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+            try Data(count: bytes).write(to: URL(fileURLWithPath: "\(path)/shard-00000.h5"))
+            try Data().write(to: URL(fileURLWithPath: "\(path).used"))
+            let date = Date(timeIntervalSinceNow: Double(age) * 1000 - 100_000)
+            try FileManager.default.setAttributes([.modificationDate: date], ofItemAtPath: "\(path).used")
+        }
+        try Data(count: bytes).write(to: URL(fileURLWithPath: folder.file("cache/notes.txt")))
+        let inUse = try OpenFile(folder.file("cache/\(names[2]).used"), .read)
+        #expect(flock(inUse.descriptor, LOCK_SH) == 0)
+        func kept() -> [Bool] { names.map { FileSystem.exists(folder.file("cache/\($0)")) } }
+
+        // Smaller than the data set: refused, and nothing is removed.
+        #expect(throws: RunError.self) { try open(cacheLimit: bytes - 1) }
+        #expect(kept() == [true, true, true])
+        // Room for three: the oldest goes.
+        _ = try open(cacheLimit: 3 * bytes + bytes / 2)
+        #expect(kept() == [false, true, true])
+        #expect(try Dataset.verify(cached).isEmpty)
+        // Present already: nothing is fetched, and nothing removed, whatever the limit.
+        _ = try open(cacheLimit: 1)
+        #expect(kept() == [false, true, true] && FileSystem.exists(folder.file("cache/notes.txt")))
+        // Room for one beside the one in use, which stays; the data set itself is fetched again.
+        try FileManager.default.removeItem(atPath: cached)
+        _ = try open(cacheLimit: 2 * bytes + bytes / 2)
+        #expect(kept() == [false, false, true])
+        // No room beside the one in use.
+        try FileManager.default.removeItem(atPath: cached)
+        #expect(throws: RunError.self) { try open(cacheLimit: bytes + bytes / 2) }
+        #expect(kept() == [false, false, true])
+        withExtendedLifetime(inUse) {}
     }
 }

@@ -152,8 +152,10 @@ extension CoordinatorMachine {
         turnOut(member, fault.sentence)
     }
 
-    /// Tells the shell to forget a worker, and remembers why.
+    /// Tells a worker that it is out, and the shell to forget it; remembers why.
     private mutating func turnOut(_ member: MemberState, _ reason: String) {
+        // It may live: the run may be over before it would ask.
+        send(.refuse(reason: reason), to: member.peer)
         refusals[member.incarnation] = Refusal(reason: reason, isSurplus: false)
         actions.append(.evict(member.number, member.peer, incarnation: member.incarnation, reason: reason))
     }

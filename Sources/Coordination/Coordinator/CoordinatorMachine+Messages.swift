@@ -46,7 +46,6 @@ extension CoordinatorMachine {
             if let reason = defect(of: ready, steps: isRestored ? joiners[index].restoring ?? 0 : ready.completedSteps)
             {
                 let joiner = joiners[index]
-                send(.refuse(reason: reason), to: joiner.peer)
                 turnDown(index, "worker \(joiner.number) on host \(joiner.hello.hostName): \(reason)")
                 return
             }
@@ -55,7 +54,6 @@ extension CoordinatorMachine {
             {
                 let joiner = joiners[index]
                 let reason = "It loaded step \(ready.completedSteps), and its state is not that of the others."
-                send(.refuse(reason: reason), to: joiner.peer)
                 turnDown(index, "worker \(joiner.number) on host \(joiner.hello.hostName): \(reason)")
                 return
             }

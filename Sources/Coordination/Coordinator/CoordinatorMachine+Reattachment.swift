@@ -177,7 +177,6 @@ extension CoordinatorMachine {
         // Others may have been started for those that were taken for dead.
         while members.count + joiners.count > configuration.maximumWorkers, let last = joiners.last {
             let reason = "The run has its \(configuration.maximumWorkers) workers; start it with more to use this one."
-            send(.refuse(reason: reason), to: last.peer)
             turnDown(joiners.count - 1, "\(last.hello.hostName) (process \(last.hello.processID)): \(reason)")
         }
         waitSince = now

@@ -1,5 +1,5 @@
 /// Something that goes wrong, or that somebody asks for, in a simulated session.
-package enum SimulatedFault: Hashable, Sendable {
+package enum SimulatedFault: Hashable, Sendable, CustomStringConvertible {
     /// How the coordinator comes to know that a worker is gone.
     package enum Notice: Hashable, Sendable, CaseIterable {
         /// The launcher sees the process end.
@@ -20,9 +20,16 @@ package enum SimulatedFault: Hashable, Sendable {
     }
 
     /// A process of a session.
-    package enum Process: Hashable, Sendable {
+    package enum Process: Hashable, Sendable, CustomStringConvertible {
         case coordinator
         case worker(Int)
+
+        package var description: String {
+            switch self {
+            case .coordinator: "the coordinator"
+            case .worker(let index): "worker \(index)"
+            }
+        }
     }
 
     /// kill -9 of a worker; peers notice, or not.
@@ -66,6 +73,36 @@ package enum SimulatedFault: Hashable, Sendable {
     case fullDisk(Duration)
     /// Every checkpoint that is written and every state that is loaded within the duration takes up to `latency` more.
     case slowDisk(Duration, latency: Duration)
+
+    package var description: String {
+        switch self {
+        case .crash(let worker, let notice, let peersNotice):
+            "kill worker \(worker), seen by \(notice)\(peersNotice ? " and by its peers" : "")"
+        case .freeze(let worker, let duration): "stop worker \(worker) for \(duration)"
+        case .failure(let worker): "worker \(worker) fails"
+        case .corruptState(let worker): "change the state of worker \(worker)"
+        case .corruptSums(let worker): "change the next sums of worker \(worker)"
+        case .leave(let worker): "ask worker \(worker) to leave"
+        case .slowLink(let worker, let duration): "slow messages of worker \(worker) for \(duration)"
+        case .partition(let worker, let link, let duration, let breaks):
+            "\(breaks ? "lose" : "hold") messages of worker \(worker), \(link), for \(duration)"
+        case .duplication(let worker, let duration): "double messages of worker \(worker) for \(duration)"
+        case .reordering(let worker, let duration): "mix messages of worker \(worker) for \(duration)"
+        case .unreachable(let worker, let other): "cut worker \(worker) off from worker \(other)"
+        case .coordinatorCrash: "kill the coordinator"
+        case .takeover(let actions, let duration, let wakes):
+            "\(wakes ? "stop" : "kill") the coordinator after \(actions) more actions, another takes over after \(duration)"
+                + (wakes ? " before it goes on" : "")
+        case .suspension(let process, let duration, let clockStops):
+            "\(clockStops ? "suspend" : "stop") \(process) for \(duration)"
+        case .clockDrift(let process, let ppm): "the clock of \(process) drifts by \(ppm) ppm"
+        case .clockJump(let process, let duration): "the clock of \(process) jumps by \(duration)"
+        case .drain: "drain"
+        case .stop: "stop at once"
+        case .fullDisk(let duration): "the disk is full for \(duration)"
+        case .slowDisk(let duration, let latency): "the disk takes up to \(latency) more for \(duration)"
+        }
+    }
 
     /// The worker that it hits.
     var worker: Int? {
@@ -132,8 +169,11 @@ package struct SimulationFailure: Error, CustomStringConvertible {
     package var at: Instant
     /// What happened last, oldest first; only where the session was traced.
     package var trace: [String]
+    /// What plays it again, where it is one of `Simulation`'s.
+    package var schedule: SimulatedCase?
 
     package var description: String {
-        (["seed \(seed), at \(at.nanoseconds / 1000) µs: \(invariant)"] + trace).joined(separator: "\n")
+        (["seed \(seed), at \(at.nanoseconds / 1000) µs: \(invariant)"] + (schedule.map { ["schedule \($0)"] } ?? [])
+            + trace).joined(separator: "\n")
     }
 }

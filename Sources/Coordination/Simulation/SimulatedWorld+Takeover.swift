@@ -140,6 +140,8 @@ extension SimulatedWorld {
             switch action {
             case .send(let peer, let message): sendLate(message, to: peer)
             case .broadcast(let peers, let message): for peer in peers { sendLate(message, to: peer) }
+            // It may put out whoever has not heard of its successor.
+            case .evict(_, let peer, _, _): culprits.insert(SimulatedWorker.index(of: peer))
             default: break  // The launcher has ended it before it could touch the disk.
             }
         }

@@ -113,7 +113,9 @@ package struct SimulatedWorld: Sendable {
     var fullDiskUntil = Instant(nanoseconds: 0)
     var slowDiskUntil = Instant(nanoseconds: 0)
     var diskLatency = Duration.zero
-    var committed: [UInt64] = []
+    /// The steps of the checkpoint that the session goes on from.
+    package internal(set) var resumedFrom: UInt64 = 0
+    package internal(set) var committed: [UInt64] = []
     /// From and to each worker.
     var linksToWorkers: [SimulatedLink] = []
     var linksToCoordinator: [SimulatedLink] = []
@@ -127,7 +129,9 @@ package struct SimulatedWorld: Sendable {
     /// The faults of workers of which the coordinator must know, and by when.
     var mustKnowBy: [Int: Instant] = [:]
     var culprits: Set<Int> = []
-    var lost: [Int: String] = [:]
+    package internal(set) var lost: [Int: String] = [:]
+    /// One more, beside those of the world.
+    var invariant: Simulation.Invariant?
     var members: Set<WorkerNumber> = []
     var joined = 0
     var faults = 0
@@ -225,7 +229,8 @@ package struct SimulatedWorld: Sendable {
 
     private mutating func playEvents() throws(SimulationFailure) -> (Result, SimulatedDisk) {
         let resume = disk.resumePoint
-        committed = Array(0..<(resume?.progress.completedSteps ?? 0))
+        resumedFrom = resume?.progress.completedSteps ?? 0
+        committed = Array(0..<resumedFrom)
         queue.add(.coordinator(.start(resume: resume)), at: now)
         for index in workers.indices {
             let delay = random.duration(.zero ... .milliseconds(20))
@@ -301,6 +306,10 @@ package struct SimulatedWorld: Sendable {
 
     /// What must hold after every event of the coordinator.
     private func check() throws(SimulationFailure) {
+        if let invariant {
+            let broken = invariant(self)
+            try require(broken == nil, broken ?? "")
+        }
         if isCoordinatorAlive, !isCoordinatorStopped {
             try checkWaits()
             for (worker, instant) in mustKnowBy {

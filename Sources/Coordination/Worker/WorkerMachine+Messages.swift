@@ -16,7 +16,13 @@ extension WorkerMachine {
         }
         switch message.body {
         case .welcome(let welcome): receive(welcome)
-        case .refuse(let reason): exit(.refused, "The coordinator refused this worker. \(reason)")
+        case .refuse(let reason):
+            // Of a worker that has failed the coordinator only repeats what it was told.
+            if let exitBy {
+                exit(exitBy.outcome.kind, exitBy.outcome.message)
+            } else {
+                exit(.refused, "The coordinator refused this worker. \(reason)")
+            }
         case .membership(let membership):
             if membership.version > self.membership?.version ?? 0 { self.membership = membership }
         case .assign(let assignment): receive(assignment)

@@ -174,6 +174,7 @@ package final class CoordinatorShell: Sendable {
         )
         var timer: Instant?
         var told: [PeerID] = []
+        var encoder = PlanningEncoder()
         let writer = try StatusWriter(options.directory)
         defer { writer.close() }
         var last: Coordination.StepRecord?
@@ -185,7 +186,7 @@ package final class CoordinatorShell: Sendable {
                 case .send(let peer, let message): send(try WireProtocol.encode(message), to: [peer])
                 case .broadcast(let peers, let message):
                     if case .finish = message.body { told = peers }
-                    send(try WireProtocol.encode(message), to: peers)
+                    send(try encoder.encode(message), to: peers)
                 case .startTimer(let moment): timer = moment
                 case .beginCheckpoint(let order):
                     keeper.begin(
@@ -204,6 +205,8 @@ package final class CoordinatorShell: Sendable {
                 case .recordValidation(let record): recorder.record(record)
                 case .journal(let entry):
                     if case .lost(_, let sentence) = entry { lastFault = sentence }
+                    // Who watches the run learns of other members at once.
+                    if case .membership = entry { statusAt = MonotonicClock.now }
                     recorder.journal(entry, at: machine.progress)
                     if case .began = entry { options.onBegin?() }
                 case .evict(_, let peer, let incarnation, _):
@@ -248,6 +251,7 @@ package final class CoordinatorShell: Sendable {
         return RunStatus(
             time: RunRecorder.time,
             coordinator: getpid(),
+            endpoint: endpoint,
             job: options.job,
             completedSteps: machine.progress.completedSteps,
             totalSteps: setup.schedule.totalSteps,

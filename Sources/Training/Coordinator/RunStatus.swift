@@ -34,6 +34,8 @@ package struct RunStatus: Codable, Sendable, Equatable {
     /// Seconds since 1970.
     package var time: Double
     package var coordinator: Int32
+    /// Where workers reach the coordinator: `pleura worker --coordinator`.
+    package var endpoint: String?
     package var job: String
     package var completedSteps: UInt64
     package var totalSteps: UInt64

@@ -5,6 +5,7 @@ import Diagnostics
 import Foundation
 import Glibc
 import Radiography
+import Reduction
 import Storage
 import Wire
 
@@ -26,7 +27,7 @@ struct FuzzTarget {
         [
             workerMessages(), coordinatorMessages(), try frames(roundedCount: 0), try frames(roundedCount: 800),
             bulkMessages(), try addresses(), labels(), configurations(), try dataSets(), try checkpointManifests(),
-            checkpointSeals(), try journals(), trainerStates(), pixelData(), try dicomHeaders(),
+            checkpointSeals(), try journals(), trainerStates(), pixelData(), try dicomHeaders(), try plannedMessages(),
         ]
     }
 
@@ -77,6 +78,41 @@ struct FuzzTarget {
             let decoded = try? WireProtocol.decodeCoordinatorMessage(again)
             guard try decoded.map(WireProtocol.encode) == again else {
                 throw FuzzDefect(description: "the message that was accepted cannot be sent on")
+            }
+            return true
+        }
+    }
+
+    /// To a worker that holds the plan of the first sample: a commit may name it.
+    private static func plannedMessages() throws -> FuzzTarget {
+        let members = (0..<5).map {
+            Member(worker: $0, hostName: "host\($0)", hostIdentity: "boot", threads: 2, endpoints: [])
+        }
+        func assignment(_ step: UInt64) -> Assignment {
+            let plan = WorkSplit.plan(step: step, generation: 0, leafCount: 11, members: members)
+            return Assignment(plan: plan, membership: 4, wantsStateDigest: true)
+        }
+        var encoder = PlanningEncoder()
+        let first = try encoder.encode(CoordinatorMessage(fencing: 3, body: .assign(assignment(12))))
+        let commit = Commit(
+            step: 12,
+            hyperparameters: StepHyperparameters(learningRate: 1e-3),
+            wantsStateDigest: false,
+            next: assignment(13)
+        )
+        let second = try encoder.encode(CoordinatorMessage(fencing: 3, body: .commit(commit)))
+        var known = PlanningDecoder()
+        _ = try known.decode(first)
+        let decoder = known
+        return FuzzTarget(name: "planned-messages", weight: 4, samples: [second, first], isText: false) { bytes in
+            var decoder = decoder
+            let message = try decoder.decode(bytes)
+            if case .commit(let commit) = message.body, let next = commit.next,
+                next.plan.defect != nil || next.step != commit.step + 1
+            {
+                throw FuzzDefect(
+                    description: "the next step of a commit that was accepted has another number or no plan"
+                )
             }
             return true
         }

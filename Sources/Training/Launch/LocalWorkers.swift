@@ -1,6 +1,6 @@
 package import Coordination
 import Foundation
-import Glibc
+package import Glibc
 import Messaging
 import Storage
 import Synchronization
@@ -20,12 +20,14 @@ package final class LocalWorkers: Sendable {
 
     /// Starts a worker; `onExit` is called from a thread of this object's when it has ended.
     ///
+    /// Its output goes to `log`, or, with its input, through `channel` where there is one.
     /// Call from a thread that lives as long as the workers shall: the kernel ends them with it.
     package func start(
         program: String,
         arguments: [String],
         log: String,
         incarnation: UInt64,
+        channel: ChildChannel? = nil,
         onExit: @escaping @Sendable (Child, ExitCause) -> Void
     ) throws -> Child {
         // Opened here, so that a log that cannot be written is told from a program that cannot be started.
@@ -33,9 +35,13 @@ package final class LocalWorkers: Sendable {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_adddup2(&actions, output.descriptor, 1)
-        posix_spawn_file_actions_adddup2(&actions, output.descriptor, 2)
+        if let channel {
+            channel.attach(&actions)
+        } else {
+            posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+            posix_spawn_file_actions_adddup2(&actions, output.descriptor, 1)
+            posix_spawn_file_actions_adddup2(&actions, output.descriptor, 2)
+        }
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
@@ -55,6 +61,7 @@ package final class LocalWorkers: Sendable {
         let child = Child(process: process, incarnation: incarnation)
         running.withLock { $0[process] = child }
         let watcher = try OwnedThread(name: "pleura-watch") { [self] in
+            channel?.serve(child.process)
             var status: Int32 = 0
             while waitpid(child.process, &status, 0) < 0 && errno == EINTR {}
             let signal = status & 0x7F

@@ -23,6 +23,8 @@ package struct RunLauncher {
         package var startsWorkers: Bool
         /// Lead the run in a process of its own, which is replaced where it dies; steps are then not heard of.
         package var isSupervised: Bool
+        /// The hosts on which workers are started in place of this one; their number is `workers.count`.
+        package var hosts: HostList?
         package var isVerbose: Bool
         package var isQuiet: Bool
         /// Hears of each committed step, on the coordinator's loop: it must return soon.
@@ -36,6 +38,7 @@ package struct RunLauncher {
             bind: String = "tcp://127.0.0.1:*",
             startsWorkers: Bool = true,
             isSupervised: Bool = false,
+            hosts: HostList? = nil,
             isVerbose: Bool = false,
             isQuiet: Bool = false,
             onStep: (@Sendable (Coordination.StepRecord) -> Void)? = nil,
@@ -45,6 +48,7 @@ package struct RunLauncher {
             self.bind = bind
             self.startsWorkers = startsWorkers
             self.isSupervised = isSupervised
+            self.hosts = hosts
             self.isVerbose = isVerbose
             self.isQuiet = isQuiet
             self.onStep = onStep
@@ -72,7 +76,7 @@ package struct RunLauncher {
         keys = try RunSecurity.serverKeys(
             resolved.security,
             bind: options.bind,
-            environment: ProcessInfo.processInfo.environment
+            environment: try Self.environment(resolved, options)
         )
         if options.startsWorkers { try keys?.requireKeys(for: configuration.workers.count) }
         self.configuration = resolved
@@ -287,7 +291,7 @@ package struct RunLauncher {
     /// Says what memory the run plans to take; refuses one that cannot fit, before anything is written.
     private func checkMemory(_ setup: RunSetup) throws -> MemoryPlan {
         let plan = try MemoryPlan(setup, programs: ProgramSet(setup))
-        if options.startsWorkers {
+        if options.startsWorkers && options.hosts == nil {
             try plan.requireRoom(for: configuration.workers.count, in: .current(), of: setup)
         }
         console.say("planned memory: \(plan)")
@@ -341,6 +345,7 @@ package struct RunLauncher {
                     if configuration.security.mode == .none { arguments += ["--security", "none"] }
                     return arguments
                 },
+                remote: remoteWorkers,
                 respawns: configuration.workers.respawns,
                 say: { shell.say($0) },
                 onExit: { child, cause, note, isReplaced in
@@ -371,7 +376,8 @@ package struct RunLauncher {
         // and another Ctrl-C ends the program as it does by default.
         options.onOutcome?(outcome)
         signals.cancel()
-        crew.close(after: .seconds(outcome.kind == .stopped ? 1 : 5))
+        // Workers that have just been started in the place of lost ones hear of no end.
+        crew.close(after: .seconds([.stopped, .workerLost].contains(outcome.kind) ? 1 : 5))
         say(peak.bytes, against: plan)
         return (outcome, supervised?.hasBegun ?? true)
     }
@@ -439,6 +445,40 @@ package struct RunLauncher {
                 onPeak: { peak.note($0) }
             )
         )
+    }
+
+    /// How the workers of the list of hosts are started; nil where there is none.
+    private var remoteWorkers: RemoteWorkers? {
+        options.hosts.map { hosts in
+            RemoteWorkers(
+                hosts,
+                RemoteWorkers.Settings(
+                    threads: configuration.workers.threads,
+                    // A worker that hears no coordinator ends by itself after its grace period; then its guard has no use.
+                    silenceSeconds: max(30, 2 * configuration.workers.graceSeconds),
+                    keys: keys?.folder,
+                    isOpen: configuration.security.mode == .none,
+                    onLine: { [console] line in
+                        let isWarning = line.contains(": warning: ") || line.contains(": error: ")
+                        console.log(isWarning ? .warning : .info, line)
+                    }
+                )
+            )
+        }
+    }
+
+    /// The environment in which keys are looked for: workers of other hosts get some that are made for the run, in its
+    /// folder, where the user has named none.
+    private static func environment(_ run: RunConfiguration, _ options: Options) throws -> [String: String] {
+        var environment = ProcessInfo.processInfo.environment
+        guard let hosts = options.hosts, run.security.keys.isEmpty, run.security.mode != .none,
+            environment[RunSecurity.variable] == nil, !Endpoint.isLoopback(options.bind)
+        else { return environment }
+        // The number is a part of the name: keys are never written over.
+        let count = hosts.seats.count
+        environment[RunSecurity.variable] =
+            try KeyFolder.existingOrNew("\(run.run.directory)/keys-\(count)", workers: count).path
+        return environment
     }
 
     /// Says the most memory that a worker took, beside what was planned.

@@ -15,6 +15,8 @@ package final class WorkerCrew: Sendable {
         package var logs: String
         /// What the command line of the worker of a seat says about its keys; keys themselves never stand there.
         package var security: @Sendable (_ seat: Int) -> [String]
+        /// How workers are started on other hosts; nil where all are of this one.
+        package var remote: RemoteWorkers?
         /// How many workers may be started in the place of dead ones.
         package var respawns: Int
         /// Says what is done, for the log.
@@ -27,6 +29,7 @@ package final class WorkerCrew: Sendable {
             threads: Int,
             logs: String,
             security: @escaping @Sendable (_ seat: Int) -> [String] = { _ in [] },
+            remote: RemoteWorkers? = nil,
             respawns: Int,
             say: @escaping @Sendable (String) -> Void,
             onExit: @escaping @Sendable (LocalWorkers.Child, ExitCause, _ note: String, _ isReplaced: Bool) -> Void
@@ -35,6 +38,7 @@ package final class WorkerCrew: Sendable {
             self.threads = threads
             self.logs = logs
             self.security = security
+            self.remote = remote
             self.respawns = respawns
             self.say = say
             self.onExit = onExit
@@ -45,6 +49,13 @@ package final class WorkerCrew: Sendable {
         var started = ContinuousClock.now
         /// Deaths of this seat's workers, one soon after the other.
         var deaths = 0
+        /// Whether its host was ever reached, and may be again.
+        var wasReached = false
+        /// The process that sits there, and whether it was put out of the run.
+        var incarnation: UInt64 = 0
+        var isPutOut = false
+        /// How often the seat's workers were put out.
+        var evictions = 0
     }
 
     private struct State: Sendable {
@@ -87,7 +98,13 @@ package final class WorkerCrew: Sendable {
     }
 
     /// Ends a worker that was put out of the run: it may be stopped, and would never end by itself.
-    package func end(incarnation: UInt64) { workers.kill(incarnation: incarnation) }
+    package func end(incarnation: UInt64) {
+        state.withLock { state in
+            guard let seat = state.seats.firstIndex(where: { $0.incarnation == incarnation }) else { return }
+            state.seats[seat].isPutOut = true
+        }
+        workers.kill(incarnation: incarnation)
+    }
 
     /// Starts no more workers, waits for those there are to end by themselves, then ends what is left.
     package func close(after patience: Duration) {
@@ -124,37 +141,68 @@ package final class WorkerCrew: Sendable {
         let incarnation = UInt64.random(in: 1 ... .max)
         let log = "\(options.logs)/worker-\(seat).log"
         let start = FileSystem.exists(log) ? try FileSystem.size(of: log) : 0
-        state.withLock { $0.seats[seat].started = .now }
+        state.withLock { state in
+            state.seats[seat].started = .now
+            state.seats[seat].incarnation = incarnation
+            state.seats[seat].isPutOut = false
+        }
+        let remote = try options.remote?.launch(
+            seat: seat,
+            incarnation: incarnation,
+            coordinator: options.coordinator,
+            log: log
+        )
         _ = try workers.start(
-            program: LocalWorkers.ownProgram,
-            arguments: [
+            program: remote?.program ?? LocalWorkers.ownProgram,
+            arguments: remote?.arguments ?? [
                 "worker", "--coordinator", options.coordinator, "--threads", "\(options.threads)",
                 "--incarnation", "\(incarnation)", "--parent", "\(getpid())",
             ] + options.security(seat),
             log: log,
-            incarnation: incarnation
-        ) { [self] child, cause in
-            let note = LocalWorkers.note(log: log, from: start)
-            let isReplaced = isWorthAnother(cause, seat) && retire(seat)
+            incarnation: incarnation,
+            channel: remote?.channel
+        ) { [self] child, ended in
+            let cause = remote?.cause(ended) ?? ended
+            let note = remote?.note(cause, log: log) ?? LocalWorkers.note(log: log, from: start)
+            let wasReached = remote?.wasReached ?? true
+            if wasReached { state.withLock { $0.seats[seat].wasReached = true } }
+            let isReplaced =
+                isWorthAnother(cause, seat) && retire(seat, counts: wasReached || cause != RemoteWorkers.unreachable)
             options.onExit(child, cause, note, isReplaced)
         }
     }
 
     /// Whether a worker that ended so may do better the next time: one that was killed, or that says so after a while;
     /// not one that left as asked, that cannot even begin, or whose data or configuration is wrong.
+    ///
+    /// A host that was reached before is tried again while it cannot be.
     private func isWorthAnother(_ cause: ExitCause, _ seat: Int) -> Bool {
+        let (isOld, wasReached) = state.withLock { state in
+            (.now - state.seats[seat].started > .seconds(5), state.seats[seat].wasReached)
+        }
         switch cause {
-        case .signal: true
-        case .exited(let status): status == 75 && state.withLock { .now - $0.seats[seat].started > .seconds(5) }
+        case .signal: return true
+        case RemoteWorkers.unreachable: return options.remote != nil && wasReached
+        case .exited(let status): return status == 75 && isOld
         }
     }
 
     /// Has the seat filled again, the later the more often its workers die; false where no more are to be started.
+    ///
+    /// `counts`: whether it is one of the respawns. A host that cannot be reached is tried until the run ends.
     @discardableResult
-    private func retire(_ seat: Int) -> Bool {
+    private func retire(_ seat: Int, counts: Bool = true) -> Bool {
+        let isRemote = options.remote != nil
         let delay = state.withLock { state -> Duration? in
             guard !state.isClosed, state.respawned < options.respawns else { return nil }
-            state.respawned += 1
+            if counts { state.respawned += 1 }
+            if isRemote, state.seats[seat].isPutOut {
+                // The network between hosts may be broken still: each return costs all the others a wait.
+                state.seats[seat].evictions += 1
+                let delay = Duration.seconds(min(300, 5 << min(6, state.seats[seat].evictions - 1)))
+                state.due.append((seat, .now + delay))
+                return delay
+            }
             let lived = ContinuousClock.now - state.seats[seat].started
             state.seats[seat].deaths = lived > .seconds(10) ? 0 : state.seats[seat].deaths + 1
             let deaths = state.seats[seat].deaths

@@ -129,7 +129,7 @@ package struct KeyFolder: Hashable, Sendable {
     }
 
     /// A pair, and its open file.
-    private func pair(_ name: String, expecting publicKey: String) throws -> (CurvePair, OpenFile) {
+    func pair(_ name: String, expecting publicKey: String) throws -> (CurvePair, OpenFile) {
         let path = "\(self.path)/\(name).key"
         let (lines, file) = try lines(of: path, isSecret: true)
         var values: [String: String] = [:]
@@ -213,9 +213,10 @@ package final class WorkerKeys: Sendable {
     private let pair: CurvePair
     private let server: String
     private let workers: AllowList
-    private let file: OpenFile
+    /// Nil for keys that came through a channel: the sender sees to it that nobody else has them.
+    private let file: OpenFile?
 
-    init(name: String, pair: CurvePair, server: String, workers: AllowList, file: OpenFile) {
+    init(name: String, pair: CurvePair, server: String, workers: AllowList, file: OpenFile?) {
         self.name = name
         self.pair = pair
         self.server = server

@@ -12,6 +12,8 @@ package struct DatasetSource: Sendable {
     let configured: String?
     /// Where fetched files are kept, by digest.
     let cache: String
+    /// The most bytes that fetched data sets may take there; nil for any number.
+    let cacheLimit: Int?
     /// Called for each piece that has come: fetching a data set may take long.
     let noteProgress: @Sendable () -> Void
 
@@ -20,12 +22,14 @@ package struct DatasetSource: Sendable {
         shards: String?,
         configured: String?,
         cache: String,
+        cacheLimit: Int? = nil,
         noteProgress: @escaping @Sendable () -> Void
     ) {
         self.digest = digest
         self.shards = shards
         self.configured = configured
         self.cache = cache
+        self.cacheLimit = cacheLimit
         self.noteProgress = noteProgress
     }
 
@@ -33,17 +37,21 @@ package struct DatasetSource: Sendable {
     package func open(fetchingFrom bulk: BulkClient, notice: (String) -> Void) throws -> Dataset {
         if let shards { return try named(shards) }
         if let configured, let dataset = existing(configured, notice) { return dataset }
-        let folder = "\(cache)/\(digest.prefix(32))"
-        if let dataset = existing(folder, notice) { return dataset }
+        let fetched = FetchedCache(path: cache, limit: cacheLimit)
+        let folder = fetched.folder(of: digest)
+        if let dataset = existing(folder, notice) {
+            fetched.use(folder)
+            return dataset
+        }
         // What is left of an interrupted fetch is taken up. Where that turns out to be damaged, all is fetched anew.
         notice("fetching the data set from the coordinator into \(folder)")
         do {
-            try fetch(into: folder, from: bulk)
+            try fetch(into: folder, from: bulk, fetched, notice)
             return try Dataset.open(folder)
         } catch let error where !(error is RunError || error is FileError) {
             notice("what was kept in \(folder) is damaged, so all is fetched again. \(error)")
             try? FileManager.default.removeItem(atPath: folder)
-            try fetch(into: folder, from: bulk)
+            try fetch(into: folder, from: bulk, fetched, notice)
             return try Dataset.open(folder)
         }
     }
@@ -81,7 +89,12 @@ package struct DatasetSource: Sendable {
         }
     }
 
-    private func fetch(into folder: String, from bulk: BulkClient) throws {
+    private func fetch(
+        into folder: String,
+        from bulk: BulkClient,
+        _ fetched: FetchedCache,
+        _ notice: (String) -> Void
+    ) throws {
         // The manifest says which shards there are; it is published last, so that its presence means completeness.
         // Other workers may fetch at the same time, and one may have died at it: each has a folder of its own, beside the
         // one that another may find damaged and remove.
@@ -98,6 +111,8 @@ package struct DatasetSource: Sendable {
                     + "\(digest): they were made again meanwhile. Stop the run and launch it on the new shards."
             )
         }
+        try fetched.makeRoom(for: manifest.shards.reduce(0) { $0 + $1.bytes }, at: folder, notice: notice)
+        fetched.use(folder)
         for shard in manifest.shards where !FileSystem.exists("\(folder)/\(shard.file)") {
             try fetch(BulkFile(isCheckpoint: false, name: shard.file), as: incoming, from: bulk)
             let file = try OpenFile("\(incoming)/\(shard.file)", .read)

@@ -28,6 +28,11 @@ package enum Endpoint {
         return bytes.count == 4 && bytes[0] == "127" && bytes.allSatisfy { UInt8($0) != nil }
     }
 
+    /// The host and port of `tcp://HOST:PORT`; nil for any other endpoint.
+    package static func hostAndPort(_ endpoint: String) -> (host: String, port: String)? {
+        parts(endpoint).map { ($0.host, String($0.port)) }
+    }
+
     private static func parts(_ endpoint: String) -> (host: String, port: Substring)? {
         let scheme = "tcp://"
         guard endpoint.hasPrefix(scheme), let colon = endpoint.lastIndex(of: ":") else { return nil }

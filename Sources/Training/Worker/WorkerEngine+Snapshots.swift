@@ -38,6 +38,7 @@ extension WorkerEngine {
                                 try send(copy.signature.name, copy.signature.shape, offset, Array(bytes[offset..<end]))
                                 offset = end
                                 pool.notePiece()
+                                plannedFaults?.reach(.streaming, step: request.completedSteps, worker: worker)
                             } while offset < bytes.count
                         }
                     }

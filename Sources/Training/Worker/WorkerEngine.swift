@@ -30,6 +30,7 @@ package final class WorkerEngine: Sendable {
     let loader: SampleLoader
     let report: Report
     let faults: WorkerFaults
+    let plannedFaults: PlannedFaults?
     let scratch: ScratchVectors
     private let programs: ProgramSet
     /// The thread that waits for sums, and applies them.
@@ -69,6 +70,7 @@ package final class WorkerEngine: Sendable {
         host: String,
         keys: PlaneKeys? = nil,
         faults: WorkerFaults = WorkerFaults(),
+        plannedFaults: PlannedFaults? = nil,
         onRefusal: (@Sendable (Int, String) -> Void)? = nil,
         report: @escaping Report
     ) throws {
@@ -77,6 +79,7 @@ package final class WorkerEngine: Sendable {
         self.worker = worker
         self.report = report
         self.faults = faults
+        self.plannedFaults = plannedFaults
         kernels = variant.table
         let tables = variant.tables
         self.programs = programs
@@ -103,6 +106,7 @@ package final class WorkerEngine: Sendable {
         )
         configuration.roundedCount = setup.roundedCount
         configuration.keys = keys
+        configuration.silence = .milliseconds(Int(setup.configuration.workers.timeouts.silenceSeconds * 1000))
         configuration.onRefusal = onRefusal
         allreduce = try Allreduce(configuration)
     }
@@ -296,6 +300,7 @@ package final class WorkerEngine: Sendable {
             var digest = GradientDigest()
             run(executor, loaded, step: step, leaf: leaf, into: sums) { bucket in
                 pool.notePiece()
+                plannedFaults?.reach(.computing, step: step, worker: worker)
                 // Before it is added to anything.
                 if audits != nil { digest.add(sums, setup.buckets.buckets[bucket]) }
                 if fold.finished(leaf: leaf, bucket: bucket) {
@@ -449,6 +454,7 @@ package final class WorkerEngine: Sendable {
                 return
             }
             if !values.skipsUpdate { update(sums, step: step, norm: norm, values) }
+            plannedFaults?.reach(.applying, step: step, worker: worker)
             current.withLock { $0.sums = nil }
             allreduce.release(step: step)
             report(

@@ -17,12 +17,15 @@ package struct WorkerOptions: Sendable {
     package var fetches: Bool
     /// Where fetched shards and checkpoints are kept.
     package var cache: String
+    /// The most bytes that fetched data sets may take there; nil for any number.
+    package var cacheLimit: Int?
     /// Another name for this host: parts of one machine then behave as several hosts.
     package var host: String?
     /// Nil: the worker takes part without.
     package var keys: WorkerKeys?
     /// For tests.
     package var faults: WorkerFaults
+    package var plannedFaults: PlannedFaults?
 
     package init(
         coordinator: String,
@@ -34,9 +37,11 @@ package struct WorkerOptions: Sendable {
         shards: String? = nil,
         fetches: Bool = false,
         cache: String,
+        cacheLimit: Int? = nil,
         host: String? = nil,
         keys: WorkerKeys? = nil,
-        faults: WorkerFaults = WorkerFaults()
+        faults: WorkerFaults = WorkerFaults(),
+        plannedFaults: PlannedFaults? = nil
     ) {
         self.coordinator = coordinator
         self.threads = threads
@@ -47,8 +52,10 @@ package struct WorkerOptions: Sendable {
         self.shards = shards
         self.fetches = fetches
         self.cache = cache
+        self.cacheLimit = cacheLimit
         self.host = host
         self.keys = keys
         self.faults = faults
+        self.plannedFaults = plannedFaults
     }
 }

@@ -56,6 +56,7 @@ package final class WorkerShell: Sendable {
         let events = events
         let log = log
         let notices = Mutex(NoticeLimit())
+        let decoder = Mutex(PlanningDecoder())
         let transport = try ZeroMQClient(
             connect: options.coordinator,
             identity: identity("worker"),
@@ -65,7 +66,7 @@ package final class WorkerShell: Sendable {
             case .connected: events.push(.started)
             case .received(_, let bytes):
                 do {
-                    events.push(.message(try WireProtocol.decodeCoordinatorMessage(bytes)))
+                    events.push(.message(try decoder.withLock { try $0.decode(bytes) }))
                 } catch {
                     events.push(.failed(message: "The coordinator sent what is no message: \(error)", suspect: nil))
                 }
@@ -84,7 +85,7 @@ package final class WorkerShell: Sendable {
             configuration: WorkerConfiguration(
                 protocolVersion: WireProtocol.version,
                 programVersion: ProgramVersion.build,
-                hostName: ProcessInfo.processInfo.hostName,
+                hostName: options.host ?? ProcessInfo.processInfo.hostName,
                 hostIdentity: host,
                 processID: ProcessInfo.processInfo.processIdentifier,
                 threads: UInt32(options.threads),
@@ -105,17 +106,26 @@ package final class WorkerShell: Sendable {
                 case .startTimer(let moment): timer = moment
                 case .prepare(let welcome): prepare(welcome)
                 case .restore(let source): restore(source)
-                case .beginStep(let work): engine?.begin(work)
+                case .beginStep(let work):
+                    reach(.assigned, step: work.assignment.step, machine.number)
+                    engine?.begin(work)
                 case .abandonStep: engine?.abandon()
                 case .apply(let step, let values, let wantsDigest):
                     engine?.apply(step: step, values, wantsStateDigest: wantsDigest)
-                case .validate(let request): engine?.validate(request)
+                case .validate(let request):
+                    reach(.validating, step: request.completedSteps, machine.number)
+                    engine?.validate(request)
                 case .streamSnapshot(let request): stream(request)
                 case .log(let level, let sentence): log(level, sentence)
                 case .exit(let outcome): return outcome
                 }
             }
             pending = []
+            switch machine.phase {
+            case .reducing: reach(.reducing, step: machine.phaseStep, machine.number)
+            case .reduced: reach(.reduced, step: machine.phaseStep, machine.number)
+            default: break
+            }
             var milliseconds: Int32 = -1
             if let timer {
                 let left = (timer - MonotonicClock.now).inNanoseconds
@@ -140,6 +150,10 @@ package final class WorkerShell: Sendable {
     }
 
     private var host: String { options.host ?? PeerAddress.hostIdentity() }
+
+    private func reach(_ point: PlannedFaults.Point, step: UInt64, _ worker: WorkerNumber?) {
+        if let faults = options.plannedFaults, let worker { faults.reach(point, step: step, worker: worker) }
+    }
 
     private func noteStage() { preparationProgress.add(1, ordering: .relaxed) }
 
@@ -173,6 +187,7 @@ package final class WorkerShell: Sendable {
                     throw RunError.data("The coordinator sent a state before this worker was prepared.")
                 }
                 let checkpoint = try source.checkpoint(resume.file, folder: resume.folder, fetchingFrom: bulk)
+                reach(.restoring, step: resume.completedSteps, engine.worker)
                 try engine.state.load(checkpoint)
                 noteStage()
                 events.push(
@@ -205,10 +220,12 @@ package final class WorkerShell: Sendable {
             shards: options.shards,
             configured: options.fetches ? nil : configuration.data.shards,
             cache: options.cache,
+            cacheLimit: options.cacheLimit,
             noteProgress: { [self] in noteStage() }
         )
         parts.withLock { $0.source = source }
         let dataset = try source.open(fetchingFrom: bulk) { log(.info, $0) }
+        reach(.preparing, step: welcome.resume?.completedSteps ?? 0, welcome.worker)
         noteStage()
         let setup = try RunSetup(configuration, dataset: dataset)
         if setup.precision == .bfloat16, !KernelVariant.hasDotProduct {
@@ -243,6 +260,7 @@ package final class WorkerShell: Sendable {
                 options.keys?.plane($0)
             },
             faults: options.faults,
+            plannedFaults: options.plannedFaults,
             onRefusal: { [log] count, reason in
                 log(.warning, "Refused \(count) connections or frames of the data plane so far; the last: \(reason).")
             }

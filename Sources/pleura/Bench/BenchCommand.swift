@@ -7,7 +7,7 @@ struct BenchCommand: AsyncParsableCommand {
         abstract: "Measures parts of the program on this machine.",
         subcommands: [
             BenchTrainCommand.self, BenchKernelsCommand.self, BenchAllreduceCommand.self, BenchFoldCommand.self,
-            BenchAllreduceMemberCommand.self,
+            BenchCoordinationCommand.self, BenchAllreduceMemberCommand.self, BenchCoordinationWorkersCommand.self,
         ]
     )
 }

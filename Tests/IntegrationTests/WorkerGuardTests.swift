@@ -1,0 +1,103 @@
+import Foundation
+import Testing
+
+extension Processes {
+    /// The guard of a worker on another host, without the host.
+    @Suite(.serialized) struct WorkerGuards {
+        /// Starts a guard with an order of that much patience, whose worker looks for a coordinator that is not there.
+        private func start(silence: Double) throws -> (process: Process, input: Pipe, folder: URL) {
+            let folder = FileManager.default.temporaryDirectory.appendingPathComponent("pleura-\(UUID().uuidString)")
+            let order: [String: Any] = [
+                "format": 1, "coordinator": "tcp://0.0.0.0:9", "arguments": ["--threads", "1"],
+                "folder": folder.path, "silenceSeconds": silence,
+            ]
+            let process = Process()
+            let input = Pipe()
+            process.executableURL = try ProgramRunner.program
+            process.arguments = ["worker-guard"]
+            process.standardInput = input
+            process.standardOutput = FileHandle.nullDevice
+            process.standardError = FileHandle.nullDevice
+            try process.run()
+            try input.fileHandleForWriting.write(
+                contentsOf: try JSONSerialization.data(withJSONObject: order) + Data("\n".utf8)
+            )
+            return (process, input, folder)
+        }
+
+        /// The guard's worker, once there is one.
+        private func worker(of process: Process) -> Int32? {
+            let path = "/proc/\(process.processIdentifier)/task/\(process.processIdentifier)/children"
+            return (try? String(contentsOfFile: path, encoding: .utf8))?.split(separator: " ").first.flatMap {
+                Int32($0)
+            }
+        }
+
+        private func waitForWorker(of process: Process) throws -> Int32 {
+            let deadline = Date().addingTimeInterval(10)
+            while Date() < deadline {
+                if let worker = worker(of: process) { return worker }
+                usleep(5_000)  // Another process's child, which sends no event here.
+            }
+            return try #require(worker(of: process))
+        }
+
+        @Test(.timeLimit(.minutes(5)))
+        func aWorkerEndsWithTheChannelAndWithSilence() throws {
+            // The channel closes: at once, also where the worker is stopped.
+            let closed = try start(silence: 60)
+            defer { try? FileManager.default.removeItem(at: closed.folder) }
+            let stopped = try waitForWorker(of: closed.process)
+            kill(stopped, SIGSTOP)
+            let before = Date()
+            try closed.input.fileHandleForWriting.close()
+            closed.process.waitUntilExit()
+            #expect(-before.timeIntervalSinceNow < 5)
+            #expect(closed.process.terminationStatus == 128 + SIGKILL)
+            #expect(kill(stopped, 0) != 0)
+
+            // The channel stays open, and nobody speaks.
+            let silent = try start(silence: 1)
+            defer { try? FileManager.default.removeItem(at: silent.folder) }
+            _ = try waitForWorker(of: silent.process)
+            let began = Date()
+            silent.process.waitUntilExit()
+            #expect((0.5...6).contains(-began.timeIntervalSinceNow))
+            #expect(silent.process.terminationStatus == 128 + SIGKILL)
+            try silent.input.fileHandleForWriting.close()
+
+            // The guard dies: its worker with it.
+            let killed = try start(silence: 60)
+            defer { try? FileManager.default.removeItem(at: killed.folder) }
+            let orphan = try waitForWorker(of: killed.process)
+            kill(killed.process.processIdentifier, SIGKILL)
+            killed.process.waitUntilExit()
+            let deadline = Date().addingTimeInterval(5)
+            while isRunning(orphan), Date() < deadline { usleep(5_000) }
+            #expect(!isRunning(orphan))
+        }
+
+        /// Whether a process runs; one that has ended and was not waited for does not.
+        private func isRunning(_ process: Int32) -> Bool {
+            guard let text = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8) else { return false }
+            return text.split(separator: ")").last?.split(separator: " ").first != "Z"
+        }
+
+        @Test(.timeLimit(.minutes(5)))
+        func whatIsNoOrderIsRefused() throws {
+            let process = Process()
+            let input = Pipe()
+            let errors = Pipe()
+            process.executableURL = try ProgramRunner.program
+            process.arguments = ["worker-guard"]
+            process.standardInput = input
+            process.standardError = errors
+            try process.run()
+            try input.fileHandleForWriting.write(contentsOf: Data("{\"format\": 2}\n".utf8))
+            try input.fileHandleForWriting.close()
+            let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+            process.waitUntilExit()
+            #expect(process.terminationStatus == 65 && text.contains("no order for a guard"), "\(text)")
+        }
+    }
+}
