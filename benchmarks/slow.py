@@ -11,7 +11,8 @@ steps before it are left out and those in which the coordinator learns of it are
 The ideal of a step is what all workers would reach if they computed all the time and microbatches could be cut at will:
 the sum of the images a second that each of them reports of that step, by the time of its samples and computation alone.
 Whole microbatches reach less: the best split of M of them at these speeds is the second bound. The last column is what an
-equal split would reach. All come from the same steps, so that what else runs on the machine counts on both sides.
+equal split would reach. All come from the same steps, so that what else runs on the machine counts on both sides. With more workers than cores
+the ideal is out of reach: who waits gives its core to others, whose speed then counts in it.
 """
 
 import argparse
@@ -167,7 +168,8 @@ def main():
     if arguments.markdown:
         with open(arguments.markdown, "w") as file:
             file.write("\n".join(lines) + "\n")
-    if not result["equal_hashes"] or any(row["share_of_ideal"] < 0.85 for row in result["rows"]):
+    if not result["equal_hashes"] or any(
+            row["share_of_ideal"] < 0.85 for row in result["rows"] if row["workers"] <= result["cores"]):
         sys.exit(1)
 
 
