@@ -28,8 +28,14 @@ extension Processes {
         /// The guard's worker, once there is one.
         private func worker(of process: Process) -> Int32? {
             let path = "/proc/\(process.processIdentifier)/task/\(process.processIdentifier)/children"
-            return (try? String(contentsOfFile: path, encoding: .utf8))?.split(separator: " ").first.flatMap {
+            let child = (try? String(contentsOfFile: path, encoding: .utf8))?.split(separator: " ").first.flatMap {
                 Int32($0)
+            }
+            // Until it runs the worker's program, the guard stands still with it: it must not be stopped then.
+            return child.flatMap { child in
+                let line = (try? String(contentsOfFile: "/proc/\(child)/cmdline", encoding: .utf8)) ?? ""
+                let words = line.split(separator: "\0")
+                return words.count > 1 && words[1] == "worker" ? child : nil
             }
         }
 
