@@ -82,7 +82,7 @@ extension Processes {
             let (outcome, report) = try chaos(
                 runner,
                 [
-                    "--minutes", "0.02", "--fault", "stop", "--patience", "3", "--set", "training.epochs=30", "--set",
+                    "--minutes", "0.02", "--fault", "stop", "--patience", "3", "--set", "training.epochs=150", "--set",
                     "workers.timeouts.silence_seconds=30",
                 ]
             )
