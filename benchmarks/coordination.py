@@ -48,7 +48,7 @@ def table(rows, columns):
 
 
 def milliseconds(seconds):
-    return f"{1000 * seconds:.3g} ms"
+    return f"{1000 * seconds:.3g} ms" if seconds < 0.9995 else f"{seconds:.3g} s"
 
 
 def markdown(report):
