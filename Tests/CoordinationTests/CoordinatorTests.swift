@@ -30,6 +30,23 @@ import Testing
         #expect(rig.say(2, .hello(CoordinatorRig.hello(2))).refusal?.contains("has its 2 workers") == true)
     }
 
+    /// One that comes before the run has begun waits until it has.
+    @Test func aWorkerMoreThanExpectedJoinsLaterWhereTheMaximumAllowsIt() {
+        var rig = CoordinatorRig(maximum: 3)
+        _ = rig.handle(.start(resume: nil))
+        for worker: UInt64 in 0..<3 { #expect(rig.say(worker, .hello(CoordinatorRig.hello(worker))).refusal == nil) }
+        #expect(rig.say(3, .hello(CoordinatorRig.hello(3))).refusal?.contains("has its 3 workers") == true)
+        _ = rig.say(2, .ready(CoordinatorRig.ready()))
+        _ = rig.say(0, .ready(CoordinatorRig.ready()))
+        // The first two begin without it.
+        let begun = rig.say(1, .ready(CoordinatorRig.ready()))
+        #expect(
+            begun.contains {
+                if case .journal(.membership(let membership, _)) = $0 { membership.members.count == 2 } else { false }
+            }
+        )
+    }
+
     @Test func aWrongDataSetIsRefusedWhenItIsKnown() {
         var rig = CoordinatorRig()
         _ = rig.handle(.start(resume: nil))

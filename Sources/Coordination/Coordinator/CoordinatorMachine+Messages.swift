@@ -114,7 +114,7 @@ extension CoordinatorMachine {
             now: now
         )
         nextNumber += 1
-        guard case .gathering = stage else {
+        guard case .gathering = stage, members.count < configuration.expectedWorkers else {
             // It loads its data beside the run, and the state when its turn comes.
             joiners.append(member)
             send(.welcome(welcome(for: member.number, resume: nil)), to: peer)
@@ -187,8 +187,7 @@ extension CoordinatorMachine {
         if positions[peer] != nil || joiners.contains(where: { $0.peer == peer }) {
             return because("Another worker has joined over the same connection.")
         }
-        var most = configuration.maximumWorkers
-        if case .gathering = stage { most = configuration.expectedWorkers }
+        let most = configuration.maximumWorkers
         if members.count + joiners.count >= most {
             return Refusal(
                 reason: "The run has its \(most) workers; start it with more to use this one.",

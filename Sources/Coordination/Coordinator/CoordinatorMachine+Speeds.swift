@@ -138,7 +138,9 @@ struct WorkerSpeeds: Sendable {
         var slowness: Slowness?
         let factor = own / usual
         let isKnown = track.slowness.map { $0.cause != .network } ?? false
-        if track.figures.count >= Self.window, factor >= (isKnown ? Self.notSlow : Self.slow) {
+        // One that gets no work any more adds no figures.
+        let isKnownEnough = track.figures.count >= Self.window || track.stepsWithoutWork > 0
+        if isKnownEnough, factor >= (isKnown ? Self.notSlow : Self.slow) {
             let waits = median(worker, \.data, of: Self.window) ?? 0
             slowness = Slowness(cause: 2 * waits > own - usual ? .data : .compute, factor: factor)
         } else if track.wasLast.count(where: { $0 }) > Self.window / 2 {
