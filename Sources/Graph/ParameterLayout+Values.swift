@@ -39,14 +39,18 @@ extension ParameterLayout {
 
     /// Pairs PyTorch's row-major index of each weight with its index in the storage layout.
     private static func eachWeight(_ geometry: ConvolutionGeometry, _ body: (_ index: Int, _ storage: Int) -> Void) {
+        let (inputs, taps) = (geometry.inputsPerGroup, geometry.taps)
+        // From one tap to the next in the storage layout; `ConvolutionGeometry.storageIndex`, counted on.
+        let stride = inputs * ConvolutionGeometry.lanes
         var index = 0
         for output in 0..<geometry.outputChannels {
-            for input in 0..<geometry.inputsPerGroup {
-                for ky in 0..<geometry.kernelHeight {
-                    for kx in 0..<geometry.kernelWidth {
-                        body(index, geometry.storageIndex(output: output, input: input, ky: ky, kx: kx))
-                        index += 1
-                    }
+            let first = geometry.storageIndex(output: output, input: 0, ky: 0, kx: 0)
+            for input in 0..<inputs {
+                var storage = first + input * ConvolutionGeometry.lanes
+                for _ in 0..<taps {
+                    body(index, storage)
+                    index += 1
+                    storage += stride
                 }
             }
         }

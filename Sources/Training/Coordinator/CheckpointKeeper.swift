@@ -337,11 +337,17 @@ package final class CheckpointKeeper: Sendable {
 
 /// Passes a transport's events to a handler that is known only after the transport exists.
 final class Relay: Sendable {
-    private let handler = Mutex<(@Sendable (TransportEvent) -> Void)?>(nil)
+    /// In a type of its own: a bare closure in a `Mutex` is wrapped anew by every `withLock`, and each call goes through
+    /// all of the wraps.
+    private struct Handler: Sendable {
+        var call: @Sendable (TransportEvent) -> Void
+    }
+
+    private let handler = Mutex<Handler?>(nil)
     private let early = Mutex<[TransportEvent]>([])
 
     func set(_ handler: @escaping @Sendable (TransportEvent) -> Void) {
-        self.handler.withLock { $0 = handler }
+        self.handler.withLock { $0 = Handler(call: handler) }
         for event in early.withLock({ events in
             defer { events = [] }
             return events
@@ -350,7 +356,7 @@ final class Relay: Sendable {
 
     func handle(_ event: TransportEvent) {
         if let handler = handler.withLock({ $0 }) {
-            handler(event)
+            handler.call(event)
         } else {
             early.withLock { $0.append(event) }
         }

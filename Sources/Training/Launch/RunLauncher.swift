@@ -512,11 +512,18 @@ package struct RunLauncher {
 
 /// Passes evictions on to the crew, which is there after the coordinator.
 private final class Evictions: Sendable {
-    private let handler = Mutex<(@Sendable (UInt64) -> Void)?>(nil)
+    /// In a type of its own: a bare closure in a `Mutex` is wrapped anew by every `withLock`.
+    private struct Handler: Sendable {
+        var call: @Sendable (UInt64) -> Void
+    }
 
-    func set(_ handler: @escaping @Sendable (UInt64) -> Void) { self.handler.withLock { $0 = handler } }
+    private let handler = Mutex<Handler?>(nil)
 
-    func note(_ incarnation: UInt64) { handler.withLock { $0 }?(incarnation) }
+    func set(_ handler: @escaping @Sendable (UInt64) -> Void) {
+        self.handler.withLock { $0 = Handler(call: handler) }
+    }
+
+    func note(_ incarnation: UInt64) { handler.withLock { $0 }?.call(incarnation) }
 }
 
 /// The most memory that any worker of a run has said to have taken.
