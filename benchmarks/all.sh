@@ -3,7 +3,7 @@
 # README.md for how long each takes.
 #
 #     benchmarks/all.sh [NAME ...]      all without names; they are
-#         train train-2 kernels kernels-avx2 scaling allreduce precision recovery slow audit coordination
+#         train train-2 kernels kernels-avx2 scaling allreduce precision recovery slow audit coordination flood
 #
 # PLEURA names the program where it is not .build/release/pleura. A table that fails does not keep the rest from being
 # made; the exit status is then 1.
@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 
 program=${PLEURA:-.build/release/pleura}
 results=benchmarks/results
-known=(train train-2 kernels kernels-avx2 scaling allreduce precision recovery slow audit coordination)
+known=(train train-2 kernels kernels-avx2 scaling allreduce precision recovery slow audit coordination flood)
 
 make_table() {
     case $1 in
@@ -33,6 +33,9 @@ make_table() {
         precision)
             benchmarks/precision.py --pleura "$program" --seeds 5 --json $results/precision.json \
                 --markdown $results/precision.md
+            ;;
+        flood)
+            benchmarks/flood.py --pleura "$program" --json $results/flood.json --markdown $results/flood.md
             ;;
         recovery) benchmarks/recovery.py --pleura "$program" ;;
         slow)

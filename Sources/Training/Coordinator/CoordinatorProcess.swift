@@ -16,6 +16,8 @@ package enum CoordinatorProcess {
     /// Takes the order and leads the run to its end; the launcher hears how it ended.
     package static func run() throws {
         // Standard input goes to others of this process; a child must not hold the link open.
+        // It writes to the launcher's terminal from a group of its own, which some terminals would stop it for.
+        signal(SIGTTOU, SIG_IGN)
         let link = LineChannel(fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3))
         let inbox = try EventQueue<CoordinatorOrder?>()
         let receiver = Receiver()
