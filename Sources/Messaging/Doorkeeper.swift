@@ -38,6 +38,8 @@ package struct Doorkeeper {
     /// Refused in the second that began then.
     private var window: (began: ContinuousClock.Instant, refused: Int)?
     private var lastReason = ""
+    /// A refusal was told of whose connection is about to end.
+    private var isRefusing = false
     private var told: (at: ContinuousClock.Instant, count: Int)?
 
     /// How many were refused so far.
@@ -57,9 +59,15 @@ package struct Doorkeeper {
             strangers.insert(descriptor)
             peers.remove(descriptor)
         case .disconnected(let descriptor):
-            strangers.remove(descriptor)
+            // One that was refused has been counted; one that only comes and goes takes as much.
+            if strangers.remove(descriptor) != nil && !isRefusing {
+                refuse("it closed before it had said a word of the protocol", at: now)
+            }
+            isRefusing = false
             peers.remove(descriptor)
-        case .refused(let reason): refuse(reason, at: now)
+        case .refused(let reason):
+            refuse(reason, at: now)
+            isRefusing = true
         case .ready, .retrying: break
         }
         update(at: now)

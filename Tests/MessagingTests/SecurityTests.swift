@@ -107,6 +107,31 @@ struct SecurityTests {
         }
     }
 
+    /// A flood need not stay: connections that come and go are refusals too, and a peer that ends is none.
+    @Test func connectionsThatComeAndGoShutTheDoor() {
+        var door = Doorkeeper()
+        let now = ContinuousClock.now
+        // No descriptor of a socket's: the kernel is not asked in earnest.
+        door.hear(.listening(-1), at: now)
+        door.hear(.accepted(9), at: now)
+        door.admit(9)
+        door.hear(.disconnected(9), at: now)
+        #expect(door.count == 0)
+        // One that was refused for a reason is counted once.
+        door.hear(.accepted(9), at: now)
+        door.hear(.refused("its key is not admitted"), at: now)
+        door.hear(.disconnected(9), at: now)
+        #expect(door.count == 1 && !door.isShut)
+        for descriptor: Int32 in 10..<209 {
+            door.hear(.accepted(descriptor), at: now)
+            door.hear(.disconnected(descriptor), at: now)
+        }
+        #expect(door.count == 200 && door.isShut)
+        #expect(door.report(at: now)?.reason == "it closed before it had said a word of the protocol")
+        door.update(at: now + .seconds(1))
+        #expect(!door.isShut)
+    }
+
     @Test(
         "A flood of connections neither breaks a connection nor loses a message, and is told of once a second",
         .serialized,
