@@ -51,20 +51,10 @@ extension Processes {
         }
 
         private struct Share: Decodable {
-            var worker: Int
             var images: Double
-            var data: Double
-            var compute: Double
-
-            enum CodingKeys: String, CodingKey {
-                case worker, images
-                case data = "data_s"
-                case compute = "compute_s"
-            }
         }
 
         private struct Step: Decodable {
-            var seconds: Double
             var images: Double
             var workers: [Share]
         }
@@ -95,18 +85,11 @@ extension Processes {
             #expect(outcome.status == 0, "\(outcome.errors)\n\(workers.map(\.errors))")
             #expect(try runner.inspect("uneven").stateSHA256 == hash)
             #expect(outcome.errors.contains(/worker \d on host \S+ is slow: .*\(compute\)/), "\(outcome.errors)")
-            // The ideal: all workers busy all the time, as if microbatches could be cut. Two workers of speeds 1 and 1/4
-            // reach 98 % of it with 16 whole ones.
-            let last = try steps("uneven").suffix(8)
-            let shares = last.map { step -> Double in
-                let ideal = step.workers.filter { $0.images > 0 }
-                    .reduce(0) { $0 + $1.images / ($1.data + $1.compute) }
-                return step.images / step.seconds / ideal
-            }.sorted()
-            #expect(shares[shares.count / 2] >= 0.85, "\(shares)")
-            // The slow one computes less, though not nothing.
-            let images = try #require(last.last?.workers.map(\.images))
-            #expect((images.min() ?? 0) >= 2 && (images.max() ?? 0) >= 3 * (images.min() ?? 0), "\(images)")
+            // The slow one computes less, though not nothing: of two equal halves it has given up a third or more. What
+            // that is worth in time is the matter of `benchmarks/slow.py`, which fails below 85 % of the ideal.
+            let least = try steps("uneven").suffix(8).map { $0.workers.map(\.images).min() ?? 0 }.sorted()
+            let all = try #require(steps("uneven").last?.images)
+            #expect(least[least.count / 2] > 0 && least[least.count / 2] <= all / 3, "\(least) of \(all)")
         }
 
         @Test(.timeLimit(.minutes(15)))
