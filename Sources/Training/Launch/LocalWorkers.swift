@@ -1,6 +1,6 @@
 package import Coordination
 import Foundation
-package import Glibc
+import Glibc
 import Messaging
 import Storage
 import Synchronization
@@ -9,7 +9,7 @@ import Synchronization
 package final class LocalWorkers: Sendable {
     /// One child.
     package struct Child: Sendable {
-        package let process: pid_t
+        package let process: Int32
         package let incarnation: UInt64
     }
 
