@@ -44,6 +44,9 @@ struct ChaosCommand: ParsableCommand {
     var json: String?
 
     @Option(help: .hidden)
+    var mostFaults: Int?
+
+    @Option(help: .hidden)
     var patience: Double?
 
     @Option(help: .hidden)
@@ -55,6 +58,9 @@ struct ChaosCommand: ParsableCommand {
         }
         if let patience, !(patience > 0 && patience <= 1e6) {
             throw ValidationError("--patience must be above 0 seconds, found \(patience).")
+        }
+        if let mostFaults, mostFaults < 1 {
+            throw ValidationError("--most-faults must be at least 1, found \(mostFaults).")
         }
         for name in fault where ChaosFault(rawValue: name) == nil {
             let known = ChaosFault.allCases.map(\.rawValue).joined(separator: ", ")
@@ -71,6 +77,7 @@ struct ChaosCommand: ParsableCommand {
             faults: fault.isEmpty ? ChaosFault.allCases : fault.compactMap(ChaosFault.init)
         )
         options.directory = directory
+        if let mostFaults { options.mostFaults = mostFaults }
         options.patience = patience.map { .milliseconds(Int64($0 * 1000)) }
         options.expected = expect
         let toOutput = json != "-"

@@ -16,6 +16,8 @@ package struct ChaosRun {
         package var overrides: [String]
         /// How long new runs are begun; the last one is not cut short.
         package var duration: Duration
+        /// After how many faults no more follow and no new run is begun, also before `duration` has passed.
+        package var mostFaults = Int.max
         package var seed: UInt64
         package var faults: [ChaosFault]
         /// Where the runs are kept while they last; nil: beside the configuration's own folder.
@@ -128,6 +130,7 @@ package struct ChaosRun {
                 room: room,
                 start: start,
                 end: start + options.duration,
+                mostFaults: options.mostFaults - report.events.count,
                 isInterrupted: isInterrupted
             )
             let began = ContinuousClock.now
@@ -165,7 +168,7 @@ package struct ChaosRun {
             )
             run.remove()
             number += 1
-        } while ContinuousClock.now - start < options.duration
+        } while ContinuousClock.now - start < options.duration && report.events.count < options.mostFaults
         return report
     }
 

@@ -20,6 +20,7 @@ final class DisturbedRun {
     private let room: Int
     private let start: ContinuousClock.Instant
     private let end: ContinuousClock.Instant
+    private let mostFaults: Int
     private let isInterrupted: ChaosInterruptFlag
     private let hasDisk: Bool
 
@@ -53,6 +54,7 @@ final class DisturbedRun {
         room: Int,
         start: ContinuousClock.Instant,
         end: ContinuousClock.Instant,
+        mostFaults: Int,
         isInterrupted: ChaosInterruptFlag
     ) {
         self.chaos = chaos
@@ -64,6 +66,7 @@ final class DisturbedRun {
         self.room = room
         self.start = start
         self.end = end
+        self.mostFaults = mostFaults
         self.isInterrupted = isInterrupted
         hasDisk = faults.contains(.fullDisk)
         draws = ChaosDraws(faults, seed: seed)
@@ -106,7 +109,7 @@ final class DisturbedRun {
                         + (status?.waitsFor.map { ", while it waited for \($0)" } ?? "") + "."
                 )
             }
-            if let moment = next.due, now >= moment, now < end, commits > 0 { disturb() }
+            if let moment = next.due, now >= moment, now < end, commits > 0, events.count < mostFaults { disturb() }
         }
     }
 
