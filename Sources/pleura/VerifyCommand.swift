@@ -17,7 +17,7 @@ struct VerifyCommand: ParsableCommand {
             """
     )
 
-    @Argument(help: "Runs, data sets, or single files of them.", completion: .file())
+    @Argument(help: "Runs, data sets, or single files of them.", completion: .file(), transform: userPath)
     var paths: [String]
 
     func run() throws {

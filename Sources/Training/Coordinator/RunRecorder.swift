@@ -20,16 +20,24 @@ final class RunRecorder {
     private let journal: Journal<JournalLine>
     private let console: Console
     private let incarnation: Int
+    private let run: String?
     private var lastCommit: Instant
     /// Files of which a line has been lost.
     private var damaged: Set<String> = []
     /// The figures of the last validation, and the completed steps at which they were taken.
     private(set) var lastMetrics: (step: UInt64, values: [String: Double])?
 
-    init(setup: RunSetup, directory: RunDirectory, fencing: UInt64, console: Console) throws {
+    init(
+        setup: RunSetup,
+        directory: RunDirectory,
+        fencing: UInt64,
+        run: String? = nil,
+        console: Console
+    ) throws {
         self.setup = setup
         self.directory = directory
         self.console = console
+        self.run = run
         incarnation = Int(truncatingIfNeeded: fencing)
         journal = try Journal.open(directory.journal).journal
         lastCommit = MonotonicClock.now
@@ -56,7 +64,7 @@ final class RunRecorder {
                 startingAt: Int(firstStep),
                 time: Self.time,
                 // Two coordinators of a run can begin in one second.
-                writer: "\(ProcessInfo.processInfo.hostName)-\(incarnation)"
+                writer: "\(HostName.own)-\(incarnation)"
             )
         }
     }
@@ -153,7 +161,7 @@ final class RunRecorder {
     /// Appends to the journal; where the run begins, `progress` tells at what state.
     func journal(_ entry: JournalEntry, at progress: RunProgress) {
         if case .began = entry { begin(at: progress) }
-        keep("journal.jsonl") { try journal.append(JournalLine(entry, time: Self.time)) }
+        keep("journal.jsonl") { try journal.append(JournalLine(entry, time: Self.time, run: run)) }
     }
 
     /// Waits until the lines so far are on the disk: a checkpoint must not outlive the lines that lead to it. For the

@@ -16,8 +16,10 @@ struct StoredProgress: Codable {
     var scheduleState: [UInt64]
     /// Whether the run was complete at this state; absent in the journal.
     var isComplete: Bool?
+    /// The run that the checkpoint is of (`RunManifest`); absent in the journal, and in those of earlier versions.
+    var run: String?
 
-    init(_ progress: RunProgress, isComplete: Bool? = nil) {
+    init(_ progress: RunProgress, isComplete: Bool? = nil, run: String? = nil) {
         completedSteps = progress.completedSteps
         transition = progress.transition
         validatedAt = progress.validatedAt
@@ -28,6 +30,7 @@ struct StoredProgress: Codable {
         stoppedEarly = progress.stoppedEarly
         scheduleState = progress.scheduleState
         self.isComplete = isComplete
+        self.run = run
     }
 
     /// Whether the writer of a checkpoint knew that its run was complete with it.
@@ -36,6 +39,11 @@ struct StoredProgress: Codable {
             return false
         }
         return stored.isComplete == true && stored.completedSteps == UInt64(exactly: trainer.step)
+    }
+
+    /// The run that a checkpoint says it is of; nil where it says none.
+    static func run(of trainer: TrainerState) -> String? {
+        (try? JSONDecoder().decode(StoredProgress.self, from: Data(trainer.state.utf8)))?.run
     }
 
     var progress: RunProgress {
@@ -61,10 +69,13 @@ struct StoredProgress: Codable {
 
 extension RunProgress {
     /// The progress as the text of a JSON object.
-    func encoded(isComplete: Bool) throws -> String {
+    func encoded(isComplete: Bool, run: String? = nil) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
-        return String(decoding: try encoder.encode(StoredProgress(self, isComplete: isComplete)), as: UTF8.self)
+        return String(
+            decoding: try encoder.encode(StoredProgress(self, isComplete: isComplete, run: run)),
+            as: UTF8.self
+        )
     }
 
     /// The progress that a checkpoint holds.
@@ -100,9 +111,12 @@ struct JournalLine: Codable, Sendable {
     var incarnations: [UInt64]?
     var text: String?
     var progress: StoredProgress?
+    /// Of a beginning: which run it is.
+    var run: String?
 
-    init(_ entry: JournalEntry, time: Double) {
+    init(_ entry: JournalEntry, time: Double, run: String? = nil) {
         self.time = time
+        if case .began = entry { self.run = run }
         switch entry {
         case .began(let fencing, let steps):
             event = "began"

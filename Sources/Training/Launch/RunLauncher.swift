@@ -27,6 +27,10 @@ package struct RunLauncher {
         package var hosts: HostList?
         package var isVerbose: Bool
         package var isQuiet: Bool
+        /// Names of the fields that the command line sets: the user knows their values.
+        package var overridden: Set<String> = []
+        /// Goes on with a configuration that was edited by hand since it was written.
+        package var acceptsEditedConfiguration = false
         /// Hears of each committed step, on the coordinator's loop: it must return soon.
         package var onStep: (@Sendable (Coordination.StepRecord) -> Void)?
         /// Hears what each worker is planned to take, before the first is started.
@@ -62,14 +66,15 @@ package struct RunLauncher {
     private let options: Options
     private let console: Console
     private let keys: ServerKeys?
+    private let session = LaunchSession()
 
     /// A run of `configuration`, whose folder and shards are set.
     package init(_ configuration: RunConfiguration, options: Options) throws {
         try configuration.checkTrainable()
         var resolved = configuration
         // The saved configuration is read by processes with other working directories.
-        resolved.run.directory = FileSystem.absolute(configuration.run.directory)
-        resolved.data.shards = FileSystem.absolute(configuration.data.shards)
+        resolved.run.directory = FileSystem.canonical(configuration.run.directory)
+        resolved.data.shards = FileSystem.absolute(FileSystem.tidied(configuration.data.shards))
         if !resolved.security.keys.isEmpty {
             resolved.security.keys = FileSystem.absolute(configuration.security.keys)
         }
@@ -92,6 +97,7 @@ package struct RunLauncher {
     package func launch() throws -> RunOutcome {
         // Told before the data is read; and again when nobody else can begin in the folder.
         try directory.requireNoCheckpoints()
+        try directory.requireOwnFiles()
         guard FileSystem.exists("\(configuration.data.shards)/\(DatasetManifest.fileName)") else {
             throw RunError.noShards(configuration.data.shards)
         }
@@ -99,7 +105,7 @@ package struct RunLauncher {
         let setup = try RunSetup(configuration, dataset: dataset)
         let plan = try checkMemory(setup)
         try FileSystem.createDirectory(directory.path)
-        let lock = try directory.lock()
+        let lock = try takeLock()
         return try withExtendedLifetime(lock) {
             try directory.requireNoCheckpoints()
             try directory.store.removeTemporaries()
@@ -109,8 +115,11 @@ package struct RunLauncher {
                 console.log(.notice, "a start in \(directory.path) ended before its first checkpoint; removed \(names)")
             }
             try directory.create()
+            let manifest = RunManifest.new(named: configuration.displayName)
+            try manifest.write(directory)
+            session.begin(run: manifest.run, in: directory)
             try AtomicFile.write(SealedText.sealed(setup.configuration.resolvedYAML()), to: directory.configuration)
-            let outcome = try recover(try run(setup, plan, resume: nil, fencing: 1), setup, plan)
+            let outcome = checked(try recover(try run(setup, plan, resume: nil, fencing: 1), setup, plan))
             writeReport(outcome, dataset)
             return outcome
         }
@@ -139,16 +148,18 @@ package struct RunLauncher {
 
     /// Goes on from the newest intact checkpoint.
     package func resume() throws -> RunOutcome {
+        try checkSeal()
         if let steps = try stepsOfCompleteRun() { return alreadyComplete(steps) }
-        let lock = try directory.lock()
+        let lock = try takeLock()
         return try withExtendedLifetime(lock) {
-            let outcome = try resumeHeld()
+            session.begin(run: try identify(), in: directory)
+            let outcome = checked(try resumeHeld())
             guard outcome.kind == .workerLost else { return outcome }
             let setup = try RunSetup(
                 configuration,
                 dataset: Dataset.open(try directory.shards(configuration.data.shards))
             )
-            return try recover(outcome, setup, MemoryPlan(setup, programs: ProgramSet(setup)))
+            return checked(try recover(outcome, setup, MemoryPlan(setup, programs: ProgramSet(setup))))
         }
     }
 
@@ -174,14 +185,20 @@ package struct RunLauncher {
                 change = change ?? error
                 throw error
             }
+            try RunIdentity.require(session.run, of: checkpoint)
             try accept(checkpoint, setup: setup)
+        }
+        guard let checkpoint = found.contents else {
+            throw change ?? RunError.nothingToResume(directory.path, reasons: found.skipped.map(\.description))
         }
         for skipped in found.skipped {
             console.log(.warning, "The checkpoint \(skipped.record.path) is not used: \(skipped)")
         }
-        guard let checkpoint = found.contents else { throw change ?? RunError.nothingToResume(directory.path) }
         let progress = try RunProgress(checkpoint.trainer, path: checkpoint.path)
         if setup.isComplete(progress) { return alreadyComplete(progress.completedSteps) }
+        for sentence in try ResumeChanges.sentences(from: checkpoint, to: setup, at: progress, dataset) {
+            console.log(.warning, sentence)
+        }
         let plan = try checkMemory(setup)
         try directory.create()
         try AtomicFile.write(SealedText.sealed(setup.configuration.resolvedYAML()), to: directory.configuration)
@@ -210,7 +227,9 @@ package struct RunLauncher {
             try RunHistory(directory).reattachment != nil
         else { return nil }
         // Workers keep the configuration that they were welcomed with.
-        let kept = try RunConfiguration.load(path: directory.configuration, overrides: [])
+        var kept = try RunConfiguration.load(path: directory.configuration, overrides: [])
+        // The folder may have been moved since, or be named by another way to it.
+        kept.run.directory = setup.configuration.run.directory
         guard setup.configuration.resolvedYAML() == kept.resolvedYAML() else {
             console.log(.notice, "the configuration is changed: workers of the coordinator before are not waited for")
             return nil
@@ -272,6 +291,85 @@ package struct RunLauncher {
         )
         options.onOutcome?(outcome)
         return outcome
+    }
+
+    /// Takes the folder, and takes away what was asked of those who led the run before.
+    private func takeLock() throws -> RunLock {
+        let lock = try directory.lock()
+        if let warning = lock.warning { console.log(.warning, warning) }
+        for sentence in RunRequest.removeStale(from: directory) { console.log(.warning, sentence) }
+        session.hold(lock)
+        return lock
+    }
+
+    /// Which run lives in the folder; one of an earlier version, which had no name, gets one. Where `run.json` is gone,
+    /// the newest checkpoint tells.
+    private func identify() throws -> String {
+        if let manifest = try RunManifest.read(directory) { return manifest.run }
+        var manifest = RunManifest.new(named: configuration.displayName)
+        let known = try directory.store.list().reversed().lazy
+            .compactMap { try? CheckpointStore.open($0.path) }.compactMap { StoredProgress.run(of: $0.trainer) }.first
+        if let known {
+            manifest.run = known
+            console.log(
+                .warning,
+                "\(directory.manifest) is gone; it is written anew from what the newest checkpoint says"
+            )
+        }
+        try manifest.write(directory)
+        return manifest.run
+    }
+
+    /// Refuses a configuration that was edited by hand since it was written, unless the user knows each change: what is
+    /// gone on with must not be a surprise, nor be sealed as if it had always been so.
+    private func checkSeal() throws {
+        do {
+            try SealedText.check(directory.configuration)
+            return
+        } catch is StorageDefect {}
+        var kept = try RunConfiguration.load(path: directory.configuration)
+        let newest = try directory.store.list().reversed().lazy.compactMap { try? CheckpointStore.open($0.path) }.first
+        let before = newest.flatMap { try? RunConfiguration.parse($0.trainer.configuration, file: $0.path) }
+        guard let before else {
+            if options.acceptsEditedConfiguration { return }
+            throw RunError.edited(directory.configuration, directory, [])
+        }
+        // A moved run has another folder and is not edited by that.
+        kept.run.directory = before.run.directory
+        let changed = ConfigurationField.all.filter { $0.text(in: before) != $0.text(in: kept) }
+        let lines = changed.map { "`\($0.name)`: \($0.text(in: before)) -> \($0.text(in: kept))" }
+        if changed.isEmpty {
+            console.log(.notice, "\(directory.configuration) was edited, in no value; it is written anew")
+        } else if options.acceptsEditedConfiguration || changed.allSatisfy({ options.overridden.contains($0.name) }) {
+            console.log(.warning, "\(directory.configuration) was edited: \(lines.joined(separator: "; "))")
+        } else {
+            throw RunError.edited(directory.configuration, directory, lines)
+        }
+    }
+
+    /// The outcome, or, where the run's folder is gone, that nothing of it is left: silence would pass for success.
+    private func checked(_ outcome: RunOutcome) -> RunOutcome {
+        guard [.completed, .drained].contains(outcome.kind) else { return outcome }
+        do {
+            try session.requireFolder()
+            let missing = [directory.metrics, directory.journal].filter { !FileSystem.exists($0) }
+            guard let first = missing.first else { return outcome }
+            throw RunError.folderGone(directory.path, "\(FileSystem.name(of: first)) is gone")
+        } catch {
+            let newest = try? directory.store.list().last
+            let left =
+                newest.map { "What is left there is the checkpoint \($0.path), which `pleura inspect` reads." }
+                ?? "No checkpoint is left there."
+            let lost = RunOutcome(
+                kind: .notSaved,
+                message:
+                    "\(error) \(outcome.completedSteps) steps were done, and the run is not whole any more. \(left)",
+                completedSteps: outcome.completedSteps,
+                savedSteps: newest.map { UInt64($0.step) }
+            )
+            options.onOutcome?(lost)
+            return lost
+        }
     }
 
     /// One more than any coordinator of the run had.
@@ -406,7 +504,9 @@ package struct RunLauncher {
                     peak.note(record)
                     options.onStep?(record)
                 },
-                onEviction: { evictions.note($0) }
+                onEviction: { evictions.note($0) },
+                run: session.run,
+                session: session.holder
             )
         )
     }
@@ -434,6 +534,8 @@ package struct RunLauncher {
                     checkpoint: resume?.file,
                     reattaches: before != nil,
                     keys: keys?.folder.path,
+                    run: session.run,
+                    session: session.holder,
                     isVerbose: options.isVerbose,
                     isQuiet: options.isQuiet,
                     parent: getpid()
@@ -504,10 +606,39 @@ package struct RunLauncher {
         }
     }
 
-    /// The job's name: its folder's own, so that a worker of another run is refused.
+    /// The job's name: the run's own, so that a worker of another run is refused.
     private var job: String {
-        "\(configuration.displayName)-\(XXH3.hash64(Array(directory.path.utf8) + Array("\(configuration.run.seed)".utf8)))"
+        RunIdentity.job(named: configuration.displayName, run: session.run)
     }
+}
+
+/// What a launch learns of the run that it leads, once it holds the run's folder.
+private final class LaunchSession: Sendable {
+    private struct State: Sendable {
+        var run = ""
+        var holder = ""
+        var folder: RunFolderWatch?
+    }
+
+    private let state = Mutex(State())
+
+    /// The run, as `run.json` says.
+    var run: String { state.withLock { $0.run } }
+    /// The session of the lock's holder.
+    var holder: String { state.withLock { $0.holder } }
+
+    func hold(_ lock: RunLock) { state.withLock { $0.holder = lock.holder.session } }
+
+    func begin(run: String, in directory: RunDirectory) {
+        let folder = RunFolderWatch(directory)
+        state.withLock { state in
+            state.run = run
+            state.folder = folder
+        }
+    }
+
+    /// Throws where the run's folder is gone.
+    func requireFolder() throws { try state.withLock { $0.folder }?.check() }
 }
 
 /// Passes evictions on to the crew, which is there after the coordinator.
