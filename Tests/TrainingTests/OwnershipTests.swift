@@ -1,5 +1,7 @@
 import Diagnostics
 import Foundation
+import Glibc
+import Radiography
 import Reporting
 import Storage
 import Testing

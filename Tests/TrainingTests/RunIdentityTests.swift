@@ -86,6 +86,28 @@ import Testing
         for code in [EWOULDBLOCK, EBADF, EINTR] { #expect(!RunLock.saysNoLocks(code)) }
     }
 
+    @Test func withoutLocksAFileStandsForOneAndSaysSo() throws {
+        let path = folder.file("run/.lock-holder")
+        var lock: RunLock? = try RunLock(run.path, taking: { _ in ENOLCK })
+        #expect(lock?.warning?.contains("has no locks") == true && lock?.warning?.contains("-o flock") == true)
+        let error = #expect(throws: RunError.self) { _ = try RunLock(run.path, taking: { _ in EOPNOTSUPP }) }
+        #expect(error?.exitStatus == .temporary && error?.description.contains(path) == true)
+        // Locks of the kernel's work here, and nobody holds one: the file tells.
+        #expect(RunLock.state(of: run) == .held(lock?.holder))
+        lock = nil
+        #expect(!FileSystem.exists(path) && RunLock.state(of: run) == .free)
+        // One whose process has ended is taken over; one of another host is not.
+        var holder = RunLock.Holder.current()
+        holder.started += 1
+        try AtomicFile.write(Array(try JSONEncoder().encode(holder)), to: path)
+        _ = try RunLock(run.path, taking: { _ in ENOSYS })
+        holder.host = "elsewhere"
+        try AtomicFile.write(Array(try JSONEncoder().encode(holder)), to: path)
+        let other = #expect(throws: RunError.self) { _ = try RunLock(run.path, taking: { _ in ENOSYS }) }
+        #expect(other?.description.contains("on host elsewhere") == true)
+        #expect(folder.names(in: "run").filter { $0.hasSuffix(".tmp") }.isEmpty)
+    }
+
     @Test func aHolderThatHasEndedIsKnownByItsStart() {
         var holder = RunLock.Holder.current()
         #expect(holder.isAlive == true)
@@ -205,5 +227,27 @@ import Testing
         #expect(StoredProgress.run(of: trainer(state)) == "abc")
         // Earlier versions kept none.
         #expect(StoredProgress.run(of: trainer(state.replacingOccurrences(of: ",\"run\":\"abc\"", with: ""))) == nil)
+    }
+}
+
+/// The digest by which coordinator and workers know that they are one program.
+@Suite struct ProgramDigestTests {
+    @Test func everyByteAndItsPlaceCount() throws {
+        let folder = try TemporaryFolder()
+        var bytes = [UInt8](repeating: 7, count: 3 << 20)
+        func digest() throws -> String {
+            try Data(bytes).write(to: URL(fileURLWithPath: folder.file("program")))
+            return try ProgramVersion.digest(of: OpenFile(folder.file("program"), .read))
+        }
+        let first = try digest()
+        #expect(try digest() == first && first.count == 16)
+        var seen: Set = [first]
+        for place in [0, 1 << 20, bytes.count - 1] {
+            bytes[place] ^= 1
+            #expect(try seen.insert(digest()).inserted)
+            bytes[place] ^= 1
+        }
+        bytes.removeLast()
+        #expect(try seen.insert(digest()).inserted)
     }
 }

@@ -50,6 +50,11 @@ package enum EventFile {
             position = end + 4
             count += 1
         }
+        // A writer that died has left the beginning of a record, whose length is far below what eight bytes can hold.
+        let tail = Array(bytes[position...])
+        if tail.count < 12, tail.count > 4, tail[4..<min(8, tail.count)].contains(where: { $0 != 0 }) {
+            throw damaged("the length")
+        }
         return count
     }
 

@@ -1,4 +1,5 @@
 import Foundation
+package import Storage
 import SwiftProtobuf
 import Synchronization
 
@@ -108,6 +109,9 @@ package final class TensorBoardLog: Sendable {
         ]
         try write(scalars: scalars.map { (tag: $0.0, value: $0.1) }, step: record.step, time: record.time)
     }
+
+    /// The file as far as it was written here and before.
+    package var seal: FileSeal { file.withLock { $0.seal } }
 
     /// `signature` is a field more, behind those of the event.
     private func append(

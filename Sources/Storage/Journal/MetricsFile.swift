@@ -86,6 +86,10 @@ package enum MetricsFile {
         if let last = pieces.last, fits(last.dropLast()) == true {
             throw StorageDefect(.malformed, file: path, part: .line(lines.count + 1), "its line feed is damaged")
         }
+        // Lines of earlier versions need not begin with their kind.
+        if let last = pieces.last, !last.isEmpty, !Array("{\"".utf8).prefix(last.count).elementsEqual(last.prefix(2)) {
+            throw StorageDefect(.malformed, file: path, part: .line(lines.count + 1), "no line begins so")
+        }
         return lines.count
     }
 }

@@ -206,7 +206,7 @@ package final class CoordinatorShell: Sendable {
                 case .beginCheckpoint(let order):
                     keeper.begin(
                         order,
-                        trainer: try trainer(order, metrics: recorder.lastMetrics),
+                        trainer: try trainer(order, metrics: recorder.lastMetrics, records: recorder.seals),
                         beforePublishing: recorder.synchronizer
                     )
                 case .abandonCheckpoint(let steps, _): keeper.abandon(completedSteps: steps)
@@ -395,9 +395,11 @@ package final class CoordinatorShell: Sendable {
         )
     }
 
-    private func trainer(_ order: CheckpointOrder, metrics: (step: UInt64, values: [String: Double])?) throws
-        -> TrainerState
-    {
+    private func trainer(
+        _ order: CheckpointOrder,
+        metrics: (step: UInt64, values: [String: Double])?,
+        records: [String: FileSeal]
+    ) throws -> TrainerState {
         let batch = setup.configuration.globalBatchSize
         let state = order.progress
         // Figures belong to a checkpoint only where they were taken at its very state.
@@ -411,7 +413,11 @@ package final class CoordinatorShell: Sendable {
             numericsProfile: setup.numericsProfile,
             datasetDigest: setup.datasetDigest,
             metrics: figures,
-            state: try state.encoded(isComplete: setup.isComplete(state), run: options.run)
+            state: try state.encoded(
+                isComplete: setup.isComplete(state),
+                run: options.run,
+                records: records
+            )
         )
     }
 }

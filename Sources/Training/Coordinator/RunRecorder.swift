@@ -20,6 +20,8 @@ final class RunRecorder {
     private let journal: Journal<JournalLine>
     private let console: Console
     private let incarnation: Int
+    /// Events of coordinators before this one, which do not grow any more.
+    private var closedEvents: [String: FileSeal] = [:]
     private let run: String?
     private var lastCommit: Instant
     /// Files of which a line has been lost.
@@ -59,6 +61,10 @@ final class RunRecorder {
             metrics = try MetricsLog(path: directory.metrics)
         }
         keep("TensorBoard's events") {
+            for name in try FileSystem.names(in: directory.tensorBoard) where name.hasPrefix(TensorBoardLog.namePrefix)
+            {
+                closedEvents["tensorboard/\(name)"] = try FileSeal.of("\(directory.tensorBoard)/\(name)")
+            }
             board = try TensorBoardLog(
                 directory: directory.tensorBoard,
                 startingAt: Int(firstStep),
@@ -167,6 +173,16 @@ final class RunRecorder {
     /// Waits until the lines so far are on the disk: a checkpoint must not outlive the lines that lead to it. For the
     /// thread that publishes checkpoints.
     var synchronizer: @Sendable () throws -> Void { { [metrics] in try metrics?.synchronize() } }
+
+    /// What the files that grow hold at this moment, by their names below the run's folder: a checkpoint that is ordered now
+    /// vouches for them.
+    var seals: [String: FileSeal] {
+        var seals = closedEvents
+        seals["journal.jsonl"] = journal.seal
+        if let metrics { seals["metrics.jsonl"] = metrics.seal }
+        if let board { seals["tensorboard/\(FileSystem.name(of: board.path))"] = board.seal }
+        return seals
+    }
 
     func log(_ level: LogLevel, _ sentence: String) { console.log(level, sentence) }
 

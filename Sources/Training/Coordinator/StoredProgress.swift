@@ -18,8 +18,16 @@ struct StoredProgress: Codable {
     var isComplete: Bool?
     /// The run that the checkpoint is of (`RunManifest`); absent in the journal, and in those of earlier versions.
     var run: String?
+    /// What the run's files that grow held when the checkpoint was ordered, by their names below its folder; absent in the
+    /// journal, and in those of earlier versions.
+    var records: [String: FileSeal]?
 
-    init(_ progress: RunProgress, isComplete: Bool? = nil, run: String? = nil) {
+    init(
+        _ progress: RunProgress,
+        isComplete: Bool? = nil,
+        run: String? = nil,
+        records: [String: FileSeal]? = nil
+    ) {
         completedSteps = progress.completedSteps
         transition = progress.transition
         validatedAt = progress.validatedAt
@@ -31,6 +39,7 @@ struct StoredProgress: Codable {
         scheduleState = progress.scheduleState
         self.isComplete = isComplete
         self.run = run
+        self.records = records
     }
 
     /// Whether the writer of a checkpoint knew that its run was complete with it.
@@ -39,6 +48,11 @@ struct StoredProgress: Codable {
             return false
         }
         return stored.isComplete == true && stored.completedSteps == UInt64(exactly: trainer.step)
+    }
+
+    /// What a checkpoint vouches for beside itself; empty in those of earlier versions.
+    static func records(of trainer: TrainerState) -> [String: FileSeal] {
+        (try? JSONDecoder().decode(StoredProgress.self, from: Data(trainer.state.utf8)))?.records ?? [:]
     }
 
     /// The run that a checkpoint says it is of; nil where it says none.
@@ -69,11 +83,15 @@ struct StoredProgress: Codable {
 
 extension RunProgress {
     /// The progress as the text of a JSON object.
-    func encoded(isComplete: Bool, run: String? = nil) throws -> String {
+    func encoded(
+        isComplete: Bool,
+        run: String? = nil,
+        records: [String: FileSeal]? = nil
+    ) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
         return String(
-            decoding: try encoder.encode(StoredProgress(self, isComplete: isComplete, run: run)),
+            decoding: try encoder.encode(StoredProgress(self, isComplete: isComplete, run: run, records: records)),
             as: UTF8.self
         )
     }

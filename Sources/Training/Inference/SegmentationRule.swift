@@ -78,6 +78,7 @@ package struct SegmentationRule: Codable, Equatable, Sendable {
         try Self.requireOwn(directory)
 
         try AtomicFile.write(try SealedJSON.encode(self), to: directory.rule)
+        try RunManifest.note(FileSystem.name(of: directory.rule), in: directory)
     }
 }
 

@@ -131,6 +131,7 @@ package struct RunLauncher {
         var outcome = first
         var attempts = 3
         var saved = outcome.savedSteps ?? 0
+        try requireSoundShards(after: outcome)
         while outcome.kind == .workerLost, options.startsWorkers, configuration.workers.respawns > 0, attempts > 0 {
             attempts -= 1
             console.log(.warning, "\(outcome.message) It goes on by itself with new workers.")
@@ -142,8 +143,27 @@ package struct RunLauncher {
             }
             if (outcome.savedSteps ?? 0) > saved { attempts = 3 }
             saved = outcome.savedSteps ?? saved
+            try requireSoundShards(after: outcome)
         }
         return outcome
+    }
+
+    /// Throws what is wrong with a shard that a lost worker has named, where something is: new workers would fail at the
+    /// same sample, and the cause is the data and not the worker.
+    private func requireSoundShards(after outcome: RunOutcome) throws {
+        guard outcome.kind == .workerLost, let folder = try? directory.shards(configuration.data.shards),
+            let manifest = try? DatasetManifest.read(in: folder)
+        else { return }
+        let lines = (try? Journal<JournalLine>.read(directory.journal).entries) ?? []
+        let told = [outcome.message] + lines.filter { $0.event == "lost" }.compactMap(\.text)
+        for shard in manifest.shards where told.contains(where: { $0.contains(shard.file) }) {
+            let defects = try StorageVerification.verify("\(folder)/\(shard.file)").flatMap(\.defects)
+            guard let first = defects.first else { continue }
+            throw RunError.data(
+                "The run has ended because a shard of its data set is damaged: \(first) Make the shards again with "
+                    + "`pleura shard`, or put a copy there, and go on with `pleura resume \(directory.path)`."
+            )
+        }
     }
 
     /// Goes on from the newest intact checkpoint.
@@ -201,6 +221,7 @@ package struct RunLauncher {
         }
         let plan = try checkMemory(setup)
         try directory.create()
+        try RunManifest.open(directory)
         try AtomicFile.write(SealedText.sealed(setup.configuration.resolvedYAML()), to: directory.configuration)
         _ = try Metrics.cutBack(
             path: directory.metrics,
@@ -235,6 +256,7 @@ package struct RunLauncher {
             return nil
         }
         let plan = try checkMemory(setup)
+        try RunManifest.open(directory)
         let isAnywhere = options.bind.hasSuffix(":*")
         let (outcome, hasBegun) = try lead(
             setup,
@@ -305,7 +327,11 @@ package struct RunLauncher {
     /// Which run lives in the folder; one of an earlier version, which had no name, gets one. Where `run.json` is gone,
     /// the newest checkpoint tells.
     private func identify() throws -> String {
-        if let manifest = try RunManifest.read(directory) { return manifest.run }
+        do {
+            if let manifest = try RunManifest.read(directory) { return manifest.run }
+        } catch let error as StorageDefect {
+            throw RunError.data("\(error) Remove it, and resume again: the newest checkpoint tells which run it is.")
+        }
         var manifest = RunManifest.new(named: configuration.displayName)
         let known = try directory.store.list().reversed().lazy
             .compactMap { try? CheckpointStore.open($0.path) }.compactMap { StoredProgress.run(of: $0.trainer) }.first
@@ -379,8 +405,11 @@ package struct RunLauncher {
         do {
             entries = try Journal<JournalLine>.read(directory.journal).entries
         } catch let error as any ReportableError {
-            console.log(.warning, "The journal is damaged and is kept aside as journal.damaged. \(error)")
-            try FileSystem.rename(directory.journal, to: "\(directory.path)/journal.damaged")
+            // Under a name that nothing has: an earlier one may be worth a look too.
+            let names = ["journal.damaged"] + (2...1000).map { "journal.damaged-\($0)" }
+            let name = names.first { !FileSystem.exists("\(directory.path)/\($0)") } ?? "journal.damaged"
+            console.log(.warning, "The journal is damaged and is kept aside as \(name). \(error)")
+            try FileSystem.rename(directory.journal, to: "\(directory.path)/\(name)")
             return UInt64(max(2, Int(RunRecorder.time)))
         }
         return (entries.compactMap(\.fencing).max() ?? 1) + 1
@@ -596,13 +625,22 @@ package struct RunLauncher {
 
     /// Writes the run's page where it ended in order; what goes wrong with that is said and changes nothing.
     private func writeReport(_ outcome: RunOutcome, _ dataset: Dataset) {
-        guard [.completed, .drained].contains(outcome.kind) else { return }
+        // Where the folder is gone, `checked` says so; what stands in its place is not this run's.
+        guard [.completed, .drained].contains(outcome.kind), (try? session.requireFolder()) != nil else { return }
+        defer { settle() }
         do {
             let notes = try RunReportBuilder.write(directory, dataset: dataset)
             for note in notes { console.log(.warning, note) }
             console.say("report: \(directory.report)")
         } catch {
             console.log(.warning, "The report could not be written: \(error) `pleura report` tries again.")
+        }
+    }
+
+    /// Notes what the run's files hold at its end, so that one that is cut or gone is missed.
+    private func settle() {
+        do { try RunManifest.close(directory) } catch {
+            console.log(.warning, "What the run's files hold could not be noted in \(directory.manifest): \(error)")
         }
     }
 

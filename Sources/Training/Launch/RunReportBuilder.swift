@@ -34,6 +34,7 @@ package struct RunReportBuilder {
         var builder = try RunReportBuilder(directory, dataset)
         let report = builder.report()
         try report.write(to: directory.report)
+        try RunManifest.note(FileSystem.name(of: directory.report), in: directory)
         return builder.notes
     }
 

@@ -1,6 +1,7 @@
 import Diagnostics
 import Foundation
-import Storage
+import Reporting
+package import Storage
 
 /// Names of runs, and the words of what belongs to one.
 package enum RunIdentity {
@@ -44,13 +45,9 @@ package struct RunManifest: Codable, Sendable, Equatable {
     package var created: String
     /// The version of the program that launched it.
     package var program: String
-
-    package init(run: String, name: String, created: String, program: String) {
-        self.run = run
-        self.name = name
-        self.created = created
-        self.program = program
-    }
+    /// What each file of the run held when it last ended in order, by its name below the run's folder; of a checkpoint
+    /// its first bytes, which vouch for the rest. Nil while the run goes on, and where it was killed.
+    package var files: [String: FileSeal]?
 
     static func new(named name: String) -> RunManifest {
         RunManifest(
@@ -69,6 +66,53 @@ package struct RunManifest: Codable, Sendable, Equatable {
 
     func write(_ directory: RunDirectory) throws {
         try AtomicFile.write(try SealedJSON.encode(self), to: directory.manifest)
+    }
+
+    /// Says that the run goes on: what its files hold is not settled.
+    static func open(_ directory: RunDirectory) throws {
+        guard var manifest = try read(directory), manifest.files != nil else { return }
+        manifest.files = nil
+        try manifest.write(directory)
+    }
+
+    /// Notes what each file of the run holds, now that it has ended in order.
+    static func close(_ directory: RunDirectory) throws {
+        guard var manifest = try read(directory) else { return }
+        manifest.files = try Dictionary(
+            uniqueKeysWithValues: files(of: directory).map { ($0, try seal($0, directory)) }
+        )
+        try manifest.write(directory)
+    }
+
+    /// Notes what a file holds that was replaced after the run had ended: its rule, its report.
+    static func note(_ name: String, in directory: RunDirectory) throws {
+        guard var manifest = try read(directory), manifest.files != nil else { return }
+        manifest.files?[name] = try seal(name, directory)
+        try manifest.write(directory)
+    }
+
+    private static func seal(_ name: String, _ directory: RunDirectory) throws -> FileSeal {
+        let path = "\(directory.path)/\(name)"
+        guard name.hasPrefix("checkpoints/"), name.hasSuffix(".h5") else { return try FileSeal.of(path) }
+        let head = try CheckpointStore.seal(of: path)
+        return FileSeal(bytes: head.count, sha256: SHA256Digest.of(head))
+    }
+
+    /// The names of the run's files that are there, below its folder.
+    static func files(of directory: RunDirectory) throws -> [String] {
+        let single = [
+            "config.yaml", "metrics.jsonl", "journal.jsonl", "rule.json", "report.html", "status.json",
+            "endpoints.json",
+            "checkpoints/latest",
+        ]
+        func names(_ folder: String, _ isOurs: (String) -> Bool) throws -> [String] {
+            guard FileSystem.isDirectory("\(directory.path)/\(folder)") else { return [] }
+            return try FileSystem.names(in: "\(directory.path)/\(folder)").filter(isOurs).map { "\(folder)/\($0)" }
+        }
+        return single.filter { FileSystem.exists("\(directory.path)/\($0)") }
+            + (try names("checkpoints") { CheckpointStore.step(inFileName: $0) != nil })
+            + (try names("tensorboard") { $0.hasPrefix(TensorBoardLog.namePrefix) })
+            + (try names("logs") { $0.hasPrefix("worker-") && $0.hasSuffix(".log") })
     }
 }
 

@@ -82,18 +82,19 @@ package final class RunLock: Sendable {
     private static let fileName = ".lock"
     private static let substituteName = ".lock-holder"
 
-    init(_ directory: String) throws {
+    /// `taking` asks the kernel for the lock of a descriptor, and returns 0 or the value of `errno`.
+    init(_ directory: String, taking: (Int32) -> Int32 = RunLock.take) throws {
         let path = "\(directory)/\(Self.fileName)"
         let opened = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o666)
         guard opened >= 0 else {
             throw RunError.cannotUse(directory: directory, reason: String(cString: strerror(errno)))
         }
         let holder = Holder.current()
-        var code = Self.take(opened)
+        var code = taking(opened)
         // Whoever asks whether the run is led holds the lock for an instant.
         for _ in 0..<5 where code == EWOULDBLOCK {
             poll(nil, 0, 10)
-            code = Self.take(opened)
+            code = taking(opened)
         }
         var substitute: String?
         if Self.saysNoLocks(code) {
