@@ -1,8 +1,10 @@
 /// The transcendental functions of kernels on `Float`: polynomials by fma, the same bits for every vector width.
 ///
-/// The vector kernels repeat these lines on lanes. Errors measured against `Double`: below 2 ulp.
+/// The vector kernels repeat these lines on lanes. Each function states its largest error, in units of the last place
+/// (ulp) of the true value, and what was measured against `Double` over every 97th float. The tests hold them to it.
 package enum ScalarMath {
-    /// eˣ; overflows to infinity above 88.72, gives denormals below -87.33 and 0 below -104. NaN gives NaN.
+    /// eˣ; overflows to infinity above 88.72, gives denormals below -87.33 and 0 below -104. NaN gives NaN. Error below
+    /// 1.01 ulp (1.004), denormal results included.
     package static func exp(_ x: Float) -> Float {
         var x = x
         if x > 89 { x = 89 }
@@ -27,7 +29,7 @@ package enum ScalarMath {
         return p * first * second
     }
 
-    /// log(1 + e) for e in [0, 1]: 2 artanh(s) with s = e / (2 + e).
+    /// log(1 + e) for e in [0, 1]: 2 artanh(s) with s = e / (2 + e). Error below 2 ulp (1.94).
     package static func log1p(_ e: Float) -> Float {
         let s = e / (2 + e)
         let z = s * s
@@ -42,13 +44,14 @@ package enum ScalarMath {
         return twice.addingProduct(p * z, s)
     }
 
-    /// 1 / (1 + e⁻ˣ), without overflow on either side.
+    /// 1 / (1 + e⁻ˣ), without overflow on either side. Error below 2.5 ulp (2.28).
     package static func sigmoid(_ x: Float) -> Float {
         let e = exp(-abs(x))
         return (x < 0 ? e : 1) / (1 + e)
     }
 
-    /// 1 + e⁻ˣ for `silu`, in fewer operations than `exp` takes: infinity from x = -88.38 down, 1 from 17 up.
+    /// 1 + e⁻ˣ for `silu`, in fewer operations than `exp` takes: infinity from x = -88.38 down, 1 from 17 up. Error below
+    /// 1.25 ulp (1.20) from x = -88 up.
     package static func logisticDenominator(_ x: Float) -> Float {
         var y = -x
         if y > 88.8 { y = 88.8 }
@@ -69,16 +72,20 @@ package enum ScalarMath {
         return 1 + p * factor
     }
 
-    /// x · σ(x) as x / (1 + e⁻ˣ).
+    /// x · σ(x) as x / (1 + e⁻ˣ). Error below 2.5 ulp (2.24) from x = -88 up; further down it is 0, where the true value
+    /// is above -10⁻³⁶. -∞ gives NaN.
     package static func silu(_ x: Float) -> Float { x / logisticDenominator(x) }
 
     /// The derivative of `silu`: s · (1 + x · (1 - s)), the parenthesis by fma, with s = 1 / (1 + e⁻ˣ).
+    ///
+    /// It passes through 0, so its error is bounded as it is and not in ulp: below 17 · 2⁻²⁴ (16.4), the most near x = 17,
+    /// where 1 - s has lost all its places but one.
     package static func siluDerivative(_ x: Float) -> Float {
         let s = 1 / logisticDenominator(x)
         return s * Float(1).addingProduct(x, 1 - s)
     }
 
-    /// log(1 + eˣ) = max(x, 0) + log(1 + e^-|x|).
+    /// log(1 + eˣ) = max(x, 0) + log(1 + e^-|x|). Error below 2.75 ulp (2.59).
     package static func softplus(_ x: Float) -> Float {
         (x < 0 ? 0 : x) + log1p(exp(-abs(x)))
     }

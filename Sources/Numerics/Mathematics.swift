@@ -2,10 +2,14 @@
 ///
 /// A C library's `exp` or `pow` differs between versions and, through runtime dispatch, between processors. These use
 /// only IEEE additions, multiplications, divisions and square roots in a fixed order (Swift never contracts them), so
-/// learning rates, schedules and augmentations are part of "one run, one hash". Errors are below 2 ulp in the ranges
-/// noted. They are for scalars off the hot path; kernels have `Float` versions of their own.
+/// learning rates, schedules and augmentations are part of "one run, one hash". They are for scalars off the hot path;
+/// kernels have `Float` versions of their own.
+///
+/// Each function states its largest error, in units of the last place (ulp) of the true value, and what was measured
+/// over 20 million drawn arguments against `Float80`. The tests hold them to it.
 package enum Mathematics {
-    /// eˣ. Overflows to infinity above 709.78, underflows to 0 below -745.14; NaN gives NaN.
+    /// eˣ. Overflows to infinity above 709.78, underflows to 0 below -745.14; NaN gives NaN. Error below 1 ulp (0.90),
+    /// subnormal results included.
     package static func exp(_ x: Double) -> Double {
         guard !x.isNaN else { return x }
         if x > 709.782712893384 { return .infinity }
@@ -23,7 +27,7 @@ package enum Mathematics {
         return scale(y, by: Int(k))
     }
 
-    /// The natural logarithm. 0 gives -∞, negative numbers and NaN give NaN.
+    /// The natural logarithm. 0 gives -∞, negative numbers and NaN give NaN. Error below 1 ulp (0.85).
     package static func log(_ x: Double) -> Double {
         guard x > 0 else { return x == 0 ? -.infinity : .nan }
         guard x.isFinite else { return x }
@@ -49,14 +53,19 @@ package enum Mathematics {
             - ((half - (s * (half + odd + even) + dk * 1.90821492927058770002e-10)) - f)
     }
 
-    /// `base`^`exponent` for `base` > 0, as e^(exponent · ln base): relative error below |exponent · ln base| · 2⁻⁵¹.
+    /// `base`^`exponent` for `base` ≥ 0, as e^(exponent · ln base). The relative error is below
+    /// (1 + |exponent · ln base|) · 2⁻⁵² (0.97 of that), so powers far from 1 are off by more than an ulp or two.
+    ///
+    /// Anything to the 0th is 1; NaN and negative bases give NaN.
     package static func pow(_ base: Double, _ exponent: Double) -> Double {
         if exponent == 0 { return 1 }
+        if exponent.isNaN { return exponent }
         if base == 0 { return exponent > 0 ? 0 : .infinity }
         return exp(exponent * log(base))
     }
 
-    /// `base` raised to a whole power by repeated squaring: the bias corrections of Adam.
+    /// `base` raised to a whole power by repeated squaring: the bias corrections of Adam. The relative error is below
+    /// `exponent` · 2⁻⁵³ (0.64 of that), as each squaring doubles the error before it.
     package static func pow(_ base: Double, _ exponent: Int) -> Double {
         precondition(exponent >= 0, "negative exponent \(exponent)")
         var result = 1.0
@@ -70,16 +79,8 @@ package enum Mathematics {
         return result
     }
 
-    /// The hyperbolic tangent.
-    package static func tanh(_ x: Double) -> Double {
-        if x.isNaN { return x }
-        if abs(x) > 22 { return x > 0 ? 1 : -1 }
-        if abs(x) < 0x1p-28 { return x }
-        let e = exp(2 * x)
-        return (e - 1) / (e + 1)
-    }
-
-    /// The sine of `x` radians, for |x| below 10⁵.
+    /// The sine of `x` radians. Error below 1.5 ulp for |x| ≤ 10 (1.43) and below 2.5 ulp for |x| ≤ 10⁵ (2.37); NaN from
+    /// 10⁹ on, and for what is no finite number.
     package static func sin(_ x: Double) -> Double {
         let (quadrant, r) = reduced(x)
         switch quadrant {
@@ -90,7 +91,8 @@ package enum Mathematics {
         }
     }
 
-    /// The cosine of `x` radians, for |x| below 10⁵.
+    /// The cosine of `x` radians. Error below 1.5 ulp for |x| ≤ 10 (1.47) and below 2.5 ulp for |x| ≤ 10⁵ (2.41); NaN
+    /// from 10⁹ on, and for what is no finite number.
     package static func cos(_ x: Double) -> Double {
         let (quadrant, r) = reduced(x)
         switch quadrant {

@@ -51,6 +51,13 @@ package struct SumTree: Hashable, Sendable {
         return lower..<min((node.index + 1) << node.level, leafCount)
     }
 
+    /// Whether `node` has leaves, under any of its names; false for every level and index that no tree has, however
+    /// large or negative: plans come from other programs.
+    package func contains(_ node: TreeNode) -> Bool {
+        // Above the root there is the root once more, up to where shifts would overflow.
+        (0..<Int.bitWidth - 2).contains(node.level) && (0...(leafCount - 1) >> node.level).contains(node.index)
+    }
+
     /// Whether `node` has two children with leaves, so that its value takes an addition.
     package func isSum(_ node: TreeNode) -> Bool {
         node.level > 0 && !leaves(of: node.right).isEmpty
@@ -88,6 +95,7 @@ package struct SumTree: Hashable, Sendable {
     package func additions(over held: [TreeNode], into target: TreeNode) -> (result: Int, steps: [Addition])? {
         var positions: [TreeNode: Int] = [:]
         for (position, node) in held.enumerated() {
+            if !contains(node) { return nil }
             if positions.updateValue(position, forKey: canonical(node)) != nil { return nil }
         }
         var steps: [Addition] = []

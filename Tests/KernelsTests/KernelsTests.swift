@@ -412,27 +412,3 @@ let vectorVariants = KernelVariant.allCases.filter { $0 != .reference && $0.isSu
         #expect(results[0] == results[1])
     }
 }
-
-@Suite struct ScalarMathTests {
-    @Test func exponentialIsWithinTwoUnits() {
-        for i in -104_00...88_70 {
-            let x = Float(i) / 100
-            let exact = Mathematics.exp(Double(x))
-            let error = abs(Double(ScalarMath.exp(x)) - exact)
-            let unit = Double(max(Float(exact), .leastNormalMagnitude).ulp)
-            #expect(error <= 2 * unit, "exp(\(x))")
-        }
-        #expect(ScalarMath.exp(.nan).isNaN)
-        #expect(ScalarMath.exp(100) == .infinity)
-        #expect(ScalarMath.exp(-.infinity) == 0)
-    }
-
-    @Test func logarithmOfOnePlusIsWithinTwoUnits() {
-        for i in 0...10_000 {
-            let e = Float(i) / 10_000
-            // log(1 + e) from the exact 1 + e, which Double holds.
-            let exact = Mathematics.log(1 + Double(e))
-            #expect(abs(Double(ScalarMath.log1p(e)) - exact) <= 2 * Double(Float(exact).ulp), "log1p(\(e))")
-        }
-    }
-}

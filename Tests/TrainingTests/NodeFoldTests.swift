@@ -8,7 +8,9 @@ import Training
     /// Leaves that finish bucket by bucket in any order give the bits of the reference tree.
     @Test(arguments: KernelVariant.allCases.filter(\.isSupported))
     func foldsAreTheReferencesBits(variant: KernelVariant) throws {
-        var random = SystemRandomNumberGenerator()
+        // The same orders for every variant, so that one that fails alone is to blame itself.
+        let seed: UInt64 = 20_240
+        var random = SeededRandom(seed: seed)
         let layout = BucketLayout(buckets: [0..<100, 100..<437, 437..<700])
         let pattern = TestPattern.random
         for leafCount in 1...9 {
@@ -49,7 +51,10 @@ import Training
                         for index in expected.indices
                         where expected[index].bitPattern != memory[first + index].bitPattern { wrong += 1 }
                     }
-                    #expect(wrong == 0, "\(node) of \(leafCount) leaves, \(roundedCount) rounded")
+                    #expect(
+                        wrong == 0,
+                        "\(node) of \(leafCount) leaves, \(roundedCount) rounded, seed \(seed): \(order)"
+                    )
                 }
             }
         }

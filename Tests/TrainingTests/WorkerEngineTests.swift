@@ -33,6 +33,8 @@ struct WorkerEngineTests {
             data: {shards: unused, folds: {validation: [0]}}
             network: {architecture: unet-small, base_width: 4}
             training: {epochs: 2, microbatches: 8, microbatch_size: 1}
+            # Longer than a test may take: nothing that waits for a peer comes to its end by itself.
+            workers: {timeouts: {phase_seconds: 86400}}
             """,
             file: "the test's configuration"
         )
@@ -112,9 +114,8 @@ struct WorkerEngineTests {
         )
         defer { other.close() }
         engine.begin(try work(step: 0, leaves: 8, members: [(0, engine.allreduce.address), (1, other.address)]))
-        let before = ContinuousClock.now
+        // Returns, within the suite's limit.
         engine.close()
-        #expect(ContinuousClock.now - before < .seconds(60))
         #expect(events.failures.isEmpty)
     }
 }
