@@ -172,7 +172,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
         "Training",
         [
             "Diagnostics", "Collectives", "Configuration", "Coordination", "Graph", "KernelSelection", "Messaging",
-            "Networks", "Optimization", "Reduction", "Sampling", "Storage",
+            "Networks", "Optimization", "Radiography", "Reduction", "Reporting", "Sampling", "Storage",
         ]
     ),
     ("Integration", ["CSystem", "Diagnostics", "Storage", "HDF5IO"]),

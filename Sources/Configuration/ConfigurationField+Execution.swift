@@ -165,6 +165,7 @@ extension ConfigurationField {
         field(
             "security.keys",
             \.security.keys,
+            .path,
             "The folder that `pleura keygen` made, on the coordinator's host. Empty: that of PLEURA_KEYS, if any."
         ),
         field(

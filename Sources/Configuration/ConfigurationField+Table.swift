@@ -34,9 +34,9 @@ extension ConfigurationField {
     ]
 
     static let runAndData: [ConfigurationField] = [
-        field("run.directory", \.run.directory, "The folder for checkpoints, metrics and the report."),
+        field("run.directory", \.run.directory, .path, "The folder for checkpoints, metrics and the report."),
         field("run.seed", \.run.seed, .atLeast(0), "The key of all random numbers: equal seeds give equal weights."),
-        field("run.name", \.run.name, "A title for reports. Empty: the last part of the folder's path."),
+        field("run.name", \.run.name, .name, "A title for reports. Empty: the last part of the folder's path."),
         field(
             "precision",
             \.precision,
@@ -50,7 +50,7 @@ extension ConfigurationField {
                 + "normalisations and upsamplings, which are made once more. recompute: not those of convolutions either, "
                 + "for about a third more time. `pleura inspect` prints each one's memory; the result is the same."
         ),
-        field("data.shards", \.data.shards, "The folder that `pleura shard` wrote, with its dataset.json."),
+        field("data.shards", \.data.shards, .path, "The folder that `pleura shard` wrote, with its dataset.json."),
         field(
             "data.folds.validation",
             \.data.folds.validation,

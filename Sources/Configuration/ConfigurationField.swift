@@ -46,9 +46,16 @@ package struct ConfigurationField: Sendable {
             summary: summary,
             isText: Value.self == String.self,
             assign: { node, configuration throws(ValueProblem) in
-                let value = try Value(node: node)
-                guard check.accepts(value) else {
-                    throw ValueProblem(message: "must be \(check.text), found \(value.yaml)", mark: node.mark)
+                let read = try Value(node: node)
+                guard check.accepts(read) else {
+                    // A value that is far too long does not have to be seen whole.
+                    let text = read.yaml
+                    let found = text.utf8.count > 200 ? "\(text.prefix(100))… (\(text.utf8.count) bytes)" : text
+                    throw ValueProblem(message: "must be \(check.text), found \(found)", mark: node.mark)
+                }
+                let value: Value
+                do throws(ValueProblem) { value = try check.resolve(read) } catch {
+                    throw ValueProblem(message: error.message, mark: node.mark)
                 }
                 configuration[keyPath: keyPath] = value
             },

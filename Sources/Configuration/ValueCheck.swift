@@ -1,3 +1,5 @@
+import Diagnostics
+
 /// The range of a field: a sentence for users and the test behind it.
 struct ValueCheck<Value>: Sendable {
     /// "at least 1"; empty where every value of the type is good.
@@ -5,10 +7,38 @@ struct ValueCheck<Value>: Sendable {
     /// True where the text says the type as well, so that a user need not read both.
     var saysType = false
     let accepts: @Sendable (Value) -> Bool
+    /// What an accepted value means: itself, but for paths.
+    var resolve: @Sendable (Value) throws(ValueProblem) -> Value = { $0 }
 }
 
 extension ValueCheck {
     static var any: ValueCheck { ValueCheck(text: "") { _ in true } }
+}
+
+extension ValueCheck where Value == String {
+    /// The most bytes of a run's name: names of files and messages are made of it.
+    static var longestName: Int { 200 }
+
+    /// A title in one line.
+    static var name: ValueCheck {
+        ValueCheck(text: "text of at most \(longestName) bytes without control characters", saysType: true) { text in
+            text.utf8.count <= longestName
+                && text.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7F...0x9F).contains($0.value) }
+        }
+    }
+
+    /// A folder or file; a leading `~` is the home folder, as a shell would have it.
+    static var path: ValueCheck {
+        ValueCheck(
+            text: "",
+            accepts: { _ in true },
+            resolve: { text throws(ValueProblem) in
+                do throws(UserPathError) { return try UserPath.expanded(text) } catch {
+                    throw ValueProblem(message: error.description)
+                }
+            }
+        )
+    }
 }
 
 extension ValueCheck where Value: Comparable & ConfigurationValue {

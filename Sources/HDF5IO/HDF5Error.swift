@@ -16,6 +16,8 @@ package struct HDF5Error: ReportableError, Equatable {
         case tooLarge
         /// A name or size that HDF5 cannot store, or a handle used after it was closed.
         case misuse
+        /// Another program has the file open for writing.
+        case inUse
         /// The disk is full.
         case noSpace
         /// The disk does not read or write.
@@ -51,7 +53,7 @@ package struct HDF5Error: ReportableError, Equatable {
         switch code {
         case .missingFile: .missingInput
         case .damagedFile, .missingObject, .mismatch, .tooLarge: .badInput
-        case .noSpace, .device: .temporary
+        case .noSpace, .device, .inUse: .temporary
         case .misuse, .library: .internal
         }
     }

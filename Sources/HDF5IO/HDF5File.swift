@@ -62,11 +62,32 @@ package final class HDF5File: Sendable {
         }
         return try HDF5Library.locked { () throws(HDF5Error) -> HDF5File in
             let access = try makeAccess(context, inMemory: false)
-            try context.check(H5Pset_file_locking(access.raw, false, true), "open")
             let raw = H5Fopen(path, chdf5_open_read_only(), access.raw)
+            if raw < 0, hdf5ErrorStack().text.contains("already open for write") { throw openElsewhere(path, context) }
             let file = try context.own(raw, "open", code: .damagedFile, close: H5Fclose)
             return HDF5File(path: path, openedBytes: Int(status.st_size), identifier: file)
         }
+    }
+
+    /// The error for a file that is marked as open for writing: by a program that has it open still, which then holds a
+    /// lock on it, or by one that has died. Call inside the lock, after the failed call.
+    private static func openElsewhere(_ path: String, _ context: HDF5Context) -> HDF5Error {
+        let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+        defer { if descriptor >= 0 { Glibc.close(descriptor) } }
+        let isHeld = descriptor >= 0 && flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK
+        if isHeld {
+            return context.error(
+                .inUse,
+                "open",
+                "another program has it open for writing; close it there and try again"
+            )
+        }
+        return context.error(
+            .damagedFile,
+            "open",
+            "a program that had it open for writing has died, or holds no lock on it. Where nobody writes it, `h5clear -s "
+                + "\(path)` takes the mark away; whether its contents are whole is then another question"
+        )
     }
 
     /// Opens the bytes of a file for reading; they are copied.
@@ -106,6 +127,9 @@ package final class HDF5File: Sendable {
         // was. The oldest form of the superblock has neither.
         let oldest = inMemory ? H5F_LIBVER_EARLIEST : H5F_LIBVER_V110
         try context.check(H5Pset_libver_bounds(list.raw, oldest, H5F_LIBVER_V110), "open")
+        // Files are written under private names and published whole: a lock would guard nothing, and there are file systems
+        // without a lock service, where every file would fail to open.
+        try context.check(H5Pset_file_locking(list.raw, false, true), "open")
         // Large arrays start on a cache line, wherever the file is mapped.
         try context.check(H5Pset_alignment(list.raw, 4096, 64), "open")
         if inMemory { try context.check(H5Pset_fapl_core(list.raw, 1 << 20, false), "open") }

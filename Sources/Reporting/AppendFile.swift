@@ -1,4 +1,5 @@
 import Foundation
+import Storage
 
 /// A file that grows by whole records.
 ///
@@ -7,22 +8,27 @@ import Foundation
 struct AppendFile: ~Copyable {
     let path: String
     let descriptor: Int32
+    private var running: RunningSeal
 
     /// Opens the file for appending; creates it, but not its folder.
     ///
     /// - Parameter exclusively: fails where the file exists already.
     init(path: String, exclusively: Bool = false) throws(ReportingError) {
+        // Before it is opened: nobody else writes to it.
+        var running = RunningSeal()
+        if !exclusively, let bytes = try Self.contents(of: path) { running.add(bytes) }
         let flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | (exclusively ? O_EXCL : 0)
-        let descriptor = open(path, flags, 0o644)
+        let descriptor = open(path, flags, 0o666)
         guard descriptor >= 0 else { throw ReportingError(action: "open", path: path, code: errno) }
         self.path = path
         self.descriptor = descriptor
+        self.running = running
     }
 
     deinit { _ = close(descriptor) }
 
     /// Appends all bytes or throws; on a full disk, what did fit is taken back, so the file ends with a whole record.
-    func append(_ bytes: [UInt8]) throws(ReportingError) {
+    mutating func append(_ bytes: [UInt8]) throws(ReportingError) {
         let start = lseek(descriptor, 0, SEEK_END)
         var written = 0
         while written < bytes.count {
@@ -37,7 +43,11 @@ struct AppendFile: ~Copyable {
                 throw ReportingError(action: "append to", path: path, code: code)
             }
         }
+        running.add(bytes)
     }
+
+    /// The file as it was opened and appended to.
+    var seal: FileSeal { running.seal }
 
     /// Waits until what was appended is on the disk.
     static func synchronize(_ descriptor: Int32, path: String) throws(ReportingError) {
@@ -48,25 +58,9 @@ struct AppendFile: ~Copyable {
 
     /// Replaces a file by new contents, so that after a crash at any moment one of the two is there in full.
     static func replace(_ path: String, with bytes: [UInt8]) throws(ReportingError) {
-        let folder = (path as NSString).deletingLastPathComponent
-        let temporary = "\(path).\(getpid()).tmp"
-        _ = unlink(temporary)
-        do throws(ReportingError) {
-            let file = try AppendFile(path: temporary, exclusively: true)
-            try file.append(bytes)
-            try synchronize(file.descriptor, path: temporary)
-            guard rename(temporary, path) == 0 else {
-                throw ReportingError(action: "replace", path: path, code: errno)
-            }
-        } catch {
-            _ = unlink(temporary)
-            throw error
+        do throws(FileError) { try AtomicFile.write(bytes, to: path) } catch {
+            throw ReportingError(action: "replace", path: path, code: error.code)
         }
-        // The new name is durable once the folder is; a file system that cannot sync folders has no more to offer.
-        let directory = open(folder.isEmpty ? "." : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard directory >= 0 else { throw ReportingError(action: "open", path: folder, code: errno) }
-        _ = fsync(directory)
-        _ = close(directory)
     }
 
     /// All bytes of a file; nil where there is none.

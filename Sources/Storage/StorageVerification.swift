@@ -1,4 +1,5 @@
 package import Diagnostics
+internal import HDF5IO
 
 /// Checks whatever is stored at a path: a run, a data set, a checkpoint, a shard, a journal.
 package enum StorageVerification {
@@ -13,6 +14,8 @@ package enum StorageVerification {
         package var notice: String?
         /// Whether it could be looked at; `notice` says why not.
         package var isChecked = true
+        /// Whether nothing is wrong but that another program is writing it now.
+        package var isInUse: Bool { !defects.isEmpty && defects.allSatisfy { ($0 as? HDF5Error)?.code == .inUse } }
 
         package init(path: String, kind: String, defects: [any ReportableError], notice: String? = nil) {
             self.path = path

@@ -20,7 +20,7 @@ struct ChaosCommand: ParsableCommand {
             """
     )
 
-    @Argument(help: "The configuration, such as configs/demo.yaml.")
+    @Argument(help: "The configuration, such as configs/demo.yaml.", transform: userPath)
     var configuration: String
 
     @Option(help: "How long new runs are begun; the last one is not cut short.")
@@ -37,10 +37,13 @@ struct ChaosCommand: ParsableCommand {
     @Option(help: ArgumentHelp("One kind of fault only; can be given several times.", valueName: "kind"))
     var fault: [String] = []
 
-    @Option(help: ArgumentHelp("Where the runs are; by default run.directory and -chaos.", valueName: "folder"))
+    @Option(
+        help: ArgumentHelp("Where the runs are; by default run.directory and -chaos.", valueName: "folder"),
+        transform: userPath
+    )
     var directory: String?
 
-    @Option(help: "Write the figures as JSON to this path; - for standard output.")
+    @Option(help: "Write the figures as JSON to this path; - for standard output.", transform: userPath)
     var json: String?
 
     @Option(help: .hidden)
@@ -69,6 +72,7 @@ struct ChaosCommand: ParsableCommand {
     }
 
     func run() throws {
+        try JSONOutput.requireOwn(json)
         var options = ChaosRun.Options(
             configuration: configuration,
             overrides: overrides.set + (workers.map { ["workers.count=\($0)"] } ?? []),

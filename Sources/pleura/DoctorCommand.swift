@@ -17,7 +17,7 @@ struct DoctorCommand: ParsableCommand {
             """
     )
 
-    @Argument(help: "The configuration, such as configs/demo.yaml.")
+    @Argument(help: "The configuration, such as configs/demo.yaml.", transform: userPath)
     var configuration: String
 
     @OptionGroup var overrides: OverrideOptions
@@ -26,7 +26,8 @@ struct DoctorCommand: ParsableCommand {
         help: ArgumentHelp(
             "The hosts of the run, as for `launch`; this machine alone by default.",
             valueName: "hosts.yaml"
-        )
+        ),
+        transform: userPath
     )
     var hosts: String?
 

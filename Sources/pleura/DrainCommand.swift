@@ -14,7 +14,7 @@ struct DrainCommand: ParsableCommand {
             """
     )
 
-    @Argument(help: "The run's folder.", completion: .directory)
+    @Argument(help: "The run's folder.", completion: .directory, transform: userPath)
     var directory: String
 
     @Argument(help: "Numbers of workers.")
@@ -39,7 +39,8 @@ struct DrainCommand: ParsableCommand {
                 "The run has no worker \(unknown); it has \(known.map(String.init).joined(separator: ", "))."
             )
         }
-        try RunRequest(drain: workers, by: NSUserName()).send(to: folder)
+        let session = try requireLeader(folder, before)
+        try RunRequest(drain: workers, by: NSUserName(), run: before.run, session: session).send(to: folder)
         let deadline = Date(timeIntervalSinceNow: timeout)
         while Date() < deadline {
             let status = try RunStatus.read(folder)
@@ -53,6 +54,11 @@ struct DrainCommand: ParsableCommand {
                 print("worker \(names) left at step \(status.completedSteps); \(status.workers.count) go on")
                 return
             }
+            if timeout > 0, RunStatus.Liveness.of(folder) == .dead {
+                // Its last words come before it lets go of the folder.
+                if try RunStatus.read(folder).outcome != nil { continue }
+                _ = try requireLeader(folder, status)
+            }
             // Another process writes the file, and sends no event here.
             Thread.sleep(forTimeInterval: 0.2)
         }
@@ -61,5 +67,18 @@ struct DrainCommand: ParsableCommand {
             "pleura: It is not done after \(timeout) s. `pleura status \(directory)` shows what the run waits for."
         )
         throw ExitCode(ExitStatus.temporary.rawValue)
+    }
+
+    /// The session of whoever leads the run; throws where nobody does. Nobody would hear the request, and whoever leads
+    /// the run next is not meant by it.
+    private func requireLeader(_ folder: RunDirectory, _ status: RunStatus) throws -> String? {
+        switch RunLock.state(of: folder) {
+        case .held(let holder), .unknown(let holder): return holder?.session
+        case .free:
+            throw RunError.data(
+                "Nobody leads the run in \(directory): its coordinator (process \(status.coordinator)) was stopped or killed "
+                    + "after step \(status.completedSteps). There is nothing to drain; `pleura resume \(directory)` goes on."
+            )
+        }
     }
 }

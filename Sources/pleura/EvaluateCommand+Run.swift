@@ -16,7 +16,10 @@ struct RunEvaluationOptions: ParsableArguments {
     @Flag(inversion: .prefixedNo, help: "Of a run: take the mean over each image and its mirror image.")
     var flip = true
 
-    @Option(help: "Of a run: the folder with its shards, where they are not where the configuration says.")
+    @Option(
+        help: "Of a run: the folder with its shards, where they are not where the configuration says.",
+        transform: userPath
+    )
     var shards: String?
 
     func validate() throws {
@@ -28,6 +31,9 @@ struct RunEvaluationOptions: ParsableArguments {
     /// Searches the best rule on the validation fold, prints the scores and saves the rule with the run.
     func evaluate(_ path: String, json: String?) throws {
         guard FileSystem.isDirectory(path) else { throw RunError.notARun(path) }
+        // Before the work, not after it.
+        try JSONOutput.requireOwn(json)
+        try SegmentationRule.requireOwn(RunDirectory(path))
         let variant = try KernelVariant.selected(environment: ProcessInfo.processInfo.environment)
         let choice = try CheckpointChoice(path, best: best, kernels: variant.tables)
         for note in choice.notes { printError("warning: \(note)") }

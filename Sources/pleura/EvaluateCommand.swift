@@ -21,18 +21,26 @@ struct EvaluateCommand: ParsableCommand {
             """
     )
 
-    @Argument(help: "A run's folder.", completion: .directory)
+    @Argument(help: "A run's folder.", completion: .directory, transform: userPath)
     var directory: String?
 
-    @Option(help: "The submission: a CSV file of ImageId,EncodedPixels, plain or gzip.", completion: .file())
+    @Option(
+        help: "The submission: a CSV file of ImageId,EncodedPixels, plain or gzip.",
+        completion: .file(),
+        transform: userPath
+    )
     var predictions: String?
 
-    @Option(help: "The labels: a CSV file of ImageId,EncodedPixels, plain or gzip.", completion: .file())
+    @Option(
+        help: "The labels: a CSV file of ImageId,EncodedPixels, plain or gzip.",
+        completion: .file(),
+        transform: userPath
+    )
     var labels: String?
 
     @OptionGroup var runOptions: RunEvaluationOptions
 
-    @Option(help: "Write the figures as JSON to this file; - for standard output.")
+    @Option(help: "Write the figures as JSON to this file; - for standard output.", transform: userPath)
     var json: String?
 
     func validate() throws {
@@ -54,6 +62,7 @@ struct EvaluateCommand: ParsableCommand {
     }
 
     private func score(_ predictions: String, _ labels: String) throws {
+        try JSONOutput.requireOwn(json)
         let score = try DiceScore(predictions: LabelFile.read(predictions), labels: LabelFile.read(labels))
         let report = EvaluationReport(score: score)
         if let json {

@@ -19,7 +19,10 @@ struct InspectCommand: ParsableCommand {
             """
     )
 
-    @Argument(help: "A run's folder, a checkpoint (.h5) or a configuration (.yaml); with --fields, a field or section.")
+    @Argument(
+        help: "A run's folder, a checkpoint (.h5) or a configuration (.yaml); with --fields, a field or section.",
+        transform: userPath
+    )
     var path: String?
 
     @Flag(help: "Print every field of configurations, or those of the section or field that is named.")
@@ -30,7 +33,7 @@ struct InspectCommand: ParsableCommand {
 
     @OptionGroup var overrides: OverrideOptions
 
-    @Option(help: "Write the figures as JSON to this path; - for standard output.")
+    @Option(help: "Write the figures as JSON to this path; - for standard output.", transform: userPath)
     var json: String?
 
     func validate() throws {
@@ -40,6 +43,7 @@ struct InspectCommand: ParsableCommand {
     }
 
     func run() throws {
+        try JSONOutput.requireOwn(json)
         if fields {
             guard let text = RunConfiguration.explain(path) else {
                 throw RunError.unknownOverride(
@@ -133,7 +137,7 @@ struct InspectCommand: ParsableCommand {
             for skipped in found.skipped {
                 printError("pleura: \(skipped)")
             }
-            guard let contents = found.contents else { throw RunError.nothingToResume(path) }
+            guard let contents = found.contents else { throw RunError.nothingToResume(path, reasons: []) }
             checkpoint = contents
         } else {
             checkpoint = try CheckpointStore.load(path)
@@ -171,6 +175,29 @@ struct InspectCommand: ParsableCommand {
 
 /// Figures as JSON, for `--json PATH|-`.
 enum JSONOutput {
+    /// Throws where `path` is a file that no `--json` has written: figures are not worth anybody's file. For the start of
+    /// a command, so that no work is lost.
+    static func requireOwn(_ path: String?, for option: String = "--json") throws {
+        guard let path, path != "-", let obstacle = OutputOwnership.obstacle(named: path, .figures) else { return }
+        throw OccupiedOutput(
+            "The figures cannot be written to \(path)",
+            [obstacle],
+            advice: "Name another file with \(option), or move that one away."
+        )
+    }
+
+    /// The value, an object, with the name of its writer.
+    private struct Signed<Value: Encodable>: Encodable {
+        var value: Value
+        enum CodingKeys: String, CodingKey { case writtenBy = "written_by" }
+
+        func encode(to encoder: any Swift.Encoder) throws {
+            try value.encode(to: encoder)
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(OutputOwnership.signature + ProgramVersion.current, forKey: .writtenBy)
+        }
+    }
+
     /// Writes to a file, or to standard output for `-`.
     ///
     /// Numbers that JSON has not are texts.
@@ -187,7 +214,7 @@ enum JSONOutput {
             negativeInfinity: "-inf",
             nan: "nan"
         )
-        let bytes = Array(try encoder.encode(value)) + [UInt8(ascii: "\n")]
+        let bytes = Array(try encoder.encode(Signed(value: value))) + [UInt8(ascii: "\n")]
         if path == "-" {
             try StandardStream.output.write(bytes)
         } else {

@@ -13,7 +13,7 @@ struct KeygenCommand: ParsableCommand {
             """
     )
 
-    @Argument(help: "A folder that does not exist yet.")
+    @Argument(help: "A folder that does not exist yet.", transform: userPath)
     var folder: String
 
     @Option(help: "Workers of the job, all hosts together.")

@@ -16,7 +16,7 @@ struct LaunchCommand: ParsableCommand {
             """
     )
 
-    @Argument(help: "The configuration, such as configs/demo.yaml.")
+    @Argument(help: "The configuration, such as configs/demo.yaml.", transform: userPath)
     var configuration: String
 
     @OptionGroup var overrides: OverrideOptions
@@ -39,11 +39,14 @@ struct ResumeCommand: ParsableCommand {
         abstract: "Goes on with a run from its newest intact checkpoint."
     )
 
-    @Argument(help: "The run's folder.")
+    @Argument(help: "The run's folder.", transform: userPath)
     var directory: String
 
     @OptionGroup var overrides: OverrideOptions
     @OptionGroup var options: RunOptions
+
+    @Flag(help: "Go on with a config.yaml that was edited by hand since it was written.")
+    var acceptEditedConfiguration = false
 
     func validate() throws {
         if overrides.set.contains(where: { $0.hasPrefix("run.directory=") }) {
@@ -65,7 +68,10 @@ struct ResumeCommand: ParsableCommand {
             present.data.shards = try folder.shards(resolved.data.shards)
             try options.check(hosts, present)
         }
-        try CommandOutcome.finish(try RunLauncher(resolved, options: options.launcher(hosts)).resume())
+        var launcher = options.launcher(hosts)
+        launcher.acceptsEditedConfiguration = acceptEditedConfiguration
+        launcher.overridden = Set(sets.compactMap { $0.split(separator: "=").first.map(String.init) })
+        try CommandOutcome.finish(try RunLauncher(resolved, options: launcher).resume())
     }
 }
 
@@ -103,7 +109,8 @@ struct RunOptions: ParsableArguments {
         help: ArgumentHelp(
             "Start the workers on the hosts of this list, through ssh; see \"Several hosts\" in README.md.",
             valueName: "hosts.yaml"
-        )
+        ),
+        transform: userPath
     )
     var hosts: String?
 

@@ -21,13 +21,16 @@ struct PredictCommand: ParsableCommand {
             """
     )
 
-    @Argument(help: "A run's folder, of which the newest intact checkpoint is used, or a checkpoint (.h5).")
+    @Argument(
+        help: "A run's folder, of which the newest intact checkpoint is used, or a checkpoint (.h5).",
+        transform: userPath
+    )
     var model: String
 
-    @Option(help: "The folder with the radiographs.", completion: .directory)
+    @Option(help: "The folder with the radiographs.", completion: .directory, transform: userPath)
     var input: String
 
-    @Option(help: "The folder for what is written; created if need be.", completion: .directory)
+    @Option(help: "The folder for what is written; created if need be.", completion: .directory, transform: userPath)
     var output: String
 
     @Flag(help: "Of a run, use the checkpoint with the best validation instead of the newest.")
@@ -56,7 +59,11 @@ struct PredictCommand: ParsableCommand {
     @Flag(inversion: .prefixedNo, help: "Write maps of probabilities.")
     var probabilities = true
 
-    @Option(help: "Also write the summary as JSON to this path; - for standard output.", completion: .file())
+    @Option(
+        help: "Also write the summary as JSON to this path; - for standard output.",
+        completion: .file(),
+        transform: userPath
+    )
     var json: String?
 
     func validate() throws {
@@ -107,6 +114,7 @@ struct PredictCommand: ParsableCommand {
     }
 
     func run() throws {
+        try JSONOutput.requireOwn(json)
         let variant = try KernelVariant.selected(environment: ProcessInfo.processInfo.environment)
         let choice = try CheckpointChoice(model, best: best, kernels: variant.tables)
         for note in choice.notes { printError("warning: \(note)") }

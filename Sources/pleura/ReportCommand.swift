@@ -8,7 +8,7 @@ struct ReportCommand: ParsableCommand {
         abstract: "Writes a run's page, report.html, anew; launch and resume write it when they end."
     )
 
-    @Argument(help: "The run's folder.", completion: .directory)
+    @Argument(help: "The run's folder.", completion: .directory, transform: userPath)
     var directory: String
 
     func run() throws {

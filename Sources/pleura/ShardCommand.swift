@@ -18,10 +18,19 @@ struct ShardCommand: AsyncParsableCommand {
             """
     )
 
-    @Option(name: .customLong("dicom"), help: "The folder with the radiographs.", completion: .directory)
+    @Option(
+        name: .customLong("dicom"),
+        help: "The folder with the radiographs.",
+        completion: .directory,
+        transform: userPath
+    )
     var input: String
 
-    @Option(help: "The label file: rows of ImageId,EncodedPixels, .csv or .csv.gz.", completion: .file())
+    @Option(
+        help: "The label file: rows of ImageId,EncodedPixels, .csv or .csv.gz.",
+        completion: .file(),
+        transform: userPath
+    )
     var labels: String?
 
     @Flag(help: "Make a set without labels, for prediction.")
@@ -30,13 +39,17 @@ struct ShardCommand: AsyncParsableCommand {
     @Option(help: "Width and height of the stored images and masks, in pixels.")
     var size: Int
 
-    @Option(help: "The folder for the shards; created if need be.", completion: .directory)
+    @Option(help: "The folder for the shards; created if need be.", completion: .directory, transform: userPath)
     var output: String
 
     @Option(help: "The number of folds, or 0 for none (default: 5, or as many as there are patients).")
     var folds: Int?
 
-    @Option(help: "Rows of image id,patient; goes before the files' own PatientID.", completion: .file())
+    @Option(
+        help: "Rows of image id,patient; goes before the files' own PatientID.",
+        completion: .file(),
+        transform: userPath
+    )
     var patients: String?
 
     @Option(help: "The number of radiographs in a shard.")
@@ -57,7 +70,11 @@ struct ShardCommand: AsyncParsableCommand {
     @Flag(help: "Replace a finished data set of other radiographs or options in OUTPUT.")
     var replace = false
 
-    @Option(help: "Also write the summary as JSON to this file; - for standard output.", completion: .file())
+    @Option(
+        help: "Also write the summary as JSON to this file; - for standard output.",
+        completion: .file(),
+        transform: userPath
+    )
     var json: String?
 
     func validate() throws {
@@ -76,6 +93,7 @@ struct ShardCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        try JSONOutput.requireOwn(json)
         let jobs = jobs ?? ProcessInfo.processInfo.activeProcessorCount
         var options = ShardingOptions(input: input, labels: labels, output: output, size: size, jobs: jobs)
         options.folds = folds

@@ -10,7 +10,7 @@ struct StatusCommand: ParsableCommand {
         discussion: "Reads status.json in the run's folder, which the coordinator writes every second."
     )
 
-    @Argument(help: "The run's folder.", completion: .directory)
+    @Argument(help: "The run's folder.", completion: .directory, transform: userPath)
     var directory: String
 
     @Flag(help: "Show it again every second until the run ends.")
@@ -23,14 +23,17 @@ struct StatusCommand: ParsableCommand {
         let folder = RunDirectory(directory)
         while true {
             let status = try RunStatus.read(folder)
+            // After the status: a run that has ended since has said so in it.
+            let liveness = RunStatus.Liveness.of(folder)
+            if liveness == .dead, try RunStatus.read(folder) != status { continue }
             if json {
                 print(try String(contentsOfFile: folder.status, encoding: .utf8))
             } else {
                 // Home and clear: the table stays where it is.
                 if watch { print("\u{1B}[H\u{1B}[2J", terminator: "") }
-                print(status.table(now: Date().timeIntervalSince1970))
+                print(status.table(liveness, of: folder))
             }
-            if !watch || status.outcome != nil { return }
+            if !watch || status.isOver(liveness) { return }
             // Another process writes the file, and sends no event here.
             Thread.sleep(forTimeInterval: 1)
         }

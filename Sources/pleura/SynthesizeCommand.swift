@@ -14,7 +14,11 @@ struct SynthesizeCommand: ParsableCommand {
             """
     )
 
-    @Argument(help: "The folder to write to; it must not hold a data set yet.", completion: .directory)
+    @Argument(
+        help: "The folder to write to; it must not hold a data set yet.",
+        completion: .directory,
+        transform: userPath
+    )
     var out: String
 
     @Option(help: "The number of images. With --labels: the first so many of the file, all by default.")
@@ -34,7 +38,8 @@ struct SynthesizeCommand: ParsableCommand {
 
     @Option(
         help: "Draw each image of this label file (.csv or .csv.gz) to fit its mask, instead of images of our own.",
-        completion: .file()
+        completion: .file(),
+        transform: userPath
     )
     var labels: String?
 

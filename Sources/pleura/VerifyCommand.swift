@@ -10,14 +10,15 @@ struct VerifyCommand: ParsableCommand {
         commandName: "verify",
         abstract: "Reads a run, data set, checkpoint or shard whole and names what is damaged.",
         discussion: """
-            Of a run: its checkpoints, journal, metrics, configuration, rule and TensorBoard events, and the data set
-            that it was trained on. Logs and the report, which can be made again, carry no hashes and are not checked.
+            Of a run: its checkpoints, journal, metrics, configuration, rule, report, status, logs and TensorBoard events, and
+            the data set that it was trained on. Where the run ended in order, run.json knows each file to the last bit.
 
-            Exits 0 if everything is as it was written, 65 if something is not, and 66 if there is nothing to verify.
+            Exits 0 if everything is as it was written, 65 if something is not, 66 if there is nothing to verify, and 75 if
+            another program has a file open for writing, so that it cannot be told.
             """
     )
 
-    @Argument(help: "Runs, data sets, or single files of them.", completion: .file())
+    @Argument(help: "Runs, data sets, or single files of them.", completion: .file(), transform: userPath)
     var paths: [String]
 
     func run() throws {
@@ -25,7 +26,9 @@ struct VerifyCommand: ParsableCommand {
         for path in paths {
             do {
                 let items = try RunVerification.verify(path, report: print)
-                if items.contains(where: { !$0.defects.isEmpty }) { status = worse(status, .badInput) }
+                for item in items where !item.defects.isEmpty {
+                    status = worse(status, item.isInUse ? .temporary : .badInput)
+                }
             } catch let error as any ReportableError {
                 complain(error)
                 status = worse(status, .missingInput)
@@ -36,13 +39,14 @@ struct VerifyCommand: ParsableCommand {
 
     /// Damage is worse than absence.
     private func worse(_ one: ExitStatus, _ other: ExitStatus) -> ExitStatus {
-        [.badInput, .missingInput].first { $0 == one || $0 == other } ?? .done
+        [.badInput, .missingInput, .temporary].first { $0 == one || $0 == other } ?? .done
     }
 
     private func print(_ item: StorageVerification.Item) {
         for defect in item.defects { complain(defect) }
         if let notice = item.notice { Swift.print(notice) }
-        let word = item.isChecked ? (item.defects.isEmpty ? "sound  " : "DAMAGED") : "absent "
+        let word =
+            item.isChecked ? (item.defects.isEmpty ? "sound  " : item.isInUse ? "in use " : "DAMAGED") : "absent "
         Swift.print("\(word) \(item.kind) \(item.path)")
     }
 

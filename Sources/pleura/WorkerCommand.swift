@@ -39,13 +39,16 @@ struct WorkerCommand: ParsableCommand {
     )
     var advertise: String?
 
-    @Option(help: "The folder with the job's shards; by default where the configuration says, or fetched.")
+    @Option(
+        help: "The folder with the job's shards; by default where the configuration says, or fetched.",
+        transform: userPath
+    )
     var shards: String?
 
     @Flag(help: "Fetch the shards even where their folder can be seen here, as on a slow network disk.")
     var fetch = false
 
-    @Option(help: "Where fetched shards are kept.")
+    @Option(help: "Where fetched shards are kept.", transform: userPath)
     var cache: String?
 
     @Option(help: "The most GiB that fetched shards may take; those of other jobs, the longest unused, are removed.")
@@ -58,7 +61,8 @@ struct WorkerCommand: ParsableCommand {
             - takes keys from standard input, as `launch --hosts` gives them.
             """,
             valueName: "folder"
-        )
+        ),
+        transform: userPath
     )
     var keys: String?
 
@@ -110,7 +114,8 @@ struct WorkerCommand: ParsableCommand {
         let variant = try KernelVariant.selected(environment: environment)
         let home = environment["XDG_CACHE_HOME"] ?? "\(environment["HOME"] ?? "/tmp")/.cache"
         let address = try ListenAddress(listen: listen, advertise: advertise, coordinator: coordinator)
-        let folder = security == nil ? keys ?? environment[RunSecurity.variable] : nil
+        let folder =
+            security == nil ? try keys ?? environment[RunSecurity.variable].map { try UserPath.expanded($0) } : nil
         if folder == nil && security == nil {
             try RunSecurity.checkWorkerWithoutKeys(coordinator: coordinator, listen: address.listen)
         }

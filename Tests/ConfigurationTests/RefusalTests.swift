@@ -35,6 +35,30 @@ struct RefusalTests {
         )
     }
 
+    @Test func aNameIsShortAndPlain() {
+        let rule = "must be text of at most 200 bytes without control characters"
+        #expect(
+            refusal("", overrides: ["run.name=a\tb"]) == ["--set run.name=a\tb: `run.name`: \(rule), found \"a\\tb\""]
+        )
+        let long = refusal("run: {name: \(String(repeating: "x", count: 3000))}\n")
+        #expect(
+            long.count == 1 && long[0].contains(rule) && long[0].contains("(3000 bytes)") && long[0].utf8.count < 400
+        )
+    }
+
+    @Test func aTildeIsTheHomeFolderAndNotAFolder() throws {
+        let home = try UserPath.expanded("~")
+        #expect(home.hasPrefix("/"))
+        let text = "run: {directory: ~/runs}\ndata: {shards: '~'}\n"
+        let read = try RunConfiguration.parse(text, file: "c.yaml", overrides: ["security.keys=~/keys"])
+        #expect(
+            read.run.directory == "\(home)/runs" && read.data.shards == home && read.security.keys == "\(home)/keys"
+        )
+        let other = refusal("", overrides: ["run.directory=~anna/x"])
+        #expect(other.count == 1 && other[0].contains("home folder of another user"), "\(other)")
+        #expect(try UserPath.expanded("./~/x") == "./~/x" && UserPath.expanded("a~") == "a~")
+    }
+
     @Test func aKeyInTheWrongSectionIsSentToTheRightOne() {
         #expect(
             refusal("training:\n  learning_rate: 1\n") == [

@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 import HDF5IO
 import Testing
@@ -194,6 +195,26 @@ final class TemporaryFolder: Sendable {
     }
 
     // MARK: Refusals
+
+    /// What another program is writing is not damaged; what one has left that died may be.
+    @Test func aFileThatIsBeingWrittenIsInUse() throws {
+        let writer = try HDF5File.create(folder.file("w.h5"))
+        try writer.write([1, 2] as [Int16], to: "/a", shape: [2])
+        try writer.flush()
+        // A copy, since the library knows what this process has open itself.
+        try FileManager.default.copyItem(atPath: folder.file("w.h5"), toPath: folder.file("copy.h5"))
+        let left = #expect(throws: HDF5Error.self) { _ = try HDF5File.open(folder.file("copy.h5")) }
+        #expect(
+            left?.code == .damagedFile && left?.detail.contains("h5clear -s") == true,
+            "\(String(describing: left))"
+        )
+        let other = open(folder.file("copy.h5"), O_RDWR)
+        #expect(flock(other, LOCK_EX) == 0)
+        let held = #expect(throws: HDF5Error.self) { _ = try HDF5File.open(folder.file("copy.h5")) }
+        #expect(held?.code == .inUse && held?.exitStatus == .temporary, "\(String(describing: held))")
+        close(other)
+        try writer.close()
+    }
 
     @Test func refusalsAreTyped() throws {
         let file = try reopened { try $0.write([Float(1), 2], to: "/weight") }

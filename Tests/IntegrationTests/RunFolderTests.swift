@@ -44,6 +44,69 @@ extension Processes {
         }
 
         @Test(.timeLimit(.minutes(15)))
+        func whatIsAskedOfADeadRunIsRefusedAndNotObeyedLater() throws {
+            defer { runner.remove() }
+            let running = try runner.start(
+                runner.launchArguments(configuration, run: "run", ["--set", "training.epochs=200"])
+            )
+            #expect(running.wait { ((try? runner.metrics("run", kind: "step").count) ?? 0) >= 3 })
+            let alive = try runner.run(["status", runner.path("run")])
+            #expect(alive.status == 0 && !alive.output.contains("stopped or killed"), "\(alive.output)")
+            running.send(SIGKILL)
+            _ = try running.finish()
+            let dead = try runner.run(["status", runner.path("run"), "--watch"])
+            #expect(dead.status == 0 && dead.output.contains("was stopped or killed"), "\(dead.output)")
+            let drain = try runner.run(["drain", runner.path("run")])
+            #expect(drain.status == 65 && drain.errors.contains("Nobody leads the run"), "\(drain.errors)")
+            #expect(drain.seconds < 20)
+            // One that was left by other means is for nobody.
+            try FileManager.default.createDirectory(
+                atPath: runner.path("run/requests"),
+                withIntermediateDirectories: true
+            )
+            try Data("{\"drain\":[],\"by\":\"anna\"}".utf8)
+                .write(to: URL(fileURLWithPath: runner.path("run/requests/old.request")))
+            // The slash of a shell's completion is no other run.
+            let resumed = try runner.run(["resume", runner.path("run") + "/", "--set", "training.epochs=20"])
+            #expect(resumed.status == 0, "\(resumed.errors)")
+            #expect(resumed.errors.contains("was made before this start and is not obeyed"), "\(resumed.errors)")
+            #expect(try runner.inspect("run").step == 60)
+
+            // A configuration that was edited by hand is not gone on with in silence, and not sealed as it is.
+            let file = runner.path("run/config.yaml")
+            let kept = try String(contentsOfFile: file, encoding: .utf8)
+            let edited = kept.replacingOccurrences(of: "learning_rate: 0.001", with: "learning_rate: 0.5")
+            try #require(edited != kept)
+            try edited.write(toFile: file, atomically: true, encoding: .utf8)
+            let more = ["--set", "training.epochs=21"]
+            let refused = try runner.run(["resume", runner.path("run")] + more)
+            #expect(refused.status == 78, "\(refused.errors)")
+            #expect(refused.errors.contains("`optimizer.learning_rate`: 0.001 -> 0.5"), "\(refused.errors)")
+            #expect(try String(contentsOfFile: file, encoding: .utf8) == edited)
+            let accepted = try runner.run(["resume", runner.path("run"), "--accept-edited-configuration"] + more)
+            #expect(accepted.status == 0, "\(accepted.errors)")
+            #expect(accepted.errors.contains("The learning rate goes from 0.001 to 0.5"), "\(accepted.errors)")
+            // What a run keeps is said by the field.
+            let other = try runner.run(["resume", runner.path("run"), "--set", "optimizer.name=sgd"])
+            #expect(other.status == 78 && other.errors.contains("`optimizer.name` is adam, not sgd"), "\(other.errors)")
+        }
+
+        @Test(.timeLimit(.minutes(15)))
+        func aFolderThatIsRemovedUnderARunIsNoSuccess() throws {
+            defer { runner.remove() }
+            let running = try runner.start(
+                runner.launchArguments(configuration, run: "run", ["--set", "training.epochs=30"])
+            )
+            #expect(running.wait { ((try? runner.metrics("run", kind: "step").count) ?? 0) >= 3 })
+            try FileManager.default.moveItem(atPath: runner.path("run"), toPath: runner.path("away"))
+            let outcome = try running.finish()
+            #expect(outcome.status == 75, "\(outcome.errors)")
+            #expect(outcome.errors.contains("was removed, renamed or replaced"), "\(outcome.errors)")
+            // Nothing has come to be in its place.
+            #expect(!FileManager.default.fileExists(atPath: runner.path("run/checkpoints")))
+        }
+
+        @Test(.timeLimit(.minutes(15)))
         func aRunMayBeMovedWithItsShards() throws {
             defer { runner.remove() }
             let files = FileManager.default

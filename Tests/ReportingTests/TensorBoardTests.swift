@@ -30,8 +30,14 @@ struct TensorBoardTests {
         #expect(folder.names == ["events.out.tfevents.0000000001.host_1"])
         let bytes = try Data(contentsOf: URL(filePath: log.path))
         // Field 1, 64 bits: 1.5; field 3, text of 13 bytes.
-        let event: [UInt8] = [9, 0, 0, 0, 0, 0, 0, 0xF8, 0x3F, 26, 13] + Array("brain.Event:2".utf8)
+        let version: [UInt8] = [9, 0, 0, 0, 0, 0, 0, 0xF8, 0x3F, 26, 13] + Array("brain.Event:2".utf8)
+        // Field 10, a message of 8 bytes: its field 1, the writer's name, by which the file is known for ours.
+        let event = version + [82, 8, 10, 6] + Array("pleura".utf8)
         #expect(Array(bytes) == RecordFraming.frame(event))
+        #expect(EventFile.foreignness(of: log.path) == nil)
+        let other = "\(folder.path)/other"
+        try Data(RecordFraming.frame(version)).write(to: URL(filePath: other))
+        #expect(EventFile.foreignness(of: other)?.contains("another program") == true)
     }
 
     @Test func aFlippedBitAnywhereIsFoundAndATornEndIsNot() throws {

@@ -11,14 +11,17 @@ import Training
     init() throws { folder = try TemporaryFolder() }
 
     @Test func whatAnAbortedStartLeavesIsRemovedAndNothingElse() throws {
-        for name in ["config.yaml", "metrics.jsonl", "journal.jsonl", "notes.txt", "logs/worker-0.log"] {
-            try folder.write("x", to: "run/\(name)")
-        }
-        for name in ["events.out.tfevents.1.a", "other"] { try folder.write("x", to: "run/tensorboard/\(name)") }
+        let events = try AbortedStart.write(to: run)
+        for name in ["notes.txt", "logs/worker-0.log", "tensorboard/other"] { try folder.write("x", to: "run/\(name)") }
         try run.requireNoCheckpoints()
         let removed = try run.removeAbortedStart()
-        #expect(removed == ["config.yaml", "metrics.jsonl", "journal.jsonl", "tensorboard/events.out.tfevents.1.a"])
-        #expect(folder.names(in: "run") == ["logs", "notes.txt", "tensorboard"])
+        #expect(
+            removed == [
+                "config.yaml", "metrics.jsonl", "journal.jsonl", "report.html", "rule.json", "run.json",
+                "checkpoints/latest", "tensorboard/\(events)",
+            ]
+        )
+        #expect(folder.names(in: "run") == ["checkpoints", "logs", "notes.txt", "tensorboard"])
         #expect(folder.names(in: "run/tensorboard") == ["other"])
         #expect(try run.removeAbortedStart().isEmpty)
     }

@@ -99,6 +99,9 @@ package struct RejectedItem: Sendable, Equatable, CustomStringConvertible {
         )
     }
 
+    /// The first line of every table.
+    static let header = "kind,path,row,id,reason\n"
+
     /// The items as CSV with a header, by path and row.
     package static func table(_ items: [RejectedItem]) -> String {
         let sorted = items.sorted { a, b in
@@ -106,7 +109,7 @@ package struct RejectedItem: Sendable, Equatable, CustomStringConvertible {
             if a.row != b.row { return (a.row ?? 0) < (b.row ?? 0) }
             return (a.id ?? "").utf8.lexicographicallyPrecedes((b.id ?? "").utf8)
         }
-        var text = "kind,path,row,id,reason\n"
+        var text = header
         for item in sorted {
             let fields = [item.kind.name, item.path, item.row.map(String.init) ?? "", item.id ?? "", item.reason]
             text += fields.map(quoted).joined(separator: ",") + "\n"

@@ -37,6 +37,7 @@ package struct Sharding {
         let patients = try options.patients.map { try PatientFile.read($0) } ?? [:]
         let scan = try FolderScan(options.input)
         try FileSystem.createDirectory(options.output)
+        try requireOwnOutputs()
         try FileSystem.requireWritable(options.output)
         let lock = try OutputLock(options.output)
         defer { lock.release() }
@@ -51,6 +52,31 @@ package struct Sharding {
             try? ShardSet.removeTemporaries(in: options.output)
             throw error
         }
+    }
+
+    /// Throws where files that no sharding has written stand in the places of this one's; `--replace` is for data sets of
+    /// ours, and changes nothing about that.
+    private func requireOwnOutputs() throws {
+        let output = options.output
+        let tables = OutputRecord(output)
+        var obstacles = [Self.rejectedFile, Self.warningsFile].compactMap {
+            tables.obstacle($0, legacyHeader: RejectedItem.header)
+        }
+        let manifest = try? DatasetManifest.read(in: output)
+        let listed = Set(manifest?.shards.map(\.file) ?? [])
+        if manifest == nil, let found = OutputOwnership.obstacle("\(output)/\(DatasetManifest.fileName)", .dataset) {
+            obstacles.append(found)
+        }
+        for name in try FileSystem.names(in: output)
+        where ShardRecord.number(inFileName: name) != nil && !listed.contains(name) {
+            if let found = OutputOwnership.obstacle("\(output)/\(name)", .shard) { obstacles.append(found) }
+        }
+        guard !obstacles.isEmpty else { return }
+        throw OccupiedOutput(
+            "Shards cannot be made in \(output)",
+            obstacles,
+            advice: "Give another folder with --output, or move these files away."
+        )
     }
 
     private var hasFinishedSet: Bool { FileSystem.exists(options.output + "/" + DatasetManifest.fileName) }
@@ -94,8 +120,9 @@ package struct Sharding {
     }
 
     private func writeTables() throws {
-        try AtomicFile.write(RejectedItem.table(rejected), to: options.output + "/" + Self.rejectedFile)
-        try AtomicFile.write(RejectedItem.table(warnings), to: options.output + "/" + Self.warningsFile)
+        let tables = OutputRecord(options.output)
+        try tables.write(RejectedItem.table(rejected), to: Self.rejectedFile)
+        try tables.write(RejectedItem.table(warnings), to: Self.warningsFile)
     }
 
     private func nothingLeft(labels: LabelFile?) -> ShardingError {

@@ -1,5 +1,5 @@
 import Foundation
-import Storage
+package import Storage
 import Synchronization
 
 /// The writer of `metrics.jsonl`: one JSON object on a line for each step and each validation.
@@ -33,6 +33,9 @@ package final class MetricsLog: Sendable {
     package func append(_ record: ValidationRecord) throws(ReportingError) {
         try append(line: record.json)
     }
+
+    /// The file as far as it was written here and before.
+    package var seal: FileSeal { file.withLock { $0.seal } }
 
     private func append(line: String) throws(ReportingError) {
         let bytes = Array((MetricsFile.line(line) + "\n").utf8)

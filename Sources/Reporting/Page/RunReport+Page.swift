@@ -1,4 +1,5 @@
 import Foundation
+import Storage
 
 extension RunReport {
     /// The whole page.
@@ -10,6 +11,7 @@ extension RunReport {
         <meta charset="utf-8">
         <meta name="viewport" content="width=device-width, initial-scale=1">
         <meta name="color-scheme" content="light dark">
+        <meta name="generator" content="Pleura">
         <title>\(HTML.escape(title)) · Pleura</title>
         <style>\(ReportStyle.css)</style>
         </head>
@@ -30,9 +32,9 @@ extension RunReport {
         """
     }
 
-    /// Writes the page in place of an earlier one; a reader sees one of the two in full.
+    /// Writes the page, sealed, in place of an earlier one; a reader sees one of the two in full.
     package func write(to path: String) throws(ReportingError) {
-        try AppendFile.replace(path, with: Array(html().utf8))
+        try AppendFile.replace(path, with: Array(SealedPage.sealed(html()).utf8))
     }
 
     // MARK: - Sections

@@ -1,4 +1,5 @@
 import Foundation
+package import Storage
 import SwiftProtobuf
 import Synchronization
 
@@ -32,7 +33,7 @@ package final class TensorBoardLog: Sendable {
         var version = TensorBoardEvent()
         version.wallTime = time
         version.fileVersion = "brain.Event:2"
-        try append(version)
+        try append(version, signedBy: EventFile.signature)
         guard step > 0 else { return }
         var start = TensorBoardEvent()
         start.wallTime = time
@@ -109,10 +110,17 @@ package final class TensorBoardLog: Sendable {
         try write(scalars: scalars.map { (tag: $0.0, value: $0.1) }, step: record.step, time: record.time)
     }
 
-    private func append(_ event: TensorBoardEvent) throws(ReportingError) {
+    /// The file as far as it was written here and before.
+    package var seal: FileSeal { file.withLock { $0.seal } }
+
+    /// `signature` is a field more, behind those of the event.
+    private func append(
+        _ event: TensorBoardEvent,
+        signedBy signature: [UInt8] = []
+    ) throws(ReportingError) {
         let record: [UInt8]
         do {
-            record = try event.serializedBytes()
+            record = try event.serializedBytes() + signature
         } catch {
             // Serialization fails only for messages of 2 GiB, which no PNG of a radiograph reaches.
             throw ReportingError(action: "append to", path: path, code: EFBIG)

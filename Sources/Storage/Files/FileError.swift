@@ -8,15 +8,18 @@ package struct FileError: ReportableError, Equatable {
     package let path: String
     /// The value of `errno`.
     package let code: Int32
+    /// What was found, where the system's words for `code` would mislead; no full stop.
+    package let detail: String?
 
-    package init(_ operation: String, path: String, code: Int32) {
+    package init(_ operation: String, path: String, code: Int32, detail: String? = nil) {
         self.operation = operation
         self.path = path
         self.code = code
+        self.detail = detail
     }
 
     package var description: String {
-        let reason = String(cString: strerror(code))
+        let reason = detail ?? String(cString: strerror(code))
         return "Cannot \(operation) \(path): \(reason)\(isNoSpace ? ". Free some space and run again" : "")."
     }
 
@@ -24,13 +27,15 @@ package struct FileError: ReportableError, Equatable {
         if isNoSpace { return .temporary }
         switch code {
         case ENOENT, ENOTDIR, EACCES, EPERM, EROFS: return .missingInput
-        case EISDIR, ENAMETOOLONG, ELOOP: return .badInput
+        case EISDIR, ENAMETOOLONG, ELOOP, EFBIG: return .badInput
         default: return .temporary
         }
     }
 
     /// Whether the disk, the quota or a limit on the size of files is used up.
-    package var isNoSpace: Bool { [ENOSPC, EDQUOT, EFBIG].contains(code) }
+    ///
+    /// A file that is larger than its reader takes has the code of such a limit too, and a `detail`.
+    package var isNoSpace: Bool { [ENOSPC, EDQUOT, EFBIG].contains(code) && detail == nil }
 }
 
 /// The disk has less room than a file is known to need; found out before writing.
@@ -38,20 +43,35 @@ package struct InsufficientSpace: ReportableError, Equatable {
     package let directory: String
     package let neededBytes: Int
     package let availableBytes: Int
+    /// Whether the file system can hold no more files, whatever room for bytes it has.
+    package let isOutOfFiles: Bool
 
-    package init(directory: String, neededBytes: Int, availableBytes: Int) {
+    package init(directory: String, neededBytes: Int, availableBytes: Int, isOutOfFiles: Bool = false) {
         self.directory = directory
         self.neededBytes = neededBytes
         self.availableBytes = availableBytes
+        self.isOutOfFiles = isOutOfFiles
     }
 
     /// What is needed and what is there, without advice.
     package var sentence: String {
-        "Writing to \(directory) needs \(neededBytes / 1_000_000 + 1) MB and the disk has "
+        if isOutOfFiles {
+            return "No file can be made in \(directory): its file system has no inodes left (`df -i`), though "
+                + "\(availableBytes / 1_000_000) MB of room."
+        }
+        if availableBytes >= neededBytes {
+            return
+                "Writing to \(directory) needs \(neededBytes / 1_000_000 + 1) MB, and the system refuses them though the "
+                + "disk has \(availableBytes / 1_000_000) MB left: a quota or a limit on the size of files (`ulimit -f`) is "
+                + "used up."
+        }
+        return "Writing to \(directory) needs \(neededBytes / 1_000_000 + 1) MB and the disk has "
             + "\(availableBytes / 1_000_000) MB left."
     }
 
-    package var description: String { "\(sentence) Free some space, or choose another directory." }
+    package var description: String {
+        "\(sentence) \(isOutOfFiles ? "Remove some files" : "Free some space"), or choose another directory."
+    }
 
     package var exitStatus: ExitStatus { .temporary }
 }

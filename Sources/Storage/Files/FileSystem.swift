@@ -72,7 +72,7 @@ package enum FileSystem {
         if isDirectory(path) { return }
         let parent = parent(of: path)
         if parent != path, !isDirectory(parent) { try createDirectory(parent) }
-        guard mkdir(path, 0o755) == 0 || (errno == EEXIST && isDirectory(path)) else {
+        guard mkdir(path, 0o777) == 0 || (errno == EEXIST && isDirectory(path)) else {
             throw FileError("create the directory", path: path, code: errno)
         }
     }
@@ -112,9 +112,70 @@ package enum FileSystem {
         }
     }
 
+    /// Whether a file system has room for bytes but for no more files.
+    package static func isOutOfFiles(at directory: String) -> Bool {
+        var status = statvfs()
+        // File systems without a table of files count none in all.
+        return statvfs(directory, &status) == 0 && status.f_files > 0 && status.f_favail == 0
+    }
+
+    /// What a path led to at some moment, to be told apart from what is there later.
+    package struct Identity: Hashable, Sendable {
+        private let device: UInt64
+        private let number: UInt64
+
+        fileprivate init(_ status: stat) {
+            device = UInt64(status.st_dev)
+            number = UInt64(status.st_ino)
+        }
+    }
+
+    /// What stands at a path now; nil where nothing does.
+    package static func identity(of path: String) -> Identity? {
+        var status = stat()
+        return stat(path, &status) == 0 ? Identity(status) : nil
+    }
+
+    /// Seconds between the last change of a file and now, both by the clock of its file system: hosts' own may differ.
+    ///
+    /// Nil where no file can be made beside it.
+    package static func age(of path: String) -> Double? {
+        var status = stat()
+        guard stat(path, &status) == 0, let probe = try? createTemporary(for: path) else { return nil }
+        defer { try? remove(probe.path) }
+        var now = stat()
+        guard fstat(probe.descriptor, &now) == 0 else { return nil }
+        let seconds = Double(now.st_mtim.tv_sec - status.st_mtim.tv_sec)
+        return max(0, seconds + Double(now.st_mtim.tv_nsec - status.st_mtim.tv_nsec) / 1e9)
+    }
+
+    /// The path without links, `.`, `..` and doubled or closing slashes, from the root; what does not exist yet is kept.
+    package static func canonical(_ path: String) -> String {
+        if let resolved = realpath(path, nil) {
+            defer { free(resolved) }
+            return String(cString: resolved)
+        }
+        let whole = absolute(path)
+        let name = name(of: whole)
+        let parent = parent(of: whole)
+        guard parent != whole, !name.isEmpty else { return whole }
+        let above = canonical(parent)
+        if name == "." { return above }
+        if name == ".." { return Self.parent(of: above) }
+        return above == "/" ? "/\(name)" : "\(above)/\(name)"
+    }
+
+    /// The path as it was given, without doubled and closing slashes: a shell's completion adds them.
+    package static func tidied(_ path: String) -> String {
+        var result = ""
+        for character in path where !(character == "/" && result.hasSuffix("/")) { result.append(character) }
+        while result.count > 1, result.hasSuffix("/") { result.removeLast() }
+        return result
+    }
+
     /// The directory that holds a path.
     package static func parent(of path: String) -> String {
-        let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+        let trimmed = tidied(path)
         guard let slash = trimmed.lastIndex(of: "/") else { return "." }
         return slash == trimmed.startIndex ? "/" : String(trimmed[..<slash])
     }

@@ -21,6 +21,28 @@ package final class OpenFile: Sendable {
         case stream
     }
 
+    /// Opens a regular file for reading and nothing else: no link is followed, and a pipe is not waited for.
+    ///
+    /// Throws `FileError` with a `detail` where another kind of thing stands there.
+    package init(regularAt path: String) throws(FileError) {
+        var descriptor: Int32
+        repeat {
+            descriptor = Glibc.open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC)
+        } while descriptor < 0 && errno == EINTR
+        let code = errno
+        let other = "it is no regular file"
+        guard descriptor >= 0 else {
+            throw FileError("open", path: path, code: code, detail: code == ELOOP || code == ENXIO ? other : nil)
+        }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            Glibc.close(descriptor)
+            throw FileError("open", path: path, code: EINVAL, detail: other)
+        }
+        self.path = path
+        self.descriptor = descriptor
+    }
+
     package init(_ path: String, _ mode: Mode) throws(FileError) {
         let flags =
             switch mode {
@@ -31,7 +53,7 @@ package final class OpenFile: Sendable {
             case .stream: O_WRONLY | O_CREAT | O_TRUNC
             }
         var descriptor: Int32
-        repeat { descriptor = Glibc.open(path, flags | O_CLOEXEC, 0o644) } while descriptor < 0 && errno == EINTR
+        repeat { descriptor = Glibc.open(path, flags | O_CLOEXEC, 0o666) } while descriptor < 0 && errno == EINTR
         guard descriptor >= 0 else { throw FileError("open", path: path, code: errno) }
         self.path = path
         self.descriptor = descriptor
@@ -115,7 +137,10 @@ package final class OpenFile: Sendable {
     /// Reads the whole file, if it has at most `limit` bytes; the error is "file too large" if it has more.
     package func readAll(limit: Int) throws(FileError) -> [UInt8] {
         let size = try size()
-        guard size <= limit else { throw FileError("read", path: path, code: EFBIG) }
+        guard size <= limit else {
+            let detail = "it has \(size) bytes, and such a file has at most \(limit)"
+            throw FileError("read", path: path, code: EFBIG, detail: detail)
+        }
         var bytes = [UInt8](repeating: 0, count: size)
         var failure: FileError?
         let count = bytes.withUnsafeMutableBytes { buffer -> Int in

@@ -102,6 +102,13 @@ package struct SHA256: ~Copyable {
         update(text)
     }
 
+    /// The digest of the bytes added so far; more may follow.
+    package func digestSoFar() -> SHA256Digest {
+        let copy = SHA256()
+        precondition(EVP_MD_CTX_copy_ex(copy.context, context) == 1, "OpenSSL cannot copy a SHA-256")
+        return copy.finish()
+    }
+
     /// The digest of all bytes added.
     package consuming func finish() -> SHA256Digest {
         var bytes = [UInt8](repeating: 0, count: 32)
@@ -109,6 +116,63 @@ package struct SHA256: ~Copyable {
         guard let digest = SHA256Digest(bytes: bytes) else { preconditionFailure("SHA-256 has 32 bytes") }
         return digest
     }
+}
+
+/// How long a file was, or its first part, and what it held.
+package struct FileSeal: Codable, Hashable, Sendable {
+    /// The bytes that are vouched for, from the start of the file.
+    package var bytes: Int
+    package var sha256: SHA256Digest
+
+    package init(bytes: Int, sha256: SHA256Digest) {
+        self.bytes = bytes
+        self.sha256 = sha256
+    }
+
+    /// The seal of a whole file.
+    package static func of(_ path: String) throws -> FileSeal {
+        let file = try OpenFile(path, .read)
+        let size = try file.size()
+        guard let digest = try file.sha256(count: size) else {
+            throw StorageDefect(.truncated, file: path, "it became shorter while it was read")
+        }
+        return FileSeal(bytes: size, sha256: digest)
+    }
+
+    /// What is wrong with the file at `path`, of which these were the first bytes, or, where `isWhole`, all; nil where
+    /// nothing is. `since` is when that was, as in "when the run ended".
+    package func defect(of path: String, isWhole: Bool, since: String) throws -> StorageDefect? {
+        guard FileSystem.exists(path) else {
+            return StorageDefect(.missing, file: path, "it is gone, and had \(bytes) bytes \(since)")
+        }
+        let file = try OpenFile(path, .read)
+        let size = try file.size()
+        if size < bytes {
+            return StorageDefect(.truncated, file: path, "it has \(size) bytes, and had \(bytes) \(since)")
+        }
+        if isWhole && size > bytes {
+            return StorageDefect(.inconsistent, file: path, "it has \(size) bytes, and had \(bytes) \(since)")
+        }
+        guard try file.sha256(count: bytes) == sha256 else {
+            return StorageDefect(.wrongHash, file: path, "its first \(bytes) bytes are not those that it had \(since)")
+        }
+        return nil
+    }
+}
+
+/// The seal of a file that grows, kept as it grows.
+package struct RunningSeal: ~Copyable {
+    private var hash = SHA256()
+    private var bytes = 0
+
+    package init() {}
+
+    package mutating func add(_ record: [UInt8]) {
+        hash.update(record)
+        bytes += record.count
+    }
+
+    package var seal: FileSeal { FileSeal(bytes: bytes, sha256: hash.digestSoFar()) }
 }
 
 extension OpenFile {

@@ -9,13 +9,14 @@ package final class Journal<Entry: Codable & Sendable>: Sendable {
     package let path: String
     private let state: Mutex<State>
 
-    private struct State {
+    private struct State: ~Copyable {
         let file: OpenFile
         var bytes: Int
         var sequence: Int
+        var running = RunningSeal()
     }
 
-    private init(path: String, state: State) {
+    private init(path: String, state: consuming sending State) {
         self.path = path
         self.state = Mutex(state)
     }
@@ -36,7 +37,8 @@ package final class Journal<Entry: Codable & Sendable>: Sendable {
             try file.truncate(to: lines.soundBytes)
             try file.sync()
         }
-        let state = State(file: file, bytes: lines.soundBytes, sequence: entries.count)
+        var state = State(file: file, bytes: lines.soundBytes, sequence: entries.count)
+        state.running.add(try file.bytes(in: 0..<lines.soundBytes))
         return (Journal(path: path, state: state), entries, lines.notice)
     }
 
@@ -45,6 +47,9 @@ package final class Journal<Entry: Codable & Sendable>: Sendable {
         let lines = try JournalLines(reading: path)
         return (try lines.decoded(), lines.notice)
     }
+
+    /// The file as far as it was written here and before.
+    package var seal: FileSeal { state.withLock { $0.running.seal } }
 
     /// Appends an entry and waits until it is on the disk.
     ///
@@ -63,6 +68,7 @@ package final class Journal<Entry: Codable & Sendable>: Sendable {
                 try? state.file.truncate(to: state.bytes)
                 throw error
             }
+            state.running.add(line)
             state.bytes += line.count
             state.sequence += 1
         }
@@ -120,7 +126,11 @@ package struct JournalLines: Sendable {
             notice =
                 "\(path), line \(number): its writer died in the middle of it; the line's \(line.count) bytes are left out."
             let isWhole = end == nil && Self.entry(of: line.dropLast(), sequence: number) != nil
-            if isWhole || (end != nil && !Self.hasMissingBlock(line)) {
+            // A writer that died has left the beginning of a line, and nothing else.
+            let head = Self.head(sequence: number, entry: []).prefix { $0 != UInt8(ascii: ":") }
+            if end == nil, !isWhole, !line.prefix(head.count).elementsEqual(head.prefix(line.count)) {
+                endDefect = StorageDefect(.malformed, file: path, part: .line(number), "no entry begins so")
+            } else if isWhole || (end != nil && !Self.hasMissingBlock(line)) {
                 let detail = isWhole ? "its line feed is damaged" : "bytes in it are zero that no crash leaves so"
                 endDefect = StorageDefect(.malformed, file: path, part: .line(number), detail)
             }

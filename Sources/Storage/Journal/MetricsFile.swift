@@ -38,6 +38,22 @@ package enum MetricsFile {
         return Self.line(object)[...] == line
     }
 
+    /// Whether every whole line has a fitting checksum, and nothing else stands in the file: no line of another program.
+    ///
+    /// A torn last line counts as ours where it begins as our lines do.
+    package static func isOwn(_ path: String) throws(FileError) -> Bool {
+        let bytes = try OpenFile(path, .read).readAll(limit: maximumBytes)
+        let pieces = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        guard pieces.dropLast().allSatisfy({ fits($0) == true }), let last = pieces.last else { return false }
+        return last.isEmpty || (pieces.count > 1 && isBeginning(last))
+    }
+
+    /// Whether a last line without its line feed can be what a writer that died has left of one.
+    static func isBeginning(_ line: ArraySlice<UInt8>) -> Bool {
+        let start = Array("{\"kind\":\"".utf8)
+        return line.prefix(start.count).elementsEqual(start.prefix(line.count))
+    }
+
     /// Checks that every line is a JSON object with a fitting checksum; returns the number of lines, the torn last one
     /// left out.
     package static func verify(_ path: String) throws -> Int {
@@ -69,6 +85,10 @@ package enum MetricsFile {
         // A writer that died inside a line has not written another byte behind it.
         if let last = pieces.last, fits(last.dropLast()) == true {
             throw StorageDefect(.malformed, file: path, part: .line(lines.count + 1), "its line feed is damaged")
+        }
+        // Lines of earlier versions need not begin with their kind.
+        if let last = pieces.last, !last.isEmpty, !Array("{\"".utf8).prefix(last.count).elementsEqual(last.prefix(2)) {
+            throw StorageDefect(.malformed, file: path, part: .line(lines.count + 1), "no line begins so")
         }
         return lines.count
     }

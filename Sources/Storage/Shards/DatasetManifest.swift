@@ -196,6 +196,11 @@ package enum SealedJSON {
         let _: Anything = try decode(try OpenFile(path, .read).readAll(limit: 1 << 24), path: path)
     }
 
+    /// Reads a file, checks its seal and decodes it; what is wrong is thrown as a `StorageDefect`.
+    package static func read<Value: Decodable>(_ path: String) throws -> Value {
+        try decode(try OpenFile(path, .read).readAll(limit: 1 << 26), path: path)
+    }
+
     /// The bytes with the seal that fits them, where there is room for one.
     static func resealed(_ bytes: [UInt8]) -> [UInt8] {
         let place = bytes.count - "\"\n}\n".utf8.count - 64

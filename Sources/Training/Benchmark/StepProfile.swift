@@ -6,6 +6,7 @@ import Kernels
 import Networks
 import Optimization
 import Reduction
+import Storage
 
 /// One training step of a configuration on one thread of this process, instruction by instruction: what `bench train
 /// --profile` and `--trace` and `bench kernels` show.
@@ -265,6 +266,13 @@ package struct StepProfile: Sendable {
         struct Trace: Encodable {
             var traceEvents: [Event]
             var displayTimeUnit = "ms"
+            // Proves the file ours when it is to be replaced; viewers pass over it.
+            var writtenBy = OutputOwnership.signature + ProgramVersion.current
+
+            enum CodingKeys: String, CodingKey {
+                case traceEvents, displayTimeUnit
+                case writtenBy = "written_by"
+            }
         }
         var events = entries.map { entry in
             let seconds = max(entry.lastSeconds, 1e-9)

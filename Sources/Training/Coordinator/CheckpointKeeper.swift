@@ -83,6 +83,8 @@ package final class CheckpointKeeper: Sendable {
     private let space: Disk
     private let state = Mutex(State())
     private let report: @Sendable (Outcome) -> Void
+    /// Throws where the run's folder is not there any more: a new one must not be made in its place.
+    private let requireFolder: @Sendable () throws -> Void
 
     /// Where workers connect.
     package let endpoints: [String]
@@ -97,6 +99,7 @@ package final class CheckpointKeeper: Sendable {
         retention: RetentionPolicy,
         space: Disk = Disk(),
         curve: CurveKeys? = nil,
+        requireFolder: @escaping @Sendable () throws -> Void = {},
         report: @escaping @Sendable (Outcome) -> Void
     ) throws {
         self.directory = directory
@@ -105,6 +108,7 @@ package final class CheckpointKeeper: Sendable {
         self.retention = retention
         self.space = space
         self.report = report
+        self.requireFolder = requireFolder
         // Where workers compute on all cores of this host, a checkpoint takes what they leave, and a tenth of a core
         // otherwise: enough for workers that fetch their data from here.
         let disk = try SerialThread(name: "pleura-disk", niceness: 10)
@@ -145,6 +149,7 @@ package final class CheckpointKeeper: Sendable {
             }
             do {
                 if let failure = state.withLock({ $0.failure }) { throw MessagingError.failed(reason: failure) }
+                try requireFolder()
                 try FileSystem.createDirectory(directory)
                 // What an earlier one could not remove would be missed as room; nothing else writes here.
                 _ = try? CheckpointStore(directory).removeTemporaries()
@@ -209,7 +214,12 @@ package final class CheckpointKeeper: Sendable {
         {
             // Somebody else has taken the room, or a quota or the file system's own needs are in the way.
             let needed = CheckpointWriter.neededBytes(expectedBytes)
-            shortage = InsufficientSpace(directory: directory, neededBytes: needed, availableBytes: available)
+            shortage = InsufficientSpace(
+                directory: directory,
+                neededBytes: needed,
+                availableBytes: available,
+                isOutOfFiles: FileSystem.isOutOfFiles(at: directory)
+            )
         } else {
             return "\(error)"
         }
@@ -303,6 +313,7 @@ package final class CheckpointKeeper: Sendable {
     private func publish(_ open: Open) {
         var warnings: [String] = []
         do {
+            try requireFolder()
             try open.writer.require(tensors)
             do { try open.beforePublishing() } catch { warnings.append("\(error)") }
             let record = try open.writer.finish(trainer: open.trainer, retention: retention) { warnings.append($0) }

@@ -126,6 +126,8 @@ package enum CoordinatorProcess {
             },
             onEviction: { link.send(FromCoordinator.evicted(incarnation: $0)) }
         )
+        options.run = order.run
+        options.session = order.session
         options.onBegin = { link.send(FromCoordinator.began) }
         options.onBeat = { link.send(FromCoordinator.alive(completedSteps: $0)) }
         let shell = try CoordinatorShell(setup, options)
@@ -145,7 +147,7 @@ package enum CoordinatorProcess {
         var path = order.checkpoint.map { "\(directory.checkpoints)/\($0)" }
         if order.reattaches {
             try directory.store.removeTemporaries()
-            let found = try directory.store.newestIntact { _ in }
+            let found = try directory.store.newestIntact { try RunIdentity.require(order.run, of: $0) }
             for skipped in found.skipped {
                 console.log(.warning, "The checkpoint \(skipped.record.path) is not used: \(skipped)")
             }

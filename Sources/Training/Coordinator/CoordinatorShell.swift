@@ -35,6 +35,9 @@ package final class CoordinatorShell: Sendable {
         package var onStep: (@Sendable (Coordination.StepRecord) -> Void)?
         /// Hears which processes were put out of the run, by their incarnation.
         package var onEviction: (@Sendable (UInt64) -> Void)?
+        /// Which run it is (`RunManifest`), and the session that leads it; nil where nobody asks.
+        var run: String?
+        var session: String?
         /// Hears, once, that the run has begun: its workers hold it in their memory.
         var onBegin: (@Sendable () -> Void)?
         /// Hears every second or so that the loop gets on, with the committed steps.
@@ -53,8 +56,12 @@ package final class CoordinatorShell: Sendable {
             tensors: [TensorSignature],
             keys: ServerKeys? = nil,
             onStep: (@Sendable (Coordination.StepRecord) -> Void)? = nil,
-            onEviction: (@Sendable (UInt64) -> Void)? = nil
+            onEviction: (@Sendable (UInt64) -> Void)? = nil,
+            run: String? = nil,
+            session: String? = nil
         ) {
+            self.run = run
+            self.session = session
             self.onEviction = onEviction
             self.directory = directory
             self.job = job
@@ -77,6 +84,7 @@ package final class CoordinatorShell: Sendable {
     private let server: ZeroMQServer
     private let keeper: CheckpointKeeper
     private let peers: PeerNumbers
+    private let folder: RunFolderWatch
 
     /// Where workers connect, with real port numbers.
     package var endpoint: String { server.endpoints.first ?? "" }
@@ -88,6 +96,8 @@ package final class CoordinatorShell: Sendable {
     package init(_ setup: RunSetup, _ options: Options) throws {
         self.setup = setup
         self.options = options
+        let folder = RunFolderWatch(options.directory)
+        self.folder = folder
         let events = try EventQueue<CoordinatorMachine.Event>()
         self.events = events
         let peers = PeerNumbers()
@@ -120,7 +130,8 @@ package final class CoordinatorShell: Sendable {
             shards: setup.configuration.data.shards,
             tensors: options.tensors,
             retention: Self.retention(setup.configuration),
-            curve: options.keys?.listening
+            curve: options.keys?.listening,
+            requireFolder: { if options.run != nil { try folder.check() } }
         ) { outcome in
             switch outcome {
             case .durable(let steps, let path, let warnings):
@@ -165,6 +176,7 @@ package final class CoordinatorShell: Sendable {
             setup: setup,
             directory: options.directory,
             fencing: options.fencing,
+            run: options.run,
             console: options.console
         )
         var machine = CoordinatorMachine(configuration: configuration(), policy: RunPolicy(setup))
@@ -175,7 +187,10 @@ package final class CoordinatorShell: Sendable {
         var timer: Instant?
         var told: [PeerID] = []
         var encoder = PlanningEncoder()
-        let writer = try StatusWriter(options.directory)
+        let writer = try StatusWriter(options.directory) { [options, folder] in
+            if options.run != nil { try folder.check() }
+        }
+        let requests = RunRequestTaker(options, folder, events)
         defer { writer.close() }
         var last: Coordination.StepRecord?
         var lastFault: String?
@@ -191,7 +206,7 @@ package final class CoordinatorShell: Sendable {
                 case .beginCheckpoint(let order):
                     keeper.begin(
                         order,
-                        trainer: try trainer(order, metrics: recorder.lastMetrics),
+                        trainer: try trainer(order, metrics: recorder.lastMetrics, records: recorder.seals),
                         beforePublishing: recorder.synchronizer
                     )
                 case .abandonCheckpoint(let steps, _): keeper.abandon(completedSteps: steps)
@@ -237,7 +252,7 @@ package final class CoordinatorShell: Sendable {
                 statusAt = MonotonicClock.now + .seconds(1)
                 options.onBeat?(machine.progress.completedSteps)
                 // On the status's thread, where a slow disk holds nothing up.
-                writer.perform { [self] in takeRequests() }
+                writer.perform { requests.take() }
                 writer.write(status(machine, last, lastFault, nil))
             }
         }
@@ -286,7 +301,9 @@ package final class CoordinatorShell: Sendable {
                     slow: worker.slowness?.cause.description,
                     slowFactor: worker.slowness?.factor
                 )
-            }
+            },
+            run: options.run,
+            host: HostName.own
         )
     }
 
@@ -302,17 +319,6 @@ package final class CoordinatorShell: Sendable {
             for case .connectionLost(let peer) in events.take(milliseconds: Int32(clamping: milliseconds)) {
                 left.remove(peer)
             }
-        }
-    }
-
-    /// Hands on what somebody asks of the run.
-    private func takeRequests() {
-        let (requests, defects) = RunRequest.take(from: options.directory)
-        for defect in defects { options.console.log(.warning, defect) }
-        for request in requests {
-            let reason = "`pleura drain` by \(request.by)"
-            if request.drain.isEmpty { events.push(.drainRequested(reason: reason)) }
-            for worker in request.drain { events.push(.workerDrainRequested(worker, reason: reason)) }
         }
     }
 
@@ -389,9 +395,11 @@ package final class CoordinatorShell: Sendable {
         )
     }
 
-    private func trainer(_ order: CheckpointOrder, metrics: (step: UInt64, values: [String: Double])?) throws
-        -> TrainerState
-    {
+    private func trainer(
+        _ order: CheckpointOrder,
+        metrics: (step: UInt64, values: [String: Double])?,
+        records: [String: FileSeal]
+    ) throws -> TrainerState {
         let batch = setup.configuration.globalBatchSize
         let state = order.progress
         // Figures belong to a checkpoint only where they were taken at its very state.
@@ -405,8 +413,56 @@ package final class CoordinatorShell: Sendable {
             numericsProfile: setup.numericsProfile,
             datasetDigest: setup.datasetDigest,
             metrics: figures,
-            state: try state.encoded(isComplete: setup.isComplete(state))
+            state: try state.encoded(
+                isComplete: setup.isComplete(state),
+                run: options.run,
+                records: records
+            )
         )
+    }
+}
+
+/// Looks, on the status's thread, for what somebody asks of the run, and at whether its folder is still there.
+private final class RunRequestTaker: Sendable {
+    private let options: CoordinatorShell.Options
+    private let folder: RunFolderWatch
+    private let events: EventQueue<CoordinatorMachine.Event>
+    private let state: Mutex<State>
+
+    private struct State: ~Copyable {
+        let inbox: RunRequestInbox
+        var isGone = false
+    }
+
+    init(
+        _ options: CoordinatorShell.Options,
+        _ folder: RunFolderWatch,
+        _ events: EventQueue<CoordinatorMachine.Event>
+    ) {
+        self.options = options
+        self.folder = folder
+        self.events = events
+        state = Mutex(State(inbox: RunRequestInbox(options.directory)))
+    }
+
+    func take() {
+        let (requests, defects) = state.withLock { state -> ([RunRequest], [String]) in
+            do {
+                if options.run != nil { try folder.check() }
+                state.isGone = false
+            } catch {
+                // Whatever stands there now is not this run's.
+                defer { state.isGone = true }
+                return ([], state.isGone ? [] : ["\(error) Nothing can be saved there any more."])
+            }
+            return state.inbox.take(run: options.run, session: options.session)
+        }
+        for defect in defects { options.console.log(.warning, defect) }
+        for request in requests {
+            let reason = "`pleura drain` by \(request.by)"
+            if request.drain.isEmpty { events.push(.drainRequested(reason: reason)) }
+            for worker in request.drain { events.push(.workerDrainRequested(worker, reason: reason)) }
+        }
     }
 }
 

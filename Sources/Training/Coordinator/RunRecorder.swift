@@ -20,16 +20,26 @@ final class RunRecorder {
     private let journal: Journal<JournalLine>
     private let console: Console
     private let incarnation: Int
+    /// Events of coordinators before this one, which do not grow any more.
+    private var closedEvents: [String: FileSeal] = [:]
+    private let run: String?
     private var lastCommit: Instant
     /// Files of which a line has been lost.
     private var damaged: Set<String> = []
     /// The figures of the last validation, and the completed steps at which they were taken.
     private(set) var lastMetrics: (step: UInt64, values: [String: Double])?
 
-    init(setup: RunSetup, directory: RunDirectory, fencing: UInt64, console: Console) throws {
+    init(
+        setup: RunSetup,
+        directory: RunDirectory,
+        fencing: UInt64,
+        run: String? = nil,
+        console: Console
+    ) throws {
         self.setup = setup
         self.directory = directory
         self.console = console
+        self.run = run
         incarnation = Int(truncatingIfNeeded: fencing)
         journal = try Journal.open(directory.journal).journal
         lastCommit = MonotonicClock.now
@@ -51,12 +61,16 @@ final class RunRecorder {
             metrics = try MetricsLog(path: directory.metrics)
         }
         keep("TensorBoard's events") {
+            for name in try FileSystem.names(in: directory.tensorBoard) where name.hasPrefix(TensorBoardLog.namePrefix)
+            {
+                closedEvents["tensorboard/\(name)"] = try FileSeal.of("\(directory.tensorBoard)/\(name)")
+            }
             board = try TensorBoardLog(
                 directory: directory.tensorBoard,
                 startingAt: Int(firstStep),
                 time: Self.time,
                 // Two coordinators of a run can begin in one second.
-                writer: "\(ProcessInfo.processInfo.hostName)-\(incarnation)"
+                writer: "\(HostName.own)-\(incarnation)"
             )
         }
     }
@@ -153,12 +167,22 @@ final class RunRecorder {
     /// Appends to the journal; where the run begins, `progress` tells at what state.
     func journal(_ entry: JournalEntry, at progress: RunProgress) {
         if case .began = entry { begin(at: progress) }
-        keep("journal.jsonl") { try journal.append(JournalLine(entry, time: Self.time)) }
+        keep("journal.jsonl") { try journal.append(JournalLine(entry, time: Self.time, run: run)) }
     }
 
     /// Waits until the lines so far are on the disk: a checkpoint must not outlive the lines that lead to it. For the
     /// thread that publishes checkpoints.
     var synchronizer: @Sendable () throws -> Void { { [metrics] in try metrics?.synchronize() } }
+
+    /// What the files that grow hold at this moment, by their names below the run's folder: a checkpoint that is ordered now
+    /// vouches for them.
+    var seals: [String: FileSeal] {
+        var seals = closedEvents
+        seals["journal.jsonl"] = journal.seal
+        if let metrics { seals["metrics.jsonl"] = metrics.seal }
+        if let board { seals["tensorboard/\(FileSystem.name(of: board.path))"] = board.seal }
+        return seals
+    }
 
     func log(_ level: LogLevel, _ sentence: String) { console.log(level, sentence) }
 

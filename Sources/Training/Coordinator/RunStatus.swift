@@ -46,18 +46,60 @@ package struct RunStatus: Codable, Sendable, Equatable {
     /// How the run ended, once it has.
     package var outcome: String?
     package var workers: [Worker]
+    /// Which run it is, as `run.json` says; nil in those of earlier versions.
+    package var run: String?
+    /// The host of the coordinator.
+    package var host: String?
 
     /// Reads the status of the run in `directory`; throws where there is none.
     package static func read(_ directory: RunDirectory) throws -> RunStatus {
-        guard FileSystem.exists(directory.status) else { throw RunError.notARun(directory.path) }
+        guard FileSystem.exists(directory.status) else {
+            if directory.exists {
+                throw RunError.data("The run in \(directory.path) has written no status: it has not begun yet.")
+            }
+            throw RunError.notARun(directory.path)
+        }
         let bytes = try OpenFile(directory.status, .read).readAll(limit: 1 << 24)
         do { return try JSONDecoder().decode(RunStatus.self, from: Data(bytes)) } catch {
             throw RunError.data("The status in \(directory.status) cannot be read: \(error)")
         }
     }
 
-    /// The status as a table for people.
-    package func table(now: Double) -> String {
+    /// Why the file at `path` is not provably a run's status, as in `OutputObstacle`; nil where it is.
+    static func foreignness(of path: String) -> String? {
+        guard let bytes = try? OpenFile(path, .read).readAll(limit: 1 << 24) else { return "cannot be read" }
+        let isOwn = (try? JSONDecoder().decode(RunStatus.self, from: Data(bytes))) != nil
+        return isOwn ? nil : "is no status of a run"
+    }
+
+    /// What is known of the coordinator beside what it has written itself.
+    package enum Liveness: Sendable, Equatable {
+        /// It runs, and has written nothing for so many seconds where that is long.
+        case running(silence: Double?)
+        /// Nobody leads the run.
+        case dead
+        /// It is of another host and file systems differ in what they tell; for how long it has written nothing.
+        case unknown(silence: Double?)
+
+        /// Asks the run's lock, which the kernel lets go of with its holder, and not clocks, which differ between hosts.
+        package static func of(_ directory: RunDirectory) -> Liveness {
+            func silence() -> Double? { FileSystem.age(of: directory.status).flatMap { $0 > patience ? $0 : nil } }
+            switch RunLock.state(of: directory) {
+            case .held: return .running(silence: silence())
+            case .free: return .dead
+            case .unknown: return .unknown(silence: silence())
+            }
+        }
+
+        /// Seconds without a new status after which that is worth a word: it is written every second.
+        private static let patience = 10.0
+    }
+
+    /// Whether the run goes on no more, in order or not.
+    package func isOver(_ liveness: Liveness) -> Bool { outcome != nil || liveness == .dead }
+
+    /// The status as a table for people; `directory` is what they call the run.
+    package func table(_ liveness: Liveness, of directory: RunDirectory) -> String {
         func fixed(_ value: Double?, _ decimals: Int = 1) -> String {
             value.map { String(format: "%.\(decimals)f", $0) } ?? "-"
         }
@@ -65,10 +107,20 @@ package struct RunStatus: Codable, Sendable, Equatable {
         var lines = ["\(job): \(completedSteps) of \(totalSteps) steps are committed"]
         if let outcome {
             lines.append("ended: \(outcome)")
-        } else if now - time > 10 {
+        } else if liveness == .dead {
             lines.append(
-                "its coordinator (process \(coordinator)) has written nothing for \(Int(now - time)) s: it was stopped or "
-                    + "killed. `pleura resume` goes on."
+                "its coordinator (process \(coordinator)) was stopped or killed: nobody leads the run. "
+                    + "`pleura resume \(directory.path)` goes on."
+            )
+        } else if case .running(let silence?) = liveness {
+            lines.append(
+                "its coordinator (process \(coordinator)) runs and has written nothing for \(Int(silence)) s: it stands "
+                    + "still, or its disk does"
+            )
+        } else if case .unknown(let silence?) = liveness {
+            lines.append(
+                "its coordinator (process \(coordinator)\(host.map { " on \($0)" } ?? "")) has written nothing for "
+                    + "\(Int(silence)) s; whether it runs cannot be told from this host"
             )
         } else if let waitsFor {
             lines.append("waits for \(waitsFor), for \(fixed(waitsSeconds)) s")
@@ -106,12 +158,15 @@ extension RunDirectory {
 
 /// Writes a run's status on a thread of its own, so that a slow disk holds nothing up; what cannot be written is not.
 final class StatusWriter: Sendable {
-    private let path: String
+    private let directory: RunDirectory
     private let thread: SerialThread
     private let isBusy = Atomic<Bool>(false)
+    private let requireFolder: @Sendable () throws -> Void
 
-    init(_ directory: RunDirectory) throws {
-        path = directory.status
+    /// `requireFolder` throws where the folder is the run's no more: nothing is written there then.
+    init(_ directory: RunDirectory, requireFolder: @escaping @Sendable () throws -> Void = {}) throws {
+        self.requireFolder = requireFolder
+        self.directory = directory
         thread = try SerialThread(name: "pleura-status")
     }
 
@@ -123,9 +178,11 @@ final class StatusWriter: Sendable {
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
             // One name for the new file, so that nothing gathers where a coordinator is killed. Readers see all or nothing;
             // what fails is tried again in a second, and nobody resumes from this file.
-            let new = path + ".new"
-            if let data = try? encoder.encode(status), (try? data.write(to: URL(fileURLWithPath: new))) != nil {
-                rename(new, path)
+            let new = "\(directory.path)/.status.json.tmp"
+            if (try? requireFolder()) != nil, let data = try? encoder.encode(status),
+                (try? data.write(to: URL(fileURLWithPath: new))) != nil
+            {
+                rename(new, directory.status)
             }
             isBusy.store(false, ordering: .releasing)
         }
@@ -134,5 +191,6 @@ final class StatusWriter: Sendable {
     /// Does something else with the run's folder, after what was written before.
     func perform(_ work: @escaping @Sendable () -> Void) { thread.submit(work) }
 
-    func close() { thread.close() }
+    /// Waits for what was given to it, but not for ever: a disk that stands still must not keep a run from ending.
+    func close() { thread.close(within: .seconds(5)) }
 }

@@ -16,8 +16,18 @@ struct StoredProgress: Codable {
     var scheduleState: [UInt64]
     /// Whether the run was complete at this state; absent in the journal.
     var isComplete: Bool?
+    /// The run that the checkpoint is of (`RunManifest`); absent in the journal, and in those of earlier versions.
+    var run: String?
+    /// What the run's files that grow held when the checkpoint was ordered, by their names below its folder; absent in the
+    /// journal, and in those of earlier versions.
+    var records: [String: FileSeal]?
 
-    init(_ progress: RunProgress, isComplete: Bool? = nil) {
+    init(
+        _ progress: RunProgress,
+        isComplete: Bool? = nil,
+        run: String? = nil,
+        records: [String: FileSeal]? = nil
+    ) {
         completedSteps = progress.completedSteps
         transition = progress.transition
         validatedAt = progress.validatedAt
@@ -28,6 +38,8 @@ struct StoredProgress: Codable {
         stoppedEarly = progress.stoppedEarly
         scheduleState = progress.scheduleState
         self.isComplete = isComplete
+        self.run = run
+        self.records = records
     }
 
     /// Whether the writer of a checkpoint knew that its run was complete with it.
@@ -36,6 +48,16 @@ struct StoredProgress: Codable {
             return false
         }
         return stored.isComplete == true && stored.completedSteps == UInt64(exactly: trainer.step)
+    }
+
+    /// What a checkpoint vouches for beside itself; empty in those of earlier versions.
+    static func records(of trainer: TrainerState) -> [String: FileSeal] {
+        (try? JSONDecoder().decode(StoredProgress.self, from: Data(trainer.state.utf8)))?.records ?? [:]
+    }
+
+    /// The run that a checkpoint says it is of; nil where it says none.
+    static func run(of trainer: TrainerState) -> String? {
+        (try? JSONDecoder().decode(StoredProgress.self, from: Data(trainer.state.utf8)))?.run
     }
 
     var progress: RunProgress {
@@ -61,10 +83,17 @@ struct StoredProgress: Codable {
 
 extension RunProgress {
     /// The progress as the text of a JSON object.
-    func encoded(isComplete: Bool) throws -> String {
+    func encoded(
+        isComplete: Bool,
+        run: String? = nil,
+        records: [String: FileSeal]? = nil
+    ) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
-        return String(decoding: try encoder.encode(StoredProgress(self, isComplete: isComplete)), as: UTF8.self)
+        return String(
+            decoding: try encoder.encode(StoredProgress(self, isComplete: isComplete, run: run, records: records)),
+            as: UTF8.self
+        )
     }
 
     /// The progress that a checkpoint holds.
@@ -100,9 +129,12 @@ struct JournalLine: Codable, Sendable {
     var incarnations: [UInt64]?
     var text: String?
     var progress: StoredProgress?
+    /// Of a beginning: which run it is.
+    var run: String?
 
-    init(_ entry: JournalEntry, time: Double) {
+    init(_ entry: JournalEntry, time: Double, run: String? = nil) {
         self.time = time
+        if case .began = entry { self.run = run }
         switch entry {
         case .began(let fencing, let steps):
             event = "began"

@@ -70,6 +70,7 @@ package struct Prediction: Sendable {
         try checkFolders()
         let folder = try RadiographFolder(options.input)
         try FileSystem.createDirectory(options.output)
+        try requireOwnOutputs()
         try FileSystem.requireWritable(options.output)
         if options.writesProbabilities { try FileSystem.createDirectory("\(options.output)/probabilities") }
         if options.writesOverlays { try FileSystem.createDirectory("\(options.output)/overlays") }
@@ -106,12 +107,38 @@ package struct Prediction: Sendable {
         }
         try pool.wait()
         let rows = rows.sorted()
-        try AtomicFile.write(Self.submission(rows), to: "\(options.output)/submission.csv")
-        try AtomicFile.write(RejectedItem.table(summary.rejected), to: "\(options.output)/rejected.csv")
+        let tables = OutputRecord(options.output)
+        try tables.write(Self.submission(rows), to: Self.submissionFile)
+        try tables.write(RejectedItem.table(summary.rejected), to: Self.rejectedFile)
         summary.images = rows.count
         summary.positives = rows.count { $0.mask != "-1" }
         summary.seconds = (ContinuousClock.now - start).seconds
         return summary
+    }
+
+    private static let submissionFile = "submission.csv"
+    private static let rejectedFile = "rejected.csv"
+
+    /// Throws where files that predictions did not write stand in their places; of the folders of pictures, where any
+    /// picture is another's, since its name may be that of a radiograph which is yet to be read.
+    private func requireOwnOutputs() throws {
+        let output = options.output
+        let tables = OutputRecord(output)
+        var obstacles = [Self.submissionFile, Self.rejectedFile].compactMap { tables.obstacle($0) }
+        let folders = [("probabilities", options.writesProbabilities), ("overlays", options.writesOverlays)]
+        for (name, isWritten) in folders where isWritten && FileSystem.isDirectory("\(output)/\(name)") {
+            for picture in try FileSystem.names(in: "\(output)/\(name)") where picture.hasSuffix(".png") {
+                if let found = OutputOwnership.obstacle("\(output)/\(name)/\(picture)", .picture) {
+                    obstacles.append(found)
+                }
+            }
+        }
+        guard !obstacles.isEmpty else { return }
+        throw OccupiedOutput(
+            "Predictions cannot be written to \(output)",
+            obstacles,
+            advice: "Give another folder with --output, or move these files away."
+        )
     }
 
     /// Outputs inside the input folder would be inputs of the next call.
@@ -155,7 +182,7 @@ package struct Prediction: Sendable {
     private static func write(_ bytes: [UInt8], to path: String) throws {
         try FileSystem.remove(path)
         let file = try OpenFile(path, .create)
-        try bytes.withUnsafeBytes { try file.write($0, at: 0) }
+        try PictureMark.marked(bytes).withUnsafeBytes { try file.write($0, at: 0) }
     }
 
     /// The challenge's file: a row for each image, in the order of the ids' bytes.

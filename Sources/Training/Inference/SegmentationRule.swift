@@ -64,8 +64,21 @@ package struct SegmentationRule: Codable, Equatable, Sendable {
         return stored
     }
 
+    /// Throws where a rule that this program has not written stands in the run's folder: it is somebody's own.
+    package static func requireOwn(_ directory: RunDirectory) throws {
+        guard let obstacle = OutputOwnership.obstacle(directory.rule, .sealedJSON) else { return }
+        throw OccupiedOutput(
+            "The best rule cannot be saved with the run",
+            [obstacle],
+            advice: "Move the file away, and give the command again."
+        )
+    }
+
     package func write(_ directory: RunDirectory) throws {
+        try Self.requireOwn(directory)
+
         try AtomicFile.write(try SealedJSON.encode(self), to: directory.rule)
+        try RunManifest.note(FileSystem.name(of: directory.rule), in: directory)
     }
 }
 

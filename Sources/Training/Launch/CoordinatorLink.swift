@@ -46,6 +46,9 @@ struct CoordinatorOrder: Codable, Sendable {
     /// Whether workers of a coordinator that has died may still be there.
     var reattaches: Bool
     var keys: String?
+    /// Which run it is, and who leads it: what is asked of another is not obeyed.
+    var run: String
+    var session: String
     var isVerbose: Bool
     var isQuiet: Bool
     /// The launcher's process, with which the coordinator ends.

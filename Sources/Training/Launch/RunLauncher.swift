@@ -27,6 +27,10 @@ package struct RunLauncher {
         package var hosts: HostList?
         package var isVerbose: Bool
         package var isQuiet: Bool
+        /// Names of the fields that the command line sets: the user knows their values.
+        package var overridden: Set<String> = []
+        /// Goes on with a configuration that was edited by hand since it was written.
+        package var acceptsEditedConfiguration = false
         /// Hears of each committed step, on the coordinator's loop: it must return soon.
         package var onStep: (@Sendable (Coordination.StepRecord) -> Void)?
         /// Hears what each worker is planned to take, before the first is started.
@@ -62,14 +66,15 @@ package struct RunLauncher {
     private let options: Options
     private let console: Console
     private let keys: ServerKeys?
+    private let session = LaunchSession()
 
     /// A run of `configuration`, whose folder and shards are set.
     package init(_ configuration: RunConfiguration, options: Options) throws {
         try configuration.checkTrainable()
         var resolved = configuration
         // The saved configuration is read by processes with other working directories.
-        resolved.run.directory = FileSystem.absolute(configuration.run.directory)
-        resolved.data.shards = FileSystem.absolute(configuration.data.shards)
+        resolved.run.directory = FileSystem.canonical(configuration.run.directory)
+        resolved.data.shards = FileSystem.absolute(FileSystem.tidied(configuration.data.shards))
         if !resolved.security.keys.isEmpty {
             resolved.security.keys = FileSystem.absolute(configuration.security.keys)
         }
@@ -92,6 +97,7 @@ package struct RunLauncher {
     package func launch() throws -> RunOutcome {
         // Told before the data is read; and again when nobody else can begin in the folder.
         try directory.requireNoCheckpoints()
+        try directory.requireOwnFiles()
         guard FileSystem.exists("\(configuration.data.shards)/\(DatasetManifest.fileName)") else {
             throw RunError.noShards(configuration.data.shards)
         }
@@ -99,7 +105,7 @@ package struct RunLauncher {
         let setup = try RunSetup(configuration, dataset: dataset)
         let plan = try checkMemory(setup)
         try FileSystem.createDirectory(directory.path)
-        let lock = try directory.lock()
+        let lock = try takeLock()
         return try withExtendedLifetime(lock) {
             try directory.requireNoCheckpoints()
             try directory.store.removeTemporaries()
@@ -109,8 +115,11 @@ package struct RunLauncher {
                 console.log(.notice, "a start in \(directory.path) ended before its first checkpoint; removed \(names)")
             }
             try directory.create()
+            let manifest = RunManifest.new(named: configuration.displayName)
+            try manifest.write(directory)
+            session.begin(run: manifest.run, in: directory)
             try AtomicFile.write(SealedText.sealed(setup.configuration.resolvedYAML()), to: directory.configuration)
-            let outcome = try recover(try run(setup, plan, resume: nil, fencing: 1), setup, plan)
+            let outcome = checked(try recover(try run(setup, plan, resume: nil, fencing: 1), setup, plan))
             writeReport(outcome, dataset)
             return outcome
         }
@@ -122,6 +131,7 @@ package struct RunLauncher {
         var outcome = first
         var attempts = 3
         var saved = outcome.savedSteps ?? 0
+        try requireSoundShards(after: outcome)
         while outcome.kind == .workerLost, options.startsWorkers, configuration.workers.respawns > 0, attempts > 0 {
             attempts -= 1
             console.log(.warning, "\(outcome.message) It goes on by itself with new workers.")
@@ -133,22 +143,43 @@ package struct RunLauncher {
             }
             if (outcome.savedSteps ?? 0) > saved { attempts = 3 }
             saved = outcome.savedSteps ?? saved
+            try requireSoundShards(after: outcome)
         }
         return outcome
     }
 
+    /// Throws what is wrong with a shard that a lost worker has named, where something is: new workers would fail at the
+    /// same sample, and the cause is the data and not the worker.
+    private func requireSoundShards(after outcome: RunOutcome) throws {
+        guard outcome.kind == .workerLost, let folder = try? directory.shards(configuration.data.shards),
+            let manifest = try? DatasetManifest.read(in: folder)
+        else { return }
+        let lines = (try? Journal<JournalLine>.read(directory.journal).entries) ?? []
+        let told = [outcome.message] + lines.filter { $0.event == "lost" }.compactMap(\.text)
+        for shard in manifest.shards where told.contains(where: { $0.contains(shard.file) }) {
+            let defects = try StorageVerification.verify("\(folder)/\(shard.file)").flatMap(\.defects)
+            guard let first = defects.first else { continue }
+            throw RunError.data(
+                "The run has ended because a shard of its data set is damaged: \(first) Make the shards again with "
+                    + "`pleura shard`, or put a copy there, and go on with `pleura resume \(directory.path)`."
+            )
+        }
+    }
+
     /// Goes on from the newest intact checkpoint.
     package func resume() throws -> RunOutcome {
+        try checkSeal()
         if let steps = try stepsOfCompleteRun() { return alreadyComplete(steps) }
-        let lock = try directory.lock()
+        let lock = try takeLock()
         return try withExtendedLifetime(lock) {
-            let outcome = try resumeHeld()
+            session.begin(run: try identify(), in: directory)
+            let outcome = checked(try resumeHeld())
             guard outcome.kind == .workerLost else { return outcome }
             let setup = try RunSetup(
                 configuration,
                 dataset: Dataset.open(try directory.shards(configuration.data.shards))
             )
-            return try recover(outcome, setup, MemoryPlan(setup, programs: ProgramSet(setup)))
+            return checked(try recover(outcome, setup, MemoryPlan(setup, programs: ProgramSet(setup))))
         }
     }
 
@@ -174,16 +205,23 @@ package struct RunLauncher {
                 change = change ?? error
                 throw error
             }
+            try RunIdentity.require(session.run, of: checkpoint)
             try accept(checkpoint, setup: setup)
+        }
+        guard let checkpoint = found.contents else {
+            throw change ?? RunError.nothingToResume(directory.path, reasons: found.skipped.map(\.description))
         }
         for skipped in found.skipped {
             console.log(.warning, "The checkpoint \(skipped.record.path) is not used: \(skipped)")
         }
-        guard let checkpoint = found.contents else { throw change ?? RunError.nothingToResume(directory.path) }
         let progress = try RunProgress(checkpoint.trainer, path: checkpoint.path)
         if setup.isComplete(progress) { return alreadyComplete(progress.completedSteps) }
+        for sentence in try ResumeChanges.sentences(from: checkpoint, to: setup, at: progress, dataset) {
+            console.log(.warning, sentence)
+        }
         let plan = try checkMemory(setup)
         try directory.create()
+        try RunManifest.open(directory)
         try AtomicFile.write(SealedText.sealed(setup.configuration.resolvedYAML()), to: directory.configuration)
         _ = try Metrics.cutBack(
             path: directory.metrics,
@@ -210,12 +248,15 @@ package struct RunLauncher {
             try RunHistory(directory).reattachment != nil
         else { return nil }
         // Workers keep the configuration that they were welcomed with.
-        let kept = try RunConfiguration.load(path: directory.configuration, overrides: [])
+        var kept = try RunConfiguration.load(path: directory.configuration, overrides: [])
+        // The folder may have been moved since, or be named by another way to it.
+        kept.run.directory = setup.configuration.run.directory
         guard setup.configuration.resolvedYAML() == kept.resolvedYAML() else {
             console.log(.notice, "the configuration is changed: workers of the coordinator before are not waited for")
             return nil
         }
         let plan = try checkMemory(setup)
+        try RunManifest.open(directory)
         let isAnywhere = options.bind.hasSuffix(":*")
         let (outcome, hasBegun) = try lead(
             setup,
@@ -274,6 +315,89 @@ package struct RunLauncher {
         return outcome
     }
 
+    /// Takes the folder, and takes away what was asked of those who led the run before.
+    private func takeLock() throws -> RunLock {
+        let lock = try directory.lock()
+        if let warning = lock.warning { console.log(.warning, warning) }
+        for sentence in RunRequest.removeStale(from: directory) { console.log(.warning, sentence) }
+        session.hold(lock)
+        return lock
+    }
+
+    /// Which run lives in the folder; one of an earlier version, which had no name, gets one. Where `run.json` is gone,
+    /// the newest checkpoint tells.
+    private func identify() throws -> String {
+        do {
+            if let manifest = try RunManifest.read(directory) { return manifest.run }
+        } catch let error as StorageDefect {
+            throw RunError.data("\(error) Remove it, and resume again: the newest checkpoint tells which run it is.")
+        }
+        var manifest = RunManifest.new(named: configuration.displayName)
+        let known = try directory.store.list().reversed().lazy
+            .compactMap { try? CheckpointStore.open($0.path) }.compactMap { StoredProgress.run(of: $0.trainer) }.first
+        if let known {
+            manifest.run = known
+            console.log(
+                .warning,
+                "\(directory.manifest) is gone; it is written anew from what the newest checkpoint says"
+            )
+        }
+        try manifest.write(directory)
+        return manifest.run
+    }
+
+    /// Refuses a configuration that was edited by hand since it was written, unless the user knows each change: what is
+    /// gone on with must not be a surprise, nor be sealed as if it had always been so.
+    private func checkSeal() throws {
+        do {
+            try SealedText.check(directory.configuration)
+            return
+        } catch is StorageDefect {}
+        var kept = try RunConfiguration.load(path: directory.configuration)
+        let newest = try directory.store.list().reversed().lazy.compactMap { try? CheckpointStore.open($0.path) }.first
+        let before = newest.flatMap { try? RunConfiguration.parse($0.trainer.configuration, file: $0.path) }
+        guard let before else {
+            if options.acceptsEditedConfiguration { return }
+            throw RunError.edited(directory.configuration, directory, [])
+        }
+        // A moved run has another folder and is not edited by that.
+        kept.run.directory = before.run.directory
+        let changed = ConfigurationField.all.filter { $0.text(in: before) != $0.text(in: kept) }
+        let lines = changed.map { "`\($0.name)`: \($0.text(in: before)) -> \($0.text(in: kept))" }
+        if changed.isEmpty {
+            console.log(.notice, "\(directory.configuration) was edited, in no value; it is written anew")
+        } else if options.acceptsEditedConfiguration || changed.allSatisfy({ options.overridden.contains($0.name) }) {
+            console.log(.warning, "\(directory.configuration) was edited: \(lines.joined(separator: "; "))")
+        } else {
+            throw RunError.edited(directory.configuration, directory, lines)
+        }
+    }
+
+    /// The outcome, or, where the run's folder is gone, that nothing of it is left: silence would pass for success.
+    private func checked(_ outcome: RunOutcome) -> RunOutcome {
+        guard [.completed, .drained].contains(outcome.kind) else { return outcome }
+        do {
+            try session.requireFolder()
+            let missing = [directory.metrics, directory.journal].filter { !FileSystem.exists($0) }
+            guard let first = missing.first else { return outcome }
+            throw RunError.folderGone(directory.path, "\(FileSystem.name(of: first)) is gone")
+        } catch {
+            let newest = try? directory.store.list().last
+            let left =
+                newest.map { "What is left there is the checkpoint \($0.path), which `pleura inspect` reads." }
+                ?? "No checkpoint is left there."
+            let lost = RunOutcome(
+                kind: .notSaved,
+                message:
+                    "\(error) \(outcome.completedSteps) steps were done, and the run is not whole any more. \(left)",
+                completedSteps: outcome.completedSteps,
+                savedSteps: newest.map { UInt64($0.step) }
+            )
+            options.onOutcome?(lost)
+            return lost
+        }
+    }
+
     /// One more than any coordinator of the run had.
     private func nextFencing() throws -> UInt64 {
         guard FileSystem.exists(directory.journal) else { return 2 }
@@ -281,8 +405,11 @@ package struct RunLauncher {
         do {
             entries = try Journal<JournalLine>.read(directory.journal).entries
         } catch let error as any ReportableError {
-            console.log(.warning, "The journal is damaged and is kept aside as journal.damaged. \(error)")
-            try FileSystem.rename(directory.journal, to: "\(directory.path)/journal.damaged")
+            // Under a name that nothing has: an earlier one may be worth a look too.
+            let names = ["journal.damaged"] + (2...1000).map { "journal.damaged-\($0)" }
+            let name = names.first { !FileSystem.exists("\(directory.path)/\($0)") } ?? "journal.damaged"
+            console.log(.warning, "The journal is damaged and is kept aside as \(name). \(error)")
+            try FileSystem.rename(directory.journal, to: "\(directory.path)/\(name)")
             return UInt64(max(2, Int(RunRecorder.time)))
         }
         return (entries.compactMap(\.fencing).max() ?? 1) + 1
@@ -406,7 +533,9 @@ package struct RunLauncher {
                     peak.note(record)
                     options.onStep?(record)
                 },
-                onEviction: { evictions.note($0) }
+                onEviction: { evictions.note($0) },
+                run: session.run,
+                session: session.holder
             )
         )
     }
@@ -434,6 +563,8 @@ package struct RunLauncher {
                     checkpoint: resume?.file,
                     reattaches: before != nil,
                     keys: keys?.folder.path,
+                    run: session.run,
+                    session: session.holder,
                     isVerbose: options.isVerbose,
                     isQuiet: options.isQuiet,
                     parent: getpid()
@@ -494,7 +625,9 @@ package struct RunLauncher {
 
     /// Writes the run's page where it ended in order; what goes wrong with that is said and changes nothing.
     private func writeReport(_ outcome: RunOutcome, _ dataset: Dataset) {
-        guard [.completed, .drained].contains(outcome.kind) else { return }
+        // Where the folder is gone, `checked` says so; what stands in its place is not this run's.
+        guard [.completed, .drained].contains(outcome.kind), (try? session.requireFolder()) != nil else { return }
+        defer { settle() }
         do {
             let notes = try RunReportBuilder.write(directory, dataset: dataset)
             for note in notes { console.log(.warning, note) }
@@ -504,10 +637,46 @@ package struct RunLauncher {
         }
     }
 
-    /// The job's name: its folder's own, so that a worker of another run is refused.
-    private var job: String {
-        "\(configuration.displayName)-\(XXH3.hash64(Array(directory.path.utf8) + Array("\(configuration.run.seed)".utf8)))"
+    /// Notes what the run's files hold at its end, so that one that is cut or gone is missed.
+    private func settle() {
+        do { try RunManifest.close(directory) } catch {
+            console.log(.warning, "What the run's files hold could not be noted in \(directory.manifest): \(error)")
+        }
     }
+
+    /// The job's name: the run's own, so that a worker of another run is refused.
+    private var job: String {
+        RunIdentity.job(named: configuration.displayName, run: session.run)
+    }
+}
+
+/// What a launch learns of the run that it leads, once it holds the run's folder.
+private final class LaunchSession: Sendable {
+    private struct State: Sendable {
+        var run = ""
+        var holder = ""
+        var folder: RunFolderWatch?
+    }
+
+    private let state = Mutex(State())
+
+    /// The run, as `run.json` says.
+    var run: String { state.withLock { $0.run } }
+    /// The session of the lock's holder.
+    var holder: String { state.withLock { $0.holder } }
+
+    func hold(_ lock: RunLock) { state.withLock { $0.holder = lock.holder.session } }
+
+    func begin(run: String, in directory: RunDirectory) {
+        let folder = RunFolderWatch(directory)
+        state.withLock { state in
+            state.run = run
+            state.folder = folder
+        }
+    }
+
+    /// Throws where the run's folder is gone.
+    func requireFolder() throws { try state.withLock { $0.folder }?.check() }
 }
 
 /// Passes evictions on to the crew, which is there after the coordinator.

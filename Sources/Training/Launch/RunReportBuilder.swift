@@ -30,9 +30,11 @@ package struct RunReportBuilder {
     /// the page has no radiographs. Blocks for a second or two.
     @discardableResult
     package static func write(_ directory: RunDirectory, dataset: Dataset? = nil) throws -> [String] {
+        try directory.requireOwnReport()
         var builder = try RunReportBuilder(directory, dataset)
         let report = builder.report()
         try report.write(to: directory.report)
+        try RunManifest.note(FileSystem.name(of: directory.report), in: directory)
         return builder.notes
     }
 

@@ -330,6 +330,13 @@ struct RunEndpoints: Codable, Sendable {
 
     private static func path(_ directory: RunDirectory) -> String { "\(directory.path)/endpoints.json" }
 
+    /// Why the file at `path` is not provably ours, as in `OutputObstacle`; nil where it is.
+    static func foreignness(of path: String) -> String? {
+        guard let bytes = try? OpenFile(path, .read).readAll(limit: 1 << 16) else { return "cannot be read" }
+        let isOwn = (try? JSONDecoder().decode(RunEndpoints.self, from: Data(bytes))) != nil
+        return isOwn ? nil : "is no list of a run's endpoints"
+    }
+
     func write(_ directory: RunDirectory) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]

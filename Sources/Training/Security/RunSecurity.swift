@@ -1,4 +1,5 @@
 package import Configuration
+import Diagnostics
 import Storage
 
 /// Which keys a process uses, by what its user said and by where it listens or connects.
@@ -15,7 +16,7 @@ package enum RunSecurity {
         environment: [String: String]
     ) throws -> ServerKeys? {
         if security.mode == .none { return nil }
-        let folder = security.keys.isEmpty ? environment[variable] ?? "" : security.keys
+        let folder = security.keys.isEmpty ? try UserPath.expanded(environment[variable] ?? "") : security.keys
         if !folder.isEmpty { return try KeyFolder(FileSystem.absolute(folder)).serverKeys() }
         if security.mode == .auto && Endpoint.isLoopback(bind) { return nil }
         throw KeyError(

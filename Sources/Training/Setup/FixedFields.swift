@@ -5,7 +5,8 @@ import Storage
 package enum FixedFields {
     private static let sections = ["sampler.", "data.folds.", "network."]
     private static let names: Set = [
-        "run.seed", "training.microbatches", "training.microbatch_size", "collectives.dtype",
+        "run.seed", "training.microbatches", "training.microbatch_size", "collectives.dtype", "precision",
+        "optimizer.name", "data.channels",
     ]
     /// Fields that may be changed, and that decide when the run is complete.
     private static let ends: Set = ["training.epochs", "training.steps", "validation.every_epochs"]
@@ -21,7 +22,7 @@ package enum FixedFields {
         let changes = Self.changes(from: before, to: configuration)
         guard !changes.isEmpty else { return }
         throw .changed(
-            "A run keeps its batch, sampler, folds, seed, network and sums. Of \(checkpoint.path), "
+            "A run keeps its batch, sampler, folds, seed, network, optimizer, precision and sums. Of \(checkpoint.path), "
                 + changes.joined(separator: ", ") + ". Resume it without the change, or start a new run with "
                 + "`pleura launch` in another folder."
         )

@@ -19,19 +19,25 @@ package enum RunVerification {
             report(item)
             return [item]
         }
+        let path = FileSystem.tidied(path)
         var items = try StorageVerification.verify(path, report: report)
         let run = RunDirectory(path)
-        guard run.exists else { return items }
+        guard [run.configuration, run.manifest, run.journal, run.metrics].contains(where: FileSystem.exists) else {
+            return items
+        }
         func add(_ item: StorageVerification.Item) {
             items.append(item)
             report(item)
         }
+        let story = RunStory(run, items)
+        if let item = story.manifestItem { add(item) }
         if FileSystem.isDirectory(run.tensorBoard) {
             let names = try FileSystem.names(in: run.tensorBoard)
             for name in names where name.hasPrefix(TensorBoardLog.namePrefix) {
                 add(events("\(run.tensorBoard)/\(name)"))
             }
         }
+        for item in story.items(beside: items) { add(item) }
         for item in dataset(of: run) { add(item) }
         return items
     }

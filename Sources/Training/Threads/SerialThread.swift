@@ -7,11 +7,13 @@ package final class SerialThread: Sendable {
     private struct State: Sendable {
         var queue: [@Sendable () -> Void] = []
         var isClosed = false
+        var hasEnded = false
         var thread: OwnedThread?
     }
 
     private let state = Mutex(State())
     private let condition = ThreadCondition()
+    private let ended = ThreadCondition()
 
     /// `niceness` above 0 lets other threads go first where they want all cores.
     package init(name: String, niceness: Int32 = 0) throws(MessagingError) {
@@ -39,7 +41,40 @@ package final class SerialThread: Sendable {
         thread?.join()
     }
 
+    /// As `close`, but leaves the thread to itself where it is not done in time; false then.
+    ///
+    /// What is queued behind work that does not end is not done; the thread keeps itself alive.
+    @discardableResult
+    package func close(within limit: Duration) -> Bool {
+        let thread = state.withLock { state in
+            state.isClosed = true
+            defer { state.thread = nil }
+            return state.thread
+        }
+        guard let thread else { return true }
+        condition.signal()
+        let deadline = ContinuousClock.now + limit
+        while true {
+            let seen = ended.ticket
+            if state.withLock({ $0.hasEnded }) {
+                thread.join()
+                return true
+            }
+            if ContinuousClock.now >= deadline {
+                // Its closure refers to this object without owning it.
+                _ = Unmanaged.passRetained(self)
+                thread.detach()
+                return false
+            }
+            ended.wait(since: seen)
+        }
+    }
+
     private func run() {
+        defer {
+            state.withLock { $0.hasEnded = true }
+            ended.signal()
+        }
         while true {
             let seen = condition.ticket
             let (work, isClosed) = state.withLock { state -> ((@Sendable () -> Void)?, Bool) in

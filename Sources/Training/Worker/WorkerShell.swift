@@ -85,7 +85,7 @@ package final class WorkerShell: Sendable {
             configuration: WorkerConfiguration(
                 protocolVersion: WireProtocol.version,
                 programVersion: ProgramVersion.build,
-                hostName: options.host ?? ProcessInfo.processInfo.hostName,
+                hostName: HostName.plain(options.host ?? HostName.own),
                 hostIdentity: host,
                 processID: ProcessInfo.processInfo.processIdentifier,
                 threads: UInt32(options.threads),

@@ -42,7 +42,7 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
     @Option(help: "Size of a bucket; K, M and G are powers of 1024.")
     var bucketBytes = "4M"
 
-    @Option(help: "Where to write the report as JSON; `-` for standard output.")
+    @Option(help: "Where to write the report as JSON; `-` for standard output.", transform: userPath)
     var json: String?
 
     func validate() throws {
@@ -63,6 +63,7 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        try JSONOutput.requireOwn(json)
         let benchmark = AllreduceBenchmark(
             try options(),
             executable: URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath(),

@@ -34,7 +34,7 @@ struct BenchCoordinationCommand: ParsableCommand {
     @Option(help: "Counted steps of the machines alone.")
     var simulatedSteps = 10
 
-    @Option(help: "Write the figures as JSON to this path; - for standard output.")
+    @Option(help: "Write the figures as JSON to this path; - for standard output.", transform: userPath)
     var json: String?
 
     func validate() throws {
@@ -56,6 +56,7 @@ struct BenchCoordinationCommand: ParsableCommand {
     }
 
     func run() throws {
+        try JSONOutput.requireOwn(json)
         var report = Report(simulated: [], real: [])
         for count in try Self.numbers(simulated, most: 16_384, option: "--simulated") {
             printError("the machines alone, \(count) workers")

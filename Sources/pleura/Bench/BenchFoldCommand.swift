@@ -17,7 +17,7 @@ struct BenchFoldCommand: ParsableCommand {
             """
     )
 
-    @Argument(help: "The configuration, such as configs/bench/unet-resnet34-256.yaml.")
+    @Argument(help: "The configuration, such as configs/bench/unet-resnet34-256.yaml.", transform: userPath)
     var configuration: String
 
     @Option(help: "Microbatches that the worker has in a step.")
@@ -28,7 +28,7 @@ struct BenchFoldCommand: ParsableCommand {
 
     @OptionGroup var overrides: OverrideOptions
 
-    @Option(help: "Write the figures as JSON to this path; - for standard output.")
+    @Option(help: "Write the figures as JSON to this path; - for standard output.", transform: userPath)
     var json: String?
 
     func validate() throws {
@@ -38,6 +38,7 @@ struct BenchFoldCommand: ParsableCommand {
     }
 
     func run() throws {
+        try JSONOutput.requireOwn(json)
         let resolved = try RunConfiguration.load(path: configuration, overrides: overrides.set)
         let variant = try KernelVariant.selected(environment: ProcessInfo.processInfo.environment)
         let report = try FoldBenchmark(resolved, variant: variant).run(microbatches: microbatches, rounds: rounds)

@@ -18,7 +18,10 @@ struct BenchKernelsCommand: ParsableCommand {
             """
     )
 
-    @Option(help: "A configuration, any number of times; without, all of configs/bench that have a size.")
+    @Option(
+        help: "A configuration, any number of times; without, all of configs/bench that have a size.",
+        transform: userPath
+    )
     var config: [String] = []
 
     @Option(help: "Steps that count; one more goes before.")
@@ -32,7 +35,7 @@ struct BenchKernelsCommand: ParsableCommand {
     @Flag(help: "Train two tiny networks in this process and print the hash of what they became: the same everywhere.")
     var hash = false
 
-    @Option(help: "Write the figures as JSON to this path; - for standard output.")
+    @Option(help: "Write the figures as JSON to this path; - for standard output.", transform: userPath)
     var json: String?
 
     struct Step: Codable {
@@ -61,6 +64,7 @@ struct BenchKernelsCommand: ParsableCommand {
     }
 
     func run() throws {
+        try JSONOutput.requireOwn(json)
         let variant = try KernelVariant.selected(environment: ProcessInfo.processInfo.environment)
         if hash {
             print("sha256 \(try HashTest.run(tables: variant.tables))")

@@ -18,7 +18,7 @@ struct BenchTrainCommand: ParsableCommand {
             """
     )
 
-    @Argument(help: "The configuration, such as configs/bench/unet-resnet34-256.yaml.")
+    @Argument(help: "The configuration, such as configs/bench/unet-resnet34-256.yaml.", transform: userPath)
     var configuration: String
 
     @Option(help: "Worker processes.")
@@ -38,10 +38,13 @@ struct BenchTrainCommand: ParsableCommand {
     @Flag(help: "Show the kernels of a step on one thread of this process instead, sorted by time.")
     var profile = false
 
-    @Option(help: "Write one step on one thread of this process as a trace for Perfetto or Chrome to this path.")
+    @Option(
+        help: "Write one step on one thread of this process as a trace for Perfetto or Chrome to this path.",
+        transform: userPath
+    )
     var trace: String?
 
-    @Option(help: "Write the figures as JSON to this path; - for standard output.")
+    @Option(help: "Write the figures as JSON to this path; - for standard output.", transform: userPath)
     var json: String?
 
     func validate() throws {
@@ -55,16 +58,14 @@ struct BenchTrainCommand: ParsableCommand {
     }
 
     func run() throws {
+        try JSONOutput.requireOwn(json)
+        try JSONOutput.requireOwn(trace, for: "--trace")
         let resolved = try RunConfiguration.load(path: configuration, overrides: overrides.set)
         let variant = try KernelVariant.selected(environment: ProcessInfo.processInfo.environment)
         if profile || trace != nil {
             let step = try StepProfile(resolved, variant: variant, steps: steps, warmUps: warmUps)
             if let trace {
-                do {
-                    try step.trace().write(to: URL(fileURLWithPath: trace))
-                } catch {
-                    throw FileError("write the trace", path: trace, code: EIO)
-                }
+                try AtomicFile.write(Array(step.trace()), to: trace)
             }
             if profile { print(step.text) }
             return
