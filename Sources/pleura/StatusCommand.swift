@@ -1,4 +1,5 @@
 import ArgumentParser
+import Diagnostics
 import Foundation
 import Training
 
@@ -24,11 +25,11 @@ struct StatusCommand: ParsableCommand {
         while true {
             let status = try RunStatus.read(folder)
             if json {
-                print(try String(contentsOfFile: folder.status, encoding: .utf8))
+                try printResult(try String(contentsOfFile: folder.status, encoding: .utf8))
             } else {
                 // Home and clear: the table stays where it is.
-                if watch { print("\u{1B}[H\u{1B}[2J", terminator: "") }
-                print(status.table(now: Date().timeIntervalSince1970))
+                let clear = watch && StandardStream.output.columns != nil ? "\u{1B}[H\u{1B}[2J" : ""
+                try printResult(clear + status.table(now: Date().timeIntervalSince1970))
             }
             if !watch || status.outcome != nil { return }
             // Another process writes the file, and sends no event here.

@@ -17,7 +17,11 @@ package struct FileError: ReportableError, Equatable {
 
     package var description: String {
         let reason = String(cString: strerror(code))
-        return "Cannot \(operation) \(path): \(reason)\(isNoSpace ? ". Free some space and run again" : "")."
+        let remedy =
+            code == EFBIG
+            ? ". It would exceed the limit on the size of files; raise it (ulimit -f)"
+            : isNoSpace ? ". Free some space and run again" : ""
+        return "Cannot \(operation) \(path): \(reason)\(remedy)."
     }
 
     package var exitStatus: ExitStatus {
@@ -33,25 +37,33 @@ package struct FileError: ReportableError, Equatable {
     package var isNoSpace: Bool { [ENOSPC, EDQUOT, EFBIG].contains(code) }
 }
 
-/// The disk has less room than a file is known to need; found out before writing.
+/// The disk, or the limit on the size of files, has less room than a file is known to need; found out before writing.
 package struct InsufficientSpace: ReportableError, Equatable {
     package let directory: String
     package let neededBytes: Int
     package let availableBytes: Int
+    /// Whether it is this process's limit on the size of files that leaves so little.
+    private let isLimit: Bool
 
     package init(directory: String, neededBytes: Int, availableBytes: Int) {
         self.directory = directory
         self.neededBytes = neededBytes
         self.availableBytes = availableBytes
+        isLimit = FileSystem.fileSizeLimit == availableBytes
     }
 
     /// What is needed and what is there, without advice.
     package var sentence: String {
-        "Writing to \(directory) needs \(neededBytes / 1_000_000 + 1) MB and the disk has "
-            + "\(availableBytes / 1_000_000) MB left."
+        let need = "Writing to \(directory) needs \(neededBytes / 1_000_000 + 1) MB and "
+        let room = availableBytes / 1_000_000
+        return need
+            + (isLimit
+                ? "the limit on the size of files (ulimit -f) is \(room) MB." : "the disk has \(room) MB left.")
     }
 
-    package var description: String { "\(sentence) Free some space, or choose another directory." }
+    package var description: String {
+        sentence + (isLimit ? " Raise the limit." : " Free some space, or choose another directory.")
+    }
 
     package var exitStatus: ExitStatus { .temporary }
 }

@@ -66,7 +66,7 @@ struct BenchTrainCommand: ParsableCommand {
                     throw FileError("write the trace", path: trace, code: EIO)
                 }
             }
-            if profile { print(step.text) }
+            if profile { try printResult(step.text) }
             return
         }
         let benchmark = TrainingBenchmark(
@@ -79,7 +79,7 @@ struct BenchTrainCommand: ParsableCommand {
             try JSONOutput.write(report, to: json)
             if json == "-" { return }
         }
-        print(Self.table(report))
+        try printResult(Self.table(report))
     }
 
     private static func table(_ report: TrainingBenchmark.Report) -> String {
