@@ -56,7 +56,7 @@ let shims: [Target] = [
 ]
 
 let pure: [Target] = [
-    .target(name: "Diagnostics", swiftSettings: strict),
+    .target(name: "Diagnostics", dependencies: ["CSystem"], swiftSettings: strict),
     .target(name: "Numerics", swiftSettings: strict),
     .target(name: "Reduction", swiftSettings: strict),
     .target(name: "Kernels", dependencies: ["Numerics"], swiftSettings: strict),
@@ -102,9 +102,10 @@ let pure: [Target] = [
 ]
 
 let libraries: [Target] = [
+    .target(name: "ProcessControl", dependencies: ["Diagnostics", "CSystem"], swiftSettings: strict),
     .target(
         name: "Radiography",
-        dependencies: ["Diagnostics", "Numerics", "Storage", "CDICOM", "CRaster", "CZlib"],
+        dependencies: ["Diagnostics", "Numerics", "ProcessControl", "Storage", "CDICOM", "CRaster", "CZlib"],
         swiftSettings: strict
     ),
     .target(name: "HDF5IO", dependencies: ["Diagnostics", "CHDF5"], swiftSettings: strict),
@@ -119,7 +120,11 @@ let libraries: [Target] = [
         exclude: ["Protos"],
         swiftSettings: strict
     ),
-    .target(name: "Messaging", dependencies: ["Diagnostics", "CZeroMQ", "CSystem"], swiftSettings: strict),
+    .target(
+        name: "Messaging",
+        dependencies: ["Diagnostics", "ProcessControl", "CZeroMQ", "CSystem"],
+        swiftSettings: strict
+    ),
     .target(
         name: "Collectives",
         dependencies: [
@@ -139,7 +144,7 @@ let libraries: [Target] = [
         dependencies: [
             "Diagnostics", "Numerics", "Reduction", "Kernels", "KernelSelection", "Graph", "Networks", "Optimization",
             "Sampling", "Radiography", "HDF5IO", "Storage", "Wire", "Messaging", "Collectives", "Coordination",
-            "Configuration", "Reporting", "CSystem",
+            "Configuration", "ProcessControl", "Reporting", "CSystem",
         ],
         swiftSettings: strict
     ),
@@ -150,7 +155,7 @@ let program: [Target] = [
         name: "pleura",
         dependencies: [
             "Diagnostics", "Kernels", "KernelSelection", "Graph", "Networks", "Radiography", "Storage", "Messaging",
-            "Collectives", "Configuration", "Reporting", "Training", "CSystem", argumentParser,
+            "Collectives", "Configuration", "ProcessControl", "Reporting", "Training", "CSystem", argumentParser,
         ],
         swiftSettings: strict
     )
@@ -158,12 +163,13 @@ let program: [Target] = [
 
 /// Modules that have a test target of their own, `Tests/<Module>Tests`, with what it uses besides the module.
 let testDependencies: [(module: String, extra: [Target.Dependency])] = [
-    ("Numerics", []), ("Reduction", ["Numerics"]),
+    ("Diagnostics", []), ("ProcessControl", ["Diagnostics"]), ("Numerics", []), ("Reduction", ["Numerics"]),
     ("Kernels", ["Numerics", "KernelSelection", "HDF5IO", "Diagnostics"]),
     ("Graph", ["Reduction", "Kernels", "KernelSelection", "Numerics", "HDF5IO"]),
     ("Networks", ["Graph", "Kernels", "KernelSelection", "Numerics", "Optimization", "HDF5IO"]),
     ("Optimization", ["Kernels", "KernelSelection", "Numerics", "HDF5IO"]), ("Sampling", ["Diagnostics", "Numerics"]),
-    ("Coordination", ["Reduction", "Numerics", "Sampling"]), ("Radiography", ["Diagnostics", "Numerics", "Storage"]),
+    ("Coordination", ["Reduction", "Numerics", "Sampling"]),
+    ("Radiography", ["Diagnostics", "Numerics", "ProcessControl", "Storage"]),
     ("HDF5IO", ["Diagnostics"]), ("Storage", ["Diagnostics", "HDF5IO"]),
     ("Wire", ["Diagnostics", "Coordination", "Numerics", "Reduction"]), ("Messaging", ["Diagnostics"]),
     ("Collectives", ["Diagnostics", "Reduction", "Messaging", "CHash", "CXXHash", "Kernels", "KernelSelection"]),
@@ -172,7 +178,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
         "Training",
         [
             "Diagnostics", "Collectives", "Configuration", "Coordination", "Graph", "KernelSelection", "Messaging",
-            "Networks", "Optimization", "Radiography", "Reduction", "Reporting", "Sampling", "Storage",
+            "Networks", "Optimization", "ProcessControl", "Radiography", "Reduction", "Reporting", "Sampling", "Storage",
         ]
     ),
     ("Integration", ["CSystem", "Diagnostics", "Storage", "HDF5IO"]),

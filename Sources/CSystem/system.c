@@ -75,9 +75,9 @@ void system_return_freed_memory(void) { malloc_trim(0); }
 
 int system_process_descriptor(pid_t process) { return (int)syscall(SYS_pidfd_open, process, 0); }
 
-bool system_die_with_parent(int signal, pid_t expected_parent) {
-    if (prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0) != 0) return false;
-    return getppid() == expected_parent;
+int system_die_with_parent(int signal, pid_t expected_parent) {
+    if (prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0) != 0) return errno;
+    return getppid() == expected_parent ? 0 : ESRCH;
 }
 
 void system_name_thread(const char *name) {

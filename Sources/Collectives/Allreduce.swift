@@ -95,6 +95,9 @@ package final class Allreduce: Sendable {
 
     /// Where the other members reach this worker.
     package let address: PeerAddress
+    /// Why this worker shares no memory with others of its host, and sends them frames, though it was to choose by itself;
+    /// nil where it does.
+    package let sharingDefect: AllreduceError?
 
     private struct State {
         var plan: ReductionPlan?
@@ -117,12 +120,7 @@ package final class Allreduce: Sendable {
     package init(_ configuration: Configuration) throws(AllreduceError) {
         self.configuration = configuration
         layout = RegionLayout(buckets: configuration.layout, nodeCapacity: configuration.maximumNodes)
-        region = try SharedRegion(
-            layout: layout,
-            job: configuration.job,
-            worker: configuration.worker,
-            incarnation: configuration.incarnation
-        )
+        (region, sharingDefect) = try Self.region(configuration, layout)
         doorbell = try Doorbell()
         state = Mutex(State(slotNodes: Array(repeating: nil, count: configuration.maximumNodes)))
         mailbox = Mailbox(doorbell)
@@ -138,7 +136,7 @@ package final class Allreduce: Sendable {
                 )
             } catch { throw .messaging(error) }
         }
-        let sharesMemory = configuration.transport != .zeromq
+        let sharesMemory = configuration.transport != .zeromq && sharingDefect == nil
         address = PeerAddress(
             worker: configuration.worker,
             incarnation: configuration.incarnation,
@@ -168,6 +166,28 @@ package final class Allreduce: Sendable {
     }
 
     deinit { mailbox.post(.close) }
+
+    /// The memory for the worker's nodes and sums: shared where the transport has it so and the system lets it.
+    private static func region(
+        _ configuration: Configuration,
+        _ layout: RegionLayout
+    ) throws(AllreduceError) -> (region: SharedRegion, defect: AllreduceError?) {
+        func make(isShared: Bool) throws(AllreduceError) -> SharedRegion {
+            try SharedRegion(
+                layout: layout,
+                job: configuration.job,
+                worker: configuration.worker,
+                incarnation: configuration.incarnation,
+                isShared: isShared
+            )
+        }
+        do throws(AllreduceError) {
+            return (try make(isShared: configuration.transport != .zeromq), nil)
+        } catch {
+            guard case .noSharedMemory = error, configuration.transport == .auto else { throw error }
+            return (try make(isShared: false), error)
+        }
+    }
 
     /// Ends the communication thread; peers see this worker's memory until they let go of it, but no more progress.
     package func close() {

@@ -1,4 +1,5 @@
 package import Diagnostics
+import Glibc
 package import Messaging
 package import Reduction
 
@@ -24,6 +25,8 @@ package enum AllreduceError: ReportableError, Hashable {
     case badPlan(String)
     /// A peer cannot be reached in the way that the transport asks for.
     case unreachable(worker: ReductionPlan.Worker, reason: String)
+    /// This process may have no memory that others read; the call that says so.
+    case noSharedMemory(String, code: Int32)
     /// A call of Linux failed.
     case system(String, code: Int32)
     case messaging(MessagingError)
@@ -50,6 +53,9 @@ package enum AllreduceError: ReportableError, Hashable {
             return "The all-reduce of step \(step) (generation \(generation)) gave way to a later plan."
         case .badPlan(let problem): return "The reduction plan cannot be followed: \(problem)."
         case .unreachable(let worker, let reason): return "Worker \(worker) cannot be reached: \(reason)."
+        case .noSharedMemory(let call, let code):
+            let limit = code == EFBIG ? " (the limit on the size of files, ulimit -f, holds for memory too)" : ""
+            return "This process may have no shared memory: \(call): \(MessagingError.reason(code))\(limit)."
         case .system(let what, let code): return "\(what): \(MessagingError.reason(code))."
         case .messaging(let error): return error.description
         case .closed: return "The all-reduce is closed."
@@ -58,7 +64,7 @@ package enum AllreduceError: ReportableError, Hashable {
 
     package var exitStatus: ExitStatus {
         switch self {
-        case .peerLost, .timedOut, .corrupted, .unreachable, .system: .temporary
+        case .peerLost, .timedOut, .corrupted, .unreachable, .noSharedMemory, .system: .temporary
         case .superseded, .badPlan, .closed: .internal
         case .messaging(let error): error.exitStatus
         }

@@ -25,7 +25,8 @@ package final class FrameDoor {
             layout: RegionLayout(buckets: layout, nodeCapacity: 1),
             job: 3,
             worker: 0,
-            incarnation: 11
+            incarnation: 11,
+            isShared: false
         )
         self.region = region
         func address(_ worker: ReductionPlan.Worker, _ incarnation: UInt64) -> PeerAddress {

@@ -10,25 +10,30 @@ final class SharedRegion: @unchecked Sendable {
     // Written by this process's threads under the protocol of the stamps: a buffer is published with a release store
     // and written again only when all readers have released it.
     let layout: RegionLayout
+    /// Where peers find it; -1 where this process may have no memory files: then nobody else sees it, and what peers need of
+    /// it goes in frames.
     let descriptor: Int32
     let base: UnsafeMutableRawPointer
     private let reservation: UnsafeMutableRawBufferPointer
 
-    init(layout: RegionLayout, job: UInt64, worker: ReductionPlan.Worker, incarnation: UInt64) throws(AllreduceError) {
+    /// `isShared`: whether peers are to read it; else it is memory of this process alone.
+    init(
+        layout: RegionLayout,
+        job: UInt64,
+        worker: ReductionPlan.Worker,
+        incarnation: UInt64,
+        isShared: Bool
+    ) throws(AllreduceError) {
         self.layout = layout
-        descriptor = system_memory_file("pleura-\(worker)-\(incarnation)")
-        guard descriptor >= 0 else { throw .system("Cannot make a shared memory file", code: errno) }
+        descriptor = isShared ? try Self.file("pleura-\(worker)-\(incarnation)", byteCount: layout.byteCount) : -1
         do throws(AllreduceError) {
-            guard ftruncate(descriptor, layout.byteCount) == 0 else {
-                throw .system("Cannot make a shared region of \(layout.byteCount) bytes", code: errno)
-            }
             (base, reservation) = try mapAligned(
                 descriptor,
                 byteCount: layout.byteCount,
                 protection: PROT_READ | PROT_WRITE
             )
         } catch {
-            close(descriptor)
+            if descriptor >= 0 { close(descriptor) }
             throw error
         }
         system_advise_huge(base, layout.byteCount)
@@ -38,14 +43,27 @@ final class SharedRegion: @unchecked Sendable {
             (.incarnation, incarnation), (.digest, layout.digest), (.byteCount, UInt64(layout.byteCount)),
         ]
         for (word, value) in header { store(value, at: layout.offset(of: word)) }
-        guard system_seal_single_writer(descriptor) == 0 else {
+        guard descriptor < 0 || system_seal_single_writer(descriptor) == 0 else {
             throw .system("Cannot seal the shared region (Linux 5.1 or later is needed)", code: errno)
         }
     }
 
+    /// A memory file of so many bytes.
+    private static func file(_ name: String, byteCount: Int) throws(AllreduceError) -> Int32 {
+        let descriptor = system_memory_file(name)
+        guard descriptor >= 0 else { throw .noSharedMemory("memfd_create", code: errno) }
+        guard ftruncate(descriptor, byteCount) == 0 else {
+            let code = errno
+            close(descriptor)
+            // The limit on the size of files (ulimit -f) holds for memory files too.
+            throw .noSharedMemory("ftruncate to \(byteCount) bytes", code: code)
+        }
+        return descriptor
+    }
+
     deinit {
         munmap(reservation.baseAddress, reservation.count)
-        close(descriptor)
+        if descriptor >= 0 { close(descriptor) }
     }
 
     /// Takes memory for a part of the region now: later, running out of it would end the process without a word.
@@ -134,7 +152,7 @@ final class PeerRegion: @unchecked Sendable {
     var sums: UnsafePointer<Float> { (base + layout.sumOffset).assumingMemoryBound(to: Float.self) }
 }
 
-/// Maps a file at an address that is a multiple of 2 MiB, as huge pages need it.
+/// Maps a file, or memory of this process alone where `descriptor` is -1, at an address that is a multiple of 2 MiB, as huge pages need it.
 private func mapAligned(
     _ descriptor: Int32,
     byteCount: Int,
@@ -146,7 +164,8 @@ private func mapAligned(
         start != MAP_FAILED
     else { throw .system("Cannot reserve \(reserved) bytes of address space", code: errno) }
     let aligned = UnsafeMutableRawPointer(bitPattern: (UInt(bitPattern: start) + UInt(huge - 1)) & ~UInt(huge - 1))
-    guard let base = mmap(aligned, byteCount, protection, MAP_SHARED | MAP_FIXED, descriptor, 0), base != MAP_FAILED
+    let flags = MAP_FIXED | (descriptor >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS)
+    guard let base = mmap(aligned, byteCount, protection, flags, descriptor, 0), base != MAP_FAILED
     else {
         let code = errno
         munmap(start, reserved)

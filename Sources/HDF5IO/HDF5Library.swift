@@ -138,7 +138,10 @@ struct HDF5Context {
         guard let number = stack.systemError else { return error(code, operation, stack.text) }
         let reason = String(cString: strerror(number))
         switch number {
-        case ENOSPC, EDQUOT, EFBIG: return error(.noSpace, operation, "\(reason). Free some space and run again")
+        case ENOSPC, EDQUOT: return error(.noSpace, operation, "\(reason). Free some space and run again")
+        case EFBIG:
+            let advice = "It would exceed the limit on the size of files; raise it (ulimit -f)"
+            return error(.noSpace, operation, "\(reason). \(advice)")
         case EIO: return error(.device, operation, reason)
         default: return error(code, operation, reason)
         }

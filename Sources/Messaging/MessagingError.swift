@@ -1,6 +1,7 @@
 import CZeroMQ
 package import Diagnostics
 import Glibc
+package import ProcessControl
 
 /// Why a message could not be sent or a socket not be made.
 package enum MessagingError: ReportableError, Hashable {
@@ -12,6 +13,8 @@ package enum MessagingError: ReportableError, Hashable {
     case tooLarge(bytes: Int, limit: Int)
     /// So many bytes wait for a peer already that no more are taken.
     case queueFull(peer: String, queuedBytes: Int, limit: Int)
+    /// This process may not have what libzmq needs.
+    case refused(ProcessError)
     /// The transport was closed before.
     case closed
     /// The transport had ended by a fault of its own.
@@ -22,6 +25,9 @@ package enum MessagingError: ReportableError, Hashable {
         case .call(let function, let subject, let code):
             let reason = String(cString: zmq_strerror(code))
             switch code {
+            case _ where function == "pthread_create": return ProcessError.threadSentence(code)
+            case EMFILE:
+                return "\(subject) cannot be had: \(reason) in this process. Raise the limit on open files (ulimit -n)."
             case EADDRINUSE:
                 return "Cannot listen on \(subject): \(reason). Choose another port, or `*` for any free one."
             case EADDRNOTAVAIL, ENODEV:
@@ -38,6 +44,7 @@ package enum MessagingError: ReportableError, Hashable {
                 \(queuedBytes) bytes wait for \(peer) already, of \(limit) allowed: it does not read, or its connection \
                 is down.
                 """
+        case .refused(let error): return error.description
         case .closed:
             return "The transport is closed; nothing can be sent through it any more."
         case .failed(let reason):
@@ -47,10 +54,11 @@ package enum MessagingError: ReportableError, Hashable {
 
     package var exitStatus: ExitStatus {
         switch self {
-        case .call(_, _, let code): [EADDRINUSE, ECONNREFUSED, EMFILE, ENOMEM].contains(code) ? .temporary : .usage
+        case .call(_, _, let code):
+            [EADDRINUSE, ECONNREFUSED, EMFILE, ENFILE, ENOMEM, EAGAIN, ENOBUFS].contains(code) ? .temporary : .usage
         case .endpoint: .usage
         case .tooLarge: .internal
-        case .queueFull, .closed, .failed: .temporary
+        case .queueFull, .refused, .closed, .failed: .temporary
         }
     }
 }

@@ -20,9 +20,8 @@ package final class OwnedThread: @unchecked Sendable {
     package init(name: String, body: @escaping @Sendable () -> Void) throws(MessagingError) {
         let start = Unmanaged.passRetained(Start(name: name, body: body))
         var handle = pthread_t()
-        let status = pthread_create(
+        let status = system_start_thread(
             &handle,
-            nil,
             { argument in
                 guard let argument else { return nil }
                 let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()

@@ -1,5 +1,6 @@
 import CZeroMQ
 import Glibc
+import ProcessControl
 
 /// One libzmq context: its I/O threads.
 ///
@@ -10,6 +11,12 @@ package final class MessagingContext: @unchecked Sendable {
     let raw: UnsafeMutableRawPointer
 
     package init(ioThreads: Int = 1) throws(MessagingError) {
+        // libzmq ends the program where it is refused a descriptor or a thread: it has two threads more than those for I/O,
+        // and some descriptors for each of them and each socket.
+        do throws(ProcessError) {
+            try FileDescriptors.require(20 + 4 * ioThreads, for: "Talking to the run's other processes")
+            try ThreadProbe.require(2 + ioThreads)
+        } catch { throw .refused(error) }
         guard let raw = zmq_ctx_new() else { throw .call("zmq_ctx_new", subject: "a context", code: zmq_errno()) }
         zmq_ctx_set(raw, ZMQ_IO_THREADS, Int32(clamping: ioThreads))
         self.raw = raw

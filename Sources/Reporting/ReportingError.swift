@@ -29,6 +29,7 @@ package struct ReportingError: ReportableError, Equatable {
 
     private var remedy: String {
         switch code {
+        case EFBIG: "Raise the limit on the size of files (ulimit -f), then `pleura resume` the run."
         case ENOSPC, EDQUOT: "Free space on that disk, then `pleura resume` the run."
         case EACCES, EPERM, EROFS: "Check the permissions of the run's folder."
         case ENOENT, ENOTDIR, EISDIR: "Check that `run.directory` is a folder of this run."

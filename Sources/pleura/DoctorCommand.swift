@@ -45,7 +45,7 @@ struct DoctorCommand: ParsableCommand {
         let count = list.map { ["workers.count=\($0.seats.count)"] } ?? []
         let resolved = try RunConfiguration.load(path: configuration, overrides: overrides.set + count)
         let report = try Doctor(resolved, hosts: list, bind: bind, readsData: !quick).examine()
-        print(json ? try report.json : report.table())
+        try printResult(json ? try report.json : report.table())
         if report.level == .failure { throw ExitCode(ExitStatus.temporary.rawValue) }
     }
 }

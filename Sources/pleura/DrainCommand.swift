@@ -45,13 +45,13 @@ struct DrainCommand: ParsableCommand {
         while Date() < deadline {
             let status = try RunStatus.read(folder)
             if let outcome = status.outcome {
-                print(outcome)
+                try printResult(outcome)
                 return
             }
             let left = status.workers.map(\.worker).filter(workers.contains)
             if !workers.isEmpty && left.isEmpty {
                 let names = workers.map(String.init).joined(separator: ", ")
-                print("worker \(names) left at step \(status.completedSteps); \(status.workers.count) go on")
+                try printResult("worker \(names) left at step \(status.completedSteps); \(status.workers.count) go on")
                 return
             }
             if timeout > 0, RunStatus.Liveness.of(folder) == .dead {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import KernelSelection
+import ProcessControl
 import Radiography
 import Storage
 import Training
@@ -46,7 +47,7 @@ struct RunEvaluationOptions: ParsableArguments {
         }
         let pool = try InferencePool(
             choice.model,
-            threads: threads ?? ProcessInfo.processInfo.activeProcessorCount
+            threads: threads ?? UsableProcessors.count
         )
         defer { pool.close() }
         let line = ProgressLine("evaluate")
@@ -65,8 +66,8 @@ struct RunEvaluationOptions: ParsableArguments {
             best of \(RunEvaluation.rules.count) rules: \(evaluation.best.words)
             \(indented(EvaluationReport(score: evaluation.bestScore).text))
             """
-        if json == "-" { printError(text) } else { print(text) }
-        save(
+        if json == "-" { printError(text) } else { try printResult(text) }
+        try save(
             SegmentationRule(
                 evaluation.best,
                 flip: flip,
@@ -75,7 +76,7 @@ struct RunEvaluationOptions: ParsableArguments {
                 meanDice: evaluation.bestScore.meanDice
             ),
             with: path
-        ) { if json == "-" { printError($0) } else { print($0) } }
+        ) { if json == "-" { printError($0) } else { try printResult($0) } }
         if evaluation.bestScore.nonEmptyPredictions == 0 {
             printError(
                 "warning: under the best rule every mask is empty: this checkpoint does no better than predicting "
@@ -100,16 +101,17 @@ struct RunEvaluationOptions: ParsableArguments {
     }
 
     /// Saves the best rule with the run, where that can be written: the scores stand in any case.
-    private func save(_ rule: SegmentationRule, with path: String, say: (String) -> Void) {
+    private func save(_ rule: SegmentationRule, with path: String, say: (String) throws -> Void) throws {
         let directory = RunDirectory(path)
         do {
             try rule.write(directory)
-            say("The best rule is saved as \(directory.rule); `pleura predict \(path)` uses it.")
         } catch {
             printError(
                 "warning: the best rule is not saved, so `pleura predict \(path)` will not use it. \(error)"
             )
+            return
         }
+        try say("The best rule is saved as \(directory.rule); `pleura predict \(path)` uses it.")
     }
 
     private func indented(_ text: String) -> String {

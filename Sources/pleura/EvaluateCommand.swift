@@ -69,7 +69,7 @@ struct EvaluateCommand: ParsableCommand {
             try JSONOutput.write(report, to: json)
             if json == "-" { return }
         }
-        print(report.text)
+        try printResult(report.text)
     }
 }
 

@@ -39,10 +39,10 @@ struct FuzzCommand: ParsableCommand {
         for row in rows {
             let name = row.target.padding(toLength: 22, withPad: " ", startingAt: 0)
             let slowest = String(format: "%.2f", row.slowest.seconds * 1000)
-            print("\(name) \(row.cases) cases, \(row.accepted) accepted, slowest \(slowest) ms")
+            try printResult("\(name) \(row.cases) cases, \(row.accepted) accepted, slowest \(slowest) ms")
         }
         let seconds = (ContinuousClock.now - start).seconds
-        print(
+        try printResult(
             "\(rows.reduce(0) { $0 + $1.cases }) cases of seed \(seed) in \(String(format: "%.1f", seconds)) s: no defect"
         )
     }

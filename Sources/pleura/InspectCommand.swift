@@ -50,7 +50,7 @@ struct InspectCommand: ParsableCommand {
                     "No field or section of configurations is called \(path ?? ""); `pleura inspect --fields` prints all."
                 )
             }
-            print(text, terminator: "")
+            try printResult(text.hasSuffix("\n") ? String(text.dropLast()) : text)
             return
         }
         guard let path else { return }
@@ -86,7 +86,7 @@ struct InspectCommand: ParsableCommand {
         if let json {
             try JSONOutput.write(ConfigurationReport(summary: summary, memory: plan), to: json)
         } else {
-            print("\(summary.text)planned memory     \(plan)")
+            try printResult("\(summary.text)planned memory     \(plan)")
         }
     }
 
@@ -161,15 +161,17 @@ struct InspectCommand: ParsableCommand {
             try JSONOutput.write(report, to: json)
             return
         }
-        print("checkpoint  \(report.path)")
-        print("network     \(report.network), \(report.parameters) parameters, \(report.numericsProfile)")
-        print("step        \(report.step) (epoch \(report.epoch))")
+        try printResult("checkpoint  \(report.path)")
+        try printResult("network     \(report.network), \(report.parameters) parameters, \(report.numericsProfile)")
+        try printResult("step        \(report.step) (epoch \(report.epoch))")
         for (name, value) in report.metrics.sorted(by: { $0.key < $1.key }) {
-            print("\(name.padding(toLength: 12, withPad: " ", startingAt: 0))\(String(format: "%.4f", value))")
+            try printResult(
+                "\(name.padding(toLength: 12, withPad: " ", startingAt: 0))\(String(format: "%.4f", value))"
+            )
         }
-        print("weights     sha256 \(report.weightsSHA256)")
-        print("state       sha256 \(report.stateSHA256)")
-        print("data set    \(report.datasetDigest)")
+        try printResult("weights     sha256 \(report.weightsSHA256)")
+        try printResult("state       sha256 \(report.stateSHA256)")
+        try printResult("data set    \(report.datasetDigest)")
     }
 }
 

@@ -27,7 +27,7 @@ struct KeygenCommand: ParsableCommand {
 
     func run() throws {
         let made = try KeyFolder.create(folder, workers: workers)
-        print(
+        printSummary(
             """
             Made the keys of a coordinator and \(workers) workers in \(made.path).
               pleura launch CONFIG --bind tcp://0.0.0.0:7000 --set security.keys=\(made.path)

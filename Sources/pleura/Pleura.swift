@@ -1,11 +1,13 @@
 import ArgumentParser
 import Diagnostics
 import Foundation
+import ProcessControl
+import Synchronization
 import Training
 
 /// The command line: parses, calls the library, prints.
 @main
-struct Pleura: AsyncParsableCommand {
+struct Pleura: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pleura",
         abstract: "Trains pneumothorax segmenters on chest radiographs across many worker processes.",
@@ -20,28 +22,55 @@ struct Pleura: AsyncParsableCommand {
     )
 
     /// Runs the command; an error that users may read ends the program with its text and its exit status.
-    static func main() async {
-        // A reader of the output that ends early must not end a run.
-        StandardStream.ignoreBrokenPipes()
+    static func main() {
+        ProcessStart.prepare()
+        let status = Mutex(ExitStatus.done.rawValue)
         do {
-            var command = try parseAsRoot()
-            if var asynchronous = command as? any AsyncParsableCommand {
-                try await asynchronous.run()
-            } else {
-                // On the main thread, which may block: Swift's cooperative pool has threads of its own.
-                try command.run()
+            try ProcessStart.runOnOwnThread {
+                let found = perform()
+                status.withLock { $0 = found }
             }
+        } catch {
+            printError("pleura: \(error)")
+            status.withLock { $0 = error.exitStatus.rawValue }
+        }
+        Foundation.exit(status.withLock { $0 })
+    }
+
+    /// Runs the command on the calling thread, which may block; returns the status to exit with.
+    private static func perform() -> Int32 {
+        do {
+            var command = try parseAsRoot(ProcessStart.arguments)
+            try command.run()
+            return ExitStatus.done.rawValue
         } catch let error as any ReportableError {
             printError("pleura: \(error.description)")
-            Foundation.exit(error.exitStatus.rawValue)
+            return error.exitStatus.rawValue
         } catch {
-            // ArgumentParser knows the errors of the command line; of any other it would print whatever it is.
-            let isUnknown = !(error is ExitCode) && exitCode(for: error) == .failure
-            guard isUnknown else { exit(withError: error) }
+            return finish(with: error)
+        }
+    }
+
+    /// Says what ArgumentParser knows of an error of the command line, or prints the help that was asked for.
+    private static func finish(with error: any Error) -> Int32 {
+        let code = exitCode(for: error)
+        // Of any other error it would print whatever it is.
+        guard error is ExitCode || code != .failure else {
             printError(
                 "pleura: Something failed that the program does not know: \(error). Please report it with the command."
             )
-            Foundation.exit(ExitStatus.internal.rawValue)
+            return ExitStatus.internal.rawValue
         }
+        let text = fullMessage(for: error)
+        if text.isEmpty { return code.rawValue }
+        if code != .success {
+            printError(text)
+            return code.rawValue
+        }
+        do { try printResult(text) } catch {
+            printError("pleura: \(error)")
+            return ExitStatus.temporary.rawValue
+        }
+        return code.rawValue
     }
 }

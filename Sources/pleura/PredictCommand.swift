@@ -3,6 +3,7 @@ import Configuration
 import Diagnostics
 import Foundation
 import KernelSelection
+import ProcessControl
 import Radiography
 import Storage
 import Training
@@ -122,7 +123,7 @@ struct PredictCommand: ParsableCommand {
         let averaged = choice.model.usesAverage ? ", averaged weights" : ""
         printError("predicting with \(choice.model.checkpoint.path), step \(choice.model.step)\(averaged)")
         printError("\(rule.words) (\(origin))")
-        let threads = threads ?? ProcessInfo.processInfo.activeProcessorCount
+        let threads = threads ?? UsableProcessors.count
         let pool = try InferencePool(choice.model, threads: threads)
         defer { pool.close() }
         var options = Prediction.Options(input: input, output: output, rule: rule, jobs: threads)
@@ -148,7 +149,7 @@ struct PredictCommand: ParsableCommand {
               rejected  \(rejected)\(ignored)
               speed     \(rate), \(threads) thread\(threads == 1 ? "" : "s")\(flip ? ", each image twice (flip)" : "")
             """
-        if json == "-" { printError(lines) } else { print(lines) }
+        if json == "-" { printError(lines) } else { printSummary(lines) }
         if let json {
             try JSONOutput.write(
                 Figures(

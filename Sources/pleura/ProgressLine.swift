@@ -14,10 +14,7 @@ final class ProgressLine {
     init(_ heading: String, unit: String = "image") {
         self.heading = heading
         self.unit = unit
-        var size = winsize()
-        let isTerminal = isatty(STDERR_FILENO) == 1
-        let isKnown = isTerminal && ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
-        display = ProgressDisplay(style: isTerminal ? .terminal(columns: isKnown ? Int(size.ws_col) : 80) : .log)
+        display = ProgressDisplay(style: StandardStream.error.columns.map { .terminal(columns: $0) } ?? .log)
     }
 
     func show(done: Int, total: Int, rejected: Int = 0) {

@@ -14,6 +14,6 @@ struct ReportCommand: ParsableCommand {
     func run() throws {
         let folder = RunDirectory(directory)
         for note in try RunReportBuilder.write(folder) { printError("warning: \(note)") }
-        print(folder.report)
+        printSummary(folder.report)
     }
 }

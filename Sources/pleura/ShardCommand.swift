@@ -1,13 +1,14 @@
 import ArgumentParser
 import Diagnostics
 import Foundation
+import ProcessControl
 import Radiography
 import Storage
 import Synchronization
 import Training
 
 /// `pleura shard`: radiographs and labels in, HDF5 shards out.
-struct ShardCommand: AsyncParsableCommand {
+struct ShardCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "shard",
         abstract: "Makes HDF5 shards from a folder of radiographs and their labels.",
@@ -92,9 +93,9 @@ struct ShardCommand: AsyncParsableCommand {
         try check(jobs, 1...1024, "--jobs")
     }
 
-    func run() async throws {
+    func run() throws {
         try JSONOutput.requireOwn(json)
-        let jobs = jobs ?? ProcessInfo.processInfo.activeProcessorCount
+        let jobs = jobs ?? UsableProcessors.count
         var options = ShardingOptions(input: input, labels: labels, output: output, size: size, jobs: jobs)
         options.folds = folds
         options.patients = patients
@@ -104,19 +105,19 @@ struct ShardCommand: AsyncParsableCommand {
         options.isStrict = strict
         options.replaces = replace
         // The first Ctrl-C stops the work tidily, the second at once.
-        let watch = SignalWatch([SIGINT]) { _ in
+        let watch = try SignalWatch([SIGINT]) { _ in
             if Self.interruptions.add(1, ordering: .relaxed).newValue > 1 { _exit(128 + SIGINT) }
         }
         defer { watch.cancel() }
         options.isInterrupted = { Self.interruptions.load(ordering: .relaxed) > 0 }
         let settled = options
-        let summary = try await reportingErrors("shard", advice: Self.advice) {
+        let summary = try reportingErrors("shard", advice: Self.advice) {
             let display = ShardingDisplay(output: settled.output)
             defer { display.end() }
             return try Sharding.run(settled, report: display.show)
         }
         let text = summary.text(output: output, jobs: jobs)
-        if json == "-" { printError(text) } else { print(text) }
+        if json == "-" { printError(text) } else { printSummary(text) }
         if let json { try writeJSON(summary, to: json) }
         if summary.hasUnreadableFiles { throw ExitCode(ExitStatus.badInput.rawValue) }
     }

@@ -10,7 +10,7 @@ final class ShardingDisplay {
     private static let shownPerKind = 5
 
     private let output: String
-    private let isTerminal = isatty(STDERR_FILENO) == 1
+    private let isTerminal = StandardStream.error.columns != nil
     private var shown: [String: Int] = [:]
     private var rejectedCount = 0
     private var isBarShown = false

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Diagnostics
 import Foundation
+import ProcessControl
 import Training
 
 /// `pleura simulate`.
@@ -60,7 +61,7 @@ struct SimulateCommand: ParsableCommand {
         options.seeds = seeds ?? (minutes == nil ? 1000 : nil)
         options.duration = minutes.map { .milliseconds(Int64($0 * 60_000)) }
         options.workers = range
-        options.threads = jobs ?? ProcessInfo.processInfo.activeProcessorCount
+        options.threads = jobs ?? UsableProcessors.count
         let progress = ProgressLine("simulating", unit: "seed")
         let start = ContinuousClock.now
         let report = try SimulationSweep(options).run { report in
@@ -72,39 +73,39 @@ struct SimulateCommand: ParsableCommand {
         }
         progress.end()
         let seconds = String(format: "%.1f", (ContinuousClock.now - start).seconds)
-        print(
+        try printResult(
             "\(report.seeds) seeds from \(first), \(report.sessions) sessions, \(report.events) events in \(seconds) s"
         )
-        print(
+        try printResult(
             "\(report.faults) faults took effect; \(report.lost) workers were lost, \(report.joined) joined, "
                 + "\(report.takeovers) coordinators took over"
         )
-        for (name, count) in report.effects { print(count.description.leftPadded(to: 9) + "  " + name) }
+        for (name, count) in report.effects { try printResult(count.description.leftPadded(to: 9) + "  " + name) }
         guard !report.failures.isEmpty else {
-            print("No invariant was broken.")
+            try printResult("No invariant was broken.")
             return
         }
-        for failure in report.failures.dropFirst() { tell(failure, lines: 0) }
-        if let failure = report.failures.first { tell(failure, lines: failure.lines.count) }
+        for failure in report.failures.dropFirst() { try tell(failure, lines: 0) }
+        if let failure = report.failures.first { try tell(failure, lines: failure.lines.count) }
         throw ExitCode(ExitStatus.internal.rawValue)
     }
 
-    private func tell(_ failure: SimulationSweep.Failure, lines: Int) {
-        print("\nSeed \(failure.seed) fails: \(failure.sentence).")
-        for line in failure.lines.prefix(lines) { print("  " + line) }
-        print("Play it again: pleura simulate --replay \(failure.schedule)")
+    private func tell(_ failure: SimulationSweep.Failure, lines: Int) throws {
+        try printResult("\nSeed \(failure.seed) fails: \(failure.sentence).")
+        for line in failure.lines.prefix(lines) { try printResult("  " + line) }
+        try printResult("Play it again: pleura simulate --replay \(failure.schedule)")
     }
 
     private func play(_ text: String, workers: ClosedRange<Int>) throws {
         guard let replay = try SimulationSweep.replay(text, workers: workers) else {
             throw ValidationError("'\(text)' is no seed and no schedule as `pleura simulate` prints it.")
         }
-        for line in replay.lines { print(line) }
+        for line in replay.lines { try printResult(line) }
         if let failure = replay.failure {
-            tell(failure, lines: failure.lines.count)
+            try tell(failure, lines: failure.lines.count)
             throw ExitCode(ExitStatus.internal.rawValue)
         }
-        print("No invariant was broken. The sessions ended: \(replay.outcomes.joined(separator: ", ")).")
+        try printResult("No invariant was broken. The sessions ended: \(replay.outcomes.joined(separator: ", ")).")
     }
 }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Diagnostics
 import Foundation
 import Training
 
@@ -27,11 +28,11 @@ struct StatusCommand: ParsableCommand {
             let liveness = RunStatus.Liveness.of(folder)
             if liveness == .dead, try RunStatus.read(folder) != status { continue }
             if json {
-                print(try String(contentsOfFile: folder.status, encoding: .utf8))
+                try printResult(try String(contentsOfFile: folder.status, encoding: .utf8))
             } else {
                 // Home and clear: the table stays where it is.
-                if watch { print("\u{1B}[H\u{1B}[2J", terminator: "") }
-                print(status.table(liveness, of: folder))
+                let clear = watch && StandardStream.output.columns != nil ? "\u{1B}[H\u{1B}[2J" : ""
+                try printResult(clear + status.table(liveness, of: folder))
             }
             if !watch || status.isOver(liveness) { return }
             // Another process writes the file, and sends no event here.

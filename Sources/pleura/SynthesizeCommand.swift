@@ -1,6 +1,7 @@
 import ArgumentParser
 import Diagnostics
 import Foundation
+import ProcessControl
 import Radiography
 
 /// `pleura synthesize`: phantom radiographs with their labels.
@@ -76,8 +77,8 @@ struct SynthesizeCommand: ParsableCommand {
             set = PhantomDataSet(options: options, count: images ?? 1)
         }
         let count = set.count
-        let isTerminal = isatty(STDERR_FILENO) == 1
-        let threads = jobs ?? ProcessInfo.processInfo.activeProcessorCount
+        let isTerminal = StandardStream.error.columns != nil
+        let threads = jobs ?? UsableProcessors.count
         let start = ContinuousClock.now
         let summary = try set.write(to: out, jobs: threads) { written in
             if isTerminal && (written % 16 == 0 || written == count) {
@@ -86,7 +87,7 @@ struct SynthesizeCommand: ParsableCommand {
         }
         if isTerminal { StandardStream.error.say("\n") }
         let seconds = (ContinuousClock.now - start) / .seconds(1)
-        print(
+        printSummary(
             "\(out): \(summary.images) phantoms of \(size)×\(size), \(summary.positives) with a pneumothorax, "
                 + "\(summary.rows) label rows, \(Int(Double(summary.images) / max(seconds, 1e-3))) images/s"
         )

@@ -23,9 +23,15 @@ struct VerifyCommand: ParsableCommand {
 
     func run() throws {
         var status = ExitStatus.done
+        var unheard: (any Error)?
         for path in paths {
             do {
-                let items = try RunVerification.verify(path, report: print)
+                let items = try RunVerification.verify(
+                    path,
+                    report: {
+                        do { try show($0) } catch { unheard = unheard ?? error }
+                    }
+                )
                 for item in items where !item.defects.isEmpty {
                     status = worse(status, item.isInUse ? .temporary : .badInput)
                 }
@@ -34,6 +40,7 @@ struct VerifyCommand: ParsableCommand {
                 status = worse(status, .missingInput)
             }
         }
+        if let unheard { throw unheard }
         if status != .done { throw ExitCode(status.rawValue) }
     }
 
@@ -42,12 +49,12 @@ struct VerifyCommand: ParsableCommand {
         [.badInput, .missingInput, .temporary].first { $0 == one || $0 == other } ?? .done
     }
 
-    private func print(_ item: StorageVerification.Item) {
+    private func show(_ item: StorageVerification.Item) throws {
         for defect in item.defects { complain(defect) }
-        if let notice = item.notice { Swift.print(notice) }
+        if let notice = item.notice { try printResult(notice) }
         let word =
             item.isChecked ? (item.defects.isEmpty ? "sound  " : item.isInUse ? "in use " : "DAMAGED") : "absent "
-        Swift.print("\(word) \(item.kind) \(item.path)")
+        try printResult("\(word) \(item.kind) \(item.path)")
     }
 
     private func complain(_ error: any ReportableError) {

@@ -5,6 +5,7 @@ import Diagnostics
 import Foundation
 import Glibc
 import KernelSelection
+import ProcessControl
 import Training
 
 /// `pleura worker`.
@@ -106,7 +107,7 @@ struct WorkerCommand: ParsableCommand {
     func run() throws {
         if let parent {
             // A worker does not outlive the launcher that started it.
-            guard system_die_with_parent(SIGKILL, parent) else { throw ExitCode(ExitStatus.temporary.rawValue) }
+            try endWithParent(parent)
             // The launcher is told of a closed terminal too, drains the run and ends its workers.
             signal(SIGHUP, SIG_IGN)
         }
@@ -142,7 +143,7 @@ struct WorkerCommand: ParsableCommand {
         let shell = try WorkerShell(options, variant: variant) { level, sentence in
             printError("\(level): \(sentence)")
         }
-        let signals = SignalWatch(SignalWatch.requests) { shell.leave(reason: SignalWatch.name(of: $0)) }
+        let signals = try SignalWatch(SignalWatch.requests) { shell.leave(reason: SignalWatch.name(of: $0)) }
         defer { signals.cancel() }
         // What is said comes before what may take a moment: running microbatches are finished.
         defer { shell.close() }

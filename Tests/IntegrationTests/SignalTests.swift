@@ -67,6 +67,22 @@ extension Processes {
             for worker in workers { #expect(kill(worker, 0) != 0) }
         }
 
+        @Test(.timeLimit(.minutes(15)), arguments: [SIGINT, SIGTERM])
+        func aRunThatHasGoneOnByItselfEndsWhenItIsAsked(signal: Int32) throws {
+            defer { runner.remove() }
+            let running = try begin("run", steps: 3, ["--set", "training.epochs=200"])
+            for worker in running.workers { kill(worker, SIGKILL) }
+            #expect(running.wait { running.errorText.contains("resuming") }, "\(running.errorText)")
+            // With workers of its own again.
+            #expect(running.wait { running.workers.count == 2 && running.coordinator != nil }, "\(running.errorText)")
+            let then = try runner.metrics("run", kind: "step").count
+            #expect(running.wait { ((try? runner.metrics("run", kind: "step").count) ?? 0) > then })
+            running.send(signal)
+            if !running.wait(until: { !running.process.isRunning }) { running.send(SIGKILL) }
+            let outcome = try running.finish()
+            #expect(outcome.status == 0 && outcome.errors.contains("draining"), "\(outcome.errors)")
+        }
+
         /// The disk behind a log, the terminal, the reader of a pipe: none of them ends a run.
         @Test(.timeLimit(.minutes(15)))
         func nobodyHearsWhatTheRunSays() throws {

@@ -27,10 +27,13 @@ extension Processes {
 
         /// The guard's worker, once there is one.
         private func worker(of process: Process) -> Int32? {
-            let path = "/proc/\(process.processIdentifier)/task/\(process.processIdentifier)/children"
-            let child = (try? String(contentsOfFile: path, encoding: .utf8))?.split(separator: " ").first.flatMap {
-                Int32($0)
-            }
+            // The kernel lists children by the thread that started them.
+            let tasks = "/proc/\(process.processIdentifier)/task"
+            let threads = (try? FileManager.default.contentsOfDirectory(atPath: tasks)) ?? []
+            let child = threads.lazy.compactMap { thread -> Int32? in
+                let text = (try? String(contentsOfFile: "\(tasks)/\(thread)/children", encoding: .utf8)) ?? ""
+                return text.split(separator: " ").first.flatMap { Int32($0) }
+            }.first
             // Until it runs the worker's program, the guard stands still with it: it must not be stopped then.
             return child.flatMap { child in
                 let line = (try? String(contentsOfFile: "/proc/\(child)/cmdline", encoding: .utf8)) ?? ""

@@ -1,5 +1,6 @@
 import Diagnostics
 import Foundation
+import ProcessControl
 import Storage
 import Testing
 import Training
@@ -59,7 +60,10 @@ import Training
     @Test func aLogThatCannotBeOpenedIsNotBlamedOnTheProgram() throws {
         let log = folder.file("absent/worker-0.log")
         let error = #expect(throws: FileError.self) {
-            _ = try LocalWorkers().start(program: "/bin/true", arguments: [], log: log, incarnation: 1) { _, _ in }
+            _ = try LocalWorkers().start(program: .file("/bin/true"), arguments: [], log: log, incarnation: 1) {
+                _,
+                _ in
+            }
         }
         #expect(error?.path == log)
     }

@@ -1,6 +1,7 @@
 #pragma once
 // Linux calls that Swift cannot import, each with its reason. Functions return what the call returns: -1 and errno.
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -69,8 +70,9 @@ void system_return_freed_memory(void);
 int system_process_descriptor(pid_t process);
 
 // Asks the kernel to send `signal` to this process when the THREAD that started it ends (prctl is variadic). Returns
-// false where that thread had already ended: the parent is not `expected_parent` any more.
-bool system_die_with_parent(int signal, pid_t expected_parent);
+// 0, or the reason: ESRCH where that thread had already ended (the parent is not `expected_parent` any more), else why the
+// kernel refuses.
+int system_die_with_parent(int signal, pid_t expected_parent);
 
 // Whether the kernel drops, without an answer, what reaches a listening socket: no connection is made any more, those
 // that exist are not touched, and who tries goes on trying. Structures of linux/filter.h.
@@ -79,8 +81,48 @@ int system_drop_newcomers(int listening, bool drops);
 // An eventfd, close-on-exec and non-blocking: Swift's Glibc lacks its header.
 int system_wake_up_descriptor(void);
 
-// Names the calling thread, 15 bytes at most, for debuggers and `top -H`.
+// Names the calling thread, 15 bytes at most, for debuggers and `top -H`; the first thread's name is the process's.
 void system_name_thread(const char *name);
+
+// Starts a thread with a stack of 8 MiB, whatever the shell's limit on stacks is: pthread_attr_t's size differs between
+// the platforms' imports. Returns 0 or an error number.
+int system_start_thread(pthread_t *thread, void *(*body)(void *), void *argument);
+
+// The number of processors on which this process may run (sched_setaffinity, taskset, cpusets): cpu_set_t has 1,024 of
+// them, and a kernel may have more. 0 where that cannot be told.
+int system_affinity_count(void);
+
+// MARK: The process's start
+
+// The command line as the kernel gave it to the program, of `system_argument_count` words. Swift reads it from
+// /proc/self/cmdline, which is not there in a bare chroot, and then finds no words at all.
+int system_argument_count(void);
+const char *system_argument(int index);
+
+// Gives the process states that do not depend on who started it; see process.c. Call before any other thread exists.
+void system_set_known_states(void);
+
+// A descriptor of this program's own file, close-on-exec: what it names stays the same where the file is replaced or
+// deleted. -1 where /proc is absent. O_PATH stands behind _GNU_SOURCE.
+int system_own_program(void);
+
+// MARK: Signals
+
+// Where signals that are caught can be read, a byte for each; made once, -1 with errno where it cannot be.
+int system_signal_descriptor(void);
+
+// Catches a signal: it becomes a byte at the descriptor above, which must be there. 0, or -1 with errno.
+int system_catch_signal(int number);
+
+// Gives a signal its default action.
+void system_default_signal(int number);
+
+// Whether a signal is ignored.
+bool system_is_signal_ignored(int number);
+
+// Lets a process that is about to die by a fault of its own wait a moment, 0.3 s at most, until `*word` is 0: until
+// what was said last is written.
+void system_wait_before_crash(const uint32_t *word);
 
 // MARK: Processor. CPUID and XGETBV are instructions; each answer includes that the operating system saves the
 // registers.

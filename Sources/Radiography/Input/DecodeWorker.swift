@@ -1,31 +1,23 @@
 package import Diagnostics
 private import Foundation
+package import ProcessControl
 
 /// How to start a decoding process.
 package struct DecodeLaunch: Sendable {
     /// The program that runs `DecodeChild`, and its arguments.
-    package var executable: String
+    package var program: ChildProcess.Program
     package var arguments: [String]
     /// How long one file may take by the clock before its process is killed.
     package var secondsPerFile: Double
 
     package init(
-        executable: String = DecodeLaunch.thisProgram,
+        program: ChildProcess.Program = .own,
         arguments: [String] = ["decode-worker"],
         secondsPerFile: Double = 60
     ) {
-        self.executable = executable
+        self.program = program
         self.arguments = arguments
         self.secondsPerFile = secondsPerFile
-    }
-
-    /// The path of the running program; still good where the file was replaced meanwhile.
-    package static var thisProgram: String {
-        let link = "/proc/self/exe"
-        guard let path = try? FileManager.default.destinationOfSymbolicLink(atPath: link),
-            FileManager.default.isExecutableFile(atPath: path)
-        else { return link }
-        return path
     }
 }
 
@@ -144,7 +136,7 @@ package final class DecodeWorker {
     /// Ends a child that failed, and says why the file is refused.
     private func end(_ child: Child, after failure: SocketStream.Failure, path: String) -> RadiographError {
         close(child.stream.descriptor)
-        let status = reap(child.process, patience: failure == .closed ? 2 : 0)
+        let end = reap(child.process, patience: failure == .closed ? 2 : 0)
         self.child = nil
         if failure == .timedOut {
             return RadiographError(
@@ -153,14 +145,14 @@ package final class DecodeWorker {
                 reason: "decoding took more than \(Int(launch.secondsPerFile.rounded(.up))) s"
             )
         }
-        if status & 0x7F == SIGXCPU {
+        if end == .signal(SIGXCPU) {
             return RadiographError(
                 .timedOut,
                 path: path,
                 reason: "decoding took more than \(DecodeChild.processorSeconds) s of processor time"
             )
         }
-        return RadiographError(.crashed, path: path, reason: "the decoder \(Self.cause(of: status))")
+        return RadiographError(.crashed, path: path, reason: "the decoder \(Self.words(end))")
     }
 
     // MARK: - Processes
@@ -191,8 +183,8 @@ package final class DecodeWorker {
             }
         } catch let error as SocketStream.Failure {
             close(sockets[0])
-            let status = reap(process, patience: error == .closed ? 2 : 0)
-            throw launchError(error == .timedOut ? "it said nothing for 60 s" : "it \(Self.cause(of: status))")
+            let end = reap(process, patience: error == .closed ? 2 : 0)
+            throw launchError(error == .timedOut ? "it said nothing for 60 s" : "it \(Self.words(end))")
         } catch let error as DecodeLaunchError {
             throw error
         } catch {
@@ -204,45 +196,44 @@ package final class DecodeWorker {
     }
 
     private func spawn(standardInput: Int32) throws(DecodeLaunchError) -> pid_t {
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_adddup2(&actions, standardInput, 0)
-        posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
-        // Decoders write about hostile files there; why a file is refused comes in the reply.
-        posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
         var environment = ProcessInfo.processInfo.environment
         environment["SWIFT_BACKTRACE"] = "enable=no"
-        let arguments = ([launch.executable] + launch.arguments).map { strdup($0) } + [nil]
-        let variables = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
-        defer { (arguments + variables).forEach { free($0) } }
-        var process: pid_t = 0
-        let code = posix_spawn(&process, launch.executable, &actions, nil, arguments, variables)
-        guard code == 0 else { throw launchError(String(cString: strerror(code))) }
-        return process
+        do {
+            return try ChildProcess.spawn(launch.program, launch.arguments, environment: environment) { actions in
+                posix_spawn_file_actions_adddup2(&actions, standardInput, 0)
+                posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
+                // Decoders write about hostile files there; why a file is refused comes in the reply.
+                posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+            }
+        } catch {
+            guard case .spawn(_, let reason) = error else { throw launchError("\(error)") }
+            throw launchError(reason)
+        }
     }
 
     private func launchError(_ reason: String) -> DecodeLaunchError {
-        DecodeLaunchError(executable: launch.executable, reason: reason)
+        DecodeLaunchError(executable: launch.program.description, reason: reason)
     }
 
     /// Waits `patience` seconds for a process to end by itself, then kills it; returns its wait status.
-    private func reap(_ process: pid_t, patience: Double) -> Int32 {
+    private func reap(_ process: pid_t, patience: Double) -> ChildProcess.End {
         var status: Int32 = 0
         let deadline = ContinuousClock.now + .seconds(patience)
         while ContinuousClock.now < deadline {
             let ended = waitpid(process, &status, WNOHANG)
-            if ended == process || (ended < 0 && errno != EINTR) { return status }
+            if ended == process { return ChildProcess.end(status) }
+            if ended < 0 && errno != EINTR { return .unknown }
             usleep(500)
         }
         kill(process, SIGKILL)
-        while waitpid(process, &status, 0) < 0 && errno == EINTR {}
-        return status
+        return ChildProcess.wait(for: process)
     }
 
-    private static func cause(of status: Int32) -> String {
-        let signal = status & 0x7F
-        guard signal != 0 else { return "ended with exit status \(status >> 8 & 0xFF)" }
-        return "was ended by signal \(signal) (\(String(cString: strsignal(signal))))"
+    private static func words(_ end: ChildProcess.End) -> String {
+        switch end {
+        case .exited(let status): "ended with exit status \(status)"
+        case .signal(let number): "was ended by signal \(number) (\(String(cString: strsignal(number))))"
+        case .unknown: "ended in a way that nobody knows"
+        }
     }
 }

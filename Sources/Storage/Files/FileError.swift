@@ -20,7 +20,11 @@ package struct FileError: ReportableError, Equatable {
 
     package var description: String {
         let reason = detail ?? String(cString: strerror(code))
-        return "Cannot \(operation) \(path): \(reason)\(isNoSpace ? ". Free some space and run again" : "")."
+        let remedy =
+            detail == nil && code == EFBIG
+            ? ". It would exceed the limit on the size of files; raise it (ulimit -f)"
+            : isNoSpace ? ". Free some space and run again" : ""
+        return "Cannot \(operation) \(path): \(reason)\(remedy)."
     }
 
     package var exitStatus: ExitStatus {
@@ -38,19 +42,22 @@ package struct FileError: ReportableError, Equatable {
     package var isNoSpace: Bool { [ENOSPC, EDQUOT, EFBIG].contains(code) && detail == nil }
 }
 
-/// The disk has less room than a file is known to need; found out before writing.
+/// The disk, or the limit on the size of files, has less room than a file is known to need; found out before writing.
 package struct InsufficientSpace: ReportableError, Equatable {
     package let directory: String
     package let neededBytes: Int
     package let availableBytes: Int
     /// Whether the file system can hold no more files, whatever room for bytes it has.
     package let isOutOfFiles: Bool
+    /// Whether it is this process's limit on the size of files that leaves so little.
+    private let isLimit: Bool
 
     package init(directory: String, neededBytes: Int, availableBytes: Int, isOutOfFiles: Bool = false) {
         self.directory = directory
         self.neededBytes = neededBytes
         self.availableBytes = availableBytes
         self.isOutOfFiles = isOutOfFiles
+        isLimit = FileSystem.fileSizeLimit == availableBytes
     }
 
     /// What is needed and what is there, without advice.
@@ -59,18 +66,19 @@ package struct InsufficientSpace: ReportableError, Equatable {
             return "No file can be made in \(directory): its file system has no inodes left (`df -i`), though "
                 + "\(availableBytes / 1_000_000) MB of room."
         }
+        let need = "Writing to \(directory) needs \(neededBytes / 1_000_000 + 1) MB and "
+        let room = availableBytes / 1_000_000
+        if isLimit { return need + "the limit on the size of files (ulimit -f) is \(room) MB." }
         if availableBytes >= neededBytes {
-            return
-                "Writing to \(directory) needs \(neededBytes / 1_000_000 + 1) MB, and the system refuses them though the "
-                + "disk has \(availableBytes / 1_000_000) MB left: a quota or a limit on the size of files (`ulimit -f`) is "
-                + "used up."
+            return need + "the system refuses them though the disk has \(room) MB left: a quota or a limit on the size of files "
+                + "(`ulimit -f`) is used up."
         }
-        return "Writing to \(directory) needs \(neededBytes / 1_000_000 + 1) MB and the disk has "
-            + "\(availableBytes / 1_000_000) MB left."
+        return need + "the disk has \(room) MB left."
     }
 
     package var description: String {
-        "\(sentence) \(isOutOfFiles ? "Remove some files" : "Free some space"), or choose another directory."
+        if isOutOfFiles { return sentence + " Remove some files, or choose another directory." }
+        return sentence + (isLimit ? " Raise the limit." : " Free some space, or choose another directory.")
     }
 
     package var exitStatus: ExitStatus { .temporary }

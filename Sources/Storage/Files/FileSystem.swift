@@ -104,9 +104,23 @@ package enum FileSystem {
         return bytes.overflow ? .max : Int(clamping: bytes.partialValue)
     }
 
-    /// Throws if the file system of `directory` has not `bytes` bytes left.
+    /// The most bytes that a file may have, by this process's limit (`ulimit -f`); nil where there is no limit.
+    package static var fileSizeLimit: Int? {
+        var limits = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limits) == 0, limits.rlim_cur != rlim_t.max else {
+            return nil
+        }
+        return Int(clamping: limits.rlim_cur)
+    }
+
+    /// The bytes that one file in `directory` can still have: what the disk has left, or the limit on files.
+    package static func availableFileBytes(at directory: String) throws(FileError) -> Int {
+        min(try availableBytes(at: directory), fileSizeLimit ?? .max)
+    }
+
+    /// Throws if a file of `bytes` bytes finds no room in `directory`.
     package static func requireSpace(_ bytes: Int, at directory: String) throws {
-        let available = try availableBytes(at: directory)
+        let available = try availableFileBytes(at: directory)
         if available < bytes {
             throw InsufficientSpace(directory: directory, neededBytes: bytes, availableBytes: available)
         }

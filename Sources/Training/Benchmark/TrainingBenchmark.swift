@@ -6,6 +6,7 @@ import Glibc
 package import KernelSelection
 import Kernels
 import Networks
+import ProcessControl
 import Radiography
 import Storage
 import Synchronization
@@ -69,7 +70,7 @@ package struct TrainingBenchmark {
     /// case.
     package func run(notice: (String) -> Void) throws -> Report {
         let interruption = Interruption()
-        let signals = SignalWatch(SignalWatch.requests) { _ in interruption.happen() }
+        let signals = try SignalWatch(SignalWatch.requests) { _ in interruption.happen() }
         defer { signals.cancel() }
         // Before anything else runs: it is the limit of an idle core.
         notice("measuring the limit of one core")

@@ -1,5 +1,6 @@
 import Coordination
 import Glibc
+import ProcessControl
 import Synchronization
 
 /// The processes that chaos has started, and how they ended.
@@ -9,9 +10,9 @@ final class ChaosProcesses: Sendable {
     private let alive = Mutex<Set<pid_t>>([])
     private let ended = ThreadCondition()
 
-    /// Starts a process whose output goes to the end of `log`.
-    func start(_ program: String, _ arguments: [String], log: String) throws -> pid_t {
-        let child = try workers.start(program: program, arguments: arguments, log: log, incarnation: 0) {
+    /// Starts this program as a process whose output goes to the end of `log`.
+    func start(_ arguments: [String], log: String) throws -> pid_t {
+        let child = try workers.start(program: .own, arguments: arguments, log: log, incarnation: 0) {
             [self] child, cause in
             ends.withLock { $0[child.process] = cause }
             _ = alive.withLock { $0.remove(child.process) }

@@ -1,4 +1,5 @@
 import Foundation
+import ProcessControl
 
 /// What `pleura chaos` has done and found.
 package struct ChaosReport: Codable, Sendable {
@@ -111,7 +112,7 @@ package struct ChaosReport: Codable, Sendable {
     package init(seed: UInt64, workers: Int) {
         self.seed = seed
         self.workers = workers
-        processors = ProcessInfo.processInfo.activeProcessorCount
+        processors = UsableProcessors.count
     }
 
     package init(from decoder: any Decoder) throws {

@@ -3,6 +3,7 @@ import Coordination
 package import Diagnostics
 import Foundation
 import Glibc
+import ProcessControl
 import Storage
 import Synchronization
 
@@ -57,7 +58,6 @@ package struct ChaosRun {
     let configuration: RunConfiguration
     /// The folder of all runs.
     let directory: String
-    let program = LocalWorkers.ownProgram
     let say: @Sendable (String) -> Void
 
     /// `say` takes each fault and each result, a line at a time.
@@ -88,7 +88,7 @@ package struct ChaosRun {
         let lock = try RunDirectory(directory).lock()
         return try withExtendedLifetime(lock) {
             let isInterrupted = ChaosInterruptFlag()
-            let signals = SignalWatch(SignalWatch.requests) { _ in isInterrupted.set() }
+            let signals = try SignalWatch(SignalWatch.requests) { _ in isInterrupted.set() }
             defer { signals.cancel() }
             return try disturb(isInterrupted)
         }
@@ -193,7 +193,7 @@ package struct ChaosRun {
         defer { processes.endAll() }
         try removeRun(run)
         let start = ContinuousClock.now
-        let process = try processes.start(program, launchArguments(run), log: "\(run.path).log")
+        let process = try processes.start(launchArguments(run), log: "\(run.path).log")
         while processes.end(of: process) == nil {
             if isInterrupted.isSet { throw Failure("Chaos was asked to end in the undisturbed run.", .temporary) }
             processes.wait(.milliseconds(200))

@@ -124,7 +124,7 @@ final class DisturbedRun {
     }
 
     private func begin(_ arguments: [String]) throws {
-        launch = try processes.start(chaos.program, arguments, log: log)
+        launch = try processes.start(arguments, log: log)
         lastProgress = .now
         commits = 0
         next.due = nil
@@ -304,7 +304,7 @@ final class DisturbedRun {
         let security = chaos.configuration.security
         if !security.keys.isEmpty { arguments += ["--keys", FileSystem.absolute(security.keys)] }
         if security.mode == .none { arguments += ["--security", "none"] }
-        guard let process = try? processes.start(chaos.program, arguments, log: log) else { return nil }
+        guard let process = try? processes.start(arguments, log: log) else { return nil }
         return "process \(process)"
     }
 }

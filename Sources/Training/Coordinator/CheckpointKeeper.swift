@@ -31,7 +31,9 @@ package final class CheckpointKeeper: Sendable {
         package var patience: Duration
 
         package init(
-            availableBytes: @escaping @Sendable (String) throws -> Int = { try FileSystem.availableBytes(at: $0) },
+            availableBytes: @escaping @Sendable (String) throws -> Int = {
+                try FileSystem.availableFileBytes(at: $0)
+            },
             patience: Duration = .seconds(30)
         ) {
             self.availableBytes = availableBytes

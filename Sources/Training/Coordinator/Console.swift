@@ -15,31 +15,23 @@ package final class Console: Sendable {
     package init(isVerbose: Bool = false, isQuiet: Bool = false) {
         self.isVerbose = isVerbose
         self.isQuiet = isQuiet
-        let style: ProgressDisplay.Style
-        if isatty(STDERR_FILENO) == 1 {
-            var size = winsize()
-            let isKnown = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
-            style = .terminal(columns: isKnown ? Int(size.ws_col) : 80)
-        } else {
-            style = .log
-        }
-        display = Mutex(ProgressDisplay(style: style))
+        display = Mutex(ProgressDisplay(style: StandardStream.error.columns.map { .terminal(columns: $0) } ?? .log))
     }
 
-    private func write(_ text: String) {
-        if text.isEmpty { return }
-        StandardStream.error.say(text)
+    /// Hands text on in the order in which it was made; nothing here waits for the terminal.
+    private func write(_ text: (inout ProgressDisplay) -> String) {
+        display.withLock { StandardStream.error.say(text(&$0)) }
     }
 
     package func log(_ level: LogLevel, _ sentence: String) {
         if level == .info && !isVerbose || isQuiet && level < .warning { return }
         let mark = level == .warning ? "warning: " : level == .error ? "error: " : ""
-        write(display.withLock { $0.message(mark + sentence) })
+        write { $0.message(mark + sentence) }
     }
 
     /// A line that is always shown.
     package func say(_ sentence: String) {
-        if !isQuiet { write(display.withLock { $0.message(sentence) }) }
+        if !isQuiet { write { $0.message(sentence) } }
     }
 
     func step(_ record: Reporting.StepRecord, done: Int, total: Int, epochs: Int, dice: Double?) {
@@ -54,7 +46,7 @@ package final class Console: Sendable {
             dice: dice,
             imagesPerSecond: record.imagesPerSecond
         )
-        write(display.withLock { $0.update(progress, at: now) })
+        write { $0.update(progress, at: now) }
     }
 
     func validation(_ record: Reporting.ValidationRecord) {
@@ -66,7 +58,7 @@ package final class Console: Sendable {
         )
     }
 
-    package func finish() { write(display.withLock { $0.finish() }) }
+    package func finish() { write { $0.finish() } }
 }
 
 extension LogLevel: Comparable {

@@ -5,6 +5,7 @@ import Diagnostics
 import Foundation
 import Glibc
 import Messaging
+import ProcessControl
 import Storage
 import Synchronization
 
@@ -16,8 +17,6 @@ package enum CoordinatorProcess {
     /// Takes the order and leads the run to its end; the launcher hears how it ended.
     package static func run() throws {
         // Standard input goes to others of this process; a child must not hold the link open.
-        // It writes to the launcher's terminal from a group of its own, which some terminals would stop it for.
-        signal(SIGTTOU, SIG_IGN)
         let link = LineChannel(fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3))
         let inbox = try EventQueue<CoordinatorOrder?>()
         let receiver = Receiver()
@@ -34,14 +33,19 @@ package enum CoordinatorProcess {
             _exit(ExitStatus.temporary.rawValue)
         }
         reader.detach()
-        guard let order = inbox.take(milliseconds: 60_000).first ?? nil,
-            system_die_with_parent(SIGKILL, order.parent)
-        else { throw RunError.data("Standard input has no order for a coordinator: `pleura launch` starts one.") }
-        let signals = SignalWatch(SignalWatch.requests) { number in
+        guard let order = inbox.take(milliseconds: 60_000).first ?? nil else {
+            throw RunError.data("Standard input has no order for a coordinator: `pleura launch` starts one.")
+        }
+        let refusal = system_die_with_parent(SIGKILL, order.parent)
+        // Without its launcher there is nobody to tell.
+        if refusal == ESRCH { _exit(ExitStatus.temporary.rawValue) }
+        let signals = try SignalWatch(SignalWatch.requests) { number in
             receiver.take(.drain(reason: SignalWatch.name(of: number)))
         }
         defer { signals.cancel() }
+        defer { link.finish() }
         do {
+            if refusal != 0 { throw ProcessError.deathWithParent(code: refusal) }
             let outcome = try lead(order, link) { receiver.begin(with: $0) }
             link.send(FromCoordinator.ended(EndedRun(outcome)))
         } catch {
@@ -117,7 +121,7 @@ package enum CoordinatorProcess {
             tensors: try ModelState(setup).tensors.map(\.signature),
             keys: try order.keys.map { try KeyFolder($0).serverKeys() },
             onStep: { record in
-                link.send(FromCoordinator.alive(completedSteps: record.step + 1))
+                link.send(FromCoordinator.alive(completedSteps: record.step + 1), isFleeting: true)
                 let most = record.workers.map { Int(clamping: $0.timings.residentBytes) }.max() ?? 0
                 if most > peak.load(ordering: .relaxed) {
                     peak.store(most, ordering: .relaxed)
@@ -129,7 +133,7 @@ package enum CoordinatorProcess {
         options.run = order.run
         options.session = order.session
         options.onBegin = { link.send(FromCoordinator.began) }
-        options.onBeat = { link.send(FromCoordinator.alive(completedSteps: $0)) }
+        options.onBeat = { link.send(FromCoordinator.alive(completedSteps: $0), isFleeting: true) }
         let shell = try CoordinatorShell(setup, options)
         defer { shell.close() }
         link.send(FromCoordinator.listening(control: shell.endpoint, bulk: shell.bulkEndpoint))

@@ -2,6 +2,7 @@ import CSystem
 import Foundation
 import Glibc
 import KernelSelection
+import ProcessControl
 import Storage
 
 /// Answers a doctor's questions about this host, on standard input and output, until the input ends.
@@ -81,7 +82,7 @@ extension ProbeQuestion.Look {
             variant: variant,
             hasDotProduct: KernelVariant.hasDotProduct,
             processor: String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self),
-            cores: ProcessInfo.processInfo.activeProcessorCount,
+            cores: UsableProcessors.count,
             memoryBytes: memory.bytes,
             memorySource: memory.source,
             diskBytes: disk,

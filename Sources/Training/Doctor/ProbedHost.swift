@@ -42,8 +42,8 @@ final class ProbedHost: Sendable {
         let command = RemoteWorkers.command(of: host, running: "host-probe")
         children = LocalWorkers()
         child = try children.start(
-            program: command[0],
-            arguments: Array(command.dropFirst()),
+            program: command.program,
+            arguments: command.arguments,
             log: "/dev/null",
             incarnation: 1,
             channel: channel

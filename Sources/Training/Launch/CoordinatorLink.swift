@@ -106,34 +106,63 @@ final class LineChannel: Sendable {
     /// Far above the longest message, which holds a configuration.
     private static let maximumLine = 4 << 20
 
+    /// So much may wait for the other end to read; nothing that matters is ever so much.
+    private static let maximumPending = 16 << 20
+
     private let descriptor: Int32
-    private let writing = Mutex(())
+    /// What the other end has not taken yet.
+    private let pending = Mutex<[UInt8]>([])
 
     /// Takes the descriptor over.
     init(_ descriptor: Int32) { self.descriptor = descriptor }
 
-    /// Sends a message; false where the other end is gone.
+    /// Sends a message, or keeps it for `flush` where the other end, which may be stopped, does not read; false where it
+    /// is gone.
+    ///
+    /// Never blocks. `isFleeting`: a message that is not worth keeping, since another one like it follows.
     @discardableResult
-    func send(_ message: some Encodable) -> Bool {
+    func send(_ message: some Encodable, isFleeting: Bool = false) -> Bool {
         guard var line = try? Array(JSONEncoder().encode(message)) else { return false }
         line.append(UInt8(ascii: "\n"))
-        return writing.withLock { _ in
-            var done = 0
-            while done < line.count {
-                let count = line.withUnsafeBytes { bytes in
-                    Glibc.send(
-                        descriptor,
-                        bytes.baseAddress.map { $0 + done },
-                        bytes.count - done,
-                        Int32(MSG_NOSIGNAL)
-                    )
-                }
-                if count < 0 && errno == EINTR { continue }
-                guard count > 0 else { return false }
-                done += count
-            }
-            return true
+        return pending.withLock { pending in
+            guard write(&pending), pending.count + line.count <= Self.maximumPending else { return false }
+            if isFleeting && !pending.isEmpty { return true }
+            pending += line
+            return write(&pending)
         }
+    }
+
+    /// Tries again to send what is kept; false where the other end is gone.
+    @discardableResult
+    func flush() -> Bool { pending.withLock { write(&$0) } }
+
+    /// Sends what is kept and waits until the other end has taken it: for one that is stopped, until it goes on.
+    func finish() {
+        while flush(), pending.withLock({ !$0.isEmpty }) {
+            var item = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+            poll(&item, 1, 1000)
+        }
+    }
+
+    /// Sends as much as the other end takes; false where it is gone.
+    private func write(_ pending: inout [UInt8]) -> Bool {
+        var done = 0
+        defer { pending.removeFirst(done) }
+        while done < pending.count {
+            let count = pending.withUnsafeBytes { bytes in
+                Glibc.send(
+                    descriptor,
+                    bytes.baseAddress.map { $0 + done },
+                    bytes.count - done,
+                    Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)
+                )
+            }
+            if count < 0 && errno == EINTR { continue }
+            if count < 0 && errno == EAGAIN { return true }
+            guard count > 0 else { return false }
+            done += count
+        }
+        return true
     }
 
     /// Calls `handler` with each message that comes; returns when the other end has closed, or has sent what is none.

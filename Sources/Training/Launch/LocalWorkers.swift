@@ -1,7 +1,9 @@
 package import Coordination
+import Diagnostics
 import Foundation
 import Glibc
 import Messaging
+package import ProcessControl
 import Storage
 import Synchronization
 
@@ -23,7 +25,7 @@ package final class LocalWorkers: Sendable {
     /// Its output goes to `log`, or, with its input, through `channel` where there is one.
     /// Call from a thread that lives as long as the workers shall: the kernel ends them with it.
     package func start(
-        program: String,
+        program: ChildProcess.Program,
         arguments: [String],
         log: String,
         incarnation: UInt64,
@@ -32,40 +34,23 @@ package final class LocalWorkers: Sendable {
     ) throws -> Child {
         // Opened here, so that a log that cannot be written is told from a program that cannot be started.
         let output = try OpenFile(log, .append)
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        if let channel {
-            channel.attach(&actions)
-        } else {
-            posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-            posix_spawn_file_actions_adddup2(&actions, output.descriptor, 1)
-            posix_spawn_file_actions_adddup2(&actions, output.descriptor, 2)
-        }
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        // A group of its own: Ctrl-C is for the launcher, which drains.
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
-        posix_spawnattr_setpgroup(&attributes, 0)
-        var argv: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) }
-        argv.append(nil)
-        defer { for argument in argv { free(argument) } }
-        var process: pid_t = 0
-        let status = withExtendedLifetime(output) {
-            posix_spawn(&process, program, &actions, &attributes, argv, environ)
-        }
-        guard status == 0 else {
-            throw RunError.spawn(program: program, reason: String(cString: strerror(status)))
+        let process = try withExtendedLifetime(output) {
+            // A group of its own: Ctrl-C is for the launcher, which drains.
+            try ChildProcess.spawn(program, arguments, hasOwnGroup: true) { actions in
+                if let channel {
+                    channel.attach(&actions)
+                } else {
+                    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+                    posix_spawn_file_actions_adddup2(&actions, output.descriptor, 1)
+                    posix_spawn_file_actions_adddup2(&actions, output.descriptor, 2)
+                }
+            }
         }
         let child = Child(process: process, incarnation: incarnation)
         running.withLock { $0[process] = child }
         let watcher = try OwnedThread(name: "pleura-watch") { [self] in
             channel?.serve(child.process)
-            var status: Int32 = 0
-            while waitpid(child.process, &status, 0) < 0 && errno == EINTR {}
-            let signal = status & 0x7F
-            let cause = signal == 0 ? ExitCause.exited((status >> 8) & 0xFF) : ExitCause.signal(signal)
+            let cause = ExitCause(ChildProcess.wait(for: child.process))
             running.withLock { $0[child.process] = nil }
             ended.broadcast()
             onExit(child, cause)
@@ -108,9 +93,15 @@ package final class LocalWorkers: Sendable {
         }
         return "\(name); it ends: \(last)"
     }
+}
 
-    /// This program's own file.
-    package static var ownProgram: String {
-        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
+extension ExitCause {
+    /// The end of a child; one that nobody knows of counts as a defect, and never as a good end.
+    init(_ end: ChildProcess.End) {
+        switch end {
+        case .exited(let status): self = .exited(status)
+        case .signal(let number): self = .signal(number)
+        case .unknown: self = .exited(ExitStatus.internal.rawValue)
+        }
     }
 }

@@ -1,6 +1,7 @@
 package import Configuration
 import Coordination
 import Foundation
+import ProcessControl
 import Storage
 import Synchronization
 
@@ -46,13 +47,19 @@ package struct RemoteWorkers: Sendable {
 
     /// One worker about to be started.
     struct Launch: Sendable {
-        let program: String
+        let program: ChildProcess.Program
         let arguments: [String]
         let channel: ChildChannel
         private let host: HostList.Host
         private let tail: OutputTail
 
-        init(program: String, arguments: [String], channel: ChildChannel, host: HostList.Host, tail: OutputTail) {
+        init(
+            program: ChildProcess.Program,
+            arguments: [String],
+            channel: ChildChannel,
+            host: HostList.Host,
+            tail: OutputTail
+        ) {
             self.program = program
             self.arguments = arguments
             self.channel = channel
@@ -125,8 +132,8 @@ package struct RemoteWorkers: Sendable {
         }
         let command = Self.command(of: host, running: "worker-guard")
         return Launch(
-            program: command[0],
-            arguments: Array(command.dropFirst()),
+            program: command.program,
+            arguments: command.arguments,
             channel: channel,
             host: host,
             tail: tail
@@ -151,9 +158,13 @@ package struct RemoteWorkers: Sendable {
     // MARK: ssh
 
     /// What starts `subcommand` of the program on a host, with no words that are secret.
-    static func command(of host: HostList.Host, running subcommand: String) -> [String] {
-        if host.isLocal { return [host.program ?? LocalWorkers.ownProgram, subcommand] }
-        return sshCommand(of: host) + [remoteScript(of: host, running: subcommand)]
+    static func command(
+        of host: HostList.Host,
+        running subcommand: String
+    ) -> (program: ChildProcess.Program, arguments: [String]) {
+        if host.isLocal { return (host.program.map { .file($0) } ?? .own, [subcommand]) }
+        let words = sshCommand(of: host) + [remoteScript(of: host, running: subcommand)]
+        return (.file(words[0]), Array(words.dropFirst()))
     }
 
     /// ssh with its options and destination.

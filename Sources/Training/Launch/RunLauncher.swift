@@ -8,6 +8,7 @@ import Kernels
 import Messaging
 import Networks
 import Optimization
+import ProcessControl
 import Reporting
 import Sampling
 import Storage
@@ -67,6 +68,7 @@ package struct RunLauncher {
     private let console: Console
     private let keys: ServerKeys?
     private let session = LaunchSession()
+    private let requests = EndRequests()
 
     /// A run of `configuration`, whose folder and shards are set.
     package init(_ configuration: RunConfiguration, options: Options) throws {
@@ -95,6 +97,7 @@ package struct RunLauncher {
     /// Starts the run afresh. A folder with a run that can be resumed is refused; what a start has left that ended
     /// before its first checkpoint is removed.
     package func launch() throws -> RunOutcome {
+        try examineMachine()
         // Told before the data is read; and again when nobody else can begin in the folder.
         try directory.requireNoCheckpoints()
         try directory.requireOwnFiles()
@@ -132,7 +135,9 @@ package struct RunLauncher {
         var attempts = 3
         var saved = outcome.savedSteps ?? 0
         try requireSoundShards(after: outcome)
-        while outcome.kind == .workerLost, options.startsWorkers, configuration.workers.respawns > 0, attempts > 0 {
+        while outcome.kind == .workerLost, options.startsWorkers, configuration.workers.respawns > 0, attempts > 0,
+            !requests.hasCome
+        {
             attempts -= 1
             console.log(.warning, "\(outcome.message) It goes on by itself with new workers.")
             if outcome.savedSteps != nil {
@@ -170,6 +175,7 @@ package struct RunLauncher {
     package func resume() throws -> RunOutcome {
         try checkSeal()
         if let steps = try stepsOfCompleteRun() { return alreadyComplete(steps) }
+        try examineMachine()
         let lock = try takeLock()
         return try withExtendedLifetime(lock) {
             session.begin(run: try identify(), in: directory)
@@ -426,6 +432,48 @@ package struct RunLauncher {
         return plan
     }
 
+    // MARK: The machine and its signals
+
+    /// Says what of this machine is in the way of local workers, before anything is written.
+    private func examineMachine() throws {
+        guard options.startsWorkers, options.hosts == nil else { return }
+        if Endpoint.isLoopback(options.bind) { try Loopback.requireUp() }
+        let threads = configuration.workers.count * configuration.workers.threads
+        let usable = UsableProcessors.count
+        guard threads > usable else { return }
+        let limits = UsableProcessors.limits
+        console.log(
+            .warning,
+            "\(configuration.workers.count) workers with \(configuration.workers.threads) threads each want \(threads) cores, "
+                + "and this process may use \(usable)\(limits.isEmpty ? "" : " (\(limits))"): they take turns, and more of them "
+                + "make the run no faster."
+        )
+    }
+
+    /// Says what a terminal's stop (Ctrl-Z) does not stop, and then lets it stop this process.
+    ///
+    /// Workers on other hosts end when this process is not heard, so with such it does not stop.
+    private func watchStops() throws -> SignalWatch {
+        let isHeard = options.hosts?.hosts.contains { !$0.isLocal } == true
+        return try SignalWatch([SIGTSTP]) { [console, directory] signal in
+            if isHeard {
+                console.log(
+                    .warning,
+                    "Ctrl-Z is not obeyed: workers on other hosts live only as long as this process is heard. Ctrl-C saves "
+                        + "the run and ends it."
+                )
+                return
+            }
+            console.log(
+                .warning,
+                "Ctrl-Z stops this process only: the coordinator and the workers train on, and one that dies is not "
+                    + "replaced meanwhile. `fg` or `bg` continues it; `pleura drain \(directory.path)` ends the run."
+            )
+            StreamWriter.shared.flush(atMost: .milliseconds(300))
+            SignalWatch.obey(signal)
+        }
+    }
+
     // MARK: The run
 
     private func run(
@@ -459,8 +507,13 @@ package struct RunLauncher {
         let shell: any RunCoordinator =
             try supervised ?? coordinator(setup, resume, fencing, peak, evictions)
         defer { shell.close() }
-        let signals = SignalWatch(SignalWatch.requests) { shell.drain(reason: SignalWatch.name(of: $0)) }
+        let signals = try SignalWatch(SignalWatch.requests) { [requests] signal in
+            requests.note()
+            shell.drain(reason: SignalWatch.name(of: signal))
+        }
         defer { signals.cancel() }
+        let stops = try options.isSupervised ? watchStops() : nil
+        defer { stops?.cancel() }
         let crew = try WorkerCrew(
             WorkerCrew.Options(
                 coordinator: shell.endpoint,
@@ -503,6 +556,7 @@ package struct RunLauncher {
         // and another Ctrl-C ends the program as it does by default.
         options.onOutcome?(outcome)
         signals.cancel()
+        stops?.cancel()
         // Workers that have just been started in the place of lost ones hear of no end.
         crew.close(after: .seconds([.stopped, .workerLost].contains(outcome.kind) ? 1 : 5))
         say(peak.bytes, against: plan)
@@ -677,6 +731,15 @@ private final class LaunchSession: Sendable {
 
     /// Throws where the run's folder is gone.
     func requireFolder() throws { try state.withLock { $0.folder }?.check() }
+}
+
+/// Whether somebody has asked the run to end, in this part of it or in one before.
+private final class EndRequests: Sendable {
+    private let flag = Atomic<Bool>(false)
+
+    var hasCome: Bool { flag.load(ordering: .acquiring) }
+
+    func note() { flag.store(true, ordering: .releasing) }
 }
 
 /// Passes evictions on to the crew, which is there after the coordinator.

@@ -4,6 +4,7 @@ import Diagnostics
 import Foundation
 import Graph
 import KernelSelection
+import ProcessControl
 import Radiography
 import Reporting
 import Sampling
@@ -117,7 +118,7 @@ package struct RunReportBuilder {
             validation.filter { !dataset.isPositive($0) },
             count: Self.pictureCount
         )
-        let pool = try InferencePool(model, threads: min(8, ProcessInfo.processInfo.activeProcessorCount))
+        let pool = try InferencePool(model, threads: min(8, UsableProcessors.count))
         defer { pool.close() }
         let side = min(Self.pictureSides.upperBound, max(Self.pictureSides.lowerBound, dataset.size))
         return try pool.map(shown.count) { index, engine in

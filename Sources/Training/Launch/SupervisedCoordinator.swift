@@ -3,6 +3,7 @@ import Diagnostics
 import Foundation
 import Glibc
 import Messaging
+import ProcessControl
 import Storage
 import Synchronization
 
@@ -61,6 +62,18 @@ final class SupervisedCoordinator: RunCoordinator {
         var history: [ToCoordinator] = []
     }
 
+    /// Requests to end: the first, and the first of those that come a second or more later.
+    private struct Requests: Sendable {
+        var first: ContinuousClock.Instant?
+        var second: ContinuousClock.Instant?
+    }
+
+    /// A later request to end counts as a second one, as the coordinator's machine has it.
+    private static let secondRequest = Duration.seconds(1)
+    /// How long a coordinator may take to stop at once; then it does not hear, and is ended.
+    private static let stopPatience = Duration.seconds(5)
+    /// A longer time between two looks is this process's own standing still, as by Ctrl-Z, and not the coordinator's.
+    private static let longestLook = Duration.seconds(3)
     /// Deaths, one after the other without a step between, after which the run ends.
     private static let maximumBarrenDeaths = 4
 
@@ -68,6 +81,7 @@ final class SupervisedCoordinator: RunCoordinator {
     private let options: Options
     private let events: EventQueue<Event>
     private let state = Mutex(State())
+    private let requests = Mutex(Requests())
     private let begun = Atomic<Bool>(false)
     private let first: pid_t
     private let endpoints: RunEndpoints
@@ -110,7 +124,16 @@ final class SupervisedCoordinator: RunCoordinator {
         state.withLock { $0.child = child }
     }
 
-    func drain(reason: String) { tell(.drain(reason: reason)) }
+    func drain(reason: String) {
+        tell(.drain(reason: reason))
+        requests.withLock { requests in
+            guard let first = requests.first else {
+                requests.first = .now
+                return
+            }
+            if .now - first >= Self.secondRequest { requests.second = requests.second ?? .now }
+        }
+    }
 
     func workerExited(incarnation: UInt64, process: Int32, _ cause: ExitCause, note: String, isReplaced: Bool) {
         tell(
@@ -154,11 +177,20 @@ final class SupervisedCoordinator: RunCoordinator {
         var failure: CoordinatorFailure?
         /// Deaths since the last step.
         var barrenDeaths = 0
+        /// Whether it was ended because it did not stop when it was told to.
+        var isGivenUp = false
     }
 
     func run() throws -> RunOutcome {
         var watch = Watch(process: first, fencing: options.order.fencing)
+        var lastLook = ContinuousClock.now
         while true {
+            if .now - lastLook > Self.longestLook {
+                watch.lastBeat = .now
+                if watch.stoppedSince != nil { watch.stoppedSince = .now }
+            }
+            lastLook = .now
+            state.withLock { $0.child }?.link.flush()
             for event in events.take(milliseconds: 500) {
                 switch event {
                 case .said(let message, let process) where process == watch.process: take(message, &watch)
@@ -169,6 +201,7 @@ final class SupervisedCoordinator: RunCoordinator {
                     state.withLock { $0.child = nil }
                     if let outcome = watch.outcome { return outcome }
                     if let failure = watch.failure { throw failure }
+                    if watch.isGivenUp { return lost(givenUp(watch), watch, kind: .stopped) }
                     if let outcome = try succeed(cause, &watch) { return outcome }
                 case .said, .stopped, .ended: break  // Of one that was succeeded.
                 }
@@ -198,6 +231,12 @@ final class SupervisedCoordinator: RunCoordinator {
 
     /// Ends a coordinator that is stopped or stuck; its end is then an event like any other.
     private func checkDeadlines(_ watch: inout Watch) {
+        if let second = requests.withLock({ $0.second }), .now - second > Self.stopPatience, !watch.isGivenUp {
+            // Even with its last words said it may hang, on a disk for one.
+            watch.isGivenUp = true
+            kill(watch.process, SIGKILL)
+            return
+        }
         guard watch.outcome == nil, watch.failure == nil else { return }
         let reason: String
         if let since = watch.stoppedSince {
@@ -257,10 +296,15 @@ final class SupervisedCoordinator: RunCoordinator {
         return nil
     }
 
-    private func lost(_ sentence: String, _ watch: Watch) -> RunOutcome {
+    private func givenUp(_ watch: Watch) -> String {
+        "The run was asked to stop at once; its coordinator (process \(watch.process)) did not within "
+            + "\(Self.stopPatience.inWords) and was ended."
+    }
+
+    private func lost(_ sentence: String, _ watch: Watch, kind: RunOutcome.Kind = .workerLost) -> RunOutcome {
         let newest = try? RunDirectory(options.order.directory).store.list().last?.step
         return RunOutcome(
-            kind: .workerLost,
+            kind: kind,
             message: sentence,
             completedSteps: max(watch.completedSteps, options.savedSteps ?? 0),
             savedSteps: newest.map { UInt64($0) }
@@ -271,30 +315,16 @@ final class SupervisedCoordinator: RunCoordinator {
 
     /// Starts a coordinator with one end of a pair of sockets as its standard input, gives it its order, and watches it.
     private static func spawn(_ order: CoordinatorOrder, _ events: EventQueue<Event>) throws -> Child {
-        let program = LocalWorkers.ownProgram
         var ends: [Int32] = [-1, -1]
         guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
-            throw RunError.spawn(program: program, reason: String(cString: strerror(errno)))
+            throw ProcessError.call("a connection to the coordinator", code: errno)
         }
         let link = LineChannel(ends[0])
         defer { Glibc.close(ends[1]) }
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_adddup2(&actions, ends[1], 0)
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
         // A group of its own: Ctrl-C is for the launcher, which drains.
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
-        posix_spawnattr_setpgroup(&attributes, 0)
-        let words: [String] = [program, "coordinate"]
-        var argv: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
-        argv.append(nil)
-        defer { for argument in argv { free(argument) } }
-        var process: pid_t = 0
-        let status = posix_spawn(&process, program, &actions, &attributes, argv, environ)
-        guard status == 0 else { throw RunError.spawn(program: program, reason: String(cString: strerror(status))) }
+        let process = try ChildProcess.spawn(.own, ["coordinate"], hasOwnGroup: true) { actions in
+            posix_spawn_file_actions_adddup2(&actions, ends[1], 0)
+        }
         link.send(ToCoordinator.order(order))
         let child = process
         let reader = try OwnedThread(name: "pleura-link") {
@@ -303,6 +333,7 @@ final class SupervisedCoordinator: RunCoordinator {
         // Its end is told after its last words.
         let watcher = try OwnedThread(name: "pleura-watch") {
             var status: Int32 = 0
+            var end = ChildProcess.End.unknown
             while true {
                 let found = waitpid(child, &status, WUNTRACED | WCONTINUED)
                 if found < 0 && errno == EINTR { continue }
@@ -311,12 +342,12 @@ final class SupervisedCoordinator: RunCoordinator {
                 } else if found == child, status == 0xFFFF {
                     events.push(.stopped(false, process: child))
                 } else {
+                    end = found == child ? ChildProcess.end(status) : .unknown
                     break
                 }
             }
             reader.join()
-            let signal = status & 0x7F
-            events.push(.ended(signal == 0 ? .exited((status >> 8) & 0xFF) : .signal(signal), process: child))
+            events.push(.ended(ExitCause(end), process: child))
         }
         watcher.detach()
         return Child(process: process, link: link)

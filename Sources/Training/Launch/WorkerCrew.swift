@@ -1,6 +1,7 @@
 package import Coordination
 import Foundation
 import Glibc
+import ProcessControl
 import Storage
 import Synchronization
 
@@ -153,7 +154,7 @@ package final class WorkerCrew: Sendable {
             log: log
         )
         _ = try workers.start(
-            program: remote?.program ?? LocalWorkers.ownProgram,
+            program: remote?.program ?? .own,
             arguments: remote?.arguments ?? [
                 "worker", "--coordinator", options.coordinator, "--threads", "\(options.threads)",
                 "--incarnation", "\(incarnation)", "--parent", "\(getpid())",

@@ -2,6 +2,7 @@ import CSystem
 import Diagnostics
 import Foundation
 import Glibc
+import ProcessControl
 import Storage
 import Synchronization
 
@@ -28,13 +29,14 @@ package enum WorkerGuard {
         let child = try spawn(arguments, input: order.keys.map { Array($0.utf8) } ?? [])
         StandardStream.output.say(greeting + "\n")
         // Asked to end, by an administrator for one: the worker leaves the run as it would without a guard.
-        let signals = SignalWatch([SIGTERM, SIGINT]) { _ in kill(child, SIGTERM) }
+        let signals = try SignalWatch([SIGTERM, SIGINT, SIGUSR1, SIGUSR2]) { _ in kill(child, SIGTERM) }
         defer { signals.cancel() }
         watch(child, silence: .milliseconds(Int(order.silenceSeconds * 1000)))
-        var status: Int32 = 0
-        while waitpid(child, &status, 0) < 0 && errno == EINTR {}
-        let signal = status & 0x7F
-        return signal == 0 ? (status >> 8) & 0xFF : 128 + signal
+        switch ChildProcess.wait(for: child) {
+        case .exited(let status): return status
+        case .signal(let number): return 128 + number
+        case .unknown: return ExitStatus.internal.rawValue
+        }
     }
 
     /// Returns when the child has ended, by itself or by SIGKILL because the launcher is gone.
@@ -69,19 +71,9 @@ package enum WorkerGuard {
         var ends: [Int32] = [-1, -1]
         guard system_pipe(&ends, true) == 0 else { throw FileError("make a pipe", path: "a worker", code: errno) }
         defer { close(ends[1]) }
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_adddup2(&actions, ends[0], 0)
-        let program = LocalWorkers.ownProgram
-        var argv: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) }
-        argv.append(nil)
-        defer { for argument in argv { free(argument) } }
-        var process: pid_t = 0
-        let status = posix_spawn(&process, program, &actions, nil, argv, environ)
-        close(ends[0])
-        guard status == 0 else {
-            throw RunError.spawn(program: program, reason: String(cString: strerror(status)))
+        defer { close(ends[0]) }
+        let process = try ChildProcess.spawn(.own, arguments) { actions in
+            posix_spawn_file_actions_adddup2(&actions, ends[0], 0)
         }
         var done = 0
         while done < input.count {

@@ -265,6 +265,9 @@ package final class WorkerShell: Sendable {
                 log(.warning, "Refused \(count) connections or frames of the data plane so far; the last: \(reason).")
             }
         ) { [events] event in events.push(event) }
+        if let defect = engine.allreduce.sharingDefect {
+            log(.warning, "\(defect) Gradients go to workers of this host in frames, as to those of others.")
+        }
         noteStage()
         var steps: UInt64 = 0
         if let resume = welcome.resume {

@@ -7,7 +7,7 @@ import KernelSelection
 import Messaging
 
 /// `pleura bench allreduce`: times the all-reduce between real worker processes.
-struct BenchAllreduceCommand: AsyncParsableCommand {
+struct BenchAllreduceCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "allreduce",
         abstract: "Times the sum of gradients between worker processes and verifies every element.",
@@ -62,32 +62,20 @@ struct BenchAllreduceCommand: AsyncParsableCommand {
         _ = try options()
     }
 
-    func run() async throws {
+    func run() throws {
         try JSONOutput.requireOwn(json)
         let benchmark = AllreduceBenchmark(
             try options(),
-            executable: URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath(),
+            executable: try ownExecutable(),
             arguments: ["bench", "allreduce-member", "--parent", "\(getpid())"]
         )
-        // The members die with the thread that starts them, so it is one that waits for them all.
-        let report = try await withCheckedThrowingContinuation {
-            (continuation: CheckedContinuation<AllreduceBenchmark.Report, any Error>) in
-            do {
-                let thread = try OwnedThread(name: "pleura-bench") {
-                    continuation.resume(
-                        with: Result {
-                            try benchmark.run { printError($0) }
-                        }
-                    )
-                }
-                thread.detach()
-            } catch { continuation.resume(throwing: error) }
-        }
+        // The members die with the thread that starts them, which is this one.
+        let report = try benchmark.run { printError($0) }
         if let json {
             try JSONOutput.write(report, to: json)
             if json == "-" { return }
         }
-        print(Self.table(report))
+        try printResult(Self.table(report))
     }
 
     private func options() throws -> AllreduceBenchmark.Options {
@@ -150,7 +138,7 @@ struct BenchAllreduceMemberCommand: ParsableCommand {
     var parent: Int32
 
     func run() throws {
-        guard system_die_with_parent(SIGKILL, parent) else { throw ExitCode(ExitStatus.temporary.rawValue) }
+        try endWithParent(parent)
         let variant = try KernelVariant.selected(environment: ProcessInfo.processInfo.environment)
         try AllreduceMember.run(VectorAdditions(variant.table))
     }

@@ -1,7 +1,7 @@
 import ArgumentParser
 
 /// `pleura bench`: measurements that anybody can repeat.
-struct BenchCommand: AsyncParsableCommand {
+struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
         abstract: "Measures parts of the program on this machine.",

@@ -63,7 +63,7 @@ struct BenchCoordinationCommand: ParsableCommand {
             report.simulated.append(try CoordinationScale.measure(workers: count, steps: simulatedSteps))
         }
         let benchmark = CoordinationBenchmark(
-            executable: URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath(),
+            executable: try ownExecutable(),
             arguments: ["bench", "coordination-workers", "--parent", "\(getpid())"]
         )
         for count in try Self.numbers(workers, most: 1024, option: "--workers") {
@@ -74,7 +74,7 @@ struct BenchCoordinationCommand: ParsableCommand {
             try JSONOutput.write(report, to: json)
             if json == "-" { return }
         }
-        print(Self.table(report))
+        try printResult(Self.table(report))
     }
 
     private static func table(_ report: Report) -> String {
@@ -149,7 +149,7 @@ struct BenchCoordinationWorkersCommand: ParsableCommand {
     }
 
     func run() throws {
-        guard system_die_with_parent(SIGKILL, parent) else { throw ExitCode(ExitStatus.temporary.rawValue) }
+        try endWithParent(parent)
         let crew = MockCrew(
             MockCrew.Options(
                 endpoint: endpoint,
@@ -164,6 +164,6 @@ struct BenchCoordinationWorkersCommand: ParsableCommand {
             printError("\(failed) of \(workers) mock workers were not told of the run's end.")
             throw ExitCode(ExitStatus.temporary.rawValue)
         }
-        print(seconds)
+        try printResult("\(seconds)")
     }
 }

@@ -46,7 +46,7 @@ struct BenchFoldCommand: ParsableCommand {
             try JSONOutput.write(report, to: json)
             if json == "-" { return }
         }
-        print(
+        try printResult(
             String(
                 format: "%d microbatches of %d bytes: canonical %.1f ms, as they come %.1f ms, writing alone %.1f ms",
                 report.microbatches,

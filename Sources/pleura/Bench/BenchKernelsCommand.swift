@@ -67,13 +67,13 @@ struct BenchKernelsCommand: ParsableCommand {
         try JSONOutput.requireOwn(json)
         let variant = try KernelVariant.selected(environment: ProcessInfo.processInfo.environment)
         if hash {
-            print("sha256 \(try HashTest.run(tables: variant.tables))")
+            try printResult("sha256 \(try HashTest.run(tables: variant.tables))")
             return
         }
         if limit {
             for precision in [ElementFormat.float32, .bfloat16] {
                 let limits = CoreLimits.measure(variant.tables, precision: precision)
-                print(
+                try printResult(
                     "\(variant.table.name), \(precision.rawValue): multiply-adds \(Int(limits.fmaGflops)) GFLOP/s, "
                         + String(format: "copy %.1f GB/s", limits.copyGigabytesPerSecond)
                 )
@@ -86,7 +86,7 @@ struct BenchKernelsCommand: ParsableCommand {
             let configuration = try RunConfiguration.load(path: path, overrides: overrides.set)
             if config.isEmpty && configuration.data.size == 0 { continue }
             let profile = try StepProfile(configuration, variant: variant, steps: self.steps, warmUps: 1)
-            if json == nil { print("\(path)\n\(profile.text)\n") }
+            if json == nil { try printResult("\(path)\n\(profile.text)\n") }
             limits = limits ?? profile.limits
             steps.append(
                 Step(

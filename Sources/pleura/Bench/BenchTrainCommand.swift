@@ -67,7 +67,7 @@ struct BenchTrainCommand: ParsableCommand {
             if let trace {
                 try AtomicFile.write(Array(step.trace()), to: trace)
             }
-            if profile { print(step.text) }
+            if profile { try printResult(step.text) }
             return
         }
         let benchmark = TrainingBenchmark(
@@ -80,7 +80,7 @@ struct BenchTrainCommand: ParsableCommand {
             try JSONOutput.write(report, to: json)
             if json == "-" { return }
         }
-        print(Self.table(report))
+        try printResult(Self.table(report))
     }
 
     private static func table(_ report: TrainingBenchmark.Report) -> String {

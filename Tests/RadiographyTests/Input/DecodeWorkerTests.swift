@@ -1,4 +1,5 @@
 import Foundation
+import ProcessControl
 import Radiography
 import Testing
 
@@ -16,13 +17,13 @@ enum Program {
 
     /// Starts decoding processes of the program.
     static func launch() throws -> DecodeLaunch {
-        DecodeLaunch(executable: try #require(path, "build with --build-tests: pleura is not beside the tests"))
+        DecodeLaunch(program: .file(try #require(path, "build with --build-tests: pleura is not beside the tests")))
     }
 
     /// Starts a shell in place of a decoding process, to misbehave after the greeting.
     static func impostor(_ script: String, secondsPerFile: Double = 60) -> DecodeLaunch {
         DecodeLaunch(
-            executable: "/bin/sh",
+            program: .file("/bin/sh"),
             arguments: ["-c", "printf PLEURAD1 >&0; " + script],
             secondsPerFile: secondsPerFile
         )
@@ -86,8 +87,8 @@ struct DecodeWorkerTests {
     @Test("A program that cannot be started is no fault of the file")
     func launchErrors() {
         for launch in [
-            DecodeLaunch(executable: "/nonexistent/pleura"), DecodeLaunch(executable: "/bin/false"),
-            DecodeLaunch(executable: "/bin/sh", arguments: ["-c", "printf NONSENSE >&0; exec sleep 1000"]),
+            DecodeLaunch(program: .file("/nonexistent/pleura")), DecodeLaunch(program: .file("/bin/false")),
+            DecodeLaunch(program: .file("/bin/sh"), arguments: ["-c", "printf NONSENSE >&0; exec sleep 1000"]),
         ] {
             let worker = DecodeWorker(launch)
             #expect(throws: DecodeLaunchError.self) { try worker.read("x.dcm", size: 8) }

@@ -1,0 +1,23 @@
+import ArgumentParser
+import CSystem
+import Diagnostics
+import Foundation
+import Glibc
+import ProcessControl
+
+/// Has the kernel end this process with the one that started it; ends the command where that has ended already.
+func endWithParent(_ parent: Int32) throws {
+    switch system_die_with_parent(SIGKILL, parent) {
+    case 0: return
+    case ESRCH: throw ExitCode(ExitStatus.temporary.rawValue)
+    case let code: throw ProcessError.deathWithParent(code: code)
+    }
+}
+
+/// This program's file, for Foundation's processes.
+func ownExecutable() throws -> URL {
+    guard let path = OwnProgram.shared.path else {
+        throw ProcessError.spawn(program: OwnProgram.shared.name, reason: "its file is not found")
+    }
+    return URL(fileURLWithPath: path)
+}
