@@ -139,7 +139,7 @@ let libraries: [Target] = [
         dependencies: [
             "Diagnostics", "Numerics", "Reduction", "Kernels", "KernelSelection", "Graph", "Networks", "Optimization",
             "Sampling", "Radiography", "HDF5IO", "Storage", "Wire", "Messaging", "Collectives", "Coordination",
-            "Configuration", "Reporting", "CSystem",
+            "Configuration", "Reporting", "CSystem", "CHash",
         ],
         swiftSettings: strict
     ),
@@ -165,7 +165,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     ("Optimization", ["Kernels", "KernelSelection", "Numerics", "HDF5IO"]), ("Sampling", ["Diagnostics", "Numerics"]),
     ("Coordination", ["Reduction", "Numerics", "Sampling"]), ("Radiography", ["Diagnostics", "Numerics", "Storage"]),
     ("HDF5IO", ["Diagnostics"]), ("Storage", ["Diagnostics", "HDF5IO"]),
-    ("Wire", ["Diagnostics", "Coordination", "Numerics", "Reduction"]), ("Messaging", ["Diagnostics"]),
+    ("Wire", ["Diagnostics", "Coordination", "Numerics", "Reduction"]), ("Messaging", ["Diagnostics", "HostilePeer"]),
     ("Collectives", ["Diagnostics", "Reduction", "Messaging", "CHash", "CXXHash", "Kernels", "KernelSelection"]),
     ("Configuration", ["Diagnostics"]), ("Reporting", ["Diagnostics", "Radiography", "Storage"]),
     (
@@ -175,7 +175,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
             "Networks", "Optimization", "Reduction", "Sampling", "Storage",
         ]
     ),
-    ("Integration", ["CSystem", "Diagnostics", "Storage", "HDF5IO"]),
+    ("Integration", ["CSystem", "Diagnostics", "Storage", "HDF5IO", "HostilePeer"]),
 ]
 
 let tests: [Target] = testDependencies.map { entry in
@@ -191,6 +191,8 @@ let tests: [Target] = testDependencies.map { entry in
 let testTools: [Target] = [
     // System calls that fail when they are told to; see its header.
     .target(name: "FaultInjection", path: "Tests/FaultInjection"),
+    // What an intruder sends; see its header.
+    .target(name: "HostilePeer", path: "Tests/HostilePeer", swiftSettings: strict),
     .executableTarget(
         name: "CheckpointVictim",
         dependencies: ["Diagnostics", "Storage"],

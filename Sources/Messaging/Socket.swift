@@ -138,11 +138,10 @@ package final class Socket {
 
     /// The next message's frames, or nil where none has arrived.
     ///
-    /// A message of more than `maximumFrames` frames is read to its end and returned as an empty array.
+    /// A message of more than `maximumFrames` frames is read to its end; the first frames of it come, one too many.
     package func receive(maximumFrames: Int) throws(MessagingError) -> [Message]? {
         checkOwner()
         var frames: [Message] = []
-        var tooMany = false
         while true {
             let frame = Message()
             if frame.receive(from: raw) < 0 {
@@ -153,8 +152,8 @@ package final class Socket {
                 }
             }
             let more = frame.hasMore
-            if frames.count < maximumFrames { frames.append(frame) } else { tooMany = true }
-            if !more { return tooMany ? [] : frames }
+            if frames.count <= maximumFrames { frames.append(frame) }
+            if !more { return frames }
         }
     }
 }

@@ -8,8 +8,10 @@ struct ZeroMQTransportTests {
     @Test(arguments: ["tcp://127.0.0.1:*", "ipc"])
     func messagesPassBothWaysInOrder(_ kind: String) async throws {
         let events = (server: Events(), client: Events())
+        let limits = TransportLimits(sends: 10 << 20, receives: 10 << 20)
         let server = try ZeroMQServer(
             bind: [kind == "ipc" ? uniqueIPCEndpoint() : kind],
+            limits: limits,
             handler: events.server.handler
         )
         let endpoint = try #require(server.endpoints.first)
@@ -17,6 +19,7 @@ struct ZeroMQTransportTests {
         let client = try ZeroMQClient(
             connect: endpoint,
             identity: .random(role: "worker"),
+            limits: limits,
             handler: events.client.handler
         )
         defer {
@@ -93,8 +96,7 @@ struct ZeroMQTransportTests {
     }
 
     @Test func limitsAreKept() async throws {
-        var limits = TransportLimits()
-        limits.maximumMessageBytes = 1000
+        var limits = TransportLimits(sends: 1000, receives: 1000)
         limits.maximumQueuedBytes = 1500
         let events = (server: Events(), client: Events())
         let server = try ZeroMQServer(bind: ["tcp://127.0.0.1:*"], limits: limits, handler: events.server.handler)
