@@ -36,6 +36,9 @@ extension Communicator {
             )
             // What was said over an earlier connection may be lost, and a peer that joins has never heard it.
             if released > 0 { tellReleased(released - 1, to: peer) }
+        } catch .endpoint(let endpoint, let problem) {
+            let reason = "its endpoint \(endpoint) cannot be used: \(problem)"
+            throw .unreachable(worker: peer.address.worker, reason: reason)
         } catch { throw .messaging(error) }
     }
 

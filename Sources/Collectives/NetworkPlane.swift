@@ -46,7 +46,7 @@ final class NetworkPlane: @unchecked Sendable {
         monitor = try ConnectionMonitor(router)
         let bound = try router.bind(listen)
         if let advertisedHost, let port = bound.lastIndex(of: ":"), bound.hasPrefix("tcp://") {
-            endpoint = "tcp://\(advertisedHost)\(bound[port...])"
+            endpoint = "tcp://\(HostName.inEndpoint(advertisedHost))\(bound[port...])"
         } else {
             endpoint = bound
         }

@@ -123,7 +123,7 @@ package final class CoordinatorShell: Sendable {
             }
         }
         keeper = try CheckpointKeeper(
-            bind: options.bulkBind.map { [$0] } ?? options.bind.map { $0.replacingPort() },
+            bind: options.bulkBind.map { [$0] } ?? options.bind.map { Endpoint.beside($0) },
             directory: options.directory.checkpoints,
             shards: setup.configuration.data.shards,
             tensors: options.tensors,
@@ -454,13 +454,5 @@ private final class PeerNumbers: Sendable {
         state.withLock { state in
             if let identity = state.identities.removeValue(forKey: number) { state.numbers[identity] = nil }
         }
-    }
-}
-
-extension String {
-    /// `tcp://HOST:*` for `tcp://HOST:PORT`: beside the control port, any that is free.
-    fileprivate func replacingPort() -> String {
-        guard let colon = lastIndex(of: ":") else { return self }
-        return self[..<colon] + ":*"
     }
 }
