@@ -175,7 +175,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
             "Networks", "Optimization", "Reduction", "Sampling", "Storage",
         ]
     ),
-    ("Integration", ["CSystem", "Diagnostics", "Storage", "HDF5IO", "HostilePeer"]),
+    ("Integration", ["CSystem", "Diagnostics", "Storage", "HDF5IO", "HostilePeer", "CHash"]),
 ]
 
 let tests: [Target] = testDependencies.map { entry in
