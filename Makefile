@@ -28,6 +28,7 @@ test: build
 # PLEURA_TORTURE_SEED=N takes other cases.
 soak: build
 	PLEURA_TORTURE_CASES=1000 $(SWIFT) test -c release --skip-build --filter 'CheckpointTortureTests'
+	PLEURA_HOSTILE_EPOCHS=2000 $(SWIFT) test -c release --skip-build --filter 'HostilePeers'
 
 build: dependencies
 	$(BUILD)

@@ -144,7 +144,7 @@ let libraries: [Target] = [
         dependencies: [
             "Diagnostics", "Numerics", "Reduction", "Kernels", "KernelSelection", "Graph", "Networks", "Optimization",
             "Sampling", "Radiography", "HDF5IO", "Storage", "Wire", "Messaging", "Collectives", "Coordination",
-            "Configuration", "ProcessControl", "Reporting", "CSystem",
+            "Configuration", "ProcessControl", "Reporting", "CSystem", "CHash",
         ],
         swiftSettings: strict
     ),
@@ -171,7 +171,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     ("Coordination", ["Reduction", "Numerics", "Sampling"]),
     ("Radiography", ["Diagnostics", "Numerics", "ProcessControl", "Storage"]),
     ("HDF5IO", ["Diagnostics"]), ("Storage", ["Diagnostics", "HDF5IO"]),
-    ("Wire", ["Diagnostics", "Coordination", "Numerics", "Reduction"]), ("Messaging", ["Diagnostics"]),
+    ("Wire", ["Diagnostics", "Coordination", "Numerics", "Reduction"]), ("Messaging", ["Diagnostics", "HostilePeer"]),
     ("Collectives", ["Diagnostics", "Reduction", "Messaging", "CHash", "CXXHash", "Kernels", "KernelSelection"]),
     ("Configuration", ["Diagnostics"]), ("Reporting", ["Diagnostics", "Radiography", "Storage"]),
     (
@@ -181,7 +181,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
             "Networks", "Optimization", "ProcessControl", "Radiography", "Reduction", "Reporting", "Sampling", "Storage",
         ]
     ),
-    ("Integration", ["CSystem", "Diagnostics", "Storage", "HDF5IO"]),
+    ("Integration", ["CSystem", "Diagnostics", "Storage", "HDF5IO", "HostilePeer", "CHash"]),
 ]
 
 let tests: [Target] = testDependencies.map { entry in
@@ -197,6 +197,8 @@ let tests: [Target] = testDependencies.map { entry in
 let testTools: [Target] = [
     // System calls that fail when they are told to; see its header.
     .target(name: "FaultInjection", path: "Tests/FaultInjection"),
+    // What an intruder sends; see its header.
+    .target(name: "HostilePeer", path: "Tests/HostilePeer", swiftSettings: strict),
     .executableTarget(
         name: "CheckpointVictim",
         dependencies: ["Diagnostics", "Storage"],

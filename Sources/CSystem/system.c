@@ -5,9 +5,13 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/futex.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
 #include <malloc.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -150,4 +154,17 @@ int system_drop_newcomers(int listening, bool drops) {
     struct sock_filter nothing = {BPF_RET | BPF_K, 0, 0, 0};
     struct sock_fprog program = {1, &nothing};
     return setsockopt(listening, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+int64_t system_bytes_taken(int descriptor) {
+    struct tcp_info info;
+    socklen_t length = sizeof info;
+    memset(&info, 0, sizeof info);
+    if (getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return -1;
+    if (length < offsetof(struct tcp_info, tcpi_bytes_received) + sizeof info.tcpi_bytes_received) return -1;
+    // What waits in the kernel was received and not taken. Asked second, so that what comes between the two counts as taken
+    // too late and never too early.
+    int waiting = 0;
+    if (ioctl(descriptor, SIOCINQ, &waiting) != 0) return -1;
+    return (int64_t)info.tcpi_bytes_received - waiting;
 }

@@ -50,10 +50,6 @@ package final class Allreduce: Sendable {
         /// The first elements that stand for bfloat16: owners write nothing else into their nodes there, each sum is
         /// rounded, and frames carry two bytes for each. 0: all are fp32.
         package var roundedCount = 0
-        /// Whether nodes that travel as frames carry a hash, besides TCP's checksum; sums always do.
-        ///
-        /// It costs both sides one more pass over the memory.
-        package var hashesNodes = false
         /// Keys, where frames are encrypted; all members have them or none.
         package var keys: PlaneKeys?
         /// A connection counts as broken when the other end has acknowledged nothing for so long.
@@ -155,7 +151,6 @@ package final class Allreduce: Sendable {
             mailbox: mailbox,
             plane: plane,
             wire: WireFormat(roundedCount: configuration.roundedCount, additions: configuration.additions),
-            hashesNodes: configuration.hashesNodes,
             keys: configuration.keys,
             onRefusal: configuration.onRefusal
         )

@@ -26,22 +26,19 @@ extension Communicator {
             throw .unreachable(worker: peer.address.worker, reason: "this worker was told not to use ZeroMQ")
         }
         do throws(MessagingError) {
-            let name = keys.map { "\($0.name):" } ?? ""
-            guard let identity = PeerIdentity("\(name)\(own.worker)-\(String(own.incarnation, radix: 16))") else {
-                return
-            }
             peer.link = try FrameLink(
                 to: peer.address,
-                identity: identity,
                 context: plane.context,
                 options: plane.linkOptions,
                 owner: region,
-                hashesNodes: hashesNodes,
                 wire: wire,
                 keys: keys
             )
             // What was said over an earlier connection may be lost, and a peer that joins has never heard it.
             if released > 0 { tellReleased(released - 1, to: peer) }
+        } catch .endpoint(let endpoint, let problem) {
+            let reason = "its endpoint \(endpoint) cannot be used: \(problem)"
+            throw .unreachable(worker: peer.address.worker, reason: reason)
         } catch { throw .messaging(error) }
     }
 
@@ -145,10 +142,20 @@ extension Communicator {
     func receiveFrames() throws(MessagingError) -> Bool {
         guard let plane else { return false }
         for received in 0..<64 {
-            guard let frames = try plane.router.receive(maximumFrames: 4) else { return received > 0 }
-            guard let (header, payload, user) = plane.parts(of: frames), take(header, payload, from: user) else {
+            guard let frames = try plane.receive() else { return received > 0 }
+            guard let (header, payload, user) = plane.parts(of: frames) else {
                 plane.strangeFrames += 1
+                plane.refuse(
+                    frames,
+                    "a message of the data plane without \(keys == nil ? "a header of its form" : "its form or seal")"
+                )
                 continue
+            }
+            let counted = plane.doorkeeper.count
+            if !take(header, payload, from: user) {
+                plane.strangeFrames += 1
+                // With another's key it is no peer's. What fits no plan is dropped alone: a peer may be behind.
+                if plane.doorkeeper.count > counted { plane.refuse(frames, nil) }
             }
         }
         return true
@@ -231,9 +238,7 @@ extension Communicator {
         else { return false }
         if let payload, expected > 0 {
             // A gradient that changed on the way would be the same wrong sum everywhere.
-            let isChecked = header.hash != 0
-            let hash = isChecked ? payload.withBytes { hash_xxh3($0.baseAddress, $0.count) } : 0
-            if hash != header.hash {
+            if payload.withBytes({ hash_xxh3($0.baseAddress, $0.count) }) != header.hash {
                 fail(round, member, bucket)
                 return true
             }

@@ -17,7 +17,6 @@ final class Communicator: @unchecked Sendable {
     let doorbell: Doorbell
     let mailbox: Mailbox
     let wire: WireFormat
-    let hashesNodes: Bool
     let keys: PlaneKeys?
     private let onRefusal: (@Sendable (Int, String) -> Void)?
     var plane: NetworkPlane?
@@ -41,7 +40,6 @@ final class Communicator: @unchecked Sendable {
         mailbox: Mailbox,
         plane: NetworkPlane?,
         wire: WireFormat,
-        hashesNodes: Bool,
         keys: PlaneKeys? = nil,
         onRefusal: (@Sendable (Int, String) -> Void)? = nil
     ) {
@@ -52,7 +50,6 @@ final class Communicator: @unchecked Sendable {
         self.mailbox = mailbox
         self.plane = plane
         self.wire = wire
-        self.hashesNodes = hashesNodes
         self.keys = keys
         self.onRefusal = onRefusal
     }

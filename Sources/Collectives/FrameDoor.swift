@@ -1,3 +1,4 @@
+import CHash
 import Glibc
 import Messaging
 import Reduction
@@ -50,8 +51,7 @@ package final class FrameDoor {
             doorbell: doorbell,
             mailbox: Mailbox(doorbell),
             plane: nil,
-            wire: WireFormat(roundedCount: roundedCount, additions: .portable),
-            hashesNodes: false
+            wire: WireFormat(roundedCount: roundedCount, additions: .portable)
         )
         try region.populate(0..<region.layout.byteCount)
         try begin()
@@ -84,7 +84,8 @@ package final class FrameDoor {
     /// Takes a message of frames as the communication thread does; returns whether anything came of it.
     package func take(_ frames: [[UInt8]]) throws -> Bool {
         let messages = try frames.map { bytes in try bytes.withUnsafeBytes { try Message(copying: $0) } }
-        guard let header = messages.first?.withBytes(FrameHeader.init),
+        // Without the header's hash, which would keep what is mutated from being looked at.
+        guard let header = messages.first?.withBytes({ FrameHeader($0, checksHash: false) }),
             communicator.take(header, messages.count == 2 ? messages[1] : nil, from: nil)
         else { return false }
         _ = try communicator.advance()
@@ -109,9 +110,11 @@ package final class FrameDoor {
             if kind == .node { header.node = .leaf(1) }
             header.elementOffset = UInt64(range.lowerBound)
             header.elementCount = UInt32(range.count)
+            let payload = [UInt8](repeating: 0x3e, count: wire.byteCount(of: range))
+            if kind == .node { header.hash = hash_xxh3(payload, payload.count) }
             var bytes = [UInt8](repeating: 0, count: FrameHeader.byteCount)
             bytes.withUnsafeMutableBytes { header.encode(into: $0) }
-            result.append([bytes] + (range.isEmpty ? [] : [[UInt8](repeating: 0x3e, count: wire.byteCount(of: range))]))
+            result.append([bytes] + (range.isEmpty ? [] : [payload]))
         }
         add(.ready)
         for bucket in door.layout.buckets.indices {

@@ -1,12 +1,16 @@
+import CHash
 import Reduction
 
-/// The fixed first frame of everything that travels between hosts: 80 bytes, little-endian.
+/// The fixed first frame of everything that travels between hosts: 88 bytes, little-endian, of which the last
+/// eight are the XXH3-64 of the others.
 ///
 /// Whoever reaches the port can send one, so every field is checked against the plan before it is used.
 struct FrameHeader: Hashable {
-    static let byteCount = 80
+    static let byteCount = 88
+    /// Those that the header's own hash is of.
+    private static let hashedBytes = 80
     static let magic: UInt32 = 0x5050_4c46
-    static let version: UInt16 = 1
+    static let version: UInt16 = 2
 
     enum Kind: UInt8 {
         /// The sender follows the plan of (step, generation) and can take all that belongs to it.
@@ -32,7 +36,7 @@ struct FrameHeader: Hashable {
     /// The first element of the payload, in the whole vector.
     var elementOffset: UInt64 = 0
     var elementCount: UInt32 = 0
-    /// Of a node frame: XXH3-64 of the payload, 0 where it was not computed.
+    /// Of a node frame: XXH3-64 of the payload.
     ///
     /// Of a sum frame: that of the whole slice.
     var hash: UInt64 = 0
@@ -59,16 +63,20 @@ struct FrameHeader: Hashable {
         put(elementCount, 64)
         put(UInt32(clamping: node.index), 68)
         put(hash, 72)
+        put(hash_xxh3(bytes.baseAddress, Self.hashedBytes), 80)
     }
 
-    /// Nil where `bytes` is not a header of this version.
-    init?(_ bytes: UnsafeRawBufferPointer) {
+    /// Nil where `bytes` is not a header of this version, or not as it was sent.
+    ///
+    /// `checksHash`: false for who only looks what other bytes would do.
+    init?(_ bytes: UnsafeRawBufferPointer, checksHash: Bool = true) {
         guard bytes.count == Self.byteCount else { return nil }
         func get<Value: FixedWidthInteger>(_ offset: Int, _ type: Value.Type) -> Value {
             Value(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: type))
         }
         guard get(0, UInt32.self) == Self.magic, get(4, UInt16.self) == Self.version,
-            let kind = Kind(rawValue: get(6, UInt8.self))
+            let kind = Kind(rawValue: get(6, UInt8.self)),
+            !checksHash || get(80, UInt64.self) == hash_xxh3(bytes.baseAddress, Self.hashedBytes)
         else { return nil }
         self.kind = kind
         job = get(8, UInt64.self)

@@ -17,7 +17,9 @@ final class NetworkPlane: @unchecked Sendable {
     private let seals: FrameSeals?
 
     /// Watches who connects.
-    var doorkeeper = Doorkeeper()
+    var doorkeeper = Doorkeeper(Doorkeeper.Limits(message: FrameLink.maximumMessageBytes))
+    /// Whether all frames that had come were read the last time.
+    var isDrained = true
     /// Frames that nobody who follows the plan would have sent.
     var strangeFrames = 0
     /// Frames of plans that are over.
@@ -44,7 +46,7 @@ final class NetworkPlane: @unchecked Sendable {
         monitor = try ConnectionMonitor(router)
         let bound = try router.bind(listen)
         if let advertisedHost, let port = bound.lastIndex(of: ":"), bound.hasPrefix("tcp://") {
-            endpoint = "tcp://\(advertisedHost)\(bound[port...])"
+            endpoint = "tcp://\(HostName.inEndpoint(advertisedHost))\(bound[port...])"
         } else {
             endpoint = bound
         }
@@ -52,12 +54,27 @@ final class NetworkPlane: @unchecked Sendable {
 
     func adopt() { router.adopt() }
 
+    /// Reads the next message; nil where none has come.
+    func receive() throws(MessagingError) -> [Message]? {
+        while let frames = try router.receive(maximumFrames: 4) {
+            guard let connection = frames.last?.connection, doorkeeper.hasEnded(connection) else {
+                isDrained = false
+                return frames
+            }
+            // What its connection brought before it was ended; or another one that has its descriptor by now.
+            hearEvents()
+            if !doorkeeper.hasEnded(connection) { return frames }
+        }
+        isDrained = true
+        return nil
+    }
+
     /// The parts of a message of frames and whose key vouches for it; nil for what is no message of the data plane, or
     /// without the seal that it needs.
     func parts(of frames: [Message]) -> (header: FrameHeader, payload: Message?, user: String?)? {
         // The first frame is libzmq's name for the connection.
         let first = seals == nil ? 2 : 3
-        guard frames.count == first || frames.count == first + 1, let header = frames[1].withBytes(FrameHeader.init)
+        guard frames.count == first || frames.count == first + 1, let header = frames[1].withBytes({ FrameHeader($0) })
         else { return nil }
         let payload = frames.count > first ? frames[first] : nil
         var user = frames[1].user
@@ -65,19 +82,34 @@ final class NetworkPlane: @unchecked Sendable {
             user = withExtendedLifetime(frames) {
                 seals.sender(of: frames[1].unsafeBytes, payload?.unsafeBytes, seal: frames[2].unsafeBytes)
             }
-            if user == nil {
-                doorkeeper.refuse("a frame without the seal of a worker on the allow-list", at: .now)
-                return nil
-            }
+            if user == nil { return nil }
         }
         if let connection = frames[1].connection { doorkeeper.admit(connection) }
         return (header, payload, user)
+    }
+
+    /// Ends the connection that a message came through which nobody who follows a plan would have sent; nil: it was
+    /// counted before.
+    func refuse(_ frames: [Message], _ reason: String?) {
+        hearEvents()
+        let connection = frames.last?.connection
+        if let reason {
+            doorkeeper.end(connection, reason, at: .now)
+        } else if let connection {
+            doorkeeper.hangUp(connection)
+        }
+    }
+
+    private func hearEvents() {
+        let now = ContinuousClock.now
+        while let event = monitor.next() { doorkeeper.hear(event, at: now) }
     }
 
     /// Takes note of connections that came, went or were refused; returns what to tell of the last.
     func watch() -> (count: Int, reason: String)? {
         let now = ContinuousClock.now
         while let event = monitor.next() { doorkeeper.hear(event, at: now) }
+        doorkeeper.cutOffHogs(at: now, isDrained: isDrained)
         doorkeeper.update(at: now)
         return doorkeeper.report(at: now)
     }

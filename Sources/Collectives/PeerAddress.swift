@@ -1,5 +1,6 @@
 import CHash
 import Foundation
+import Messaging
 package import Reduction
 
 /// How workers of one job exchange gradients.
@@ -67,8 +68,9 @@ package struct PeerAddress: Hashable, Sendable, Codable {
     /// Parts of one machine share a boot id and reach each other so; where one is not known nothing is said.
     func isLoopbackOfAnotherMachine(than own: PeerAddress) -> Bool {
         guard let endpoint, endpoint.hasPrefix("tcp://") else { return false }
-        let name = endpoint.dropFirst(6)
-        let isLoopback = name.hasPrefix("127.") || name.hasPrefix("localhost:") || name.hasPrefix("[::1]:")
+        guard let colon = endpoint.lastIndex(of: ":") else { return false }
+        let name = String(endpoint[..<colon].dropFirst(6))
+        let isLoopback = HostName.isLoopbackNumber(name) || name == "localhost"
         func machine(_ host: String) -> Substring? { host.firstIndex(of: "/").map { host[..<$0] } }
         guard isLoopback, let theirs = machine(host), let ours = machine(own.host) else { return false }
         return theirs != ours

@@ -2,7 +2,7 @@ import CSystem
 import Glibc
 
 /// What a listening socket does about strangers: counts those that are refused, tells of them once a second at most,
-/// and lets nobody in for a while where they are many.
+/// ends connections that break the rules, and lets nobody in for a while where they are many.
 ///
 /// libzmq accepts every connection, and takes a descriptor and memory for each until its greeting has failed. While the
 /// door is shut, the kernel drops requests for new connections before it answers them; connections that exist go on
@@ -14,8 +14,15 @@ package struct Doorkeeper {
         /// Connections that are refused in one second.
         package var refusalsPerSecond = 200
 
-        /// Room for the largest job's workers, within what descriptors this process may have.
-        package init() { strangers = min(2048, Self.descriptors / 8) }
+        /// What connections may leave unfinished.
+        package var unfinished: UnfinishedBytes.Limits
+
+        /// Room for the largest job's workers, within what descriptors this process may have; `message`: the most bytes of
+        /// a message that comes in, `first`: of a connection's first one (nil: as many).
+        package init(message: Int = TransportLimits.usualMessageBytes, first: Int? = nil) {
+            strangers = min(2048, Self.descriptors / 8)
+            unfinished = UnfinishedBytes.Limits(message: message, first: first)
+        }
 
         /// The descriptors that this process may have: as many as it may ask for, up to 65,536.
         private static let descriptors: Int = {
@@ -41,6 +48,13 @@ package struct Doorkeeper {
     /// A refusal was told of whose connection is about to end.
     private var isRefusing = false
     private var told: (at: ContinuousClock.Instant, count: Int)?
+    private var unfinished: UnfinishedBytes
+    /// Who is at the other end of each connection: a descriptor may be another connection's by the time it is used.
+    private var addresses: [Int32: [UInt8]] = [:]
+    /// Connections that this side has ended.
+    private var ended: Set<Int32> = []
+    /// When memory that was held for connections which were cut off goes back to the kernel.
+    private var returnsMemoryAt: ContinuousClock.Instant?
 
     /// How many were refused so far.
     package private(set) var count = 0
@@ -49,7 +63,10 @@ package struct Doorkeeper {
     /// How often the door was shut so far.
     package private(set) var timesShut = 0
 
-    package init(_ limits: Limits = Limits()) { self.limits = limits }
+    package init(_ limits: Limits = Limits()) {
+        self.limits = limits
+        unfinished = UnfinishedBytes(limits.unfinished)
+    }
 
     /// Takes note of what the socket's monitor tells.
     package mutating func hear(_ event: ConnectionMonitor.Event, at now: ContinuousClock.Instant) {
@@ -58,13 +75,19 @@ package struct Doorkeeper {
         case .accepted(let descriptor):
             strangers.insert(descriptor)
             peers.remove(descriptor)
+            ended.remove(descriptor)
+            addresses[descriptor] = Self.address(of: descriptor)
+            unfinished.begin(descriptor)
         case .disconnected(let descriptor):
             // One that was refused has been counted; one that only comes and goes takes as much.
-            if strangers.remove(descriptor) != nil && !isRefusing {
+            if strangers.remove(descriptor) != nil && !isRefusing && !ended.contains(descriptor) {
                 refuse("it closed before it had said a word of the protocol", at: now)
             }
             isRefusing = false
             peers.remove(descriptor)
+            addresses[descriptor] = nil
+            unfinished.end(descriptor)
+            ended.remove(descriptor)
         case .refused(let reason):
             refuse(reason, at: now)
             isRefusing = true
@@ -76,6 +99,62 @@ package struct Doorkeeper {
     /// The connection has sent a message of the protocol's form.
     package mutating func admit(_ descriptor: Int32) {
         if strangers.remove(descriptor) != nil { peers.insert(descriptor) }
+        unfinished.finish(descriptor, isPeer: true)
+    }
+
+    /// Counts a message that was refused and ends the connection that it came through (nil: that is not known), so that its
+    /// sender's next one is not even read.
+    ///
+    /// Hear the monitor's events first: a connection that is gone must be known to be.
+    package mutating func end(_ descriptor: Int32?, _ reason: String, at now: ContinuousClock.Instant) {
+        refuse(reason, at: now)
+        if let descriptor { hangUp(descriptor) }
+    }
+
+    /// Whether this side has ended the connection: what had come through it before is not used.
+    package func hasEnded(_ descriptor: Int32) -> Bool { ended.contains(descriptor) }
+
+    /// Ends a connection, for no fault of its peer's.
+    package mutating func hangUp(_ descriptor: Int32) {
+        unfinished.finish(descriptor, isPeer: false)
+        guard let address = addresses[descriptor], Self.address(of: descriptor) == address else { return }
+        ended.insert(descriptor)
+        // libzmq, whose descriptor it is, reads the end and closes it.
+        shutdown(descriptor, Int32(SHUT_RDWR))
+    }
+
+    /// Cuts off who leaves more of a message unfinished than is allowed, and counts them. Call it after each time that
+    /// messages were read and the monitor's events heard; `isDrained`: all messages that were there were read.
+    package mutating func cutOffHogs(at now: ContinuousClock.Instant, isDrained: Bool) {
+        let hogs = unfinished.look(at: now, isDrained: isDrained) { descriptor in
+            let taken = system_bytes_taken(descriptor)
+            return taken < 0 ? nil : Int(taken)
+        }
+        for hog in hogs {
+            let whose = hog.isStranger ? "a connection that had not said anything yet" : "a connection"
+            end(
+                hog.connection,
+                "\(whose) held back the end of a message: \(hog.bytes) bytes of it had come, \(hog.limit) are allowed",
+                at: now
+            )
+        }
+        // libzmq frees what it held of the message soon after the connection has ended.
+        if !hogs.isEmpty && returnsMemoryAt == nil { returnsMemoryAt = now + Self.second / 2 }
+        if let at = returnsMemoryAt, now >= at {
+            returnsMemoryAt = nil
+            system_return_freed_memory()
+        }
+    }
+
+    /// The other end of a connection, as the kernel names it; nil for none and for sockets of the file system.
+    private static func address(of descriptor: Int32) -> [UInt8]? {
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let status = withUnsafeMutablePointer(to: &storage) { storage in
+            storage.withMemoryRebound(to: sockaddr.self, capacity: 1) { getpeername(descriptor, $0, &length) }
+        }
+        guard status == 0, storage.ss_family != sa_family_t(AF_UNIX) else { return nil }
+        return withUnsafeBytes(of: storage) { Array($0.prefix(Int(length))) }
     }
 
     /// Counts a connection or message that was refused.
@@ -111,10 +190,14 @@ package struct Doorkeeper {
         return (count, lastReason)
     }
 
-    /// How long its owner may sleep before it calls `update` and `report` again; nil: until an event comes.
+    /// How long its owner may sleep before it reads and calls `update`, `cutOffHogs` and `report` again; nil: until an event comes.
     package func patience(at now: ContinuousClock.Instant) -> Duration? {
-        var result: Duration?
-        if count > told?.count ?? 0 { result = told.map { max(.zero, $0.at + Self.second - now) } ?? .zero }
+        var result = unfinished.patience(at: now)
+        if let at = returnsMemoryAt { result = min(result ?? .seconds(1), max(.zero, at - now)) }
+        if count > told?.count ?? 0 {
+            let left = told.map { max(.zero, $0.at + Self.second - now) } ?? .zero
+            result = min(result ?? left, left)
+        }
         if isShut {
             let left = max(.milliseconds(10), (window.map { $0.began + Self.second } ?? now) - now)
             result = min(result ?? left, left)

@@ -24,6 +24,7 @@ package final class InMemoryNetwork: Sendable {
     private let condition: WakeUp
     fileprivate let limits: TransportLimits
 
+    /// `limits` are the server's.
     package init(limits: TransportLimits = TransportLimits()) throws(MessagingError) {
         self.limits = limits
         condition = try WakeUp()
@@ -62,6 +63,15 @@ package final class InMemoryNetwork: Sendable {
         }
     }
 
+    /// Breaks the connection of `identity`, which makes a new one at once.
+    fileprivate func refuse(_ identity: PeerIdentity, reason: String) {
+        enqueue { state in
+            let lost = TransportEvent.lost(serverIdentity, reason: "the connection broke")
+            return [.toServer(.dropped(count: 1, reason: reason))] + self.parting(&state, identity)
+                + [.toClient(identity, lost), .toClient(identity, .connected)]
+        }
+    }
+
     /// Lets `identity` connect again.
     package func heal(_ identity: PeerIdentity) {
         enqueue { state in
@@ -83,7 +93,7 @@ package final class InMemoryNetwork: Sendable {
     // MARK: For the transports
 
     fileprivate func send(_ message: [UInt8], from client: PeerIdentity) throws(MessagingError) {
-        try check(message)
+        try check(message, limit: limits.maximumReceivedBytes)
         enqueue { state in
             if state.severed.contains(client) || state.clients[client] == nil { return [] }
             state.introduced.insert(client)
@@ -92,7 +102,7 @@ package final class InMemoryNetwork: Sendable {
     }
 
     fileprivate func send(_ message: [UInt8], to client: PeerIdentity) throws(MessagingError) {
-        try check(message)
+        try check(message, limit: limits.maximumSentBytes)
         enqueue { state in
             guard state.introduced.contains(client) else {
                 return [.toServer(.lost(client, reason: "it is not connected"))]
@@ -114,10 +124,8 @@ package final class InMemoryNetwork: Sendable {
         state.introduced.remove(client) == nil ? [] : [.toServer(.lost(client, reason: "the connection broke"))]
     }
 
-    private func check(_ message: [UInt8]) throws(MessagingError) {
-        if message.count > limits.maximumMessageBytes {
-            throw .tooLarge(bytes: message.count, limit: limits.maximumMessageBytes)
-        }
+    private func check(_ message: [UInt8], limit: Int) throws(MessagingError) {
+        if message.count > limit { throw .tooLarge(bytes: message.count, limit: limit) }
         if state.withLock({ $0.isClosed }) { throw .closed }
     }
 
@@ -151,6 +159,8 @@ private final class InMemoryServer: ServerTransport {
     func send(_ message: [UInt8], to peer: PeerIdentity) throws(MessagingError) {
         try network.send(message, to: peer)
     }
+
+    func refuse(_ peer: PeerIdentity, reason: String) { network.refuse(peer, reason: reason) }
 
     func close() { network.closeServer() }
 }

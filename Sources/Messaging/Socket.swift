@@ -78,8 +78,8 @@ package final class Socket {
     /// endpoint with the port it got.
     package func bind(_ endpoint: String) throws(MessagingError) -> String {
         checkOwner()
-        try Self.check(endpoint)
-        guard zmq_bind(raw, endpoint) == 0 else {
+        let numeric = try prepare(endpoint, isLocal: true)
+        guard zmq_bind(raw, numeric) == 0 else {
             throw .call("zmq_bind", subject: endpoint, code: zmq_errno())
         }
         var buffer = [CChar](repeating: 0, count: 512)
@@ -93,14 +93,39 @@ package final class Socket {
     /// Connects in the background, and again whenever the connection breaks.
     package func connect(_ endpoint: String) throws(MessagingError) {
         checkOwner()
-        try Self.check(endpoint)
-        guard zmq_connect(raw, endpoint) == 0 else {
+        let known = try prepare(endpoint, isLocal: false)
+        guard zmq_connect(raw, known) == 0 else {
             throw .call("zmq_connect", subject: endpoint, code: zmq_errno())
         }
     }
 
-    /// libzmq's own answer to a wrong endpoint is "invalid argument".
-    static func check(_ endpoint: String) throws(MessagingError) {
+    /// Sets the family that the endpoint's host needs, and returns the endpoint as libzmq takes it.
+    ///
+    /// libzmq listens on numbers and interfaces alone, tries a name that means nothing for ever, and finds addresses of IPv4
+    /// only unless it is told otherwise: then it finds those of IPv4 as numbers of IPv6.
+    private func prepare(_ endpoint: String, isLocal: Bool) throws(MessagingError) -> String {
+        try Self.check(endpoint)
+        guard endpoint.hasPrefix("tcp://"), let colon = endpoint.lastIndex(of: ":") else { return endpoint }
+        let host = String(endpoint[..<colon].dropFirst(6))
+        var address = host
+        // An interface of this machine may be listened on by its name.
+        if !HostName.isNumber(host), !(isLocal && if_nametoindex(host) != 0) {
+            let addresses = try HostName.addresses(of: host, in: endpoint)
+            guard let first = addresses.first else {
+                throw .endpoint(endpoint, problem: "the name \(host) has no address")
+            }
+            // To connect, the name stays, so that it is looked up again when its address has changed.
+            address = isLocal || HostName.isIPv6(first) ? first : host
+        }
+        var usesIPv6: Int32 = HostName.isIPv6(address) ? 1 : 0
+        guard zmq_setsockopt(raw, ZMQ_IPV6, &usesIPv6, MemoryLayout<Int32>.size) == 0 else {
+            throw .call("zmq_setsockopt", subject: "ZMQ_IPV6", code: zmq_errno())
+        }
+        return "tcp://\(HostName.inEndpoint(address))\(endpoint[colon...])"
+    }
+
+    /// Whether an endpoint is written as one; libzmq's own answer to a wrong one is "invalid argument".
+    package static func check(_ endpoint: String) throws(MessagingError) {
         if endpoint.hasPrefix("ipc://") {
             // sockaddr_un holds 108 bytes with the zero.
             guard (7...6 + 107).contains(endpoint.utf8.count) else {
@@ -111,6 +136,10 @@ package final class Socket {
             let port = address.lastIndex(of: ":").map { address[address.index(after: $0)...] }
             guard let port, port == "*" || UInt16(port) != nil, address.utf8.count > port.utf8.count + 1 else {
                 throw .endpoint(endpoint, problem: "it is written tcp://HOST:PORT with a port of 0 to 65535 or `*`")
+            }
+            let host = address.dropLast(port.utf8.count + 1)
+            guard !host.contains(":") || host.hasPrefix("[") && host.hasSuffix("]") else {
+                throw .endpoint(endpoint, problem: "an address of IPv6 stands in brackets: tcp://[ADDRESS]:PORT")
             }
         } else if !endpoint.hasPrefix("inproc://") {
             throw .endpoint(endpoint, problem: "it must begin with tcp:// or ipc://")
@@ -145,11 +174,10 @@ package final class Socket {
 
     /// The next message's frames, or nil where none has arrived.
     ///
-    /// A message of more than `maximumFrames` frames is read to its end and returned as an empty array.
+    /// A message of more than `maximumFrames` frames is read to its end; the first frames of it come, one too many.
     package func receive(maximumFrames: Int) throws(MessagingError) -> [Message]? {
         checkOwner()
         var frames: [Message] = []
-        var tooMany = false
         while true {
             let frame = Message()
             if frame.receive(from: raw) < 0 {
@@ -160,8 +188,8 @@ package final class Socket {
                 }
             }
             let more = frame.hasMore
-            if frames.count < maximumFrames { frames.append(frame) } else { tooMany = true }
-            if !more { return tooMany ? [] : frames }
+            if frames.count <= maximumFrames { frames.append(frame) }
+            if !more { return frames }
         }
     }
 }

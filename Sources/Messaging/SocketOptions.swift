@@ -2,14 +2,15 @@ import CZeroMQ
 
 /// The options of a socket; the defaults bound everything that libzmq leaves unbounded.
 package struct SocketOptions: Sendable {
-    /// The name under which a ROUTER knows this socket.
+    /// The name under which a ROUTER knows this socket. Ours are known by what their messages say, and have none: libzmq
+    /// would take it from whoever says it.
     package var identity: PeerIdentity?
     /// Messages, not bytes, that wait for one peer.
     package var sendHighWater: Int32 = 1000
     /// Messages from one peer that wait to be received.
     package var receiveHighWater: Int32 = 1000
     /// A larger frame ends its connection before memory is taken for it.
-    package var maximumFrameBytes: Int64 = 64 << 20
+    package var maximumFrameBytes: Int64 = 1 << 20
     /// How long closing waits for messages to go out.
     package var lingerMilliseconds: Int32 = 500
     /// The kernel's buffers, in bytes; -1 leaves them to the kernel's tuning.
@@ -44,9 +45,11 @@ package struct SocketOptions: Sendable {
         try set(socket, ZMQ_HANDSHAKE_IVL, "ZMQ_HANDSHAKE_IVL", 5_000 as Int32)
         switch kind {
         case .router:
-            // Without these an unknown or full peer loses messages silently, and a name that comes back is refused.
+            // Without it an unknown or full peer loses messages silently.
             try set(socket, ZMQ_ROUTER_MANDATORY, "ZMQ_ROUTER_MANDATORY", 1 as Int32)
-            try set(socket, ZMQ_ROUTER_HANDOVER, "ZMQ_ROUTER_HANDOVER", 1 as Int32)
+            // A connection that says another's name does not take its place: libzmq would read nothing more from the first
+            // one, and not tell either.
+            try set(socket, ZMQ_ROUTER_HANDOVER, "ZMQ_ROUTER_HANDOVER", 0 as Int32)
         case .dealer:
             // Without this, messages are queued for connections that were never made, and lost with them.
             try set(socket, ZMQ_IMMEDIATE, "ZMQ_IMMEDIATE", 1 as Int32)

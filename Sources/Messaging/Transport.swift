@@ -28,6 +28,10 @@ package protocol ServerTransport: AnyObject, Sendable {
     /// `.lost`.
     func send(_ message: [UInt8], to peer: PeerIdentity) throws(MessagingError)
 
+    /// Ends the connection of a peer whose message is none of the protocol's, and counts it; from any thread. `reason` goes
+    /// into what `.dropped` tells.
+    func refuse(_ peer: PeerIdentity, reason: String)
+
     /// Sends what is queued, for half a second at most, and ends the transport's thread. No events follow, except
     /// when called from the handler itself.
     func close()
@@ -47,12 +51,29 @@ package protocol ClientTransport: AnyObject, Sendable {
 
 /// The limits of a transport, the same for every kind.
 package struct TransportLimits: Hashable, Sendable {
-    /// A larger message is refused when sent, and ends the connection when received.
-    package var maximumMessageBytes = 64 << 20
+    /// What a message of no particular protocol may have.
+    package static let usualMessageBytes = 1 << 20
+
+    /// A larger message is not sent.
+    package var maximumSentBytes: Int
+    /// A larger message that comes in ends its connection before memory is taken for it.
+    package var maximumReceivedBytes: Int
+    /// What the first message of a connection may have; nil: as much as the others.
+    package var maximumFirstBytes: Int?
     /// Bytes that wait for one peer.
     package var maximumQueuedBytes = 256 << 20
+    /// Messages from one connection that wait to be read. More of them wait in the kernel, and then at their sender.
+    package var receivedMessages: Int32 = 64
 
-    package init() {}
+    package init(
+        sends: Int = TransportLimits.usualMessageBytes,
+        receives: Int = TransportLimits.usualMessageBytes,
+        first: Int? = nil
+    ) {
+        maximumSentBytes = sends
+        maximumReceivedBytes = receives
+        maximumFirstBytes = first
+    }
 }
 
 /// The name that a client's events give to its server.

@@ -4,7 +4,8 @@ import Synchronization
 /// A coordinator's ZeroMQ transport: a ROUTER socket on a thread of its own.
 ///
 /// With keys, the peers are those of the allow-list, and each may only take names that begin with its key's:
-/// `worker-3:` and more. Strangers are refused, counted, and told of once a second at most (`.dropped`).
+/// `worker-3:` and more. A name belongs to the client that used it first (`NameFrame`). Strangers are refused, counted,
+/// and told of once a second at most (`.dropped`); what is no message of the protocol's form ends its connection.
 package final class ZeroMQServer: ServerTransport {
     package let endpoints: [String]
     private let loop: SocketLoop
@@ -15,12 +16,13 @@ package final class ZeroMQServer: ServerTransport {
         bind: [String],
         limits: TransportLimits = TransportLimits(),
         curve: CurveKeys? = nil,
-        doorkeeper: Doorkeeper.Limits = Doorkeeper.Limits(),
+        doorkeeper: Doorkeeper.Limits? = nil,
         handler: @escaping TransportHandler
     ) throws(MessagingError) {
         var options = SocketOptions()
         options.curve = curve
-        options.maximumFrameBytes = Int64(limits.maximumMessageBytes)
+        options.maximumFrameBytes = Int64(limits.maximumReceivedBytes)
+        options.receiveHighWater = limits.receivedMessages
         let context = try MessagingContext()
         var hasKeys = false
         if case .server(_, let allowed) = curve {
@@ -38,7 +40,11 @@ package final class ZeroMQServer: ServerTransport {
         loop = try SocketLoop(
             socket,
             monitor,
-            role: .server(hasKeys: hasKeys, doorkeeper),
+            role: .server(
+                hasKeys: hasKeys,
+                doorkeeper
+                    ?? Doorkeeper.Limits(message: limits.maximumReceivedBytes, first: limits.maximumFirstBytes)
+            ),
             limits: limits,
             handler: handler
         )
@@ -47,6 +53,8 @@ package final class ZeroMQServer: ServerTransport {
     package func send(_ message: [UInt8], to peer: PeerIdentity) throws(MessagingError) {
         try loop.send(message, to: peer)
     }
+
+    package func refuse(_ peer: PeerIdentity, reason: String) { loop.refuse(peer, reason) }
 
     package func close() { loop.close() }
 
@@ -67,14 +75,21 @@ package final class ZeroMQClient: ClientTransport {
         handler: @escaping TransportHandler
     ) throws(MessagingError) {
         var options = SocketOptions()
-        options.identity = identity
         options.curve = curve
-        options.maximumFrameBytes = Int64(limits.maximumMessageBytes)
+        options.maximumFrameBytes = Int64(limits.maximumReceivedBytes)
+        options.receiveHighWater = limits.receivedMessages
         let socket = try Socket(.dealer, in: MessagingContext(), options: options)
         self.identity = identity
         // The monitor must watch before the connection is made: the loop connects.
         let monitor = try ConnectionMonitor(socket)
-        loop = try SocketLoop(socket, monitor, role: .client, limits: limits, connect: endpoint, handler: handler)
+        loop = try SocketLoop(
+            socket,
+            monitor,
+            role: .client(identity),
+            limits: limits,
+            connect: endpoint,
+            handler: handler
+        )
     }
 
     package func send(_ message: [UInt8]) throws(MessagingError) { try loop.send(message, to: serverIdentity) }
@@ -87,7 +102,7 @@ package final class ZeroMQClient: ClientTransport {
 /// Which end of a transport a socket is.
 private enum Role {
     case server(hasKeys: Bool, Doorkeeper.Limits)
-    case client
+    case client(PeerIdentity)
 }
 
 /// The thread that owns a transport's socket.
@@ -98,6 +113,7 @@ private final class SocketLoop: Sendable {
         var outgoing: [(peer: PeerIdentity, message: [UInt8])] = []
         /// Bytes given to `send` that libzmq has not taken yet.
         var queuedBytes: [PeerIdentity: Int] = [:]
+        var refusals: [(peer: PeerIdentity, reason: String)] = []
         var isClosing = false
         /// Why the thread has ended by itself.
         var failure: String?
@@ -120,21 +136,10 @@ private final class SocketLoop: Sendable {
         wakeUp = try WakeUp()
         if let endpoint { try socket.connect(endpoint) }
         let handOver = HandOver(socket: socket, monitor: monitor)
-        var isServer = false
-        var hasKeys = false
-        var doorkeeper: Doorkeeper.Limits?
-        if case .server(let keys, let limits) = role { (isServer, hasKeys, doorkeeper) = (true, keys, limits) }
-        let thread = try OwnedThread(name: isServer ? "pleura-router" : "pleura-dealer") {
-            [self, isServer, hasKeys, doorkeeper] in
+        let name = if case .server = role { "pleura-router" } else { "pleura-dealer" }
+        let thread = try OwnedThread(name: name) { [self] in
             handOver.socket.adopt()
-            var owner = SocketOwner(
-                socket: handOver.socket,
-                monitor: handOver.monitor,
-                isServer: isServer,
-                hasKeys: hasKeys,
-                doorkeeper: Doorkeeper(doorkeeper ?? Doorkeeper.Limits()),
-                handler: handler
-            )
+            var owner = SocketOwner(socket: handOver.socket, monitor: handOver.monitor, role: role, handler: handler)
             owner.run(self)
         }
         queue.withLock { $0.thread = thread }
@@ -153,8 +158,8 @@ private final class SocketLoop: Sendable {
 
     func send(_ message: [UInt8], to peer: PeerIdentity) throws(MessagingError) {
         let limits = limits
-        if message.count > limits.maximumMessageBytes {
-            throw .tooLarge(bytes: message.count, limit: limits.maximumMessageBytes)
+        if message.count > limits.maximumSentBytes {
+            throw .tooLarge(bytes: message.count, limit: limits.maximumSentBytes)
         }
         let refusal: MessagingError? = queue.withLock { queue in
             if queue.isClosing { return .closed }
@@ -168,6 +173,11 @@ private final class SocketLoop: Sendable {
             return nil
         }
         if let refusal { throw refusal }
+        wakeUp.signal()
+    }
+
+    func refuse(_ peer: PeerIdentity, _ reason: String) {
+        queue.withLock { $0.refusals.append((peer, reason)) }
         wakeUp.signal()
     }
 
@@ -198,6 +208,14 @@ private final class SocketLoop: Sendable {
         }
     }
 
+    func takeRefusals() -> [(peer: PeerIdentity, reason: String)] {
+        queue.withLock { queue in
+            if queue.refusals.isEmpty { return [] }
+            defer { queue.refusals = [] }
+            return queue.refusals
+        }
+    }
+
     /// Nothing is sent any more.
     func fail(_ reason: String) {
         queue.withLock { queue in
@@ -221,27 +239,32 @@ private struct SocketOwner {
     let isServer: Bool
     /// Whether peers are bound to the names of their keys.
     let hasKeys: Bool
+    /// What a client's messages begin with.
+    let name: [UInt8]
     let handler: TransportHandler
 
     private var pending: [PeerIdentity: [[UInt8]]] = [:]
-    /// Which peer last spoke through which connection.
-    private var peers: [Int32: PeerIdentity] = [:]
+    private var names = NameRegister()
     private var doorkeeper: Doorkeeper
+    /// Whether all messages that had come were read the last time.
+    private var isDrained = true
 
-    init(
-        socket: Socket,
-        monitor: ConnectionMonitor,
-        isServer: Bool,
-        hasKeys: Bool,
-        doorkeeper: Doorkeeper,
-        handler: @escaping TransportHandler
-    ) {
+    init(socket: Socket, monitor: ConnectionMonitor, role: Role, handler: @escaping TransportHandler) {
         self.socket = socket
         self.monitor = monitor
-        self.isServer = isServer
-        self.hasKeys = hasKeys
-        self.doorkeeper = doorkeeper
         self.handler = handler
+        switch role {
+        case .server(let hasKeys, let limits):
+            isServer = true
+            self.hasKeys = hasKeys
+            name = []
+            doorkeeper = Doorkeeper(limits)
+        case .client(let identity):
+            isServer = false
+            hasKeys = false
+            name = NameFrame(identity).bytes
+            doorkeeper = Doorkeeper()
+        }
     }
 
     mutating func run(_ loop: SocketLoop) {
@@ -264,9 +287,12 @@ private struct SocketOwner {
                     if pending.isEmpty || clock.now - since > .milliseconds(500) { return }
                     continue
                 }
-                try receive()
+                try receive(loop)
                 handleConnections()
+                obeyRefusals(loop)
+                guard isServer else { continue }
                 let now = clock.now
+                doorkeeper.cutOffHogs(at: now, isDrained: isDrained)
                 doorkeeper.update(at: now)
                 if let (count, reason) = doorkeeper.report(at: now) { handler(.dropped(count: count, reason: reason)) }
             }
@@ -278,16 +304,22 @@ private struct SocketOwner {
     }
 
     private func patience(_ now: ContinuousClock.Instant) -> Int {
-        guard let left = doorkeeper.patience(at: now) else { return -1 }
-        return Int(left.components.seconds) * 1000 + Int(left.components.attoseconds / 1_000_000_000_000_000) + 1
+        guard isServer, let left = doorkeeper.patience(at: now) else { return -1 }
+        return Int(left.components.seconds) * 1000 + Int(left.components.attoseconds / 1_000_000_000_000_000)
+            + (left > .zero ? 1 : 0)
     }
 
     private mutating func flush(_ loop: SocketLoop) throws(MessagingError) {
         for (peer, messages) in pending {
             var sent = 0
             sending: for message in messages {
-                let frames = try frames(of: message, to: peer)
-                switch try socket.send(frames) {
+                let outcome: Socket.SendOutcome
+                if let frames = try frames(of: message, to: peer) {
+                    outcome = try socket.send(frames)
+                } else {
+                    outcome = .unreachable
+                }
+                switch outcome {
                 case .sent:
                     sent += 1
                     loop.finished(message.count, for: peer)
@@ -303,11 +335,11 @@ private struct SocketOwner {
         }
     }
 
-    private func frames(of message: [UInt8], to peer: PeerIdentity) throws(MessagingError) -> [Message] {
-        var frames: [Message] = []
-        if isServer { frames.append(try Self.frame(Array(peer.text.utf8))) }
-        frames.append(try Self.frame(message))
-        return frames
+    /// Nil for a peer that has never spoken.
+    private func frames(of message: [UInt8], to peer: PeerIdentity) throws(MessagingError) -> [Message]? {
+        guard isServer else { return [try Self.frame(name), try Self.frame(message)] }
+        guard let route = names.route(to: peer) else { return nil }
+        return [try Self.frame(route), try Self.frame(message)]
     }
 
     private static func frame(_ bytes: [UInt8]) throws(MessagingError) -> Message {
@@ -318,42 +350,88 @@ private struct SocketOwner {
         return try result.get()
     }
 
-    private mutating func receive() throws(MessagingError) {
-        let expected = isServer ? 2 : 1
+    private mutating func receive(_ loop: SocketLoop) throws(MessagingError) {
+        isDrained = false
         // A bounded number, so that a flood does not keep this thread from sending.
         for _ in 0..<256 {
-            guard let frames = try socket.receive(maximumFrames: expected) else { return }
-            guard frames.count == expected, let payload = frames.last else {
-                drop("a message of another number of frames than \(expected)")
-                continue
+            guard let frames = try socket.receive(maximumFrames: isServer ? 3 : 1) else {
+                isDrained = true
+                return
             }
             guard isServer else {
-                handler(.received(from: serverIdentity, payload.withBytes(Array.init)))
+                // A server that sends anything else has no claim on an answer: its client goes on to wait.
+                if frames.count == 1 { handler(.received(from: serverIdentity, frames[0].withBytes(Array.init))) }
                 continue
             }
-            guard let identity = frames[0].withBytes(PeerIdentity.init(bytes:)) else {
-                drop("a message from a peer without a valid name")
-                continue
-            }
-            if hasKeys {
-                // What a name says of its owner holds only under that owner's key.
-                guard let user = payload.user, identity.text.hasPrefix("\(user):") else {
-                    drop("a message in the name of \(identity) with the key of \(payload.user ?? "nobody")")
-                    continue
-                }
-            }
-            if let connection = payload.connection, peers[connection] != identity {
-                // A descriptor is used again only after its former connection's end was told: hear that first.
+            if let connection = frames.last?.connection, doorkeeper.hasEnded(connection) {
+                // It may be another one's by now.
                 handleConnections()
-                peers[connection] = identity
-                doorkeeper.admit(connection)
+                if doorkeeper.hasEnded(connection) { continue }
             }
-            handler(.received(from: identity, payload.withBytes(Array.init)))
+            if let (identity, bytes) = received(frames) {
+                handler(.received(from: identity, bytes))
+                // Before the next of its messages is read.
+                obeyRefusals(loop)
+            }
         }
     }
 
-    private mutating func drop(_ reason: String) {
-        doorkeeper.refuse(reason, at: .now)
+    /// Whose message the frames are, and its bytes; nil for what is none, whose sender is cut off.
+    private mutating func received(_ frames: [Message]) -> (PeerIdentity, [UInt8])? {
+        // libzmq's own frame, the first one, does not always say where it came from.
+        let connection = frames.last?.connection
+        guard let payload = frames.last, frames.count == 2 || frames.count == 3 else {
+            return drop(connection, "a message of another number of frames than a name and its content")
+        }
+        let route = frames[0].withBytes(Array.init)
+        let name: PeerIdentity
+        var proof: [UInt8] = []
+        if frames.count == 3 {
+            guard let found = frames[1].withBytes(NameFrame.init) else {
+                return drop(connection, "a message from a peer without a valid name")
+            }
+            (name, proof) = (found.identity, found.proof)
+        } else {
+            // Other programs than ours, and older ones of ours, give their name to libzmq.
+            guard let found = frames[0].withBytes(PeerIdentity.init(bytes:)) else {
+                return drop(connection, "a message from a peer without a valid name")
+            }
+            name = found
+        }
+        if hasKeys {
+            // What a name says of its owner holds only under that owner's key.
+            guard let user = payload.user, name.text.hasPrefix("\(user):") else {
+                return drop(
+                    connection,
+                    "a message in the name of \(name) with the key of \(payload.user ?? "nobody")"
+                )
+            }
+        }
+        if let connection {
+            // A descriptor is used again only after its former connection's end was told: hear that first.
+            if names.peer(over: connection) != name { handleConnections() }
+            doorkeeper.admit(connection)
+        }
+        switch names.claim(name, proof, over: connection, route: route) {
+        case .denied: return drop(connection, "a message in the name of \(name), which another connection had before")
+        case .granted(let replaced):
+            // The client has made another one: of this one libzmq has not noticed the end.
+            if let replaced { doorkeeper.hangUp(replaced) }
+        }
+        return (name, payload.withBytes(Array.init))
+    }
+
+    private mutating func drop<Nothing>(_ connection: Int32?, _ reason: String) -> Nothing? {
+        handleConnections()
+        doorkeeper.end(connection, reason, at: .now)
+        return nil
+    }
+
+    private mutating func obeyRefusals(_ loop: SocketLoop) {
+        for (peer, reason) in loop.takeRefusals() {
+            handleConnections()
+            doorkeeper.end(names.connection(of: peer), reason, at: .now)
+        }
     }
 
     private mutating func handleConnections() {
@@ -366,7 +444,7 @@ private struct SocketOwner {
             case .disconnected(let connection):
                 if !isServer {
                     handler(.lost(serverIdentity, reason: "the connection broke"))
-                } else if let peer = peers.removeValue(forKey: connection), !peers.values.contains(peer) {
+                } else if let peer = names.end(connection) {
                     handler(.lost(peer, reason: "the connection broke"))
                 }
             case .refused(let reason):

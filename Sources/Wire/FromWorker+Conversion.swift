@@ -99,7 +99,7 @@ extension Pleura_Wire_Hello {
 extension Pleura_Wire_SeatHeld {
     func value() throws(WireError) -> Seat {
         var taken: [ReducedReport] = []
-        for report in try WireLimits.check(reports, "hello.seat.reports", reports.count <= WireLimits.seatReports) {
+        for report in try WireLimits.list(reports, "hello.seat.reports", limit: WireLimits.seatReports) {
             taken.append(try report.value())
         }
         return Seat(
@@ -188,7 +188,7 @@ extension Pleura_Wire_Reduced {
                 isPresent: hasSumsDigest
             ).value,
             stateDigest: hasStateDigest ? stateDigest.value : nil,
-            losses: try WireLimits.check(losses, "reduced.losses", losses.count <= WireLimits.losses),
+            losses: try WireLimits.list(losses, "reduced.losses", limit: WireLimits.losses),
             gradientNorm: gradientNorm,
             nonFinite: try WireLimits.sentence(nonFinite, "reduced.non_finite", isPresent: hasNonFinite),
             nonFiniteMicrobatch: hasNonFiniteMicrobatch
@@ -269,7 +269,7 @@ extension Pleura_Wire_Validated {
         ValidationResult(
             round: round,
             samples: try sampleRange(firstSample, endSample, "validated"),
-            counts: try WireLimits.check(counts, "validated.counts", counts.count <= WireLimits.counts)
+            counts: try WireLimits.list(counts, "validated.counts", limit: WireLimits.counts)
         )
     }
 }

@@ -53,6 +53,7 @@ package struct PlanningDecoder: Sendable {
         var encoded = try WireProtocol.message(
             Pleura_Wire_FromCoordinator.self,
             in: bytes,
+            shape: .fromCoordinator,
             limit: WireProtocol.maximumCoordinatorMessageBytes
         )
         var repeated: Pleura_Wire_Assign?

@@ -10,6 +10,8 @@ package enum WireError: ReportableError, Equatable {
     case empty
     /// A field is missing or out of its range.
     case badField(String, found: String)
+    /// A list has more elements than it may have; none of it was decoded.
+    case tooMany(String, found: Int, limit: Int)
 
     package var description: String {
         switch self {
@@ -20,6 +22,8 @@ package enum WireError: ReportableError, Equatable {
             "A control message says nothing that this program knows; install the same program on all hosts."
         case .badField(let field, let found):
             "A control message was dropped: its field \(field) is \(found)."
+        case .tooMany(let field, let found, let limit):
+            "A control message was dropped: it has \(found) \(field), more than the \(limit) that are allowed."
         }
     }
 

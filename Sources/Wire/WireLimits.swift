@@ -15,6 +15,8 @@ enum WireLimits {
     static let losses = 64
     static let seatReports = 2
     static let counts = 1 << 17
+    /// Digests of audits in one report; they fill the largest message.
+    static let audits = 1 << 15
     static let samples: UInt32 = 1 << 30
     static let shares: UInt32 = 4096
     /// A year.
@@ -53,7 +55,7 @@ enum WireLimits {
     }
 
     static func names(_ values: [String], _ field: String) throws(WireError) -> [String] {
-        if values.count > listed { throw .badField(field, found: "a list of \(values.count)") }
+        let values = try list(values, field, limit: listed)
         var result: [String] = []
         for value in values { result.append(try name(value, field)) }
         return result
@@ -61,7 +63,7 @@ enum WireLimits {
 
     /// Addresses of a data plane: a few, each a line of text.
     static func addresses(_ values: [String], _ field: String) throws(WireError) -> [String] {
-        if values.count > listed { throw .badField(field, found: "a list of \(values.count)") }
+        let values = try list(values, field, limit: listed)
         var result: [String] = []
         for value in values { result.append(try text(value, field, limit: sentenceBytes, allowsLines: false)) }
         return result
@@ -90,7 +92,9 @@ enum WireLimits {
         limit: Int,
         allowsLines: Bool
     ) throws(WireError) -> String {
-        if value.utf8.count > limit { throw .badField(field, found: "\(value.utf8.count) bytes long") }
+        if value.utf8.count > limit {
+            throw .badField(field, found: "\(value.utf8.count) bytes long, more than the \(limit) that are allowed")
+        }
         if !value.unicodeScalars.allSatisfy({ isPlain($0, allowsLines: allowsLines) }) {
             throw .badField(field, found: "text with control characters")
         }
@@ -104,9 +108,15 @@ enum WireLimits {
         return phase
     }
 
-    static func check<T>(_ value: T, _ field: String, _ holds: Bool) throws(WireError) -> T {
+    /// A number; errors print it, and nothing that could be long.
+    static func check<T: FixedWidthInteger>(_ value: T, _ field: String, _ holds: Bool) throws(WireError) -> T {
         if !holds { throw .badField(field, found: "\(value)") }
         return value
+    }
+
+    static func list<T>(_ values: [T], _ field: String, limit: Int) throws(WireError) -> [T] {
+        if values.count > limit { throw .tooMany(field, found: values.count, limit: limit) }
+        return values
     }
 
     static func required<T>(_ value: T, _ field: String, isPresent: Bool) throws(WireError) -> T {

@@ -36,7 +36,6 @@ struct AllreduceTests {
                         count,
                         layout: layout,
                         wiring: wiring,
-                        hashesNodes: roundedCount % 2 == 0,
                         roundedCount: roundedCount,
                         additions: additions
                     )
@@ -55,7 +54,7 @@ struct AllreduceTests {
         let layout = BucketLayout(sizes: [1_100_003, 700_001])
         var bytes: [Int] = []
         for roundedCount in [0, 1_500_001] {
-            let group = try Group(3, layout: layout, wiring: .zeromq, hashesNodes: true, roundedCount: roundedCount)
+            let group = try Group(3, layout: layout, wiring: .zeromq, roundedCount: roundedCount)
             for step in 0..<2 {
                 _ = try await group.step(.even(step: UInt64(step), leaves: 4, members: [0, 1, 2]))
             }
@@ -72,7 +71,7 @@ struct AllreduceTests {
     @Test("Slices larger than a frame", arguments: Wiring.allCases)
     func largeSlices(_ wiring: Wiring) async throws {
         let layout = BucketLayout(sizes: [1_100_003, 700_001])
-        let group = try Group(3, layout: layout, wiring: wiring, hashesNodes: true)
+        let group = try Group(3, layout: layout, wiring: wiring)
         for step in 0..<3 {
             _ = try await group.step(.even(step: UInt64(step), leaves: 4, members: [0, 1, 2]))
         }

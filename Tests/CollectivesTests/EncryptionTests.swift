@@ -1,3 +1,4 @@
+import CHash
 import Collectives
 import Foundation
 import Messaging
@@ -72,7 +73,7 @@ struct EncryptionTests {
         var header: [UInt8] = []
         func put(_ value: some FixedWidthInteger) { withUnsafeBytes(of: value.littleEndian) { header += $0 } }
         put(0x5050_4c46 as UInt32)
-        put(1 as UInt16)
+        put(2 as UInt16)
         put(2 as UInt8)
         put(0 as UInt8)
         put(group.job)
@@ -85,7 +86,8 @@ struct EncryptionTests {
         put(500 as UInt32)
         put(1 as UInt32)
         put(0 as UInt64)
-        #expect(header.count == 80)
+        put(hash_xxh3(header, header.count))
+        #expect(header.count == 88)
         let server = try #require(keys[0].workers.keys["worker-0"])
         for pair in [keys[2].pair, try CurveKeys.generatePair()] {
             var options = SocketOptions()
@@ -155,8 +157,12 @@ private final class Relay: Sendable {
         let endpoint = try incoming.bind("tcp://127.0.0.1:*")
         var options = SocketOptions()
         options.identity = .random(role: "relay")
+        // What is damaged or comes again ends its connection.
         let outgoing = try Socket(.dealer, in: context, options: options)
         try outgoing.connect(target)
+        options.identity = .random(role: "damage")
+        let damaging = try Socket(.dealer, in: context, options: options)
+        try damaging.connect(target)
         state.withLock { $0.endpoint = endpoint }
         var poller = Poller()
         _ = poller.add(incoming)
@@ -169,9 +175,11 @@ private final class Relay: Sendable {
                 changed[parts.lastIndex { !$0.isEmpty } ?? 0][0] ^= 1
                 var other = parts
                 other[0][40] ^= 1
-                for version in [changed, other, parts, parts] {
+                for (socket, version) in [
+                    (damaging, changed), (damaging, other), (outgoing, parts), (damaging, parts),
+                ] {
                     let messages = try version.map { part in try part.withUnsafeBytes { try Message(copying: $0) } }
-                    while try outgoing.send(messages) != .sent { usleep(1000) }
+                    while try socket.send(messages) != .sent { usleep(1000) }
                 }
                 state.withLock { $0.count += 1 }
             }

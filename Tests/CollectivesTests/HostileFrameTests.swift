@@ -1,3 +1,4 @@
+import CHash
 import Collectives
 import Foundation
 import Messaging
@@ -9,7 +10,7 @@ struct HostileFrameTests {
     /// A frame's header as the protocol lays it out, each field at its byte.
     private struct Header {
         var magic: UInt32 = 0x5050_4c46
-        var version: UInt16 = 1
+        var version: UInt16 = 2
         var kind: UInt8
         var level: UInt8 = 0
         var job: UInt64
@@ -42,6 +43,7 @@ struct HostileFrameTests {
             put(count)
             put(index)
             put(hash)
+            put(hash_xxh3(result, result.count))
             return result
         }
     }
@@ -72,11 +74,11 @@ struct HostileFrameTests {
             return [header.bytes, payload]
         }
         var messages: [[[UInt8]]] = [
-            [[]], [[1, 2, 3]], [[UInt8](repeating: 0xff, count: 80)], [good.bytes], [good.bytes, [1]],
+            [[]], [[1, 2, 3]], [[UInt8](repeating: 0xff, count: 88)], [good.bytes], [good.bytes, [1]],
             // The right elements, as many bytes as the other format has.
             [good.bytes, [UInt8](repeating: 0x41, count: 3000 - payload.count)],
             [good.bytes, payload, payload], [good.bytes, payload, payload, payload],
-            changed { $0.magic = 1 }, changed { $0.version = 2 }, changed { $0.kind = 0 }, changed { $0.kind = 99 },
+            changed { $0.magic = 1 }, changed { $0.version = 1 }, changed { $0.kind = 0 }, changed { $0.kind = 99 },
             changed { $0.job ^= 1 }, changed { $0.sender.incarnation ^= 1 }, changed { $0.receiver.incarnation ^= 1 },
             changed { $0.sender.worker = 7 }, changed { $0.receiver.worker = 1 }, changed { $0.step = 9 },
             changed { $0.step = .max }, changed { $0.generation = 1 }, changed { $0.bucket = 2 },
@@ -102,6 +104,10 @@ struct HostileFrameTests {
             let start = Int.random(in: 0...80 - length, using: &random)
             // Fields that name the plan stay, so that the rest is looked at; the payload never fits.
             for byte in start..<start + length { bytes[byte] = .random(in: 0...255, using: &random) }
+            // With and without the hash that belongs to it.
+            if Bool.random(using: &random) {
+                withUnsafeBytes(of: hash_xxh3(bytes, 80).littleEndian) { bytes.replaceSubrange(80..<88, with: $0) }
+            }
             messages.append([bytes, [UInt8](repeating: 1, count: .random(in: 0...1996, using: &random) | 1)])
         }
         try send(messages, to: try #require(victim.endpoint))
@@ -147,15 +153,16 @@ struct HostileFrameTests {
         group.close()
     }
 
+    /// Each over a connection of its own: the first that nobody would send ends it.
     private func send(_ messages: [[[UInt8]]], to endpoint: String) throws {
-        var options = SocketOptions()
-        options.identity = .random(role: "hostile")
-        options.lingerMilliseconds = 10_000
-        let socket = try Socket(.dealer, in: MessagingContext(), options: options)
-        try socket.connect(endpoint)
-        var poller = Poller()
-        poller.wantsToSend(poller.add(socket), true)
+        let context = try MessagingContext()
         for message in messages {
+            var options = SocketOptions()
+            options.lingerMilliseconds = 10_000
+            let socket = try Socket(.dealer, in: context, options: options)
+            try socket.connect(endpoint)
+            var poller = Poller()
+            poller.wantsToSend(poller.add(socket), true)
             let frames = try message.map { bytes in try bytes.withUnsafeBytes { try Message(copying: $0) } }
             while try socket.send(frames) == .full { try poller.wait(milliseconds: 1000) }
         }

@@ -39,7 +39,6 @@ final class Group: Sendable {
         layout: BucketLayout,
         maximumNodes: Int = 8,
         wiring: Wiring,
-        hashesNodes: Bool = false,
         roundedCount: Int = 0,
         additions: VectorAdditions = .portable,
         keys: [PlaneKeys] = []
@@ -58,7 +57,6 @@ final class Group: Sendable {
                 additions: additions,
                 host: wiring.host(of: member)
             )
-            configuration.hashesNodes = hashesNodes
             configuration.roundedCount = roundedCount
             if keys.indices.contains(member) { configuration.keys = keys[member] }
             return try Allreduce(configuration)

@@ -184,7 +184,10 @@ extension [CoordinatorMachine.Action] {
 
     var log: [String] {
         compactMap { action in
-            if case .log(_, let sentence) = action { sentence } else { nil }
+            switch action {
+            case .log(_, let sentence), .refused(let sentence): sentence
+            default: nil
+            }
         }
     }
 }

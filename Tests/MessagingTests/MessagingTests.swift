@@ -8,8 +8,10 @@ struct ZeroMQTransportTests {
     @Test(arguments: ["tcp://127.0.0.1:*", "ipc"])
     func messagesPassBothWaysInOrder(_ kind: String) async throws {
         let events = (server: Events(), client: Events())
+        let limits = TransportLimits(sends: 10 << 20, receives: 10 << 20)
         let server = try ZeroMQServer(
             bind: [kind == "ipc" ? uniqueIPCEndpoint() : kind],
+            limits: limits,
             handler: events.server.handler
         )
         let endpoint = try #require(server.endpoints.first)
@@ -17,6 +19,7 @@ struct ZeroMQTransportTests {
         let client = try ZeroMQClient(
             connect: endpoint,
             identity: .random(role: "worker"),
+            limits: limits,
             handler: events.client.handler
         )
         defer {
@@ -93,8 +96,7 @@ struct ZeroMQTransportTests {
     }
 
     @Test func limitsAreKept() async throws {
-        var limits = TransportLimits()
-        limits.maximumMessageBytes = 1000
+        var limits = TransportLimits(sends: 1000, receives: 1000)
         limits.maximumQueuedBytes = 1500
         let events = (server: Events(), client: Events())
         let server = try ZeroMQServer(bind: ["tcp://127.0.0.1:*"], limits: limits, handler: events.server.handler)
@@ -152,9 +154,48 @@ struct ZeroMQTransportTests {
         client.close()
     }
 
+    /// Whether this machine has an address of IPv6 for itself.
+    private static var hasIPv6: Bool { HostName.localAddress(towards: "::1") != nil }
+
+    @Test("Names and numbers of IPv6 are listened on and connected to", arguments: ["localhost", "[::1]"])
+    func hosts(_ host: String) async throws {
+        guard host == "localhost" || Self.hasIPv6 else { return }
+        let events = Events()
+        let server = try ZeroMQServer(bind: ["tcp://\(host):*"], handler: events.handler)
+        defer { server.close() }
+        let bound = try #require(server.endpoints.first)
+        let port = try #require(bound.split(separator: ":").last)
+        let client = try ZeroMQClient(
+            connect: "tcp://\(host):\(port)",
+            identity: .random(role: "named"),
+            handler: { _ in }
+        )
+        defer { client.close() }
+        try client.send([1])
+        #expect(try await events.nextMessage().from == client.identity)
+        // The door is the kernel's, of either family.
+        server.refuse(client.identity, reason: "enough")
+        #expect(try await events.nextLoss().peer == client.identity)
+    }
+
+    @Test func namesThatMeanNothingAreSaidAtOnce() {
+        #expect {
+            try ZeroMQClient(connect: "tcp://nowhere.invalid:7000", identity: .random(role: "lost"), handler: { _ in })
+        } throws: {
+            "\($0)".contains("the name nowhere.invalid cannot be resolved")
+                && ($0 as? MessagingError)?.exitStatus == .usage
+        }
+        #expect {
+            try ZeroMQServer(bind: ["tcp://nowhere.invalid:7000"], handler: { _ in })
+        } throws: {
+            "\($0)".contains("the name nowhere.invalid cannot be resolved")
+        }
+    }
+
     @Test func endpointsAreChecked() throws {
         for (endpoint, word) in [
             ("udp://127.0.0.1:5", "tcp://"), ("tcp://127.0.0.1", "HOST:PORT"), ("tcp://127.0.0.1:70000", "HOST:PORT"),
+            ("tcp://::1:7000", "brackets"),
             ("ipc://" + String(repeating: "x", count: 120), "107 bytes"),
         ] {
             #expect {

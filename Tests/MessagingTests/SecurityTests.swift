@@ -32,6 +32,7 @@ struct SecurityTests {
         let events = (server: Events(), own: Events(), stranger: Events(), plain: Events())
         let server = try ZeroMQServer(
             bind: ["tcp://127.0.0.1:*"],
+            limits: TransportLimits(receives: 8 << 20, first: 8 << 20),
             curve: keys.listening,
             handler: events.server.handler
         )
@@ -40,6 +41,7 @@ struct SecurityTests {
             try ZeroMQClient(
                 connect: endpoint,
                 identity: .random(role: role),
+                limits: TransportLimits(sends: 8 << 20),
                 curve: curve,
                 handler: events.handler
             )
@@ -60,7 +62,7 @@ struct SecurityTests {
             if case .dropped(_, let reason) = event, reason.contains("with the key of worker-1") { true } else { nil }
         }
         let honest = try client("worker-0:honest", keys.connecting(keys.workers[0]), events.own)
-        let large = [UInt8](repeating: 9, count: 64 << 20)
+        let large = [UInt8](repeating: 9, count: 8 << 20)
         try honest.send(large)
         let message = try await events.server.nextMessage()
         #expect(message.from == honest.identity && message.bytes == large)

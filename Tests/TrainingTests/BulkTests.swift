@@ -57,7 +57,11 @@ import Training
             tensors: Self.tensors,
             retention: RetentionPolicy(keepLast: 2),
             space: space,
-            report: { [outcomes] in outcomes.add($0) }
+            report: { [outcomes] in
+                // Who comes and goes is told too, and no matter of these tests.
+                if case .refused = $0 { return }
+                outcomes.add($0)
+            }
         )
     }
 

@@ -15,6 +15,12 @@ import Training
         #expect(Endpoint.reachable(endpoint, beside: neighbour) == expected)
     }
 
+    @Test func aSecondSocketStandsBesideTheFirst() {
+        #expect(Endpoint.beside("tcp://[::1]:7000") == "tcp://[::1]:*")
+        #expect(Endpoint.beside("tcp://10.0.0.1:7000") == "tcp://10.0.0.1:*")
+        #expect(Endpoint.beside("ipc:///tmp/run") == "ipc:///tmp/run.bulk")
+    }
+
     @Test func theHintNamesTheMachine() {
         #expect(Endpoint.reachable("tcp://0.0.0.0:7000", at: "node1") == "tcp://node1:7000")
         #expect(Endpoint.reachable("tcp://127.0.0.1:7000", at: "node1") == "tcp://127.0.0.1:7000")

@@ -92,7 +92,7 @@ import Wire
         }
         bytes.append(UInt8(length))
         for _ in 0..<(count / 2) { bytes += [0x12, 0x00] }
-        #expect(throws: WireError.badField("members", found: "a list of \(count / 2)")) {
+        #expect(throws: WireError.tooMany("members", found: count / 2, limit: 1 << 16)) {
             try WireProtocol.decodeCoordinatorMessage(bytes)
         }
     }

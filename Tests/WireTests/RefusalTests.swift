@@ -29,7 +29,7 @@ import Wire
         do {
             try body()
             Issue.record("\(field) was accepted", sourceLocation: location)
-        } catch WireError.badField(let found, _) {
+        } catch WireError.badField(let found, _), WireError.tooMany(let found, _, _) {
             #expect(found == field, sourceLocation: location)
         } catch {
             Issue.record("\(error)", sourceLocation: location)
@@ -151,5 +151,70 @@ import Wire
         #expect(throws: WireError.undecodable) {
             try WireProtocol.decodeWorkerMessage([0x12, 0xFF, 0xFF, 0xFF, 0xFF, 0x07])
         }
+    }
+
+    /// Fields of a message by their numbers: `(number, content)`.
+    private static func embedded(_ number: UInt8, _ content: [UInt8]) -> [UInt8] {
+        var result = [number << 3 | 2]
+        var length = content.count
+        while length >= 0x80 {
+            result.append(UInt8(length & 0x7F | 0x80))
+            length >>= 7
+        }
+        return result + [UInt8(length)] + content
+    }
+
+    private static func empty(_ number: UInt8, _ count: Int) -> [UInt8] {
+        (0..<count).flatMap { _ in [number << 3 | 2, 0] }
+    }
+
+    /// What takes two bytes on the wire and hundreds in memory is counted before it is decoded, and errors name counts and
+    /// never print what they count: messages of a megabyte once made log lines of thirteen.
+    @Test func elementsAreCountedBeforeTheyAreDecoded() throws {
+        let many = 500_000
+        let bombs: [(bytes: [UInt8], error: WireError)] = [
+            (
+                Self.embedded(2, Self.embedded(11, Self.empty(7, many))),
+                .tooMany("hello.seat.reports", found: many, limit: 2)
+            ),
+            (Self.embedded(2, Self.empty(7, many)), .tooMany("hello.numerics_profiles", found: many, limit: 16)),
+            (Self.embedded(2, Self.empty(9, many)), .tooMany("hello.endpoints", found: many, limit: 16)),
+            (Self.embedded(2, Self.empty(11, many)), .tooMany("hello.seat", found: many, limit: 1)),
+            (Self.embedded(5, Self.empty(9, many)), .tooMany("reduced.audits", found: many, limit: 1 << 15)),
+            (
+                Self.embedded(5, Self.embedded(5, [UInt8](repeating: 0, count: many))),
+                .tooMany("reduced.losses", found: many / 4, limit: 64)
+            ),
+            (
+                Self.embedded(7, Self.embedded(4, [UInt8](repeating: 0, count: many))),
+                .tooMany("validated.counts", found: many, limit: 1 << 17)
+            ),
+            (
+                Self.embedded(7, (0..<many).flatMap { _ in [4 << 3, 0] as [UInt8] }),
+                .tooMany("validated.counts", found: many, limit: 1 << 17)
+            ),
+            (Self.empty(3, many), .tooMany("ready", found: many, limit: 1)),
+            (
+                Self.embedded(2, (0..<many).flatMap { _ in [13 << 3, 1] as [UInt8] }),
+                .tooMany("fields of one message", found: many, limit: 64)
+            ),
+        ]
+        let clock = ContinuousClock()
+        var fastest = Duration.seconds(60)
+        for bomb in bombs {
+            fastest = min(
+                fastest,
+                clock.measure {
+                    #expect(throws: bomb.error) { try WireProtocol.decodeWorkerMessage(bomb.bytes) }
+                }
+            )
+            #expect(bomb.error.description.utf8.count < 200)
+        }
+        print("a message of 1 MB is refused in \(fastest) at best")
+        // Lists within their limits are read as before.
+        var report = SampleMessages.report
+        report.audits = (0..<1000).map { AuditDigest(microbatch: $0, digest: Digest(high: 1, low: 2)) }
+        let message = WorkerMessage(incarnation: 1, body: .reduced(report))
+        #expect(try WireProtocol.decodeWorkerMessage(WireProtocol.encode(message)) == message)
     }
 }

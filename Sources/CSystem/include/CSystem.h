@@ -78,6 +78,10 @@ int system_die_with_parent(int signal, pid_t expected_parent);
 // that exist are not touched, and who tries goes on trying. Structures of linux/filter.h.
 int system_drop_newcomers(int listening, bool drops);
 
+// The bytes that this process has read from a TCP connection since it was made, as the kernel counts them, or -1 where it
+// does not say (no TCP connection; Linux before 4.1). Structures of linux/tcp.h.
+int64_t system_bytes_taken(int descriptor);
+
 // An eventfd, close-on-exec and non-blocking: Swift's Glibc lacks its header.
 int system_wake_up_descriptor(void);
 

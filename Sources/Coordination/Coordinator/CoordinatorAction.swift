@@ -24,6 +24,9 @@ extension CoordinatorMachine {
         /// is answered with the reason. A process of the launcher's is ended: it may be stopped or stuck.
         case evict(WorkerNumber, PeerID, incarnation: UInt64, reason: String)
         case log(LogLevel, String)
+        /// A process was told that it may not take part. Strangers can cause any number of these: shown to the user now and
+        /// then, with their count.
+        case refused(String)
         /// The run is over; the last action. Workers have been told.
         case end(RunOutcome)
     }

@@ -202,10 +202,8 @@ extension CoordinatorMachine {
         // Bounded: a flood of strangers must not grow the coordinator.
         if refusals.count < 1024 { refusals[incarnation] = refusal }
         send(.refuse(reason: refusal.reason), to: peer)
-        log(
-            .warning,
-            "refused a worker on host \(hello.hostName) (process \(hello.processID)): \(refusal.reason)"
-        )
+        let sentence = "refused a worker on host \(hello.hostName) (process \(hello.processID)): \(refusal.reason)"
+        actions.append(.refused(sentence))
     }
 
     /// Tells a worker that acts as a member and is none why it is none: it would wait for its work for ever.

@@ -200,6 +200,7 @@ extension SimulatedWorld {
                 noticeExit(of: index, .signal(9), after: random.duration(.microseconds(200) ... .milliseconds(20)))
             }
         case .log(let level, let sentence): log.append("\(level): \(sentence)")
+        case .refused(let sentence): log.append(sentence)
         case .end(let outcome):
             self.outcome = outcome
             endedAt = now

@@ -1,8 +1,11 @@
+import CHash
+
 /// What goes over the bulk connection, beside the control messages: tensors of checkpoints to the coordinator, files
 /// from it.
 ///
-/// A fixed header and the payload in one message, little-endian. Everything is checked before it is used: the sender
-/// may be anybody who reaches the port.
+/// The XXH3-64 of the rest, a fixed header and the payload in one message, little-endian. Everything is checked before it
+/// is used: the sender may be anybody who reaches the port. The hash finds what a network has changed, which TCP's sum of
+/// 16 bits does not always; it is no proof of who has sent it.
 package enum BulkMessage: Hashable, Sendable {
     /// The pieces of `part` follow; counts begin anew.
     case shareBegin(part: BulkPart)
@@ -16,19 +19,27 @@ package enum BulkMessage: Hashable, Sendable {
     case fetch(request: UInt64, file: BulkFile, offset: Int, length: Int)
     /// The answer: the file's whole size and bytes from the asked offset on.
     case chunk(request: UInt64, fileSize: Int, bytes: [UInt8])
+    /// The answer to a request has come: another one may be sent.
+    case received(request: UInt64)
     /// The answer where there is no such file.
     case refused(request: UInt64, reason: String)
 
     /// The most bytes of a piece or chunk.
     package static let largestPayload = 4 << 20
+    /// The most bytes of a message: the payload, the longest name and numbers.
+    package static let largestMessage = largestPayload + 4096
+    /// The most bytes of a message that a connection begins with: a request or the beginning of a share.
+    package static let largestFirstMessage = 64 << 10
 
     private enum Kind: UInt8 {
-        case piece = 1, shareDone, taken, fetch, chunk, refused, shareBegin
+        case piece = 1, shareDone, taken, fetch, chunk, refused, shareBegin, received
     }
 
     /// The message as bytes.
     package var encoded: [UInt8] {
         var writer = ByteWriter()
+        // The hash's place.
+        writer.put(0 as UInt64)
         switch self {
         case .shareBegin(let part):
             writer.put(Kind.shareBegin.rawValue)
@@ -65,14 +76,30 @@ package enum BulkMessage: Hashable, Sendable {
             writer.put(Kind.refused.rawValue)
             writer.put(request)
             writer.put(text: reason)
+        case .received(let request):
+            writer.put(Kind.received.rawValue)
+            writer.put(request)
         }
+        let hash = Self.hash(writer.bytes)
+        withUnsafeBytes(of: hash.littleEndian) { writer.bytes.replaceSubrange(0..<8, with: $0) }
         return writer.bytes
     }
 
-    /// Reads a message; nil where the bytes are none.
-    package init?(_ message: [UInt8]) {
+    /// The hash of what follows its own place.
+    private static func hash(_ message: [UInt8]) -> UInt64 {
+        message.withUnsafeBytes { bytes in
+            hash_xxh3(bytes.baseAddress.map { $0 + 8 }, bytes.count - 8)
+        }
+    }
+
+    /// Reads a message; nil where the bytes are none, or not as they were sent.
+    ///
+    /// `checksHash`: false for who only looks what other bytes would do.
+    package init?(_ message: [UInt8], checksHash: Bool = true) {
         var reader = ByteReader(message)
-        guard let code = reader.take(UInt8.self), let kind = Kind(rawValue: code) else { return nil }
+        guard let hash = reader.take(UInt64.self), !checksHash || hash == Self.hash(message),
+            let code = reader.take(UInt8.self), let kind = Kind(rawValue: code)
+        else { return nil }
         switch kind {
         case .piece:
             guard let part = reader.part(), let name = reader.text(limit: 512),
@@ -117,6 +144,9 @@ package enum BulkMessage: Hashable, Sendable {
         case .refused:
             guard let request = reader.take(UInt64.self), let reason = reader.text(limit: 4096) else { return nil }
             self = .refused(request: request, reason: reason)
+        case .received:
+            guard let request = reader.take(UInt64.self), reader.left == 0 else { return nil }
+            self = .received(request: request)
         }
     }
 }

@@ -19,6 +19,8 @@ package final class CheckpointKeeper: Sendable {
         /// The warnings tell what went wrong beside it.
         case durable(completedSteps: UInt64, path: String, warnings: [String])
         case failed(completedSteps: UInt64, reason: String)
+        /// Connections or messages of strangers were refused: so many so far, and why the last one.
+        case refused(count: Int, reason: String)
         /// Saving waits for room, or has found it again.
         case notice(String)
     }
@@ -63,6 +65,10 @@ package final class CheckpointKeeper: Sendable {
         /// The number of checkpoints that have been opened.
         var attempt = 0
         var shares: [PeerIdentity: Share] = [:]
+        /// Which requests for files are answered.
+        var fetches = FetchWindow()
+        /// Bytes of each peer's messages that wait for the disk.
+        var queuedBytes: [PeerIdentity: Int] = [:]
         var server: (any ServerTransport)?
         /// Why no worker can be heard any more.
         var failure: String?
@@ -76,6 +82,9 @@ package final class CheckpointKeeper: Sendable {
             return open
         }
     }
+
+    /// What a peer's messages may have that wait for the disk: twice what a worker's window lets it send.
+    private static let mostQueuedBytes = 16 * BulkMessage.largestMessage
 
     private let directory: String
     private let shards: String
@@ -116,13 +125,42 @@ package final class CheckpointKeeper: Sendable {
         let disk = try SerialThread(name: "pleura-disk", niceness: 10)
         self.disk = disk
         let relay = Relay()
-        let server = try ZeroMQServer(bind: bind, curve: curve) { event in relay.handle(event) }
+        let server = try ZeroMQServer(bind: bind, limits: Self.limits, curve: curve) { event in relay.handle(event) }
         endpoints = server.endpoints
+        state.withLock { $0.server = server }
         relay.set { [unowned self] event in
+            guard admit(event) else { return }
             // In order, one after the other, off the transport's thread.
             disk.submit { self.handle(event) }
         }
-        state.withLock { $0.server = server }
+    }
+
+    /// A few messages of each connection wait in libzmq, which counts messages and not bytes.
+    private static var limits: TransportLimits {
+        var limits = TransportLimits(
+            sends: BulkMessage.largestMessage,
+            receives: BulkMessage.largestMessage,
+            first: BulkMessage.largestFirstMessage
+        )
+        limits.receivedMessages = 4
+        return limits
+    }
+
+    /// Whether an event may wait for the disk, on the transport's thread; a peer that sends more than its window is cut off.
+    private func admit(_ event: TransportEvent) -> Bool {
+        guard case .received(let peer, let bytes) = event else { return true }
+        let queued = state.withLock { state in
+            let queued = state.queuedBytes[peer, default: 0] + bytes.count
+            if queued <= Self.mostQueuedBytes { state.queuedBytes[peer] = queued }
+            return queued
+        }
+        if queued <= Self.mostQueuedBytes { return true }
+        refuse(peer, "\(queued) bytes of \(peer) wait for the disk already, of \(Self.mostQueuedBytes) allowed")
+        return false
+    }
+
+    private func refuse(_ peer: PeerIdentity, _ reason: String) {
+        state.withLock { $0.server }?.refuse(peer, reason: reason)
     }
 
     package func close() {
@@ -255,7 +293,14 @@ package final class CheckpointKeeper: Sendable {
     private func handle(_ event: TransportEvent) {
         switch event {
         case .received(let peer, let bytes):
-            guard let message = BulkMessage(bytes) else { return }
+            state.withLock { state in
+                let left = state.queuedBytes[peer, default: 0] - bytes.count
+                state.queuedBytes[peer] = left > 0 ? left : nil
+            }
+            guard let message = BulkMessage(bytes) else {
+                refuse(peer, "\(bytes.count) bytes from \(peer) that are no message of the bulk connection, or damaged")
+                return
+            }
             switch message {
             case .shareBegin(let part):
                 state.withLock { $0.shares[peer] = Share(part: part, attempt: $0.attempt) }
@@ -273,17 +318,38 @@ package final class CheckpointKeeper: Sendable {
                 else { return }
                 shareDone(share, byteCount: byteCount)
             case .fetch(let request, let file, let offset, let length):
-                answer(chunk(request, file, offset, length), to: peer)
-            case .taken, .chunk, .refused: break
+                let asked = FetchWindow.Request(
+                    peer: peer,
+                    number: request,
+                    file: file,
+                    offset: offset,
+                    length: length
+                )
+                serve { $0.ask(asked, at: .now) }
+            case .received(let request): serve { $0.received(request, by: peer, at: .now) }
+            case .taken, .chunk, .refused:
+                refuse(peer, "a message from \(peer) that only a coordinator sends")
             }
-        case .lost(let peer, _): state.withLock { $0.shares[peer] = nil }
+        case .lost(let peer, _):
+            state.withLock { $0.shares[peer] = nil }
+            serve { $0.lost(peer, at: .now) }
         case .failed(let reason):
             let open = state.withLock { state in
                 state.failure = reason
                 return state.open
             }
             if let open { fail(open, MessagingError.failed(reason: reason)) }
-        case .connected, .dropped: break
+        case .dropped(let count, let reason): report(.refused(count: count, reason: reason))
+        case .connected: break
+        }
+    }
+
+    /// Answers what the window lets through, and cuts off who does not take its answers.
+    private func serve(_ change: (inout FetchWindow) -> FetchWindow.Actions) {
+        let actions = state.withLock { change(&$0.fetches) }
+        for (peer, reason) in actions.refusals { refuse(peer, "\(peer): \(reason)") }
+        for request in actions.answers {
+            answer(chunk(request.number, request.file, request.offset, request.length), to: request.peer)
         }
     }
 

@@ -26,7 +26,15 @@ package final class Console: Sendable {
     package func log(_ level: LogLevel, _ sentence: String) {
         if level == .info && !isVerbose || isQuiet && level < .warning { return }
         let mark = level == .warning ? "warning: " : level == .error ? "error: " : ""
-        write { $0.message(mark + sentence) }
+        write { $0.message(mark + Self.cut(sentence)) }
+    }
+
+    /// Most of what a sentence may have: parts of it may come from other machines.
+    private static func cut(_ sentence: String) -> String {
+        let most = 4000
+        if sentence.utf8.count <= most { return sentence }
+        let start = String(decoding: sentence.utf8.prefix(most), as: UTF8.self)
+        return "\(start)… (\(sentence.utf8.count - most) bytes more)"
     }
 
     /// A line that is always shown.

@@ -103,18 +103,26 @@ package final class CoordinatorShell: Sendable {
         let peers = PeerNumbers()
         self.peers = peers
         let console = options.console
-        let notices = Mutex(NoticeLimit())
-        server = try ZeroMQServer(bind: options.bind, curve: options.keys?.listening) { event in
+        let relay = Relay()
+        let server = try ZeroMQServer(
+            bind: options.bind,
+            limits: TransportLimits(
+                sends: WireProtocol.maximumCoordinatorMessageBytes,
+                receives: WireProtocol.maximumWorkerMessageBytes,
+                first: WireProtocol.maximumHelloBytes
+            ),
+            curve: options.keys?.listening
+        ) { event in relay.handle(event) }
+        self.server = server
+        relay.set { [weak server] event in
             switch event {
             case .received(let identity, let bytes):
-                // What is no message is dropped: the port is open to anybody who reaches it.
+                // The port is open to anybody who reaches it; what is no message ends its sender's connection.
                 do {
                     let message = try WireProtocol.decodeWorkerMessage(bytes)
                     events.push(.message(from: peers.number(of: identity), message))
                 } catch {
-                    if notices.withLock({ $0.allows(at: .now) }) {
-                        console.log(.warning, "dropped a message of \(bytes.count) bytes from \(identity): \(error)")
-                    }
+                    server?.refuse(identity, reason: "a message of \(bytes.count) bytes from \(identity): \(error)")
                 }
             case .lost(let identity, _): events.push(.connectionLost(peers.number(of: identity)))
             case .failed(let reason):
@@ -125,7 +133,7 @@ package final class CoordinatorShell: Sendable {
             }
         }
         keeper = try CheckpointKeeper(
-            bind: options.bulkBind.map { [$0] } ?? options.bind.map { $0.replacingPort() },
+            bind: options.bulkBind.map { [$0] } ?? options.bind.map { Endpoint.beside($0) },
             directory: options.directory.checkpoints,
             shards: setup.configuration.data.shards,
             tensors: options.tensors,
@@ -139,6 +147,11 @@ package final class CoordinatorShell: Sendable {
                 let file = path.split(separator: "/").last.map(String.init) ?? path
                 events.push(.checkpointDurable(completedSteps: steps, file: file))
             case .notice(let sentence): console.log(.notice, sentence)
+            case .refused(let count, let reason):
+                console.log(
+                    .warning,
+                    "refused \(count) connections or messages of the bulk port so far; the last: \(reason)"
+                )
             case .failed(let steps, let reason):
                 events.push(.checkpointFailed(completedSteps: steps, reason: reason))
             }
@@ -195,6 +208,7 @@ package final class CoordinatorShell: Sendable {
         var last: Coordination.StepRecord?
         var lastFault: String?
         var statusAt = MonotonicClock.now
+        var refusals = NoticeLimit()
         while true {
             for action in pending {
                 switch action {
@@ -228,6 +242,8 @@ package final class CoordinatorShell: Sendable {
                     peers.forget(peer)
                     options.onEviction?(incarnation)
                 case .log(let level, let sentence): recorder.log(level, sentence)
+                case .refused(let sentence):
+                    if let notice = refusals.notice(sentence, at: .now) { recorder.log(.warning, notice) }
                 case .end(let outcome):
                     options.console.finish()
                     writer.write(status(machine, last, lastFault, outcome), isLast: true)
@@ -250,6 +266,7 @@ package final class CoordinatorShell: Sendable {
             }
             if MonotonicClock.now >= statusAt {
                 statusAt = MonotonicClock.now + .seconds(1)
+                if let notice = refusals.flush(at: .now) { recorder.log(.warning, notice) }
                 options.onBeat?(machine.progress.completedSteps)
                 // On the status's thread, where a slow disk holds nothing up.
                 writer.perform { requests.take() }
@@ -493,13 +510,5 @@ private final class PeerNumbers: Sendable {
         state.withLock { state in
             if let identity = state.identities.removeValue(forKey: number) { state.numbers[identity] = nil }
         }
-    }
-}
-
-extension String {
-    /// `tcp://HOST:*` for `tcp://HOST:PORT`: beside the control port, any that is free.
-    fileprivate func replacingPort() -> String {
-        guard let colon = lastIndex(of: ":") else { return self }
-        return self[..<colon] + ":*"
     }
 }

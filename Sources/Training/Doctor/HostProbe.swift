@@ -2,6 +2,7 @@ import CSystem
 import Foundation
 import Glibc
 import KernelSelection
+import Messaging
 import ProcessControl
 import Storage
 
@@ -91,7 +92,7 @@ extension ProbeQuestion.Look {
             dataDetail: detail,
             coordinatorProblem: parts.flatMap { PortTrial.problem(reaching: $0.host, port: $0.port) },
             coordinator: reachable,
-            address: address ?? parts.flatMap { ListenAddress.localAddress(towards: $0.host) },
+            address: address ?? parts.flatMap { HostName.localAddress(towards: $0.host) },
             port: port
         )
     }

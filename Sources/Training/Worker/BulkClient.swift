@@ -1,3 +1,4 @@
+import Diagnostics
 package import Messaging
 import Synchronization
 
@@ -12,6 +13,8 @@ package final class BulkClient: Sendable {
         var sent: UInt64 = 0
         var taken: UInt64 = 0
         var answers: [UInt64: BulkMessage] = [:]
+        /// Requests whose answers are waited for.
+        var asked: Set<UInt64> = []
         var nextRequest: UInt64 = 1
         /// Why what is under way cannot be finished; what begins after it can, over a connection that is made again.
         var lost: String?
@@ -21,11 +24,24 @@ package final class BulkClient: Sendable {
         mutating func begin() { lost = isClosed ? "it was closed" : nil }
     }
 
+    /// The connection broke while something was under way.
+    private struct Lost: ReportableError {
+        var reason: String
+        var description: String { "The bulk connection to the coordinator was lost: \(reason)." }
+        var exitStatus: ExitStatus { .temporary }
+    }
+
+    /// How often a part of a file is asked for.
+    private static let attempts = 4
+
     private let state = Mutex(State())
     private let condition = ThreadCondition()
 
     package init(endpoint: String, identity: PeerIdentity, curve: CurveKeys? = nil) throws(MessagingError) {
-        let transport = try ZeroMQClient(connect: endpoint, identity: identity, curve: curve) { [weak self] event in
+        var limits = TransportLimits(sends: BulkMessage.largestMessage, receives: BulkMessage.largestMessage)
+        limits.receivedMessages = 4
+        let transport = try ZeroMQClient(connect: endpoint, identity: identity, limits: limits, curve: curve) {
+            [weak self] event in
             self?.handle(event)
         }
         state.withLock { $0.transport = transport }
@@ -45,13 +61,19 @@ package final class BulkClient: Sendable {
     private func handle(_ event: TransportEvent) {
         switch event {
         case .received(_, let bytes):
-            guard let message = BulkMessage(bytes) else { return }
+            guard let message = BulkMessage(bytes) else {
+                state.withLock { if !$0.isClosed { $0.lost = "\(bytes.count) bytes came damaged" } }
+                condition.broadcast()
+                return
+            }
             state.withLock { state in
                 switch message {
                 case .taken(let part, let count):
                     // No more can have been taken than was sent, whatever the message says.
                     if part == state.part { state.taken = max(state.taken, min(count, state.sent)) }
-                case .chunk(let request, _, _), .refused(let request, _): state.answers[request] = message
+                case .chunk(let request, _, _), .refused(let request, _):
+                    // One that nobody waits for any more is not kept.
+                    if state.asked.contains(request) { state.answers[request] = message }
                 default: break
                 }
             }
@@ -115,15 +137,33 @@ package final class BulkClient: Sendable {
         }
     }
 
-    /// Fetches up to `length` bytes of a file, and its size.
+    /// Fetches up to `length` bytes of a file, and its size; where the connection breaks, over the next one.
     package func fetch(_ file: BulkFile, from offset: Int, length: Int) throws -> (fileSize: Int, bytes: [UInt8]) {
+        for _ in 1..<Self.attempts {
+            do { return try fetchOnce(file, from: offset, length: length) } catch is Lost { continue }
+        }
+        return try fetchOnce(file, from: offset, length: length)
+    }
+
+    private func fetchOnce(_ file: BulkFile, from offset: Int, length: Int) throws -> (fileSize: Int, bytes: [UInt8]) {
         let request = state.withLock { state in
             state.begin()
             defer { state.nextRequest += 1 }
+            state.asked.insert(state.nextRequest)
             return state.nextRequest
         }
-        try send(.fetch(request: request, file: file, offset: offset, length: length))
-        try waitUntil { $0.answers[request] != nil }
+        defer {
+            state.withLock { state in
+                state.asked.remove(request)
+                state.answers[request] = nil
+            }
+        }
+        try waitUntil(
+            // The coordinator knows it again; where it waits for others, this makes it look who takes nothing.
+            repeating: { try self.send(.fetch(request: request, file: file, offset: offset, length: length)) },
+            { $0.answers[request] != nil }
+        )
+        try send(.received(request: request))
         switch state.withLock({ $0.answers.removeValue(forKey: request) }) {
         case .chunk(_, let size, let bytes): return (size, bytes)
         case .refused(_, let reason):
@@ -132,13 +172,19 @@ package final class BulkClient: Sendable {
         }
     }
 
-    private func waitUntil(_ isMet: (borrowing State) -> Bool) throws {
+    /// Waits, and does `ask` at once and every few seconds.
+    private func waitUntil(repeating ask: (() throws -> Void)? = nil, _ isMet: (borrowing State) -> Bool) throws {
         let deadline = ContinuousClock.now + .seconds(60)
+        var askedAt: ContinuousClock.Instant?
         while true {
+            if let ask, askedAt.map({ ContinuousClock.now - $0 >= .seconds(5) }) ?? true {
+                try ask()
+                askedAt = .now
+            }
             let seen = condition.ticket
             let (met, lost) = state.withLock { (isMet($0), $0.lost) }
             if met { return }
-            if let lost { throw RunError.data("The bulk connection to the coordinator was lost: \(lost).") }
+            if let lost { throw Lost(reason: lost) }
             if ContinuousClock.now > deadline {
                 throw RunError.data("The coordinator has not answered on its bulk connection for 60 s.")
             }

@@ -1,3 +1,5 @@
+import Messaging
+
 /// Endpoints of the form `tcp://HOST:PORT`.
 package enum Endpoint {
     /// What a listener writes for "every address of this machine": no address to connect to from another one.
@@ -6,13 +8,19 @@ package enum Endpoint {
     /// The endpoint with `host` in the place of a wildcard; any other endpoint as it is.
     package static func reachable(_ endpoint: String, at host: String) -> String {
         guard let (found, port) = parts(endpoint), wildcards.contains(found) else { return endpoint }
-        return "tcp://\(host):\(port)"
+        return "tcp://\(HostName.inEndpoint(host)):\(port)"
     }
 
     /// An endpoint that the process behind `other` listens on, as it is reached from where `other` is.
     package static func reachable(_ endpoint: String, beside other: String) -> String {
         guard let (host, _) = parts(other) else { return endpoint }
         return reachable(endpoint, at: host)
+    }
+
+    /// An endpoint of its own beside another one, on any free port: for a second socket of the same process.
+    package static func beside(_ endpoint: String) -> String {
+        guard let (host, _) = parts(endpoint) else { return "\(endpoint).bulk" }
+        return "tcp://\(host):*"
     }
 
     /// Whether the endpoint is of this machine alone.
@@ -22,10 +30,7 @@ package enum Endpoint {
         if endpoint.hasPrefix("ipc://") || endpoint.hasPrefix("inproc://") { return true }
         guard let (host, _) = parts(endpoint) else { return false }
         if isTarget && wildcards.contains(host) { return true }
-        if ["localhost", "::1", "[::1]", "lo"].contains(host) { return true }
-        // A name may begin like a number and be another machine's.
-        let bytes = host.split(separator: ".", omittingEmptySubsequences: false)
-        return bytes.count == 4 && bytes[0] == "127" && bytes.allSatisfy { UInt8($0) != nil }
+        return ["localhost", "lo"].contains(host) || HostName.isLoopbackNumber(host)
     }
 
     /// The host and port of `tcp://HOST:PORT`; nil for any other endpoint.

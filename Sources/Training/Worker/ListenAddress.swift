@@ -1,4 +1,3 @@
-import Glibc
 package import Messaging
 
 /// Where a worker listens for other workers' frames, and where it tells them to connect.
@@ -8,23 +7,85 @@ package struct ListenAddress: Hashable, Sendable {
     /// The host in place of that in `listen`; nil leaves it.
     package let advertised: String?
 
-    private static let loopback = "tcp://127.0.0.1:*"
-    private static let everywhere = "tcp://0.0.0.0:*"
-
     /// What a worker of the coordinator at `coordinator` uses, given what its user said (nil: nothing).
     ///
     /// Workers of a coordinator on this machine listen on loopback. Others listen everywhere, and are reached as the
-    /// coordinator reaches them: at this machine's address on the way to it.
+    /// coordinator reaches them: at this machine's address on the way to it. A name other than `localhost` that means
+    /// loopback here is this machine's own (Debian writes it into /etc/hosts): who is told it has workers elsewhere, and
+    /// they reach this one at the address of an interface.
     ///
-    /// `localAddress` finds that address. Throws where it is needed and there is none.
+    /// `system` answers what the machine knows. Throws where it is needed and not known.
     package init(
         listen: String?,
         advertise: String?,
         coordinator: String,
-        localAddress: (_ host: String) -> String? = ListenAddress.localAddress(towards:)
+        system: System = System()
     ) throws(MessagingError) {
+        try Socket.check(coordinator)
+        if let listen { try Socket.check(listen) }
         let host = Self.host(of: coordinator)
-        func reachable(_ listen: String) throws(MessagingError) -> String {
+        let addresses =
+            HostName.isNumber(host) ? [HostName.withoutBrackets(host)] : try system.addresses(host, coordinator)
+        if let advertise, !HostName.isNumber(advertise) { _ = try system.addresses(advertise, advertise) }
+        if let listen {
+            let isOpen = ["0.0.0.0", "*", "::", "[::]"].contains(Self.host(of: listen))
+            self.listen = listen
+            advertised = try isOpen && advertise == nil ? system.reachable(host, addresses, listen) : advertise
+            return
+        }
+        let isIPv6 = HostName.isIPv6(advertise ?? addresses.first ?? "")
+        let loopback = isIPv6 ? "tcp://[::1]:*" : "tcp://127.0.0.1:*"
+        let everywhere = isIPv6 ? "tcp://[::]:*" : "tcp://0.0.0.0:*"
+        if let advertise {
+            let isLocal = advertise == "localhost" || HostName.isLoopbackNumber(advertise)
+            self.listen = isLocal ? loopback : everywhere
+            advertised = advertise
+            return
+        }
+        // What a coordinator listens on that listens everywhere, and this machine as one connects to it.
+        let own =
+            host == "0.0.0.0" || host == "*" || host == "[::]" ? nil : try system.reachable(host, addresses, everywhere)
+        let isLocal = own.map { HostName.isLoopbackNumber($0) } ?? true
+        self.listen = isLocal ? loopback : everywhere
+        advertised = isLocal ? nil : own
+    }
+
+    /// What is asked of the machine; tests answer themselves.
+    package struct System {
+        /// The addresses of a host, which stands in the endpoint.
+        package var addresses: (_ host: String, _ endpoint: String) throws(MessagingError) -> [String]
+        /// This machine's address on the way to a host.
+        package var localAddress: (_ host: String) -> String?
+        /// Addresses of this machine that others reach.
+        package var interfaces: () -> [String]
+
+        package init(
+            addresses: @escaping (_ host: String, _ endpoint: String) throws(MessagingError) -> [String] = {
+                (host, endpoint) throws(MessagingError) in try HostName.addresses(of: host, in: endpoint)
+            },
+            localAddress: @escaping (_ host: String) -> String? = HostName.localAddress(towards:),
+            interfaces: @escaping () -> [String] = HostName.interfaceAddresses
+        ) {
+            self.addresses = addresses
+            self.localAddress = localAddress
+            self.interfaces = interfaces
+        }
+
+        /// By which address others reach this machine; loopback where the coordinator is reached by a number or name of it.
+        func reachable(_ host: String, _ addresses: [String], _ listen: String) throws(MessagingError) -> String {
+            let isOwn = addresses.first.map(HostName.isLoopbackNumber) ?? false
+            if isOwn, host == "localhost" || HostName.isNumber(host) { return addresses.first ?? host }
+            if isOwn {
+                let known = interfaces()
+                if known.isEmpty { return addresses.first ?? host }
+                if known.count == 1 { return known[0] }
+                throw .endpoint(
+                    listen,
+                    problem: "the coordinator's name \(host) is this machine's own, which has the addresses "
+                        + "\(known.prefix(8).joined(separator: ", ")); say with --advertise by which of them other hosts "
+                        + "reach it"
+                )
+            }
             if let found = localAddress(host) { return found }
             throw .endpoint(
                 listen,
@@ -32,54 +93,10 @@ package struct ListenAddress: Hashable, Sendable {
                     + "coordinator's host \(host) yet; say it with --advertise"
             )
         }
-        if let listen {
-            let isOpen = ["0.0.0.0", "*", "::", "[::]"].contains(Self.host(of: listen))
-            self.listen = listen
-            advertised = try isOpen && advertise == nil ? reachable(listen) : advertise
-        } else if let advertise {
-            self.listen = Self.isLoopback(advertise) ? Self.loopback : Self.everywhere
-            advertised = advertise
-        } else {
-            // A name may mean this machine too.
-            let own = try Self.isLoopback(host) ? host : reachable(Self.everywhere)
-            let isLocal = Self.isLoopback(own)
-            self.listen = isLocal ? Self.loopback : Self.everywhere
-            advertised = isLocal ? nil : own
-        }
     }
 
-    /// The host of `tcp://HOST:PORT`.
+    /// The host of `tcp://HOST:PORT`; this machine for sockets of its file system.
     private static func host(of endpoint: String) -> String {
-        guard endpoint.hasPrefix("tcp://"), let colon = endpoint.lastIndex(of: ":") else { return "localhost" }
-        return String(endpoint[..<colon].dropFirst("tcp://".count))
-    }
-
-    private static func isLoopback(_ host: String) -> Bool {
-        ["localhost", "::1", "[::1]", "0.0.0.0"].contains(host) || host.hasPrefix("127.")
-    }
-
-    /// The address of this machine from which packets to `host` would be sent, as a number; sends none.
-    package static func localAddress(towards host: String) -> String? {
-        var hints = addrinfo()
-        // The transport's sockets are of this family.
-        hints.ai_family = AF_INET
-        hints.ai_socktype = Int32(SOCK_DGRAM.rawValue)
-        var found: UnsafeMutablePointer<addrinfo>?
-        // The port is of no importance: nothing is sent there.
-        guard getaddrinfo(host, "9", &hints, &found) == 0, let first = found else { return nil }
-        defer { freeaddrinfo(first) }
-        let descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        guard connect(descriptor, first.pointee.ai_addr, first.pointee.ai_addrlen) == 0 else { return nil }
-        var address = sockaddr_in()
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let isKnown = withUnsafeMutablePointer(to: &address) { address in
-            address.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) == 0 }
-        }
-        guard isKnown else { return nil }
-        var text = [CChar](repeating: 0, count: Int(INET_ADDRSTRLEN))
-        guard inet_ntop(AF_INET, &address.sin_addr, &text, socklen_t(text.count)) != nil else { return nil }
-        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        Endpoint.hostAndPort(endpoint)?.host ?? "localhost"
     }
 }

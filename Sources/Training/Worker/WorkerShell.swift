@@ -60,6 +60,10 @@ package final class WorkerShell: Sendable {
         let transport = try ZeroMQClient(
             connect: options.coordinator,
             identity: identity("worker"),
+            limits: TransportLimits(
+                sends: WireProtocol.maximumWorkerMessageBytes,
+                receives: WireProtocol.maximumCoordinatorMessageBytes
+            ),
             curve: options.keys?.connecting
         ) { event in
             switch event {
