@@ -56,7 +56,7 @@ let shims: [Target] = [
 ]
 
 let pure: [Target] = [
-    .target(name: "Diagnostics", swiftSettings: strict),
+    .target(name: "Diagnostics", dependencies: ["CSystem"], swiftSettings: strict),
     .target(name: "Numerics", swiftSettings: strict),
     .target(name: "Reduction", swiftSettings: strict),
     .target(name: "Kernels", dependencies: ["Numerics"], swiftSettings: strict),

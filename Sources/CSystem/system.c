@@ -6,6 +6,7 @@
 #include <linux/filter.h>
 #include <linux/futex.h>
 #include <malloc.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -150,4 +151,25 @@ int system_drop_newcomers(int listening, bool drops) {
     struct sock_filter nothing = {BPF_RET | BPF_K, 0, 0, 0};
     struct sock_fprog program = {1, &nothing};
     return setsockopt(listening, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+// MARK: Arithmetic
+
+uint32_t system_arithmetic(void) { return __builtin_ia32_stmxcsr(); }
+
+// MARK: Faults of tests
+
+void system_reset_connections(uint16_t port) {
+    enum { most_descriptors = 1 << 16 };
+    for (int descriptor = 0; descriptor < most_descriptors; descriptor++) {
+        struct sockaddr_in6 peer;
+        socklen_t length = sizeof peer;
+        if (getpeername(descriptor, (struct sockaddr *)&peer, &length) != 0) continue;
+        // The port stands at the same place in an address of either family.
+        if (peer.sin6_family != AF_INET && peer.sin6_family != AF_INET6) continue;
+        if (ntohs(peer.sin6_port) != port) continue;
+        // To connect a socket with nothing ends its connection with a reset.
+        struct sockaddr nothing = {.sa_family = AF_UNSPEC};
+        (void)connect(descriptor, &nothing, sizeof nothing);
+    }
 }

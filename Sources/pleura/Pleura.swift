@@ -21,6 +21,8 @@ struct Pleura: AsyncParsableCommand {
 
     /// Runs the command; an error that users may read ends the program with its text and its exit status.
     static func main() async {
+        // Every thread inherits it from the one that starts it.
+        Arithmetic.begin()
         // A reader of the output that ends early must not end a run.
         StandardStream.ignoreBrokenPipes()
         do {
