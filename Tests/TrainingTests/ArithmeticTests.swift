@@ -7,6 +7,12 @@ import Training
 
 /// Threads whose results reach weights round to the nearest number, whatever was done to them.
 @Suite struct ThreadArithmeticTests {
+    // The names of these numbers are ambiguous in Swift: macros and members of an enumeration.
+    private static let toNearest: Int32 = 0
+    private static let downward: Int32 = 0x400
+    private static let upward: Int32 = 0x800
+    private static let towardZero: Int32 = 0xC00
+
     /// The last bit of what a third of a number is depends on how it is rounded.
     private static func third() -> Double {
         let one = Atomic<Int>(1)
@@ -18,11 +24,11 @@ import Training
     @Test(.timeLimit(.minutes(1)))
     func aThreadDoesNotInheritAnotherRounding() throws {
         let nearest = Self.nearest
-        fesetround(FE_UPWARD)
+        fesetround(Self.upward)
         let isChanged = Self.third() != nearest
         let found = Mutex<Double>(0)
         let thread = try OwnedThread(name: "test") { found.withLock { $0 = Self.third() } }
-        fesetround(FE_TONEAREST)
+        fesetround(Self.toNearest)
         thread.join()
         #expect(isChanged && found.withLock { $0 } == nearest)
     }
@@ -33,7 +39,7 @@ import Training
         let pool = try ComputePool(threads: 2)
         defer { pool.close() }
         let serial = try SerialThread(name: "test")
-        for mode in [FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO] {
+        for mode in [Self.upward, Self.downward, Self.towardZero] {
             pool.runOnAll { _, _, _ in fesetround(mode) }
             let found = Mutex<[Double]>([])
             pool.runOnAll { _, _, _ in found.withLock { $0.append(Self.third()) } }

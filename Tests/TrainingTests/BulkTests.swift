@@ -317,9 +317,19 @@ import Training
                 for _ in 0..<100 { try send("model/a", [3], 0, bytes) }
             }
         }
-        keeper.abandon(completedSteps: 2)
-        begin(2, keeper)
-        #expect(try handOver(2, client) == 28)
+        // On a machine that is busy, the keeper may hear of the loss after the next share has begun, which then fails too.
+        var attempts = 0
+        while true {
+            keeper.abandon(completedSteps: 2)
+            begin(2, keeper)
+            do {
+                #expect(try handOver(2, client) == 28)
+                break
+            } catch {
+                attempts += 1
+                try #require(attempts < 3, "\(error)")
+            }
+        }
         #expect(try outcomes.durable().steps == 2)
     }
 
