@@ -4,13 +4,14 @@ SWIFT ?= swift
 BUILD := $(SWIFT) build -c release --build-tests
 SOURCES := Sources Tests Package.swift
 
-.PHONY: help demo test soak build dependencies lint format clean
+.PHONY: help demo test soak sanitize build dependencies lint format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo          train on phantom radiographs and leave a report in runs/demo (under 6 minutes)'
 	@echo 'make test          build and run all tests and checks'
 	@echo 'make soak          torture checkpoints: 1,000 killed writers and broken disks (a minute after the build)'
+	@echo 'make sanitize      decode damaged images under AddressSanitizer and valgrind (a minute, without the build)'
 	@echo 'make build         build the program, .build/release/pleura'
 	@echo 'make dependencies  install the system packages that are missing'
 	@echo 'make lint          check the format of the sources; make format repairs it'
@@ -29,6 +30,10 @@ test: build
 soak: build
 	PLEURA_TORTURE_CASES=1000 $(SWIFT) test -c release --skip-build --filter 'CheckpointTortureTests'
 	PLEURA_HOSTILE_EPOCHS=2000 $(SWIFT) test -c release --skip-build --filter 'HostilePeers'
+
+# PLEURA_SANITIZE_ROUNDS=N takes more damaged variants of each image.
+sanitize: dependencies
+	@.ci/sanitize
 
 build: dependencies
 	$(BUILD)

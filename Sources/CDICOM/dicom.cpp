@@ -1,5 +1,6 @@
 #include "CDICOM.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -136,7 +137,10 @@ std::string meta_text(const char *path, const DcmTagKey &tag) {
     OFString text;
     // Its status is that of what follows too, such as an unknown transfer syntax: what counts is the text.
     format.loadFile(path, EXS_Unknown, EGL_noChange, DCM_MaxReadLength, ERM_metaOnly);
-    if (format.getMetaInfo()->findAndGetOFString(tag, text).bad()) return "";
+    DcmElement *element = nullptr;
+    if (format.getMetaInfo()->findAndGetElement(tag, element).bad() || element == nullptr) return "";
+    // Of a value that is cut off the rest is memory that was never written.
+    if (element->transferState() != ERW_ready || element->getOFString(text, 0).bad()) return "";
     return text.c_str();
 }
 
@@ -152,6 +156,81 @@ std::string undecodable(const std::string &uid) {
         return "";
     }
     return std::string(syntax.getXferName()) + " (" + uid + ")";
+}
+
+/// What is wrong with an RLE frame of `segments` segments, each of `values` bytes; empty where it is whole.
+///
+/// DCMTK follows the offsets of its header wherever they lead, and leaves alone what the data is too short for.
+std::string rle_defect(const uint8_t *bytes, size_t count, size_t segments, size_t values) {
+    const size_t header = 64;
+    const auto number = [&](size_t index) {
+        const uint8_t *place = bytes + 4 * index;
+        return static_cast<size_t>(place[0]) | static_cast<size_t>(place[1]) << 8 |
+            static_cast<size_t>(place[2]) << 16 | static_cast<size_t>(place[3]) << 24;
+    };
+    if (count < header) return "its header is cut off";
+    if (number(0) != segments || segments == 0 || segments > 15) {
+        return std::to_string(number(0)) + " segments where its pixels have " + std::to_string(segments);
+    }
+    for (size_t segment = 0; segment < segments; segment += 1) {
+        const std::string name = "segment " + std::to_string(segment + 1) + " of " + std::to_string(segments);
+        size_t place = number(1 + segment);
+        const size_t end = segment + 1 < segments ? number(2 + segment) : count;
+        if (place < header || end > count || place >= end) return name + " lies outside of the data";
+        size_t written = 0;
+        while (written < values && place < end) {
+            const uint8_t control = bytes[place];
+            place += 1;
+            if (control == 128) continue;
+            const size_t taken = control < 128 ? static_cast<size_t>(control) + 1 : 1;
+            if (taken > end - place) break;
+            place += taken;
+            written += control < 128 ? taken : 257 - static_cast<size_t>(control);
+        }
+        if (written < values) {
+            return name + " has " + std::to_string(written) + " of " + std::to_string(values) + " bytes";
+        }
+    }
+    return "";
+}
+
+/// Makes an RLE frame one that DCMTK decodes: whole, and in one fragment. DCMTK takes each fragment for a frame.
+std::string prepare_rle(DcmDataset &dataset, DcmPixelData &data) {
+    DcmPixelSequence *sequence = nullptr;
+    if (data.getEncapsulatedRepresentation(EXS_RLELossless, nullptr, sequence).bad() || sequence == nullptr) {
+        return "its fragments cannot be found";
+    }
+    std::vector<uint8_t> frame;
+    Sint32 frames = 1;
+    const bool is_single = dataset.findAndGetSint32(DCM_NumberOfFrames, frames).bad() || frames <= 1;
+    // Item 0 is the offset table.
+    const unsigned long last = is_single ? sequence->card() : std::min(sequence->card(), 2UL);
+    DcmPixelItem *first = nullptr;
+    for (unsigned long index = 1; index < last; index += 1) {
+        DcmPixelItem *item = nullptr;
+        Uint8 *bytes = nullptr;
+        if (sequence->getItem(item, index).bad() || item == nullptr || item->getUint8Array(bytes).bad() ||
+            bytes == nullptr) {
+            return "fragment " + std::to_string(index) + " cannot be read";
+        }
+        if (first == nullptr) first = item;
+        frame.insert(frame.end(), bytes, bytes + item->getLength());
+    }
+    if (first == nullptr) return "it has no fragments";
+    const size_t values =
+        static_cast<size_t>(number(dataset, DCM_Rows, 0)) * number(dataset, DCM_Columns, 0);
+    const size_t segments = static_cast<size_t>(number(dataset, DCM_SamplesPerPixel, 1)) *
+        ((number(dataset, DCM_BitsAllocated, 0) + 7) / 8);
+    const std::string defect = rle_defect(frame.data(), frame.size(), segments, values);
+    if (!defect.empty() || !is_single || sequence->card() <= 2) return defect;
+    if (frame.size() % 2 == 1) frame.push_back(0);
+    if (first->putUint8Array(frame.data(), frame.size()).bad()) return "its fragments cannot be joined";
+    while (sequence->card() > 2) {
+        DcmPixelItem *rest = nullptr;
+        if (sequence->remove(rest, 2).bad() || rest == nullptr) return "its fragments cannot be joined";
+        delete rest;
+    }
+    return "";
 }
 
 /// Whether the bytes 128..<132 are DICM; -1 where the file cannot be opened.
@@ -324,6 +403,13 @@ cdicom_status cdicom_decode(
             return CDICOM_NO_PIXELS;
         }
         DcmPixelData *data = OFstatic_cast(DcmPixelData *, element);
+        if (dataset->getOriginalXfer() == EXS_RLELossless) {
+            const std::string defect = prepare_rle(*dataset, *data);
+            if (!defect.empty()) {
+                say(message, message_capacity, "its pixel data is damaged or cut off (RLE: " + defect + ")");
+                return CDICOM_DAMAGED;
+            }
+        }
         Uint32 fragment = 0;
         OFString color_model;
         const OFCondition decoded =

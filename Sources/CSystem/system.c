@@ -168,3 +168,24 @@ int64_t system_bytes_taken(int descriptor) {
     if (ioctl(descriptor, SIOCINQ, &waiting) != 0) return -1;
     return (int64_t)info.tcpi_bytes_received - waiting;
 }
+
+// MARK: Arithmetic
+
+uint32_t system_arithmetic(void) { return __builtin_ia32_stmxcsr(); }
+
+// MARK: Faults of tests
+
+void system_reset_connections(uint16_t port) {
+    enum { most_descriptors = 1 << 16 };
+    for (int descriptor = 0; descriptor < most_descriptors; descriptor++) {
+        struct sockaddr_in6 peer;
+        socklen_t length = sizeof peer;
+        if (getpeername(descriptor, (struct sockaddr *)&peer, &length) != 0) continue;
+        // The port stands at the same place in an address of either family.
+        if (peer.sin6_family != AF_INET && peer.sin6_family != AF_INET6) continue;
+        if (ntohs(peer.sin6_port) != port) continue;
+        // To connect a socket with nothing ends its connection with a reset.
+        struct sockaddr nothing = {.sa_family = AF_UNSPEC};
+        (void)connect(descriptor, &nothing, sizeof nothing);
+    }
+}

@@ -1,4 +1,5 @@
 import CHash
+import Diagnostics
 import Glibc
 import Messaging
 import Reduction
@@ -74,6 +75,8 @@ final class Communicator: @unchecked Sendable {
             var didWork = false
             do throws(AllreduceError) {
                 didWork = try network { () throws(MessagingError) in try receiveFrames() }
+                // It adds gradients, after libzmq was called.
+                Arithmetic.restore()
                 didWork = try advance() || didWork
                 didWork = try network { () throws(MessagingError) in try sendFrames() } || didWork
                 if didWork { round?.timings.busy += .now - start }

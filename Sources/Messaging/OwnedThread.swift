@@ -1,4 +1,5 @@
 import CSystem
+import Diagnostics
 import Glibc
 
 /// A thread that its maker owns and joins: blocking work never runs on Swift's cooperative pool, which has one thread
@@ -26,6 +27,7 @@ package final class OwnedThread: @unchecked Sendable {
                 guard let argument else { return nil }
                 let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
                 system_name_thread(start.name)
+                Arithmetic.restore()
                 start.body()
                 return nil
             },

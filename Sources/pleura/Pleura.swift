@@ -24,6 +24,8 @@ struct Pleura: ParsableCommand {
     /// Runs the command; an error that users may read ends the program with its text and its exit status.
     static func main() {
         ProcessStart.prepare()
+        // Every thread inherits it from the one that starts it.
+        Arithmetic.begin()
         let status = Mutex(ExitStatus.done.rawValue)
         do {
             try ProcessStart.runOnOwnThread {

@@ -71,9 +71,12 @@ struct CoordinatorRig {
     mutating func say(
         _ worker: UInt64,
         _ body: WorkerMessage.Body,
+        as incarnation: UInt64? = nil,
+        key: String = "",
         after delay: Duration = .milliseconds(1)
     ) -> [CoordinatorMachine.Action] {
-        handle(.message(from: PeerID(worker), WorkerMessage(incarnation: 100 + worker, body: body)), after: delay)
+        let message = WorkerMessage(incarnation: incarnation ?? 100 + worker, body: body)
+        return handle(.message(from: PeerID(worker), key: key, message), after: delay)
     }
 
     static func hello(_ worker: UInt64) -> Hello {

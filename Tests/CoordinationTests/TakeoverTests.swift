@@ -129,18 +129,6 @@ import Testing
         #expect(assigned.first?.step == 3 && (assigned.first?.generation ?? 0) > 0)
     }
 
-    @Test func aCoordinatorThatWasSucceededEnds() {
-        var rig = CoordinatorRig()
-        _ = rig.handle(.start(resume: nil, reattachment: Self.reattachment))
-        let actions = rig.say(0, Self.back(0, Seat(worker: 0, fencing: 8, completedSteps: 3)))
-        #expect(
-            actions.contains {
-                guard case .end(let outcome) = $0 else { return false }
-                return outcome.kind == .stopped && outcome.message.contains("obeys a later coordinator")
-            }
-        )
-    }
-
     @Test func strangersWithASeatAreRefused() {
         var rig = CoordinatorRig()
         _ = rig.handle(.start(resume: nil, reattachment: Self.reattachment))

@@ -58,6 +58,14 @@ __attribute__((constructor)) static void set_up(void) {
         if (opened >= 0) syscall(SYS_close, opened);
     }
     folder = getenv("FAULT_FOLDER");
+    const char *mode = getenv("FAULT_ARITHMETIC");
+    if (mode) {
+        unsigned arithmetic = 0;
+        if (!strcmp(mode, "up")) arithmetic = 0x4000;
+        if (!strcmp(mode, "zero")) arithmetic = 0x6000;
+        if (!strcmp(mode, "flush")) arithmetic = 0x8040;
+        __builtin_ia32_ldmxcsr(0x1F80 | arithmetic);
+    }
 }
 
 static int is_in_folder(const char *path) {

@@ -93,6 +93,21 @@ extension Processes {
             }
         }
 
+        /// The only checkpoint of a run is its last: all connections that it goes over break once.
+        @Test(.timeLimit(.minutes(15)))
+        func connectionsThatBreakUnderTheLastCheckpoint() throws {
+            defer { runner.remove() }
+            let once = length + ["--set", "checkpoint.keep_best=0"]
+            let hash = try whole(once)
+            let outcome = try runner.start(
+                runner.launchArguments(configuration, run: "run", once),
+                environment: environment(["reset:streaming:24:0", "reset:streaming:24:1"])
+            ).finish()
+            #expect(points() == ["streaming", "streaming"], "\(outcome.errors)")
+            #expect(outcome.errors.contains("This is the last checkpoint: attempt 2 of 5"), "\(outcome.errors)")
+            try expectWhole("run", hash, outcome)
+        }
+
         @Test(.timeLimit(.minutes(15)))
         func killedWhileItTakesTheStateOver() throws {
             defer { runner.remove() }

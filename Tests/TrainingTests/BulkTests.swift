@@ -276,6 +276,72 @@ import Training
         _ = try outcomes.durable()
     }
 
+    /// What a joiner, a resumed worker and one that fetches its data ask for is asked for again.
+    @Test func aFileIsFetchedOverConnectionsThatBreak() throws {
+        let keeper = try keeper()
+        defer { keeper.close() }
+        let client = try BulkClient(endpoint: keeper.endpoints[0], identity: .random(role: "bulk"))
+        defer { client.close() }
+        try FileSystem.createDirectory(folder.file("shards"))
+        let bytes = (0..<3 * BulkMessage.largestPayload / 2).map { UInt8(truncatingIfNeeded: $0 / 251) }
+        let file = try OpenFile(folder.file("shards/shard-0.h5"), .create)
+        try bytes.withUnsafeBytes { try file.write($0, at: 0) }
+        var fetched = [UInt8](repeating: 0, count: bytes.count)
+        var parts = 0
+        try client.fetch(BulkFile(isCheckpoint: false, name: "shard-0.h5")) { offset, size, part in
+            #expect(size == bytes.count)
+            fetched.replaceSubrange(offset..<offset + part.count, with: part)
+            parts += 1
+            client.breakConnection()
+        }
+        #expect(parts == 2 && fetched == bytes)
+        // Where nobody is at the other end any more, it ends.
+        client.breakConnection()
+        client.close()
+        #expect(throws: (any Error).self) {
+            _ = try client.fetch(BulkFile(isCheckpoint: false, name: "shard-0.h5"), from: 0, length: 10)
+        }
+    }
+
+    @Test func aShareUnderABrokenConnectionFailsAndTheNextIsWhole() throws {
+        let keeper = try keeper()
+        defer { keeper.close() }
+        let client = try BulkClient(endpoint: keeper.endpoints[0], identity: .random(role: "bulk"))
+        defer { client.close() }
+        begin(1, keeper)
+        _ = try handOver(1, client)
+        _ = try outcomes.durable()
+        begin(2, keeper)
+        #expect(throws: (any Error).self) {
+            try client.handOver(part(2)) { send in
+                let bytes = [UInt8](repeating: 2, count: 12)
+                try send("model/a", [3], 0, bytes)
+                client.breakConnection()
+                // Whoever is told of the loss later than this piece is sent is told by the next one.
+                for _ in 0..<100 { try send("model/a", [3], 0, bytes) }
+            }
+        }
+        // On a machine that is busy, the keeper may hear of the loss after the next share has begun, which then fails too.
+        var attempts = 0
+        while true {
+            keeper.abandon(completedSteps: 2)
+            begin(2, keeper)
+            do {
+                #expect(try handOver(2, client) == 28)
+                break
+            } catch {
+                attempts += 1
+                try #require(attempts < 3, "\(error)")
+            }
+        }
+        // What was told of the attempts before is behind it.
+        while true {
+            guard case .durable(let steps, _, _) = try outcomes.next() else { continue }
+            #expect(steps == 2)
+            break
+        }
+    }
+
     @Test func messagesComeBackAsTheyWere() {
         let part = BulkPart(step: 7, part: 1, parts: 3)
         let messages: [BulkMessage] = [

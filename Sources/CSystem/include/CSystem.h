@@ -140,6 +140,24 @@ bool system_has_avx512_bf16(void);
 // The processor's name as it gives it, at most 48 bytes and a zero; empty where it gives none.
 void system_processor_name(char name[49]);
 
+// MARK: Arithmetic. Swift has no names for the processor's floating-point control register.
+
+// The calling thread's MXCSR, which says how it rounds and what it does with denormal numbers.
+uint32_t system_arithmetic(void);
+// Whether that is not the standard's arithmetic, whatever its flags say has happened: to nearest, denormal numbers kept, no
+// traps. Sets it to that.
+static inline bool system_restore_arithmetic(void) {
+    enum { flags = 0x3F, standard = 0x1F80 };
+    if ((__builtin_ia32_stmxcsr() & ~(uint32_t)flags & 0xFFFF) == standard) return false;
+    __builtin_ia32_ldmxcsr(standard);
+    return true;
+}
+
+// MARK: Faults of tests
+
+// Breaks all of this process's TCP connections to `port`, wherever they lead, as a reset from the network does.
+void system_reset_connections(uint16_t port);
+
 // MARK: Disk
 
 // Takes disk space for the first `bytes` bytes of a file without changing its size. Returns 0, or -1 with errno.

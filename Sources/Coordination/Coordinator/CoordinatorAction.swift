@@ -23,6 +23,9 @@ extension CoordinatorMachine {
         /// The worker is no longer part of the run: forget its connection. What it says next comes from a new peer, and
         /// is answered with the reason. A process of the launcher's is ended: it may be stopped or stuck.
         case evict(WorkerNumber, PeerID, incarnation: UInt64, reason: String)
+        /// A member says that it obeys a later coordinator of this run: look whether the run's journal knows of one, and
+        /// deliver `.succeeded` if so. One that leads has written itself there, and nobody else can.
+        case confirmSuccession
         case log(LogLevel, String)
         /// A process was told that it may not take part. Strangers can cause any number of these: shown to the user now and
         /// then, with their count.
@@ -164,8 +167,8 @@ package struct ValidationRecord: Hashable, Sendable {
 package enum JournalEntry: Hashable, Sendable {
     /// A coordinator has taken over; what was noted of later steps is void.
     case began(fencing: UInt64, completedSteps: UInt64)
-    /// The members, and their processes in the same order.
-    case membership(Membership, incarnations: [UInt64])
+    /// The members, and in the same order their processes and the names of their keys.
+    case membership(Membership, incarnations: [UInt64], keys: [String])
     /// Validation, schedule, best and early stopping have moved together, as transition number
     /// `progress.transition`.
     case transition(RunProgress)

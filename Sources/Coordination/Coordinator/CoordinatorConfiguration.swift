@@ -194,8 +194,14 @@ package struct CoordinatorTiming: Hashable, Sendable {
     package var blameWindow: Duration = .milliseconds(300)
     /// How long a run with fewer workers than its minimum waits for others.
     package var pausing: Duration = .seconds(60)
-    /// For how long nobody is admitted after a checkpoint for those who join could not be written.
+    /// The pause before a checkpoint that the run waits for is tried again: doubled with each attempt, up to the second.
+    package var saveRetry: Duration = .seconds(1)
+    /// For how long nobody is admitted, at most, after a checkpoint for those who join could not be written.
     package var admissionRetry: Duration = .seconds(10)
+    /// How often the last checkpoint of a run is tried, and how long after its first attempt another one may begin; two
+    /// attempts are made in any case.
+    package var lastSaves = 5
+    package var lastSaving: Duration = .seconds(30)
     /// How long after the first request to end another one counts as the second, which stops at once.
     package var secondRequest: Duration = .seconds(1)
     /// After how long a wait is worth a line in the log.

@@ -26,7 +26,9 @@ extension CoordinatorMachine {
 
     /// Asks members for their parts of the present state.
     mutating func beginCheckpoint(_ reason: CheckpointOrder.Reason) {
-        let streaming = members.prefix(configuration.checkpoints.streams)
+        // All hold the same state: whoever could not hand a share over is asked again when all others could not either.
+        let least = members.map(\.failedShares).min() ?? 0
+        let streaming = members.filter { $0.failedShares == least }.prefix(configuration.checkpoints.streams)
         let pieces = streaming.enumerated().map { index, member in
             CheckpointOrder.Piece(
                 worker: member.number,
@@ -47,6 +49,7 @@ extension CoordinatorMachine {
         checkpoint = CheckpointInFlight(
             order: order,
             isStreamed: pieces.map { _ in false },
+            since: now,
             lastProgress: now
         )
         owesCheckpoint = false
@@ -71,8 +74,9 @@ extension CoordinatorMachine {
         }
         if let failure = piece.failure {
             let reason = "\(names(of: [members[position].number])) cannot hand over its part: \(failure)"
+            members[position].failedShares += 1
             actions.append(.abandonCheckpoint(completedSteps: current.completedSteps, reason: reason))
-            checkpointFailed(current.completedSteps, reason: reason)
+            checkpointFailed(current.completedSteps, reason: reason, isHandOver: true)
             return
         }
         current.isStreamed[index] = true
@@ -86,6 +90,9 @@ extension CoordinatorMachine {
             return
         }
         checkpoint = nil
+        failedSaves = nil
+        // One that could not be asked this time may be well again by the next.
+        for position in members.indices { members[position].failedShares = max(0, members[position].failedShares - 1) }
         let transition = current.order.progress.transition
         if saved?.completedSteps != steps { savedBefore = saved }
         saved = SavedState(completedSteps: steps, transition: transition, file: file)
@@ -117,22 +124,73 @@ extension CoordinatorMachine {
         self.saved = savedBefore
     }
 
-    mutating func checkpointFailed(_ steps: UInt64, reason: String) {
+    /// A checkpoint has failed, by a worker that could not hand its share over or by the disk.
+    ///
+    /// One that the run waits for is taken again, as long as a worker lives that holds the state: at once where only a
+    /// connection broke, then after pauses that grow. Others wait for their next occasion: a share that was not handed
+    /// over is asked for again after the next step, and a disk is tried when the next checkpoint is due.
+    mutating func checkpointFailed(_ steps: UInt64, reason: String, isHandOver: Bool = false) {
         guard let current = checkpoint, current.completedSteps == steps else {
             ignoredMessages += 1
             return
         }
         checkpoint = nil
-        log(.warning, "step \(steps) could not be saved: \(reason)")
+        let failure = "step \(steps) could not be saved: \(reason)"
         switch stage {
         case .saving where current.order.reason == .end:
-            end(.notSaved, "The last state (step \(steps)) could not be saved: \(reason)")
+            let failed = noteFailedSave(current)
+            let timing = configuration.timing
+            guard failed.count == 1 || (failed.count < timing.lastSaves && now - failed.since < timing.lastSaving)
+            else {
+                end(
+                    .notSaved,
+                    "The last state (step \(steps)) could not be saved in \(failed.count) attempts within "
+                        + "\((now - failed.since).inWords): \(reason)"
+                )
+                return
+            }
+            let pause = pause(after: failed, isHandOver: isHandOver)
+            retryAt = now + pause
+            log(
+                .warning,
+                "\(failure) This is the last checkpoint: attempt \(failed.count + 1) of \(timing.lastSaves) begins "
+                    + (pause > .zero ? "in \(pause.inWords)." : "now.")
+            )
         case .admitting where !isSaved, .pausing where !isSaved:
-            retryAt = now + configuration.timing.admissionRetry
+            let pause = pause(after: noteFailedSave(current), isHandOver: isHandOver)
+            retryAt = now + pause
+            log(
+                .warning,
+                failure + (pause > .zero ? " It is tried again in \(pause.inWords)." : " It is tried again now.")
+            )
             if case .admitting = stage { proceed() }
         default:
-            break  // Training goes on; the next checkpoint comes when it is due.
+            // Training goes on.
+            if isHandOver, members.contains(where: { $0.failedShares < Self.sharesAskedFor }) {
+                owesCheckpoint = true
+                log(.warning, failure + " The next step is saved in its place.")
+            } else {
+                log(.warning, failure + " The next checkpoint comes when it is due.")
+            }
         }
+    }
+
+    /// How often in a row a member that could not hand over its share is asked for one outside of the checkpoints' turn.
+    private static var sharesAskedFor: Int { 3 }
+
+    private mutating func noteFailedSave(_ current: CheckpointInFlight) -> FailedSaves {
+        var failed = FailedSaves(completedSteps: current.completedSteps, count: 0, since: current.since)
+        if let before = failedSaves, before.completedSteps == current.completedSteps { failed = before }
+        failed.count += 1
+        failedSaves = failed
+        return failed
+    }
+
+    /// How long to wait before another attempt: not at all where a connection broke for the first time.
+    private func pause(after failed: FailedSaves, isHandOver: Bool) -> Duration {
+        if isHandOver && failed.count == 1 { return .zero }
+        let pause = configuration.timing.saveRetry * (1 << min(8, failed.count - 1))
+        return min(pause, configuration.timing.admissionRetry)
     }
 
     /// Saves the present state once nothing else is in flight, then ends the run.
@@ -142,7 +200,7 @@ extension CoordinatorMachine {
         } else if checkpoint == nil {
             if progress.completedSteps == 0 {
                 end(.drained, "The run was drained before its first step was complete.")
-            } else {
+            } else if failedSaves?.completedSteps != progress.completedSteps || now >= retryAt {
                 beginCheckpoint(.end)
             }
         }
@@ -154,6 +212,9 @@ extension CoordinatorMachine {
         let limit = current.isComplete ? configuration.timing.saving : configuration.timing.streaming
         guard now > current.lastProgress + limit else { return }
         let missing = zip(current.order.pieces, current.isStreamed).filter { !$0.1 }.map(\.0.worker)
+        for position in members.indices where missing.contains(members[position].number) {
+            members[position].failedShares += 1
+        }
         let reason =
             missing.isEmpty
             ? "the disk has not finished for \(limit.inWords)."

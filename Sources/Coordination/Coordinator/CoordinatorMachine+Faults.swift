@@ -27,7 +27,9 @@ extension CoordinatorMachine {
             noteExit(ofMissing: incarnation, cause, note: note)
             return
         }
-        guard case .gathering = stage, refusals[incarnation]?.isSurplus != true else { return }
+        // The launcher's own process, whatever key it has.
+        let refused = refusals.first { $0.key.incarnation == incarnation }?.value
+        guard case .gathering = stage, refused?.isSurplus != true else { return }
         if isReplaced {
             log(
                 .warning,
@@ -35,7 +37,7 @@ extension CoordinatorMachine {
             )
             return
         }
-        let refusal = refusals[incarnation].map { " It had been refused: \($0.reason)" } ?? ""
+        let refusal = refused.map { " It had been refused: \($0.reason)" } ?? ""
         end(
             .notStarted,
             "A worker process (process \(processID)) \(cause) before the run began.\(refusal)\(note)"
@@ -156,7 +158,7 @@ extension CoordinatorMachine {
     private mutating func turnOut(_ member: MemberState, _ reason: String) {
         // It may live: the run may be over before it would ask.
         send(.refuse(reason: reason), to: member.peer)
-        refusals[member.incarnation] = Refusal(reason: reason, isSurplus: false)
+        refusals[member.sender] = Refusal(reason: reason, isSurplus: false)
         actions.append(.evict(member.number, member.peer, incarnation: member.incarnation, reason: reason))
     }
 
@@ -183,7 +185,8 @@ extension CoordinatorMachine {
     /// Tells everybody who the members are now.
     mutating func announceMembers() {
         membership = Membership(version: membership.version + 1, members: members.map(\.member))
-        actions.append(.journal(.membership(membership, incarnations: members.map(\.incarnation))))
+        let incarnations = members.map(\.incarnation)
+        actions.append(.journal(.membership(membership, incarnations: incarnations, keys: members.map(\.sender.key))))
         broadcast(.membership(membership))
     }
 
@@ -327,7 +330,7 @@ extension CoordinatorMachine {
             let message =
                 "Worker \(leaver.number) left the run at step \(progress.completedSteps), as it was asked to; the "
                 + "run goes on."
-            refusals[leaver.incarnation] = Refusal(reason: message, isSurplus: true)
+            refusals[leaver.sender] = Refusal(reason: message, isSurplus: true)
             send(.finish(Finish(kind: .drained, message: message)), to: leaver.peer)
         }
         log(.notice, "\(names) left at step \(progress.completedSteps): \(members.count) workers")

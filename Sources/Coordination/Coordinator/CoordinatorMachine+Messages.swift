@@ -1,18 +1,18 @@
 import Sampling
 
 extension CoordinatorMachine {
-    mutating func receive(_ message: WorkerMessage, from peer: PeerID) {
+    mutating func receive(_ message: WorkerMessage, from peer: PeerID, _ sender: Sender) {
         if case .hello(let hello) = message.body {
-            receive(hello, incarnation: message.incarnation, from: peer)
+            receive(hello, of: sender, from: peer)
             return
         }
-        if let index = joiners.firstIndex(where: { $0.peer == peer && $0.incarnation == message.incarnation }) {
+        if let index = joiners.firstIndex(where: { $0.peer == peer && $0.sender == sender }) {
             receive(message.body, fromJoiner: index)
             return
         }
-        guard let position = positions[peer], members[position].incarnation == message.incarnation else {
+        guard let position = positions[peer], members[position].sender == sender else {
             ignoredMessages += 1
-            turnAway(message, from: peer)
+            turnAway(message, from: peer, sender)
             return
         }
         members[position].lastHeard = now
@@ -71,13 +71,26 @@ extension CoordinatorMachine {
         }
     }
 
-    private mutating func receive(_ hello: Hello, incarnation: UInt64, from peer: PeerID) {
-        if case .reattaching(let waiting) = stage, let seat = hello.seat,
-            reattach(seat, hello, incarnation: incarnation, from: peer, waiting)
-        {
+    private mutating func receive(_ hello: Hello, of sender: Sender, from peer: PeerID) {
+        // One that was put out has missed what was said since; it has to start anew, under another incarnation.
+        let earlier = refusals[sender].flatMap { $0.isSurplus ? nil : $0 }
+        if case .reattaching(let waiting) = stage, let seat = hello.seat {
+            let refusal = earlier ?? unfitness(of: hello) ?? reattach(seat, hello, of: sender, from: peer, waiting)
+            if let refusal { refuse(peer, sender, hello, refusal) }
             return
         }
-        if let position = members.firstIndex(where: { $0.incarnation == incarnation }) {
+        if case .reattaching(let waiting) = stage,
+            let known = waiting.reattachment.incarnations.first(where: { $0.value == sender.incarnation })
+        {
+            // A member tells its seat: this was said before it was one, or by somebody else.
+            if (waiting.reattachment.keys[known.key] ?? "") == sender.key {
+                ignoredMessages += 1
+            } else {
+                refuse(peer, sender, hello, sameIncarnation)
+            }
+            return
+        }
+        if let position = members.firstIndex(where: { $0.sender == sender }) {
             // A repeated hello: the welcome is on its way or was lost with a connection.
             if case .gathering = stage, !members[position].isReady {
                 if members[position].peer != peer {
@@ -92,7 +105,7 @@ extension CoordinatorMachine {
             }
             return
         }
-        if let index = joiners.firstIndex(where: { $0.incarnation == incarnation }) {
+        if let index = joiners.firstIndex(where: { $0.sender == sender }) {
             joiners[index].peer = peer
             joiners[index].lastHeard = now
             if !joiners[index].isReady {
@@ -100,19 +113,11 @@ extension CoordinatorMachine {
             }
             return
         }
-        // One that was put out has missed what was said since; it has to start anew, under another incarnation.
-        let earlier = refusals[incarnation].flatMap { $0.isSurplus ? nil : $0 }
-        if let refusal = earlier ?? refusal(of: hello, from: peer) {
-            refuse(peer, incarnation: incarnation, hello: hello, refusal)
+        if let refusal = earlier ?? refusal(of: hello, of: sender, from: peer) {
+            refuse(peer, sender, hello, refusal)
             return
         }
-        let member = MemberState(
-            number: nextNumber,
-            peer: peer,
-            incarnation: incarnation,
-            hello: hello,
-            now: now
-        )
+        let member = MemberState(number: nextNumber, peer: peer, sender: sender, hello: hello, now: now)
         nextNumber += 1
         guard case .gathering = stage, members.count < configuration.expectedWorkers else {
             // It loads its data beside the run, and the state when its turn comes.
@@ -148,8 +153,13 @@ extension CoordinatorMachine {
         )
     }
 
-    private func refusal(of hello: Hello, from peer: PeerID) -> Refusal? {
+    /// Why a worker cannot take part, whatever it holds or wants: another job first, since nothing else that a stranger
+    /// says is about this run.
+    private func unfitness(of hello: Hello) -> Refusal? {
         func because(_ reason: String) -> Refusal { Refusal(reason: reason, isSurplus: false) }
+        if let job = hello.job, job != configuration.job {
+            return because("The worker serves job \(job), this coordinator runs job \(configuration.job).")
+        }
         if hello.protocolVersion != configuration.protocolVersion {
             return because(
                 "The coordinator speaks protocol version \(configuration.protocolVersion), the worker "
@@ -161,9 +171,6 @@ extension CoordinatorMachine {
                 "The coordinator is program version \(configuration.programVersion), the worker "
                     + "\(hello.programVersion); equal results need equal programs: install the same build on both."
             )
-        }
-        if let job = hello.job, job != configuration.job {
-            return because("The worker serves job \(job), this coordinator runs job \(configuration.job).")
         }
         if !hello.numericsProfiles.contains(configuration.numericsProfile) {
             return because(
@@ -178,14 +185,17 @@ extension CoordinatorMachine {
             )
         }
         if hello.threads == 0 { return because("A worker needs at least one compute thread.") }
-        if let seat = hello.seat {
-            return because(
-                "Worker \(seat.worker) belongs to an earlier coordinator of the job (incarnation \(seat.fencing)), "
-                    + "and comes back too late: the run goes on without what it holds. Start the worker anew."
-            )
+        return nil
+    }
+
+    private func refusal(of hello: Hello, of sender: Sender, from peer: PeerID) -> Refusal? {
+        if let refusal = unfitness(of: hello) { return refusal }
+        if let seat = hello.seat { return tooLate(seat) }
+        if (members + joiners).contains(where: { $0.incarnation == sender.incarnation }) {
+            return sameIncarnation
         }
         if positions[peer] != nil || joiners.contains(where: { $0.peer == peer }) {
-            return because("Another worker has joined over the same connection.")
+            return Refusal(reason: "Another worker has joined over the same connection.", isSurplus: false)
         }
         let most = configuration.maximumWorkers
         if members.count + joiners.count >= most {
@@ -198,16 +208,34 @@ extension CoordinatorMachine {
         return nil
     }
 
-    private mutating func refuse(_ peer: PeerID, incarnation: UInt64, hello: Hello, _ refusal: Refusal) {
+    private var sameIncarnation: Refusal {
+        Refusal(
+            reason:
+                "Another worker of this run has the same incarnation, under another key. Give each process one of its "
+                + "own, or none.",
+            isSurplus: false
+        )
+    }
+
+    /// Why a worker that holds a state of the run is not taken back.
+    func tooLate(_ seat: Seat) -> Refusal {
+        Refusal(
+            reason: "Worker \(seat.worker) belongs to an earlier coordinator of the job (incarnation \(seat.fencing)), "
+                + "and comes back too late: the run goes on without what it holds. Start the worker anew.",
+            isSurplus: false
+        )
+    }
+
+    private mutating func refuse(_ peer: PeerID, _ sender: Sender, _ hello: Hello, _ refusal: Refusal) {
         // Bounded: a flood of strangers must not grow the coordinator.
-        if refusals.count < 1024 { refusals[incarnation] = refusal }
+        if refusals.count < 1024 { refusals[sender] = refusal }
         send(.refuse(reason: refusal.reason), to: peer)
         let sentence = "refused a worker on host \(hello.hostName) (process \(hello.processID)): \(refusal.reason)"
         actions.append(.refused(sentence))
     }
 
     /// Tells a worker that acts as a member and is none why it is none: it would wait for its work for ever.
-    private mutating func turnAway(_ message: WorkerMessage, from peer: PeerID) {
+    private mutating func turnAway(_ message: WorkerMessage, from peer: PeerID, _ sender: Sender) {
         switch message.body {
         case .ready, .heartbeat: break
         default: return
@@ -215,8 +243,8 @@ extension CoordinatorMachine {
         // One that has not said yet that it is back.
         if case .reattaching = stage { return }
         // A member that speaks over another connection than before is known by its hello.
-        if (members + joiners).contains(where: { $0.incarnation == message.incarnation }) { return }
-        let reason = refusals[message.incarnation]?.reason ?? "It is no part of this run, or not any more."
+        if (members + joiners).contains(where: { $0.sender == sender }) { return }
+        let reason = refusals[sender]?.reason ?? "It is no part of this run, or not any more."
         send(.refuse(reason: reason), to: peer)
     }
 
@@ -227,12 +255,7 @@ extension CoordinatorMachine {
         }
         if let reason = defect(of: ready, steps: progress.completedSteps) {
             let member = members[position]
-            refuse(
-                member.peer,
-                incarnation: member.incarnation,
-                hello: member.hello,
-                Refusal(reason: reason, isSurplus: false)
-            )
+            refuse(member.peer, member.sender, member.hello, Refusal(reason: reason, isSurplus: false))
             actions.append(.evict(member.number, member.peer, incarnation: member.incarnation, reason: reason))
             remove(position)
             return

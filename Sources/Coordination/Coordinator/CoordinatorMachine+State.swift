@@ -22,6 +22,15 @@ extension CoordinatorMachine {
         case ended(RunOutcome)
     }
 
+    /// Who speaks: a process, as the key proves that its connection was made with.
+    ///
+    /// Incarnations are no secrets: all members hear them, and command lines show them.
+    struct Sender: Hashable, Sendable {
+        var incarnation: UInt64
+        /// The verified name of the key; empty in a run without keys.
+        var key: String
+    }
+
     struct Reattaching: Sendable {
         var reattachment: Reattachment
         /// Members that have not come back, and may.
@@ -29,6 +38,10 @@ extension CoordinatorMachine {
         var until: Instant
         /// Why others do not come back.
         var faults: [Fault] = []
+        /// The members that say that they obey a later coordinator, and its incarnation.
+        var followers: [WorkerNumber: UInt64] = [:]
+        /// How the members that are back contradict each other, where none of them has a majority.
+        var disagreement: String?
     }
 
     struct StepInFlight: Sendable {
@@ -92,11 +105,21 @@ extension CoordinatorMachine {
         var order: CheckpointOrder
         /// Whether piece i has been handed over.
         var isStreamed: [Bool]
+        /// When it was begun.
+        var since: Instant
         /// When the last piece came.
         var lastProgress: Instant
 
         var completedSteps: UInt64 { order.completedSteps }
         var isComplete: Bool { !isStreamed.contains(false) }
+    }
+
+    /// Attempts at a checkpoint without which the run cannot go on, or would end and lose steps.
+    struct FailedSaves: Sendable {
+        var completedSteps: UInt64
+        var count: Int
+        /// When the first of them was begun.
+        var since: Instant
     }
 
     /// What a wait is for; a new key starts a new wait.
@@ -117,7 +140,7 @@ extension CoordinatorMachine {
     struct MemberState: Sendable {
         let number: WorkerNumber
         var peer: PeerID
-        let incarnation: UInt64
+        let sender: Sender
         var hello: Hello
         let joined: Instant
         /// It has loaded its data; a member, its state too.
@@ -141,13 +164,18 @@ extension CoordinatorMachine {
         var stateDigest: Digest?
         /// The report of the step in flight.
         var report: ReducedReport?
+        /// Shares of checkpoints in a row that it could not hand over.
+        var failedShares = 0
         /// Validation requests that it has not answered.
         var requests: [ValidationRequest] = []
 
-        init(number: WorkerNumber, peer: PeerID, incarnation: UInt64, hello: Hello, now: Instant) {
+        /// The token of the process.
+        var incarnation: UInt64 { sender.incarnation }
+
+        init(number: WorkerNumber, peer: PeerID, sender: Sender, hello: Hello, now: Instant) {
             self.number = number
             self.peer = peer
-            self.incarnation = incarnation
+            self.sender = sender
             self.hello = hello
             joined = now
             phaseSince = now

@@ -159,16 +159,8 @@ extension CoordinatorMachine {
         let isSaving = !isInterrupted && isCheckpointDue(isBest: false)
         let next = isInterrupted ? nil : assignment(ofStep: progress.completedSteps, isSaving: isSaving)
         let wantsStateDigest = isInterrupted && configuration.stateDigestInterval > 0
-        broadcast(
-            .commit(
-                Commit(
-                    step: step.assignment.step,
-                    hyperparameters: hyperparameters,
-                    wantsStateDigest: wantsStateDigest,
-                    next: next
-                )
-            )
-        )
+        // Recorded before it is said: a coordinator that takes over then knows which steps can be committed, whatever it
+        // is told.
         actions.append(
             .record(
                 StepRecord(
@@ -180,6 +172,16 @@ extension CoordinatorMachine {
                     hyperparameters: hyperparameters,
                     duration: now - step.since,
                     workers: reports.map { StepRecord.WorkerTimings(worker: $0.0, timings: $0.1.timings) }
+                )
+            )
+        )
+        broadcast(
+            .commit(
+                Commit(
+                    step: step.assignment.step,
+                    hyperparameters: hyperparameters,
+                    wantsStateDigest: wantsStateDigest,
+                    next: next
                 )
             )
         )

@@ -37,8 +37,8 @@ package struct CoordinatorMachine: Sendable {
     var positions: [PeerID: Int] = [:]
     var nextNumber: WorkerNumber = 0
     var membership = Membership(version: 0, members: [])
-    /// Why workers were turned away, by incarnation.
-    var refusals: [UInt64: Refusal] = [:]
+    /// Why workers were turned away, by who they are: what somebody says under another key is nothing to them.
+    var refusals: [Sender: Refusal] = [:]
     var resumeSource: ResumeSource?
     /// How fast the members are, and who is slow.
     var speeds = WorkerSpeeds()
@@ -58,6 +58,8 @@ package struct CoordinatorMachine: Sendable {
     /// When this coordinator itself was first asked to end.
     var drainRequestedAt: Instant?
     var checkpoint: CheckpointInFlight?
+    /// Attempts at saving the present state that have failed, where the run waits for it.
+    var failedSaves: FailedSaves?
     /// A checkpoint was due while another was in flight.
     var owesCheckpoint = false
     var lastCheckpointAt = Instant(nanoseconds: 0)
@@ -90,7 +92,9 @@ package struct CoordinatorMachine: Sendable {
         now = max(now, time)
         switch event {
         case .start(let resume, let reattachment): start(from: resume, reattachment)
-        case .message(let peer, let message): receive(message, from: peer)
+        case .message(let peer, let key, let message):
+            receive(message, from: peer, Sender(incarnation: message.incarnation, key: key))
+        case .succeeded(let fencing): succeeded(by: fencing)
         case .connectionLost(let peer):
             if let position = positions[peer] {
                 suspect(position, .connectionLost)

@@ -57,6 +57,15 @@ struct SimulatedDraws: Sendable {
                 at: random.duration(.zero ... .milliseconds(random.oneIn(6) ? 60 : 900))
             )
         }
+        // Impostors have something to say when a coordinator takes over.
+        for fault in faults where fault.fault.isOfTakeovers {
+            let takeover = SimulatedFault.takeover(
+                afterActions: random.integer(in: 0...24),
+                random.duration(.milliseconds(1) ... .seconds(1)),
+                wakes: random.oneIn(6)
+            )
+            faults.append(TimedFault(takeover, at: fault.at + random.duration(.milliseconds(1) ... .milliseconds(300))))
+        }
         // A state that is changed under a worker is found at the next step's digests. A crash before that may leave a
         // checkpoint that nothing has verified, which needs a second witness for each checkpoint: not yet.
         if let corruption = faults.first(where: { if case .corruptState = $0.fault { true } else { false } }) {
@@ -77,7 +86,13 @@ struct SimulatedDraws: Sendable {
     private mutating func fault(workers: Int) -> SimulatedFault {
         let worker = random.integer(below: workers)
         let notices = SimulatedFault.Notice.allCases
-        switch random.integer(below: 52) {
+        switch random.integer(below: 60) {
+        case 52...54:
+            let lies = SimulatedFault.Lie.allCases
+            return .liar(worker: worker, lies[random.integer(below: lies.count)])
+        case 55: return .replays
+        case 56: return .foreignJob
+        case 57...59: return .brokenStreams(worker: worker, random.duration(.milliseconds(100) ... .seconds(2)))
         case 48...51:
             let length: Duration =
                 random.oneIn(12) ? .seconds(30) : random.duration(.milliseconds(1) ... .seconds(3))

@@ -19,6 +19,26 @@ package enum SimulatedFault: Hashable, Sendable, CustomStringConvertible {
         case toCoordinator
     }
 
+    /// What a member may tell a coordinator that takes over, and what is not so.
+    package enum Lie: Hashable, Sendable, CaseIterable {
+        /// That it has applied one step more than it has, or a thousand.
+        case ahead
+        case farAhead
+        /// That it stands two steps behind, or has no sums of the step that it has not applied.
+        case behind
+        case withoutSums
+        /// That the sums were others.
+        case wrongSums
+        /// That attempts were as many as can be counted.
+        case manyAttempts
+        /// That it obeys a later coordinator.
+        case laterCoordinator
+        /// That it was about to join under a number that nobody has.
+        case joiner
+        /// That it is another member, as which it asks to leave.
+        case otherSeat
+    }
+
     /// A process of a session.
     package enum Process: Hashable, Sendable, CustomStringConvertible {
         case coordinator
@@ -67,6 +87,15 @@ package enum SimulatedFault: Hashable, Sendable, CustomStringConvertible {
     case clockDrift(Process, ppm: Int)
     /// A process's clock jumps forward.
     case clockJump(Process, Duration)
+    /// A worker lies to every coordinator that takes over from now on.
+    case liar(worker: Int, Lie)
+    /// To coordinators that take over from now on comes what workers said to those before: once more over their own
+    /// connections, and over a stranger's.
+    case replays
+    /// Workers of another job, whose coordinator counts higher, come to coordinators that take over from now on.
+    case foreignJob
+    /// A worker's bulk connection breaks under each share of a checkpoint that it hands over within the duration.
+    case brokenStreams(worker: Int, Duration)
     case drain
     case stop
     /// Every checkpoint that is written within the duration fails.
@@ -97,6 +126,10 @@ package enum SimulatedFault: Hashable, Sendable, CustomStringConvertible {
             "\(clockStops ? "suspend" : "stop") \(process) for \(duration)"
         case .clockDrift(let process, let ppm): "the clock of \(process) drifts by \(ppm) ppm"
         case .clockJump(let process, let duration): "the clock of \(process) jumps by \(duration)"
+        case .liar(let worker, let lie): "worker \(worker) lies in takeovers: \(lie)"
+        case .replays: "say again in takeovers what was said before"
+        case .foreignJob: "workers of another job come in takeovers"
+        case .brokenStreams(let worker, let duration): "break the shares of worker \(worker) for \(duration)"
         case .drain: "drain"
         case .stop: "stop at once"
         case .fullDisk(let duration): "the disk is full for \(duration)"
@@ -111,10 +144,19 @@ package enum SimulatedFault: Hashable, Sendable, CustomStringConvertible {
             .corruptSums(let worker), .leave(let worker), .slowLink(let worker, _),
             .partition(let worker, _, _, _), .unreachable(let worker, _), .duplication(let worker, _),
             .reordering(let worker, _), .suspension(.worker(let worker), _, _), .clockDrift(.worker(let worker), _),
-            .clockJump(.worker(let worker), _):
+            .clockJump(.worker(let worker), _), .liar(let worker, _), .brokenStreams(let worker, _):
             worker
-        case .coordinatorCrash, .takeover, .suspension, .clockDrift, .clockJump, .drain, .stop, .fullDisk, .slowDisk:
+        case .coordinatorCrash, .takeover, .suspension, .clockDrift, .clockJump, .drain, .stop, .fullDisk, .slowDisk,
+            .replays, .foreignJob:
             nil
+        }
+    }
+
+    /// Whether it does something in takeovers only.
+    var isOfTakeovers: Bool {
+        switch self {
+        case .liar, .replays, .foreignJob: true
+        default: false
         }
     }
 }
@@ -142,6 +184,11 @@ package enum SimulatedEffect: String, Hashable, Sendable, CaseIterable, CustomSt
     case coordinatorSuspension = "coordinator suspended with its clock"
     case coordinatorDrift = "coordinator's clock drifts"
     case coordinatorJump = "coordinator's clock jumps"
+    case lie = "seat that lies in a takeover"
+    case forgedSeat = "seat claimed under another's key"
+    case replayedSeat = "seat told again in a later takeover"
+    case foreignSeat = "seat of another job"
+    case brokenStream = "share of a checkpoint lost with its connection"
     case slowSave = "checkpoint slow to save"
     case failedSave = "checkpoint lost to a full disk"
     case slowLoad = "state slow to load"

@@ -12,6 +12,11 @@ extension SimulatedWorld {
         isDisturbed = true
         switch fault {
         case .crash, .freeze, .failure, .corruptState, .corruptSums, .leave: try injectIntoWorker(fault)
+        case .liar, .replays, .foreignJob: injectImpostor(fault)
+        case .brokenStreams(let index, let duration):
+            guard workers[index].isAlive else { return }
+            workers[index].streamsBreakUntil = now + duration
+            expect(.brokenStream, index)
         case .slowLink, .partition, .duplication, .reordering, .unreachable: injectIntoNetwork(fault)
         case .suspension(let process, let duration, let clockStops): suspend(process, duration, clockStops)
         case .clockDrift(.coordinator, let ppm):
@@ -210,7 +215,7 @@ extension SimulatedWorld {
     }
 
     /// The fault being injected may have an effect later.
-    private mutating func expect(_ effect: SimulatedEffect, _ worker: Int = 0) {
+    mutating func expect(_ effect: SimulatedEffect, _ worker: Int = 0) {
         pendingEffects[PendingEffect(effect: effect, worker: worker)] = injected
     }
 

@@ -41,12 +41,13 @@ struct Succession: Sendable {
         reattachment?.incarnations[number] = nil
     }
 
-    mutating func note(_ membership: Membership, _ incarnations: [UInt64]) {
+    mutating func note(_ membership: Membership, _ incarnations: [UInt64], _ keys: [String]) {
         let numbers = membership.members.map(\.worker)
         nextNumber = max(nextNumber, (numbers.max() ?? 0) + 1)
         reattachment = Reattachment(
             membership: membership,
             incarnations: Dictionary(zip(numbers, incarnations), uniquingKeysWith: { $1 }),
+            keys: Dictionary(zip(numbers, keys), uniquingKeysWith: { $1 }),
             lost: lost,
             nextNumber: nextNumber,
             progress: progress
@@ -122,8 +123,10 @@ extension SimulatedWorld {
             succession.firstProcess = workers.count
             for threads in session.threads { queue.add(.spawn(threads: threads), at: now) }
         }
+        succession.reattachment?.recordedSteps = UInt64(committed.count)
         try deliver(.start(resume: resume, reattachment: succession.reattachment))
         for event in succession.takeExits() { try deliver(event) }
+        sendImpostors()
         for index in workers.indices where workers[index].isAlive && workers[index].hasStarted {
             queue.add(.worker(index, .started), at: now + random.duration(.milliseconds(1) ... .milliseconds(120)))
         }
@@ -149,7 +152,7 @@ extension SimulatedWorld {
 
     private mutating func sendLate(_ message: CoordinatorMessage, to peer: PeerID) {
         let index = SimulatedWorker.index(of: peer)
-        guard workers[index].isAlive else { return }
+        guard workers.indices.contains(index), workers[index].isAlive else { return }
         var link = linksToWorkers[index]
         transmit(.worker(index, .message(message)), over: &link, of: index)
         linksToWorkers[index] = link

@@ -48,7 +48,9 @@ extension SimulatedWorld {
         switch action {
         case .send(let message):
             guard isCoordinatorAlive else { return }
-            let happening = Happening.coordinator(.message(from: workers[index].peer, message))
+            let told = toldToSuccessor(message, by: index)
+            let key = SimulatedWorker.key(of: index)
+            let happening = Happening.coordinator(.message(from: workers[index].peer, key: key, told))
             var link = linksToCoordinator[index]
             transmit(happening, over: &link, of: index)
             linksToCoordinator[index] = link
@@ -345,7 +347,12 @@ extension SimulatedWorld {
         else { return }
         let piece = Int(request.share.part)
         let at = now + random.duration(.microseconds(500) ... .milliseconds(15))
-        queue.add(.piece(session: open.number, index: piece, workers[index].weights), at: at)
+        let breaks = now < workers[index].streamsBreakUntil
+        if breaks {
+            tookEffect(.brokenStream, index)
+        } else {
+            queue.add(.piece(session: open.number, index: piece, workers[index].weights), at: at)
+        }
         queue.add(
             .worker(
                 index,
@@ -353,8 +360,8 @@ extension SimulatedWorld {
                     CheckpointPiece(
                         completedSteps: request.completedSteps,
                         share: request.share,
-                        byteCount: 1,
-                        failure: nil
+                        byteCount: breaks ? 0 : 1,
+                        failure: breaks ? "the connection broke." : nil
                     )
                 )
             ),

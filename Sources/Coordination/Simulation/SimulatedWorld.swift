@@ -142,6 +142,7 @@ package struct SimulatedWorld: Sendable {
     var effective: Set<Int> = []
     var respawned = 0
     var lastFaultAt = Instant(nanoseconds: 0)
+    var impostors = Impostors()
     /// Whether a worker's state has been changed under it: what is saved is then right only in the end.
     var isCorrupted = false
     /// The assignment whose plan was found right last.
@@ -400,6 +401,8 @@ struct SimulatedWorker: Sendable {
     var underWay: Set<Int> = []
     var sum: SymbolicValue?
     var isCorruptingSums = false
+    /// Until when its shares of checkpoints do not arrive.
+    var streamsBreakUntil = Instant(nanoseconds: 0)
 
     init(clock: SimulatedClock, peer: PeerID, threads: Int, machine: WorkerMachine) {
         self.clock = clock
@@ -409,6 +412,9 @@ struct SimulatedWorker: Sendable {
     }
 
     private static let workersAtMost: UInt64 = 1 << 16
+
+    /// The name of the key that a worker's connection is made with.
+    static func key(of index: Int) -> String { "worker-\(index)" }
 
     /// The worker behind any of its peers' numbers.
     static func index(of peer: PeerID) -> Int { Int(peer.rawValue % workersAtMost) }

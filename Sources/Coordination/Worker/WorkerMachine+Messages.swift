@@ -48,7 +48,7 @@ extension WorkerMachine {
 
     private mutating func receive(_ welcome: Welcome) {
         if let number {
-            guard welcome.worker == number, membership == nil, phase == .waiting else {
+            guard welcome.job == job, welcome.worker == number, membership == nil, phase == .waiting else {
                 ignoredMessages += 1
                 return
             }
@@ -67,6 +67,7 @@ extension WorkerMachine {
             return
         }
         number = welcome.worker
+        job = welcome.job
         timing = welcome.timing
         enter(.preparing, step: welcome.resume?.completedSteps ?? 0)
         actions.append(.prepare(welcome))

@@ -15,6 +15,8 @@ package struct WorkerMachine: Sendable {
 
     /// The number the coordinator gave, once it has.
     package internal(set) var number: WorkerNumber?
+    /// The job that the worker has joined: a coordinator of another one that listens at the same address is a stranger.
+    var job: String?
     /// Steps that are applied to the state.
     package internal(set) var completedSteps: UInt64 = 0
     /// What the worker is doing, and in which step.
@@ -135,7 +137,7 @@ package struct WorkerMachine: Sendable {
                     processID: configuration.processID,
                     threads: configuration.threads,
                     numericsProfiles: configuration.numericsProfiles,
-                    job: configuration.job,
+                    job: job ?? configuration.job,
                     endpoints: lastReady.map(\.endpoints) ?? configuration.endpoints,
                     datasetDigest: configuration.datasetDigest,
                     seat: seat

@@ -316,6 +316,8 @@ package final class CheckpointKeeper: Sendable {
             case .shareDone(let part, let byteCount):
                 guard let share = state.withLock({ $0.shares.removeValue(forKey: peer) }), share.part == part
                 else { return }
+                // Before the file is published, which takes long.
+                answer(.taken(part: part, count: share.pieces + 1), to: peer)
                 shareDone(share, byteCount: byteCount)
             case .fetch(let request, let file, let offset, let length):
                 let asked = FetchWindow.Request(

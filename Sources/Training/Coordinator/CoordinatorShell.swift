@@ -103,6 +103,7 @@ package final class CoordinatorShell: Sendable {
         let peers = PeerNumbers()
         self.peers = peers
         let console = options.console
+        let hasKeys = options.keys != nil
         let relay = Relay()
         let server = try ZeroMQServer(
             bind: options.bind,
@@ -120,7 +121,9 @@ package final class CoordinatorShell: Sendable {
                 // The port is open to anybody who reaches it; what is no message ends its sender's connection.
                 do {
                     let message = try WireProtocol.decodeWorkerMessage(bytes)
-                    events.push(.message(from: peers.number(of: identity), message))
+                    // The transport has dropped what comes under another name than that of its key.
+                    let key = hasKeys ? String(identity.text.prefix { $0 != ":" }) : ""
+                    events.push(.message(from: peers.number(of: identity), key: key, message))
                 } catch {
                     server?.refuse(identity, reason: "a message of \(bytes.count) bytes from \(identity): \(error)")
                 }
@@ -241,6 +244,10 @@ package final class CoordinatorShell: Sendable {
                 case .evict(_, let peer, let incarnation, _):
                     peers.forget(peer)
                     options.onEviction?(incarnation)
+                case .confirmSuccession:
+                    if let known = try? RunHistory(options.directory).fencing, known > options.fencing {
+                        events.push(.succeeded(fencing: known))
+                    }
                 case .log(let level, let sentence): recorder.log(level, sentence)
                 case .refused(let sentence):
                     if let notice = refusals.notice(sentence, at: .now) { recorder.log(.warning, notice) }
@@ -257,7 +264,10 @@ package final class CoordinatorShell: Sendable {
                 let left = (timer - MonotonicClock.now).inNanoseconds
                 milliseconds = left <= 0 ? 0 : Int32(min(60_000, (left + 999_999) / 1_000_000))
             }
-            for event in events.take(milliseconds: milliseconds) {
+            let taken = events.take(milliseconds: milliseconds)
+            // The schedule's rates and the scores are numbers too.
+            Arithmetic.restore()
+            for event in taken {
                 pending += machine.handle(event, at: MonotonicClock.now)
             }
             if let due = timer, MonotonicClock.now >= due {

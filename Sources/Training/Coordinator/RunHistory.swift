@@ -1,4 +1,5 @@
 import Coordination
+import Reporting
 import Storage
 
 /// What a run's journal tells a coordinator that takes over.
@@ -7,9 +8,12 @@ struct RunHistory: Sendable {
     private(set) var fencing: UInt64 = 0
     private var membership: Membership?
     private var incarnations: [WorkerNumber: UInt64] = [:]
+    private var keys: [WorkerNumber: String] = [:]
     private var lost: Set<WorkerNumber> = []
     private var nextNumber: WorkerNumber = 0
     private var progress: RunProgress?
+    /// The steps whose commits are recorded; nil where no line tells.
+    private var recordedSteps: UInt64?
 
     /// The members that may still be there; nil where the last coordinator ended in order, or never had any.
     var reattachment: Reattachment? {
@@ -17,9 +21,11 @@ struct RunHistory: Sendable {
         return Reattachment(
             membership: membership,
             incarnations: incarnations,
+            keys: keys,
             lost: lost,
             nextNumber: nextNumber,
-            progress: progress
+            progress: progress,
+            recordedSteps: recordedSteps
         )
     }
 
@@ -27,6 +33,10 @@ struct RunHistory: Sendable {
     init(_ directory: RunDirectory) throws {
         let isThere = FileSystem.exists(directory.journal)
         self.init(isThere ? try Journal<JournalLine>.read(directory.journal).entries : [])
+        // Without a whole record, what the members agree about is all there is.
+        if membership?.members.isEmpty == false, let lines = try? Metrics.read(path: directory.metrics) {
+            recordedSteps = lines.steps.last.flatMap { UInt64(exactly: $0.step) }.map { $0 + 1 }
+        }
     }
 
     init(_ lines: [JournalLine]) {
@@ -53,6 +63,8 @@ struct RunHistory: Sendable {
                 }
             )
             incarnations = Dictionary(zip(workers, processes), uniquingKeysWith: { $1 })
+            let names = line.keys ?? workers.map { _ in "" }
+            keys = names.count == workers.count ? Dictionary(zip(workers, names), uniquingKeysWith: { $1 }) : [:]
             // A run that was started anew counts its workers anew.
             lost.subtract(workers)
             if let last = workers.max(), last < .max { nextNumber = max(nextNumber, last + 1) }

@@ -127,6 +127,8 @@ struct JournalLine: Codable, Sendable {
     var workers: [UInt32]?
     var hosts: [String]?
     var incarnations: [UInt64]?
+    /// And the names of the keys that their connections were made with; absent in a run without keys.
+    var keys: [String]?
     var text: String?
     var progress: StoredProgress?
     /// Of a beginning: which run it is.
@@ -140,13 +142,14 @@ struct JournalLine: Codable, Sendable {
             event = "began"
             self.fencing = fencing
             step = steps
-        case .membership(let membership, let incarnations):
+        case .membership(let membership, let incarnations, let keys):
             event = "membership"
             members = membership.members.map { "\($0.worker) \($0.hostName) \($0.threads)" }
             version = membership.version
             workers = membership.members.map(\.worker)
             hosts = membership.members.map(\.hostName)
             self.incarnations = incarnations
+            self.keys = keys.allSatisfy(\.isEmpty) ? nil : keys
         case .transition(let progress):
             event = "transition"
             step = progress.completedSteps

@@ -239,6 +239,14 @@ package struct Doctor {
         } else {
             add("processor", .good, found, "")
         }
+        if let difference = look.arithmetic {
+            add(
+                "arithmetic",
+                .warning,
+                "something that is loaded into programs there changes it: it \(difference)",
+                "the program sets it back and results are the same bits; look at LD_PRELOAD and /etc/ld.so.preload there"
+            )
+        }
     }
 
     private func examineMemory(_ host: HostList.Host, _ look: ProbeAnswer.Look, _ add: Add) {

@@ -1,4 +1,5 @@
 import CSystem
+import Diagnostics
 import Foundation
 import Glibc
 import KernelSelection
@@ -82,6 +83,7 @@ extension ProbeQuestion.Look {
             program: ProgramVersion.build,
             variant: variant,
             hasDotProduct: KernelVariant.hasDotProduct,
+            arithmetic: Arithmetic.initialDifference,
             processor: String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self),
             cores: UsableProcessors.count,
             memoryBytes: memory.bytes,

@@ -41,6 +41,8 @@ struct ProbeAnswer: Codable, Sendable {
         /// The kernels' variant, and whether the processor multiplies bfloat16 itself.
         var variant: String
         var hasDotProduct: Bool
+        /// How the arithmetic that programs start with differs from what it should be, in words.
+        var arithmetic: String?
         var processor: String
         /// Cores that processes there may use.
         var cores: Int

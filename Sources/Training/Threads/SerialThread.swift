@@ -1,3 +1,4 @@
+import Diagnostics
 import Glibc
 package import Messaging
 import Synchronization
@@ -82,6 +83,7 @@ package final class SerialThread: Sendable {
                 return (state.queue.removeFirst(), false)
             }
             if let work {
+                Arithmetic.restore()
                 work()
             } else if isClosed {
                 return

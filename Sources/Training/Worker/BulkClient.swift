@@ -1,3 +1,4 @@
+import CSystem
 import Diagnostics
 package import Messaging
 import Synchronization
@@ -6,6 +7,10 @@ import Synchronization
 package final class BulkClient: Sendable {
     /// Pieces that may be under way without an answer: bounds the memory at both ends.
     private static let window: UInt64 = 8
+    /// How often a part of a file is asked for, where the connection breaks each time.
+    private static let fetchAttempts = 5
+    /// How long to wait for a connection that broke to be made again.
+    private static let reconnecting = Duration.seconds(20)
 
     private struct State: Sendable {
         /// The share that is handed over, and its pieces.
@@ -16,6 +21,7 @@ package final class BulkClient: Sendable {
         /// Requests whose answers are waited for.
         var asked: Set<UInt64> = []
         var nextRequest: UInt64 = 1
+        var isConnected = false
         /// Why what is under way cannot be finished; what begins after it can, over a connection that is made again.
         var lost: String?
         var isClosed = false
@@ -24,20 +30,19 @@ package final class BulkClient: Sendable {
         mutating func begin() { lost = isClosed ? "it was closed" : nil }
     }
 
-    /// The connection broke while something was under way.
-    private struct Lost: ReportableError {
+    /// The connection broke under what it carried, which can be asked for again over the next one.
+    private struct ConnectionLost: ReportableError {
         var reason: String
         var description: String { "The bulk connection to the coordinator was lost: \(reason)." }
         var exitStatus: ExitStatus { .temporary }
     }
 
-    /// How often a part of a file is asked for.
-    private static let attempts = 4
-
     private let state = Mutex(State())
     private let condition = ThreadCondition()
+    private let endpoint: String
 
     package init(endpoint: String, identity: PeerIdentity, curve: CurveKeys? = nil) throws(MessagingError) {
+        self.endpoint = endpoint
         var limits = TransportLimits(sends: BulkMessage.largestMessage, receives: BulkMessage.largestMessage)
         limits.receivedMessages = 4
         let transport = try ZeroMQClient(connect: endpoint, identity: identity, limits: limits, curve: curve) {
@@ -79,12 +84,21 @@ package final class BulkClient: Sendable {
             }
             condition.broadcast()
         case .lost(_, let reason):
-            state.withLock { if !$0.isClosed { $0.lost = reason } }
+            state.withLock { state in
+                state.isConnected = false
+                if !state.isClosed { state.lost = reason }
+            }
             condition.broadcast()
         case .failed(let reason):
-            state.withLock { $0.lost = reason }
+            state.withLock { state in
+                state.isClosed = true
+                state.lost = reason
+            }
             condition.broadcast()
-        case .connected, .dropped: break
+        case .connected:
+            state.withLock { $0.isConnected = true }
+            condition.broadcast()
+        case .dropped: break
         }
     }
 
@@ -96,6 +110,7 @@ package final class BulkClient: Sendable {
     ///
     /// Blocks the calling thread, which must be its owner's own. One share at a time.
     package func handOver(_ part: BulkPart, _ body: (_ send: SendPiece) throws -> Void) throws -> UInt64 {
+        try waitForConnection()
         state.withLock { state in
             state.begin()
             state.part = part
@@ -111,9 +126,17 @@ package final class BulkClient: Sendable {
             try send(.piece(part: part, name: name, shape: shape, offset: offset, bytes: bytes))
             count += UInt64(bytes.count)
         }
+        // It has an answer of its own: lost with a connection behind pieces that were taken, it would be missed by nobody.
+        state.withLock { $0.sent += 1 }
         try send(.shareDone(part: part, byteCount: count))
         try waitUntil { $0.sent == $0.taken }
         return count
+    }
+
+    /// Breaks the connection as a network would; for planned faults.
+    package func breakConnection() {
+        guard let port = endpoint.split(separator: ":").last.flatMap({ UInt16($0) }) else { return }
+        system_reset_connections(port)
     }
 
     private func send(_ message: BulkMessage) throws {
@@ -137,12 +160,30 @@ package final class BulkClient: Sendable {
         }
     }
 
-    /// Fetches up to `length` bytes of a file, and its size; where the connection breaks, over the next one.
+    /// Fetches up to `length` bytes of a file, and its size; asks again where the connection breaks.
     package func fetch(_ file: BulkFile, from offset: Int, length: Int) throws -> (fileSize: Int, bytes: [UInt8]) {
-        for _ in 1..<Self.attempts {
-            do { return try fetchOnce(file, from: offset, length: length) } catch is Lost { continue }
+        for _ in 1..<Self.fetchAttempts {
+            do {
+                return try fetchOnce(file, from: offset, length: length)
+            } catch is ConnectionLost {
+                try waitForConnection()
+            }
         }
         return try fetchOnce(file, from: offset, length: length)
+    }
+
+    /// Until the connection that broke is made again.
+    private func waitForConnection() throws {
+        let deadline = ContinuousClock.now + Self.reconnecting
+        while true {
+            let seen = condition.ticket
+            let (isConnected, isClosed, lost) = state.withLock { ($0.isConnected, $0.isClosed, $0.lost) }
+            if isConnected { return }
+            if isClosed || ContinuousClock.now > deadline {
+                throw ConnectionLost(reason: lost ?? "it was not made again")
+            }
+            condition.wait(since: seen)
+        }
     }
 
     private func fetchOnce(_ file: BulkFile, from offset: Int, length: Int) throws -> (fileSize: Int, bytes: [UInt8]) {
@@ -184,7 +225,7 @@ package final class BulkClient: Sendable {
             let seen = condition.ticket
             let (met, lost) = state.withLock { (isMet($0), $0.lost) }
             if met { return }
-            if let lost { throw Lost(reason: lost) }
+            if let lost { throw ConnectionLost(reason: lost) }
             if ContinuousClock.now > deadline {
                 throw RunError.data("The coordinator has not answered on its bulk connection for 60 s.")
             }

@@ -1,3 +1,4 @@
+import Diagnostics
 import Glibc
 package import Messaging
 import Synchronization
@@ -80,6 +81,8 @@ package final class ComputePool: Sendable {
                 return (nil, state.isClosed)
             }
             if let job {
+                // What a job before has called may have changed it.
+                Arithmetic.restore()
                 job(thread)
                 done.add(1, ordering: .relaxed)
             } else if isClosed {

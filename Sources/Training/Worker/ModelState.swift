@@ -1,5 +1,6 @@
 import Configuration
 package import Coordination
+import Diagnostics
 package import Graph
 import Networks
 import Optimization
@@ -44,6 +45,8 @@ package final class ModelState: @unchecked Sendable {
 
     /// Draws a fresh state from the configuration's seed.
     package func initialize() {
+        // Drawing weights is the first arithmetic of a run, on a thread that has read files before.
+        Arithmetic.restore()
         layout.initialize(
             seed: UInt64(setup.configuration.run.seed),
             weights: weights,

@@ -1,5 +1,6 @@
 import Configuration
 import Coordination
+import Diagnostics
 import Glibc
 import Graph
 import Messaging
@@ -161,6 +162,7 @@ package final class SampleLoader: Sendable {
                 condition.wait(since: seen)
                 continue
             }
+            Arithmetic.restore()
             load(key, into: buffer)
             state.withLock { state in
                 state.loading.remove(key)
@@ -242,6 +244,8 @@ extension RunSetup {
             let image = UnsafeMutableRawBufferPointer(rebasing: bytes[0..<source * source])
             let mask = UnsafeMutableRawBufferPointer(rebasing: bytes[source * source..<2 * source * source])
             try dataset.read(sample, image: image, mask: mask)
+            // Reading has called others' code.
+            Arithmetic.restore()
             guard let pixels = image.baseAddress, let labels = mask.baseAddress else { return }
             draw.apply(
                 image: pixels.assumingMemoryBound(to: UInt8.self),

@@ -38,7 +38,10 @@ extension WorkerEngine {
                                 try send(copy.signature.name, copy.signature.shape, offset, Array(bytes[offset..<end]))
                                 offset = end
                                 pool.notePiece()
-                                plannedFaults?.reach(.streaming, step: request.completedSteps, worker: worker)
+                                let step = request.completedSteps
+                                if plannedFaults?.reach(.streaming, step: step, worker: worker) == .reset {
+                                    bulk.breakConnection()
+                                }
                             } while offset < bytes.count
                         }
                     }

@@ -17,4 +17,7 @@
 //     short         half of a read or write is done and reported
 //     flip          a bit is flipped in what is written or read, at a place that FAULT_SEED and the number choose
 //
+//   FAULT_ARITHMETIC  optional: `up` or `zero` round so, `flush` takes small numbers for zero; set when the library is
+//                  loaded, in the thread that all others inherit it from
+//
 // Kinds: open create read write sync rename remove truncate reserve close folder.
