@@ -293,28 +293,6 @@ import Kernels
         borrowing func runLaned() { GatherTile.laned(self) }
     }
 
-    /// For each tap: the offset of its source from the output's place, and of its weights.
-    struct TapTable {
-        private(set) var count = 0
-        let rows: UnsafeMutablePointer<Int>
-        let columns: UnsafeMutablePointer<Int>
-        let weights: UnsafeMutablePointer<Int>
-
-        /// Uses the thread's scratch memory: one table at a time.
-        init() {
-            rows = pleura_tap_table()
-            columns = rows + Int(PLEURA_TAPS)
-            weights = columns + Int(PLEURA_TAPS)
-        }
-
-        mutating func append(row: Int, column: Int, weights offset: Int) {
-            rows[count] = row
-            columns[count] = column
-            weights[count] = offset
-            count += 1
-        }
-    }
-
     /// The outputs (firstRow + r · destinationStep, firstColumn + c · destinationStep) for r < rows, c < columns of every
     /// image; tap t of output (r, c) reads source (r · sourceStep + taps.rows[t], c · sourceStep + taps.columns[t]).
     struct GatherClass {

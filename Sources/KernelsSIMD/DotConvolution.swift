@@ -58,7 +58,7 @@ import Kernels
             blockStride: DotScratch.blockBytes(depth: x.channels, taps: g.taps) / 4
         )
         let step = 16 * DotScratch.blocksAtOnce(depth: x.channels, taps: g.taps, outputs: g.outputChannels)
-        var taps = DotTaps()
+        var taps = TapTable()
         var ky = 0
         while ky < g.kernelHeight {
             var kx = 0
@@ -173,7 +173,7 @@ import Kernels
             job.firstColumn = 0
             while job.firstColumn < min(g.stride, job.destination.width) {
                 job.columns = (job.destination.width - job.firstColumn + g.stride - 1) / g.stride
-                var taps = DotTaps()
+                var taps = TapTable()
                 var ky = 0
                 while ky < g.kernelHeight {
                     let y = job.firstRow + g.padding - ky * g.dilation
@@ -286,28 +286,6 @@ import Kernels
     }
 
     // MARK: Gathering
-
-    /// For each tap: the offset of its source from the output's place, and of its weights in pairs.
-    struct DotTaps {
-        private(set) var count = 0
-        let rows: UnsafeMutablePointer<Int>
-        let columns: UnsafeMutablePointer<Int>
-        let weights: UnsafeMutablePointer<Int>
-
-        /// Uses the thread's scratch memory: one table at a time.
-        init() {
-            rows = pleura_tap_table()
-            columns = rows + Int(PLEURA_TAPS)
-            weights = columns + Int(PLEURA_TAPS)
-        }
-
-        mutating func append(row: Int, column: Int, weights offset: Int) {
-            rows[count] = row
-            columns[count] = column
-            weights[count] = offset
-            count += 1
-        }
-    }
 
     /// The outputs (firstRow + r · destinationStep, firstColumn + c · destinationStep) for r < rows, c < columns of every
     /// image, channels firstChannel ..< lastChannel; tap t of output (r, c) reads source (r · sourceStep + taps.rows[t],

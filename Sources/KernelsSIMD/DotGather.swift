@@ -3,10 +3,10 @@ import Kernels
 
 #if BF16
     /// The tiles of one class. Blocks of tiles go through all of its channels, so that the sources stay in the cache.
-    func dotGather(_ job: DotClass, _ taps: DotTaps) {
+    func dotGather(_ job: DotClass, _ taps: TapTable) {
         let count = job.lastChannel - job.firstChannel
         let isTall = count <= 16
-        let size = isTall ? DotTile.tallPixels : DotTile.pixels
+        let size = isTall ? GatherTile.tallPixels : GatherTile.pixels
         let most = min(Int(PLEURA_TILES * PLEURA_TILE_PIXELS) / size, Int(PLEURA_POINTERS) / max(1, taps.count * size))
         let tiles = max(1, most)
         let sources = UnsafeMutableRawPointer(pleura_sources()).assumingMemoryBound(to: UnsafePointer<Int32>.self)
@@ -24,14 +24,14 @@ import Kernels
                 #else
                     let isWide = false
                 #endif
-                var tile = DotTile(
+                var tile = GatherTile(
                     pointers: sources,
                     outputs: outputs,
                     weightOffsets: taps.weights,
                     weights: job.weights + channel / 16 * job.blockStride,
                     blockStride: job.blockStride,
                     taps: taps.count,
-                    pairs: job.pairs,
+                    depth: job.pairs,
                     bias: job.bias,
                     valid: 0,
                     channels: count - channel,
@@ -60,19 +60,19 @@ import Kernels
         }
     }
 
-    extension DotTile {
+    extension GatherTile {
         @inline(__always)
-        borrowing func run(isWide: Bool, isTall: Bool) {
+        func run(isWide: Bool, isTall: Bool) {
             #if AVX512
                 if isTall {
-                    DotTile.tall(self)
+                    GatherTile.tall(self)
                 } else if isWide {
-                    DotTile.wide(self)
+                    GatherTile.wide(self)
                 } else {
-                    DotTile.narrow(self)
+                    GatherTile.narrow(self)
                 }
             #else
-                DotTile.narrow(self)
+                GatherTile.narrow(self)
             #endif
         }
     }
@@ -84,7 +84,7 @@ import Kernels
             first: Int,
             count: Int,
             size: Int,
-            taps: DotTaps,
+            taps: TapTable,
             sources: UnsafeMutablePointer<UnsafePointer<Int32>>,
             outputs: UnsafeMutablePointer<UnsafeMutablePointer<Element>>
         ) {

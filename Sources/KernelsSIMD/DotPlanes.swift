@@ -22,6 +22,40 @@ import Kernels
         var column: Int
         /// `[channels][pixels]` of the tile.
         var sums: UnsafeMutablePointer<Float>
+
+        /// Adds to the sums, for each pair of channels of each tap, what `add` does with the pixels and the weights.
+        @inline(__always)
+        func run<Tile: Sums>(_: Tile.Type, _ add: (inout Tile, UnsafePointer<Int32>, UnsafePointer<Int32>) -> Void) {
+            var sums = Tile()
+            var tap = 0
+            while tap < taps {
+                var x = sources[tap] + column
+                let stride = strides[tap]
+                var w = weights + weightOffsets[tap]
+                var left = pairs
+                repeat {
+                    add(&sums, x, w)
+                    x += stride
+                    w += 16
+                    left -= 1
+                } while left > 0
+                tap += 1
+            }
+            let target = self.sums
+            sums.forEach { row, block, sum in storeLanes(sum, target + 16 * (row * Tile.blocks + block)) }
+        }
+
+        /// 8 channels × 32 pixels.
+        @inline(never)
+        static func eight(_ job: DotPlaneTile) {
+            job.run(Eight<Row2>.self) { sums, x, w in sums.add(Row2.load(x, 64)) { repeatWord(w + $0) } }
+        }
+
+        /// 1 channel × 256 pixels, of which sixteen each are a row.
+        @inline(never)
+        static func one(_ job: DotPlaneTile) {
+            job.run(Sixteen<Row1>.self) { sums, x, w in sums.add(repeatWord(w)) { loadWords(x + 16 * $0) } }
+        }
     }
 
     /// The ring of planes and what else `dotPlanes` needs, in scratch memory.
@@ -96,7 +130,7 @@ import Kernels
     }
 
     /// The outputs of a class of stride 1, all its channels at once.
-    func dotPlanes(_ job: DotClass, _ taps: DotTaps, _ plan: DotScratch.Planes, _ scratch: UnsafeMutableRawPointer) {
+    func dotPlanes(_ job: DotClass, _ taps: TapTable, _ plan: DotScratch.Planes, _ scratch: UnsafeMutableRawPointer) {
         let ring = PlaneRing(plan, job.source, scratch)
         let table = UnsafeMutableRawPointer(pleura_sources())
         let sources = table.assumingMemoryBound(to: UnsafePointer<Int32>.self)
@@ -178,7 +212,7 @@ import Kernels
             }
         }
 
-        /// Bias, relu: as `DotTile.store` has them.
+        /// Bias, relu: as `GatherTile.store` has them.
         @inline(__always)
         func finished(_ sum: Lanes, _ channel: Int) -> Lanes {
             var value = sum

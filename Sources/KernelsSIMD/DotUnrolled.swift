@@ -39,7 +39,7 @@ import Kernels
             blockStride: DotScratch.blockBytes(depth: plan.depth, taps: g.kernelHeight) / 4
         )
         let step = 16 * DotScratch.blocksAtOnce(depth: plan.depth, taps: g.kernelHeight, outputs: g.outputChannels)
-        var taps = DotTaps()
+        var taps = TapTable()
         var ky = 0
         while ky < g.kernelHeight {
             taps.append(row: ky * g.dilation, column: 0, weights: ky * job.pairs * 16)

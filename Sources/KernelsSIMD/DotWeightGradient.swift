@@ -62,7 +62,7 @@ import Kernels
             }
         #endif
         pleura_restore_denormals(before)
-        clearLanes(dw, g)
+        clearUnusedLanes(dw, g)
     }
 
     /// Rows `first` ..< `last`, counted over (image, row): `[row][position][channel]`, at position p of kernel offset k the
@@ -168,8 +168,8 @@ import Kernels
                     dw + output / 16 * blockStride + (ky * g.kernelWidth + kx) * g.inputChannels * 16
                 var channel = 0
                 while channel < channels {
-                    let size = DotWeightTile.size(channels: channels - channel)
-                    var tile = DotWeightTile(
+                    let size = WeightTile.size(channels: channels - channel)
+                    var tile = WeightTile(
                         input: input + offset + channel,
                         gradient: block,
                         weights: target + channel * 16,
@@ -177,7 +177,7 @@ import Kernels
                         channels: channels - channel,
                         firstRow: first,
                         lastRow: first,
-                        pairs: plan.pairs,
+                        columns: plan.pairs,
                         outputHeight: dy.height,
                         inputHeight: x.height,
                         rowOffset: ky * g.dilation - g.padding,
@@ -191,7 +191,7 @@ import Kernels
                     )
                     while tile.firstRow < last {
                         tile.lastRow = min(tile.firstRow + run, last)
-                        tile.run(size: size, lanes: lanes)
+                        tile.run(size: size, wide: lanes == 32)
                         tile.firstRow = tile.lastRow
                     }
                     channel += size
@@ -200,55 +200,6 @@ import Kernels
             }
             block += (last - first) * plan.pairs * lanes
             output += lanes
-        }
-    }
-
-    extension DotWeightTile {
-        /// Input channels of the next tile where `channels` are left: the larger size unless the smaller one, once or
-        /// twice, fits better.
-        @inline(__always)
-        static func size(channels: Int) -> Int {
-            #if AVX512
-                channels <= 8 || (channels > 12 && channels <= 16) ? 8 : 12
-            #else
-                6
-            #endif
-        }
-
-        @inline(__always)
-        func run(size: Int, lanes: Int) {
-            #if AVX512
-                if lanes == 32 {
-                    if size == 12 { DotWeightTile.wide12(self) } else { DotWeightTile.wide8(self) }
-                } else {
-                    if size == 12 { DotWeightTile.narrow12(self) } else { DotWeightTile.narrow8(self) }
-                }
-            #else
-                DotWeightTile.narrow6(self)
-                if lanes == 32 {
-                    var other = self
-                    other.gradient += 16
-                    other.weights += blockStride
-                    DotWeightTile.narrow6(other)
-                }
-            #endif
-        }
-    }
-
-    /// Lanes past the last output channel have summed what lies beside the gradient's channels: zero them.
-    func clearLanes(_ dw: UnsafeMutablePointer<Float>, _ g: ConvolutionGeometry) {
-        let used = g.outputChannels & 15
-        guard used != 0 else { return }
-        let count = g.taps * g.inputChannels
-        let block = dw + g.outputChannels / 16 * count * 16
-        var row = 0
-        while row < count {
-            var lane = used
-            while lane < 16 {
-                block[row * 16 + lane] = 0
-                lane += 1
-            }
-            row += 1
         }
     }
 #endif

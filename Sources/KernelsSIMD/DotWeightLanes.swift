@@ -28,7 +28,7 @@ import Kernels
     ) {
         let run = g.rowsPerRun(outputWidth: dy.width)
         let steps = lanes.parts / g.kernelHeight
-        var tile = DotWeightTile(
+        var tile = WeightTile(
             input: input,
             gradient: gradient,
             weights: sums,
@@ -36,7 +36,7 @@ import Kernels
             channels: lanes.width,
             firstRow: rows.lowerBound,
             lastRow: rows.lowerBound,
-            pairs: plan.pairs,
+            columns: plan.pairs,
             outputHeight: dy.height,
             inputHeight: x.height,
             rowOffset: 0,
@@ -108,27 +108,45 @@ import Kernels
         }
     }
 
-    extension DotWeightTile {
+    extension WeightTile {
         @inline(__always)
         func runLanes(outputs: Int, vectors: Int) {
             if outputs == 1 {
                 if vectors == 3 {
-                    DotWeightTile.one3(self)
+                    WeightTile.one3(self)
                 } else if vectors == 2 {
-                    DotWeightTile.one2(self)
+                    WeightTile.one2(self)
                 } else {
-                    DotWeightTile.one1(self)
+                    WeightTile.one1(self)
                 }
             } else {
                 if vectors == 3 {
-                    DotWeightTile.eight3(self)
+                    WeightTile.eight3(self)
                 } else if vectors == 2 {
-                    DotWeightTile.eight2(self)
+                    WeightTile.eight2(self)
                 } else {
-                    DotWeightTile.eight1(self)
+                    WeightTile.eight1(self)
                 }
             }
         }
+
+        @inline(never)
+        static func one1(_ job: WeightTile) { job.run(Row1.self, exchanged: true) }
+
+        @inline(never)
+        static func one2(_ job: WeightTile) { job.run(Row2.self, exchanged: true) }
+
+        @inline(never)
+        static func one3(_ job: WeightTile) { job.run(Row3.self, exchanged: true) }
+
+        @inline(never)
+        static func eight1(_ job: WeightTile) { job.run(Eight<Row1>.self, exchanged: true) }
+
+        @inline(never)
+        static func eight2(_ job: WeightTile) { job.run(Eight<Row2>.self, exchanged: true) }
+
+        @inline(never)
+        static func eight3(_ job: WeightTile) { job.run(Eight<Row3>.self, exchanged: true) }
     }
 
     /// `sums` in the storage layout, unused lanes zero.

@@ -79,137 +79,30 @@ import Kernels
     extension GatherTile {
         /// One output channel of `pixels` pixels, sixteen input channels at a time.
         @inline(never)
-        static func laned(_ job: borrowing GatherTile) {
-            #if AVX512
-                var a0 = Lanes(repeating: 0)
-                var a1 = Lanes(repeating: 0)
-                var a2 = Lanes(repeating: 0)
-                var a3 = Lanes(repeating: 0)
-                var a4 = Lanes(repeating: 0)
-                var a5 = Lanes(repeating: 0)
-                var a6 = Lanes(repeating: 0)
-                var a7 = Lanes(repeating: 0)
-                var a8 = Lanes(repeating: 0)
-                var a9 = Lanes(repeating: 0)
-                var a10 = Lanes(repeating: 0)
-                var a11 = Lanes(repeating: 0)
-                var pointers = job.pointers
-                var tap = 0
-                while tap < job.taps {
-                    let weights = job.weights + job.weightOffsets[tap]
-                    let x0 = pointers[0]
-                    let x1 = pointers[1]
-                    let x2 = pointers[2]
-                    let x3 = pointers[3]
-                    let x4 = pointers[4]
-                    let x5 = pointers[5]
-                    let x6 = pointers[6]
-                    let x7 = pointers[7]
-                    let x8 = pointers[8]
-                    let x9 = pointers[9]
-                    let x10 = pointers[10]
-                    let x11 = pointers[11]
-                    var c = 0
-                    while c + 16 <= job.depth {
-                        let w = load(weights + c)
-                        a0.addProduct(load(x0 + c), w)
-                        a1.addProduct(load(x1 + c), w)
-                        a2.addProduct(load(x2 + c), w)
-                        a3.addProduct(load(x3 + c), w)
-                        a4.addProduct(load(x4 + c), w)
-                        a5.addProduct(load(x5 + c), w)
-                        a6.addProduct(load(x6 + c), w)
-                        a7.addProduct(load(x7 + c), w)
-                        a8.addProduct(load(x8 + c), w)
-                        a9.addProduct(load(x9 + c), w)
-                        a10.addProduct(load(x10 + c), w)
-                        a11.addProduct(load(x11 + c), w)
-                        c += 16
-                    }
-                    if c < job.depth {
-                        let w = load(weights + c)
-                        let left = job.depth - c
-                        a0.addProduct(firstLanes(load(x0 + c), left), w)
-                        a1.addProduct(firstLanes(load(x1 + c), left), w)
-                        a2.addProduct(firstLanes(load(x2 + c), left), w)
-                        a3.addProduct(firstLanes(load(x3 + c), left), w)
-                        a4.addProduct(firstLanes(load(x4 + c), left), w)
-                        a5.addProduct(firstLanes(load(x5 + c), left), w)
-                        a6.addProduct(firstLanes(load(x6 + c), left), w)
-                        a7.addProduct(firstLanes(load(x7 + c), left), w)
-                        a8.addProduct(firstLanes(load(x8 + c), left), w)
-                        a9.addProduct(firstLanes(load(x9 + c), left), w)
-                        a10.addProduct(firstLanes(load(x10 + c), left), w)
-                        a11.addProduct(firstLanes(load(x11 + c), left), w)
-                    }
-                    pointers += 12
-                    tap += 1
+        static func laned(_ job: GatherTile) {
+            var sums = Rows<Row1>()
+            var pointers = job.pointers
+            var tap = 0
+            while tap < job.taps {
+                let weights = job.weights + job.weightOffsets[tap]
+                let whole = job.depth / 16 * 16
+                var c = 0
+                while c < whole {
+                    sums.add(load(weights + c)) { load(pointers[$0] + c) }
+                    c += 16
                 }
-                job.storeOne(0, a0)
-                job.storeOne(1, a1)
-                job.storeOne(2, a2)
-                job.storeOne(3, a3)
-                job.storeOne(4, a4)
-                job.storeOne(5, a5)
-                job.storeOne(6, a6)
-                job.storeOne(7, a7)
-                job.storeOne(8, a8)
-                job.storeOne(9, a9)
-                job.storeOne(10, a10)
-                job.storeOne(11, a11)
-            #else
-                var a0 = Lanes(repeating: 0)
-                var a1 = Lanes(repeating: 0)
-                var a2 = Lanes(repeating: 0)
-                var a3 = Lanes(repeating: 0)
-                var a4 = Lanes(repeating: 0)
-                var a5 = Lanes(repeating: 0)
-                var pointers = job.pointers
-                var tap = 0
-                while tap < job.taps {
-                    let weights = job.weights + job.weightOffsets[tap]
-                    let x0 = pointers[0]
-                    let x1 = pointers[1]
-                    let x2 = pointers[2]
-                    let x3 = pointers[3]
-                    let x4 = pointers[4]
-                    let x5 = pointers[5]
-                    var c = 0
-                    while c + 16 <= job.depth {
-                        let w = load(weights + c)
-                        a0.addProduct(load(x0 + c), w)
-                        a1.addProduct(load(x1 + c), w)
-                        a2.addProduct(load(x2 + c), w)
-                        a3.addProduct(load(x3 + c), w)
-                        a4.addProduct(load(x4 + c), w)
-                        a5.addProduct(load(x5 + c), w)
-                        c += 16
-                    }
-                    if c < job.depth {
-                        let w = load(weights + c)
-                        let left = job.depth - c
-                        a0.addProduct(firstLanes(load(x0 + c), left), w)
-                        a1.addProduct(firstLanes(load(x1 + c), left), w)
-                        a2.addProduct(firstLanes(load(x2 + c), left), w)
-                        a3.addProduct(firstLanes(load(x3 + c), left), w)
-                        a4.addProduct(firstLanes(load(x4 + c), left), w)
-                        a5.addProduct(firstLanes(load(x5 + c), left), w)
-                    }
-                    pointers += 6
-                    tap += 1
+                if c < job.depth {
+                    sums.add(load(weights + c)) { firstLanes(load(pointers[$0] + c), job.depth - c) }
                 }
-                job.storeOne(0, a0)
-                job.storeOne(1, a1)
-                job.storeOne(2, a2)
-                job.storeOne(3, a3)
-                job.storeOne(4, a4)
-                job.storeOne(5, a5)
-            #endif
+                pointers += pixels
+                tap += 1
+            }
+            sums.forEach { pixel, _, sum in job.storeOne(pixel, sum) }
         }
 
         /// Finishes output `pixel` and stores it where it exists.
         @inline(__always)
-        borrowing func storeOne(_ pixel: Int, _ sums: Lanes) {
+        func storeOne(_ pixel: Int, _ sums: Lanes) {
             guard pixel < valid else { return }
             var value = laneTree(sums)
             if let bias { value += bias[0] }
