@@ -44,30 +44,7 @@ package func install(into table: inout KernelTable) {
     table.upsampleNearestBackward = upsampleNearestBackward
     table.upsampleBilinear = upsampleBilinear
     table.upsampleBilinearBackward = upsampleBilinearBackward
-    #if BF16
-        table.format = .bfloat16
-        table.fmaRounds = fmaRounds
-        table.convolution = dotConvolution
-        table.convolutionBackwardInput = dotConvolutionBackwardInput
-        table.convolutionBackwardWeights = dotConvolutionBackwardWeights
-    #else
-        table.fmaRounds = fmaRounds
-        table.convolution = convolution
-        table.convolutionBackwardInput = convolutionBackwardInput
-        table.convolutionBackwardWeights = convolutionBackwardWeights
-        table.lossSums = lossSums
-        table.lossGradient = lossGradient
-        table.addVectors = addVectors
-        table.sumVectors = sumVectors
-        table.sumRounded = sumRounded
-        table.roundVector = roundVector
-        table.packVector = packVector
-        table.unpackVector = unpackVector
-        table.sumOfSquares = sumOfSquares
-        table.sgd = sgd
-        table.adam = adam
-        table.movingAverage = movingAverage
-    #endif
+    installFormat(into: &table)
 }
 
 #if AVX512

@@ -1,6 +1,7 @@
-// The vocabulary of the vector kernels. This folder is compiled once per instruction set, through a symlink in each
-// kernel target; AVX512 or AVX2 is defined. Nothing here may use a generic of the standard library that is not inlined:
-// its specialisation would be a weak symbol with this target's instructions, which the linker may give to others.
+// The vocabulary of the vector kernels. These folders are compiled once per instruction set, through symlinks in each
+// kernel target; AVX512 or AVX2 is defined, and the folder `Float` or `BFloat16` stands beside `Shared`. Nothing here may
+// use a generic of the standard library that is not inlined: its specialisation would be a weak symbol with this target's
+// instructions, which the linker may give to others. Of our own generics, only what is inlined always, as in `Sums`.
 
 import CIntrinsics
 import Kernels
@@ -8,15 +9,6 @@ import Kernels
 /// Sixteen channels of a pixel: one 512-bit register, or two of 256 bits.
 typealias Lanes = SIMD16<Float>
 typealias LaneMask = SIMDMask<SIMD16<Int32>>
-
-// Feature maps hold elements: `Float`, or with BF16 defined the bits of bfloat16. Loads widen them, stores round them.
-#if BF16
-    typealias Element = UInt16
-    let elementBytes = 2
-#else
-    typealias Element = Float
-    let elementBytes = 4
-#endif
 
 extension TensorView {
     var base: UnsafeMutablePointer<Element> {

@@ -1,7 +1,7 @@
 import CIntrinsics
 import Kernels
 
-#if BF16 && AVX512
+#if AVX512
     // Weight gradients of at most 16 output channels: with so few, (taps and input channels) are the lanes, and the
     // gradient is broadcast. The sums are transposed to the storage layout at the end.
 

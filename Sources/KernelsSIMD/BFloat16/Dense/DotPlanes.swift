@@ -1,7 +1,7 @@
 import CIntrinsics
 import Kernels
 
-#if BF16 && AVX512
+#if AVX512
     // Convolutions of stride 1 to at most 16 channels. With so few, tiles of (pixels × channels) would load more than they
     // multiply; here pixels are the lanes, and weights are broadcast. Source rows are split into planes, one for each pair
     // of channels, in a ring that holds the rows of a row of outputs.

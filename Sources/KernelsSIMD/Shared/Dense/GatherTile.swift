@@ -83,11 +83,6 @@ struct GatherTile {
         @inline(never)
         static func wide(_ job: GatherTile) { job.run(Rows<Row2>.self) }
     #endif
-
-    #if AVX512 && BF16
-        @inline(never)
-        static func tall(_ job: GatherTile) { job.run(TwentyFour<Row1>.self) }
-    #endif
 }
 
 /// For each tap: the offset of its source from the output's place, and of its weights in words.

@@ -215,69 +215,6 @@ func winogradWeights(_ job: borrowing WinogradJob, channel: Int, channels: Int, 
     }
 }
 
-#if BF16
-    /// The sixteen transformed weights of nine taps, `stride` elements apart, in pairs with those of the next source channel.
-    @inline(__always)
-    func transformWeights(
-        _ taps: UnsafePointer<Float>,
-        _ stride: Int,
-        _ target: UnsafeMutablePointer<Float>,
-        _ plane: Int
-    ) {
-        let even = weightColumns(taps, stride)
-        let odd = weightColumns(taps + 16, stride)
-        storeWeightRow((even.0.0, even.1.0, even.2.0), (odd.0.0, odd.1.0, odd.2.0), target, plane)
-        storeWeightRow((even.0.1, even.1.1, even.2.1), (odd.0.1, odd.1.1, odd.2.1), target + 4 * plane, plane)
-        storeWeightRow((even.0.2, even.1.2, even.2.2), (odd.0.2, odd.1.2, odd.2.2), target + 8 * plane, plane)
-        storeWeightRow((even.0.3, even.1.3, even.2.3), (odd.0.3, odd.1.3, odd.2.3), target + 12 * plane, plane)
-    }
-
-    @inline(__always)
-    func storeWeightRow(
-        _ even: (Lanes, Lanes, Lanes),
-        _ odd: (Lanes, Lanes, Lanes),
-        _ target: UnsafeMutablePointer<Float>,
-        _ plane: Int
-    ) {
-        let u = weightColumn(even.0, even.1, even.2)
-        let v = weightColumn(odd.0, odd.1, odd.2)
-        storePairs(u.0, v.0, target)
-        storePairs(u.1, v.1, target + plane)
-        storePairs(u.2, v.2, target + 2 * plane)
-        storePairs(u.3, v.3, target + 3 * plane)
-    }
-
-    /// Rounds and stores the pairs (even, odd).
-    @inline(__always)
-    func storePairs(_ even: Lanes, _ odd: Lanes, _ target: UnsafeMutablePointer<Float>) {
-        UnsafeMutableRawPointer(target).storeBytes(of: pleura_round_pairs(even, odd), as: Pairs.self)
-    }
-#else
-    /// The sixteen transformed weights of nine taps, `stride` elements apart.
-    @inline(__always)
-    func transformWeights(
-        _ taps: UnsafePointer<Float>,
-        _ stride: Int,
-        _ target: UnsafeMutablePointer<Float>,
-        _ plane: Int
-    ) {
-        let columns = weightColumns(taps, stride)
-        storeWeightRow(columns.0.0, columns.1.0, columns.2.0, target, plane)
-        storeWeightRow(columns.0.1, columns.1.1, columns.2.1, target + 4 * plane, plane)
-        storeWeightRow(columns.0.2, columns.1.2, columns.2.2, target + 8 * plane, plane)
-        storeWeightRow(columns.0.3, columns.1.3, columns.2.3, target + 12 * plane, plane)
-    }
-
-    @inline(__always)
-    func storeWeightRow(_ a: Lanes, _ b: Lanes, _ c: Lanes, _ target: UnsafeMutablePointer<Float>, _ plane: Int) {
-        let u = weightColumn(a, b, c)
-        storeLanes(u.0, target)
-        storeLanes(u.1, target + plane)
-        storeLanes(u.2, target + 2 * plane)
-        storeLanes(u.3, target + 3 * plane)
-    }
-#endif
-
 typealias WeightColumn = (Lanes, Lanes, Lanes, Lanes)
 
 /// Nine taps, transformed down their columns.
