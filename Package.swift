@@ -11,8 +11,10 @@ let strict: [SwiftSetting] = [
 ]
 
 /// A kernel target compiles folders of `Sources/KernelsSIMD` (through symlinks) for one instruction set: `Shared`, and
-/// `Float` or `BFloat16`. `-Ounchecked` removes the overflow and precondition traps that would keep the inner loops from vectorising;
-/// the doors of the kernels check their arguments once, in the caller.
+/// `Float` or `BFloat16`.
+///
+/// `-Ounchecked` removes the overflow and precondition traps that would keep the inner loops from vectorising; the doors
+/// of the kernels check their arguments once, in the caller.
 func kernelSettings(_ instructionSet: String, march: String, features: [String] = []) -> [SwiftSetting] {
     strict + [
         .define(instructionSet),
