@@ -10,14 +10,19 @@ let strict: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
-/// A kernel target compiles the sources of `Sources/KernelsSIMD` (through a symlink) for one instruction set.
-/// `-Ounchecked` removes the overflow and precondition traps that would keep the inner loops from vectorising;
-/// the doors of the kernels check their arguments once, in the caller.
-func kernelSettings(_ defines: [String], march: String, features: [String] = []) -> [SwiftSetting] {
-    strict + defines.map { .define($0) } + [
+/// A kernel target compiles folders of `Sources/KernelsSIMD` (through symlinks) for one instruction set: `Shared`, and
+/// `Float` or `BFloat16`.
+///
+/// `-Ounchecked` removes the overflow and precondition traps that would keep the inner loops from vectorising; the doors
+/// of the kernels check their arguments once, in the caller.
+func kernelSettings(_ instructionSet: String, march: String, features: [String] = []) -> [SwiftSetting] {
+    strict + [
+        .define(instructionSet),
         .unsafeFlags(features.flatMap { ["-Xcc", $0] }),
         .unsafeFlags([
             "-Xcc", "-march=\(march)", "-Ounchecked",
+            // Tiles are inlined across files, in debug builds too: without it they would be calls of generics.
+            "-whole-module-optimization", "-num-threads", "2",
             // A specialised signature is a weak symbol; see the check of the kernels' symbols in .ci.
             "-Xllvm", "-sil-disable-pass=function-signature-opts",
         ]),
@@ -63,23 +68,23 @@ let pure: [Target] = [
     .target(
         name: "KernelsAVX2",
         dependencies: ["Kernels", "Numerics", "CIntrinsics"],
-        swiftSettings: kernelSettings(["AVX2"], march: "x86-64-v3")
+        swiftSettings: kernelSettings("AVX2", march: "x86-64-v3")
     ),
     .target(
         name: "KernelsAVX512",
         dependencies: ["Kernels", "Numerics", "CIntrinsics"],
-        swiftSettings: kernelSettings(["AVX512"], march: "x86-64-v4")
+        swiftSettings: kernelSettings("AVX512", march: "x86-64-v4")
     ),
-    // The same sources once more, for feature maps of bfloat16.
+    // The shared sources once more, for feature maps of bfloat16.
     .target(
         name: "KernelsBF16AVX2",
         dependencies: ["Kernels", "Numerics", "CIntrinsics"],
-        swiftSettings: kernelSettings(["AVX2", "BF16"], march: "x86-64-v3")
+        swiftSettings: kernelSettings("AVX2", march: "x86-64-v3")
     ),
     .target(
         name: "KernelsBF16AVX512",
         dependencies: ["Kernels", "Numerics", "CIntrinsics"],
-        swiftSettings: kernelSettings(["AVX512", "BF16"], march: "x86-64-v4", features: ["-mavx512bf16"])
+        swiftSettings: kernelSettings("AVX512", march: "x86-64-v4", features: ["-mavx512bf16"])
     ),
     .target(
         name: "KernelsReferenceBF16",
