@@ -28,6 +28,9 @@ struct InspectCommand: ParsableCommand {
     @Flag(help: "Print every field of configurations, or those of the section or field that is named.")
     var fields = false
 
+    @Flag(help: "With --fields: as a page of Markdown, which docs/configuration.md is.")
+    var markdown = false
+
     @Option(help: "For a configuration without shards: the side of the images in pixels.")
     var size = 256
 
@@ -40,10 +43,17 @@ struct InspectCommand: ParsableCommand {
         if path == nil && !fields {
             throw ValidationError("Name a run, a checkpoint or a configuration, or give --fields.")
         }
+        if markdown && (!fields || path != nil) {
+            throw ValidationError("--markdown goes with --fields, and prints all of them.")
+        }
     }
 
     func run() throws {
         try JSONOutput.requireOwn(json)
+        if markdown {
+            try printResult(RunConfiguration.page, terminator: "")
+            return
+        }
         if fields {
             guard let text = RunConfiguration.explain(path) else {
                 throw RunError.unknownOverride(
