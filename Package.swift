@@ -151,7 +151,8 @@ let libraries: [Target] = [
             "Sampling", "Radiography", "HDF5IO", "Storage", "Wire", "Messaging", "Collectives", "Coordination",
             "Configuration", "ProcessControl", "Reporting", "CSystem", "CHash",
         ],
-        swiftSettings: strict
+        // Its tests look at what is internal to it, in release builds too.
+        swiftSettings: strict + [.unsafeFlags(["-enable-testing"])]
     ),
 ]
 

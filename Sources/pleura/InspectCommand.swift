@@ -51,7 +51,7 @@ struct InspectCommand: ParsableCommand {
     func run() throws {
         try JSONOutput.requireOwn(json)
         if markdown {
-            try printResult(RunConfiguration.page, terminator: "")
+            try StandardStream.output.write(RunConfiguration.page)
             return
         }
         if fields {

@@ -1,8 +1,7 @@
+import Diagnostics
 import Foundation
 import Synchronization
 import Testing
-
-@testable import Diagnostics
 
 /// A stream whose reader can be held up.
 private final class HeldStream: Sendable {

@@ -3,6 +3,7 @@ import Coordination
 import Diagnostics
 import Foundation
 import Glibc
+import Messaging
 import Sampling
 import Storage
 import Testing

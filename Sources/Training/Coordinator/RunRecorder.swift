@@ -2,6 +2,7 @@ import Configuration
 import Coordination
 import Foundation
 import Graph
+import Messaging
 import Reporting
 import Sampling
 import Storage

@@ -1,6 +1,7 @@
 import Diagnostics
 import Foundation
 import Glibc
+package import Messaging
 import Storage
 
 /// Held by the one leader of a run's folder; the kernel lets go of it when the process ends, however it ends.
@@ -205,7 +206,7 @@ package final class RunLock: Sendable {
 }
 
 /// The name of this host, as others are told it.
-package enum HostName {
+extension HostName {
     /// Control characters, which no message may hold, are `_`; at most 253 bytes, as in the domain name system.
     package static let own = plain(ProcessInfo.processInfo.hostName)
 
