@@ -22,7 +22,7 @@ func kernelSettings(_ instructionSet: String, march: String, features: [String] 
         .unsafeFlags([
             "-Xcc", "-march=\(march)", "-Ounchecked",
             // Tiles are inlined across files, in debug builds too: without it they would be calls of generics.
-            "-whole-module-optimization", "-num-threads", "2",
+            "-whole-module-optimization", "-disable-batch-mode", "-num-threads", "2",
             // A specialised signature is a weak symbol; see the check of the kernels' symbols in .ci.
             "-Xllvm", "-sil-disable-pass=function-signature-opts",
         ]),
