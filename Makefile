@@ -4,7 +4,7 @@ SWIFT ?= swift
 BUILD := $(SWIFT) build -c release --build-tests
 SOURCES := Sources Tests Package.swift
 
-.PHONY: help demo test soak sanitize build dependencies lint format clean
+.PHONY: help demo test soak sanitize docs build dependencies lint format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo 'make build         build the program, .build/release/pleura'
 	@echo 'make dependencies  install the system packages that are missing'
 	@echo 'make lint          check the format of the sources; make format repairs it'
+	@echo 'make docs          write docs/configuration.md from the program'
 	@echo 'make clean         remove what was built and the demo run'
 
 demo: build
@@ -40,6 +41,9 @@ build: dependencies
 
 dependencies:
 	@.ci/dependencies
+
+docs: build
+	.build/release/pleura inspect --fields --markdown >docs/configuration.md
 
 lint:
 	$(SWIFT) format lint --strict -r $(SOURCES)

@@ -16,6 +16,7 @@
 #include <dcmtk/dcmdata/dccodec.h>
 #include <dcmtk/dcmdata/dcdict.h>
 #include <dcmtk/dcmdata/dcfilefo.h>
+#include <dcmtk/dcmdata/dcistrmf.h>
 #include <dcmtk/dcmdata/dcmetinf.h>
 #include <dcmtk/dcmdata/dcdeftag.h>
 #include <dcmtk/dcmdata/dcpath.h>
@@ -133,15 +134,21 @@ int32_t pair(
 
 /// A text of the meta header, which is written the same way in every file; empty where it cannot be read.
 std::string meta_text(const char *path, const DcmTagKey &tag) {
+    DcmInputFileStream stream(path);
+    if (stream.status().bad()) return "";
     DcmFileFormat format;
-    OFString text;
+    format.setReadMode(ERM_metaOnly);
+    format.transferInit();
     // Its status is that of what follows too, such as an unknown transfer syntax: what counts is the text.
-    format.loadFile(path, EXS_Unknown, EGL_noChange, DCM_MaxReadLength, ERM_metaOnly);
+    format.read(stream);
+    OFString text;
     DcmElement *element = nullptr;
-    if (format.getMetaInfo()->findAndGetElement(tag, element).bad() || element == nullptr) return "";
-    // Of a value that is cut off the rest is memory that was never written.
-    if (element->transferState() != ERW_ready || element->getOFString(text, 0).bad()) return "";
-    return text.c_str();
+    // Of a value that is cut off the rest is memory that was never written. How far reading has come is known until
+    // transferEnd.
+    const bool is_whole = format.getMetaInfo()->findAndGetElement(tag, element).good() && element != nullptr &&
+        element->transferState() == ERW_ready && element->getOFString(text, 0).good();
+    format.transferEnd();
+    return is_whole ? text.c_str() : "";
 }
 
 /// The name of a transfer syntax that cannot be decoded, or nothing where `uid` can be.

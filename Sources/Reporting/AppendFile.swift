@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Storage
 
 /// A file that grows by whole records.
@@ -16,7 +17,7 @@ struct AppendFile: ~Copyable {
     init(path: String, exclusively: Bool = false) throws(ReportingError) {
         // Before it is opened: nobody else writes to it.
         var running = RunningSeal()
-        if !exclusively, let bytes = try Self.contents(of: path) { running.add(bytes) }
+        if !exclusively { try Self.read(path) { running.add($0) } }
         let flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | (exclusively ? O_EXCL : 0)
         let descriptor = open(path, flags, 0o666)
         guard descriptor >= 0 else { throw ReportingError(action: "open", path: path, code: errno) }
@@ -65,20 +66,31 @@ struct AppendFile: ~Copyable {
 
     /// All bytes of a file; nil where there is none.
     static func contents(of path: String) throws(ReportingError) -> [UInt8]? {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        var bytes: [UInt8] = []
+        return try read(path) { bytes += $0 } ? bytes : nil
+    }
+
+    /// Hands the bytes of a file over, piece by piece; false where there is none. A device or a pipe has none to give.
+    @discardableResult
+    private static func read(_ path: String, _ body: ([UInt8]) -> Void) throws(ReportingError) -> Bool {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
-            if errno == ENOENT { return nil }
+            if errno == ENOENT { return false }
             throw ReportingError(action: "open", path: path, code: errno)
         }
         defer { _ = close(descriptor) }
-        var bytes: [UInt8] = []
+        var information = stat()
+        guard fstat(descriptor, &information) == 0 else {
+            throw ReportingError(action: "read", path: path, code: errno)
+        }
+        guard information.st_mode & S_IFMT == S_IFREG else { return true }
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
         while true {
-            let count = buffer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
+            let count = buffer.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
             if count > 0 {
-                bytes += buffer[..<count]
+                body(Array(buffer[..<count]))
             } else if count == 0 {
-                return bytes
+                return true
             } else if errno != EINTR {
                 throw ReportingError(action: "read", path: path, code: errno)
             }

@@ -28,7 +28,8 @@ func tensors(of step: Int) -> [StateTensor] {
     return list
 }
 
-func say(_ line: String) { StandardStream.output.say(line + "\n") }
+/// At once: what was said before a kill counts.
+func say(_ line: String) { try? StandardStream.output.write(line + "\n") }
 
 func save(_ step: Int, in folder: String) throws {
     let state = tensors(of: step)

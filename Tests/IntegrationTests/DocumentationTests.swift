@@ -98,7 +98,7 @@ import Testing
                 count += 1
             }
         }
-        #expect(count > 40)
+        #expect(count > 20)
     }
 
     /// What follows `pleura ` in the lines of blocks of code, without comments, continued lines joined.

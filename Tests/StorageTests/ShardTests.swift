@@ -274,7 +274,7 @@ extension Dataset {
                 try writer.finishShard(number: 1)
             } catch let error as any ReportableError {
                 print(error)
-                let isRight = error.exitStatus == .temporary && error.description.contains("Free some space")
+                let isRight = error.exitStatus == .temporary && error.description.contains("limit on the size of files")
                 exit(isRight ? 0 : 1)
             }
             exit(2)

@@ -14,6 +14,9 @@ import Training
     private static let towardZero: Int32 = 0xC00
 
     /// The last bit of what a third of a number is depends on how it is rounded.
+    ///
+    /// Never inlined: the compiler moves divisions over calls that change the rounding.
+    @inline(never)
     private static func third() -> Double {
         let one = Atomic<Int>(1)
         return Double(one.load(ordering: .sequentiallyConsistent)) / 3

@@ -225,7 +225,7 @@ struct ShardingTests {
         }
         #expect(error?.description.contains("the same command goes on") == true)
         let names = try FileSystem.names(in: set.output)
-        #expect(names == ["rejected.csv", "shard-00000.h5", "warnings.csv"])
+        #expect(names == [".written-by-pleura", "rejected.csv", "shard-00000.h5", "warnings.csv"])
         #expect(try set.table().count == 1)
         let summary = try Sharding.run(set.options())
         #expect(summary.keptShards == 1 && summary.manifest.samples == 12)
