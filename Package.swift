@@ -184,7 +184,8 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
         "Training",
         [
             "Diagnostics", "Collectives", "Configuration", "Coordination", "Graph", "KernelSelection", "Messaging",
-            "Networks", "Optimization", "ProcessControl", "Radiography", "Reduction", "Reporting", "Sampling", "Storage",
+            "Networks", "Optimization", "ProcessControl", "Radiography", "Reduction", "Reporting", "Sampling",
+            "Storage",
         ]
     ),
     ("Integration", ["CSystem", "Diagnostics", "Storage", "HDF5IO", "HostilePeer", "CHash"]),

@@ -49,7 +49,7 @@ struct EnvironmentCase: CustomTestStringConvertible, Sendable {
     // MARK: What a shell or a service manager limits
 
     private static let limits: [EnvironmentCase] = [
-        .init("48 descriptors", #"ulimit -n 48; exec "$@""#),
+        .init("64 descriptors", #"ulimit -n 64; exec "$@""#),
         .init("16 descriptors", #"ulimit -n 16; exec "$@""#, .refused(75, ["descriptors", "ulimit -n"])),
         .init("a stack of 512 KiB", #"ulimit -s 512; exec "$@""#),
         .init("a stack without a limit", #"ulimit -s unlimited; exec "$@""#),

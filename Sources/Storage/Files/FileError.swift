@@ -70,7 +70,8 @@ package struct InsufficientSpace: ReportableError, Equatable {
         let room = availableBytes / 1_000_000
         if isLimit { return need + "the limit on the size of files (ulimit -f) is \(room) MB." }
         if availableBytes >= neededBytes {
-            return need + "the system refuses them though the disk has \(room) MB left: a quota or a limit on the size of files "
+            return need
+                + "the system refuses them though the disk has \(room) MB left: a quota or a limit on the size of files "
                 + "(`ulimit -f`) is used up."
         }
         return need + "the disk has \(room) MB left."

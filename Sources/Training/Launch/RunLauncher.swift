@@ -384,7 +384,9 @@ package struct RunLauncher {
         guard [.completed, .drained].contains(outcome.kind) else { return outcome }
         do {
             try session.requireFolder()
-            let missing = [directory.metrics, directory.journal].filter { !FileSystem.exists($0) }
+            // A run that was asked to end before it began has not written them yet.
+            let grown = outcome.completedSteps > 0 ? [directory.metrics, directory.journal] : []
+            let missing = grown.filter { !FileSystem.exists($0) }
             guard let first = missing.first else { return outcome }
             throw RunError.folderGone(directory.path, "\(FileSystem.name(of: first)) is gone")
         } catch {

@@ -18,7 +18,8 @@ package final class SerialThread: Sendable {
 
     /// `niceness` above 0 lets other threads go first where they want all cores.
     package init(name: String, niceness: Int32 = 0) throws(MessagingError) {
-        let thread = try OwnedThread(name: name) { [unowned self] in
+        // The thread owns this object until it is closed: its owner may fail to be made after it.
+        let thread = try OwnedThread(name: name) { [self] in
             // On Linux, 0 is the calling thread. Without it the work is done all the same.
             if niceness > 0 { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, niceness) }
             run()
@@ -62,8 +63,6 @@ package final class SerialThread: Sendable {
                 return true
             }
             if ContinuousClock.now >= deadline {
-                // Its closure refers to this object without owning it.
-                _ = Unmanaged.passRetained(self)
                 thread.detach()
                 return false
             }

@@ -23,9 +23,15 @@ package final class ComputePool: Sendable {
 
     package init(threads: Int) throws(MessagingError) {
         threadCount = threads
-        for index in 0..<threads {
-            let thread = try OwnedThread(name: "pleura-comp-\(index)") { [unowned self] in work(index) }
-            state.withLock { $0.threads.append(thread) }
+        do {
+            for index in 0..<threads {
+                // A thread owns the pool until it is closed: one that is given up half made must not go from under it.
+                let thread = try OwnedThread(name: "pleura-comp-\(index)") { [self] in work(index) }
+                state.withLock { $0.threads.append(thread) }
+            }
+        } catch {
+            close()
+            throw error
         }
     }
 

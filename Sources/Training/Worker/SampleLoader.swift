@@ -84,7 +84,8 @@ package final class SampleLoader: Sendable {
             )
             state.withLock { $0.free.append(buffer) }
         }
-        let thread = try OwnedThread(name: "pleura-load") { [unowned self] in run() }
+        // The thread owns the loader until it is closed: its owner may fail to be made after it.
+        let thread = try OwnedThread(name: "pleura-load") { [self] in run() }
         state.withLock { $0.thread = thread }
     }
 
