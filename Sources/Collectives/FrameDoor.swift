@@ -8,6 +8,9 @@ import Reduction
 /// It follows a plan of two members over two buckets, in the format of `roundedCount`, and adds what comes as training
 /// does. Used by one thread.
 package final class FrameDoor {
+    /// The bytes of the header that each message begins with.
+    package static let headerBytes = FrameHeader.byteCount
+
     private let communicator: Communicator
     private let region: SharedRegion
     private let layout = BucketLayout(buckets: [0..<1000, 1000..<1501])

@@ -14,10 +14,12 @@ func endWithParent(_ parent: Int32) throws {
     }
 }
 
-/// This program's file, for Foundation's processes.
+/// This program's file, for Foundation's processes: they close all descriptors before they become the program, so it is
+/// reached through this process's.
 func ownExecutable() throws -> URL {
     guard let path = OwnProgram.shared.path else {
         throw ProcessError.spawn(program: OwnProgram.shared.name, reason: "its file is not found")
     }
-    return URL(fileURLWithPath: path)
+    let own = "/proc/self/"
+    return URL(fileURLWithPath: path.hasPrefix(own) ? "/proc/\(getpid())/\(path.dropFirst(own.count))" : path)
 }

@@ -50,14 +50,14 @@ struct EnvironmentCase: CustomTestStringConvertible, Sendable {
 
     private static let limits: [EnvironmentCase] = [
         .init("64 descriptors", #"ulimit -n 64; exec "$@""#),
-        .init("16 descriptors", #"ulimit -n 16; exec "$@""#, .refused(75, ["descriptors", "ulimit -n"])),
+        .init("16 descriptors", #"ulimit -n 16; exec "$@""#, .refused(75, ["open files", "ulimit -n"])),
         .init("a stack of 512 KiB", #"ulimit -s 512; exec "$@""#),
         .init("a stack without a limit", #"ulimit -s unlimited; exec "$@""#),
         .init("an address space of 250 MB", #"ulimit -v 250000; exec "$@""#, .refused(75, ["ulimit -v"])),
         .init("no locked memory", #"ulimit -l 0; exec "$@""#),
         .init("no core files", #"ulimit -c 0; exec "$@""#),
         .init("the lowest priority", #"exec nice -n 19 "$@""#),
-        .init("one processor", #"exec taskset -c 0 "$@""#, .sameBits(saying: ["1 processor"])),
+        .init("one processor", #"exec taskset -c 0 "$@""#, .sameBits(saying: ["this process may use 1"])),
         .init("a umask that leaves others nothing", #"umask 077; exec "$@""#),
         .init("a umask that leaves all everything", #"umask 000; exec "$@""#),
         .init("fixed addresses", #"exec setarch -R "$@""#),

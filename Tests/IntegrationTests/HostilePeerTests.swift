@@ -49,8 +49,8 @@ extension Processes {
                 try #require(outcome.status == 0, "\(mode): \(outcome.errors)")
                 #expect(try runner.inspect(mode).stateSHA256 == expected, "\(mode)")
                 print("\(mode): \(figures)")
-                // A tenth at most; noise of other processes only ever hides a loss for a window or two.
-                #expect(figures.ratio >= 0.9, "\(mode): \(figures)")
+                // A tenth at most, in the long form. The intruder computes on the run's own cores, and few windows tell little.
+                #expect(figures.ratio >= (Self.epochs > 60 ? 0.9 : 0.75), "\(mode): \(figures)")
                 #expect(figures.growthMiB < 256, "\(mode): \(figures)")
                 let told = outcome.errors.split(separator: "\n").filter { $0.contains("efused") }
                 // One line a second of each kind and port, those of both workers among them.

@@ -86,7 +86,9 @@ extension Processes {
             ).finish()
             #expect(closed.status == 0)
             #expect(try runner.inspect("run").stateSHA256 == expected)
-            #expect(try Data(contentsOf: URL(fileURLWithPath: runner.path("run/.lock"))).isEmpty)
+            // Whoever holds the lock writes itself into it, and nothing else does.
+            let lock = try Data(contentsOf: URL(fileURLWithPath: runner.path("run/.lock")))
+            #expect(throws: Never.self) { _ = try JSONSerialization.jsonObject(with: lock) }
         }
 
         @Test(.timeLimit(.minutes(5)))

@@ -160,7 +160,8 @@ private final class CasePlace: Sendable {
                 if isOver.load(ordering: .relaxed) { return }
                 let number = current.load(ordering: .relaxed)
                 if number == seen && number != .max {
-                    StandardStream.error.say("pleura: \(name(number)) does not end.\n")
+                    // At once: what follows waits for nobody. Where it cannot be written, the status tells.
+                    try? StandardStream.error.write("pleura: \(name(number)) does not end.\n")
                     _exit(ExitStatus.internal.rawValue)
                 }
                 seen = number

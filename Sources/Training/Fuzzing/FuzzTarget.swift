@@ -132,8 +132,9 @@ struct FuzzTarget {
             // A round is over once all has come.
             count += 1
             if count % 8 == 0 { try door.begin() }
-            let header = Array(bytes.prefix(80))
-            return try door.take(bytes.count > 80 ? [header, Array(bytes.dropFirst(80))] : [header])
+            let header = Array(bytes.prefix(FrameDoor.headerBytes))
+            let payload = Array(bytes.dropFirst(header.count))
+            return try door.take(payload.isEmpty ? [header] : [header, payload])
         }
     }
 

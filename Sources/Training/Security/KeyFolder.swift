@@ -80,7 +80,8 @@ package struct KeyFolder: Hashable, Sendable {
         guard FileSystem.exists(file) else {
             throw KeyError(
                 "There are no keys in \(path): it has no \(Self.listName). Make them with `pleura keygen FOLDER`, or copy "
-                    + "the file from the coordinator's host."
+                    + "the file from the coordinator's host.",
+                .missingInput
             )
         }
         var keys: [String: String] = [:]
@@ -238,7 +239,10 @@ package final class WorkerKeys: Sendable {
 /// Keys that are missing, or not fit to be used.
 package struct KeyError: ReportableError, Equatable {
     package let description: String
-    package var exitStatus: ExitStatus { .usage }
+    package let exitStatus: ExitStatus
 
-    init(_ description: String) { self.description = description }
+    init(_ description: String, _ exitStatus: ExitStatus = .usage) {
+        self.description = description
+        self.exitStatus = exitStatus
+    }
 }
