@@ -90,8 +90,12 @@ extension Processes {
             try #require(run.wait { steps() > 5 }, "\(run.errorText)")
             let coordinator = try #require(run.coordinator)
             let endpoints = try endpoints(directory)
-            let data = run.workers.flatMap(Self.listeningPorts).map { "tcp://127.0.0.1:\($0)" }
-            try #require(data.count == 2, "\(data)")
+            var data: [String] = []
+            let bothListen = run.wait {
+                data = run.workers.flatMap(Self.listeningPorts).map { "tcp://127.0.0.1:\($0)" }
+                return data.count == 2
+            }
+            try #require(bothListen, "\(data) \(run.errorText)")
             let processes = [coordinator] + run.workers
             let before = processes.map(Self.residentMiB)
             var figures = Figures()

@@ -15,12 +15,10 @@ import Training
 
     /// The last bit of what a third of a number is depends on how it is rounded.
     ///
-    /// Never inlined: the compiler moves divisions over calls that change the rounding.
+    /// Never inlined and of a number that is not known before: the compiler divides early, and moves divisions over calls
+    /// that change the rounding.
     @inline(never)
-    private static func third() -> Double {
-        let one = Atomic<Int>(1)
-        return Double(one.load(ordering: .sequentiallyConsistent)) / 3
-    }
+    private static func third() -> Double { Double(3 * Int(getpid()) + 1) / 3 }
 
     private static let nearest = third()
 

@@ -86,14 +86,13 @@ struct SimulatedDraws: Sendable {
     private mutating func fault(workers: Int) -> SimulatedFault {
         let worker = random.integer(below: workers)
         let notices = SimulatedFault.Notice.allCases
-        switch random.integer(below: 63) {
+        switch random.integer(below: 60) {
         case 52...54:
             let lies = SimulatedFault.Lie.allCases
-            // To take another's place is the worst of them.
-            return .liar(worker: worker, random.oneIn(5) ? .otherSeat : lies[random.integer(below: lies.count)])
-        case 55...58: return .replays
-        case 59: return .foreignJob
-        case 60...62: return .brokenStreams(worker: worker, random.duration(.milliseconds(100) ... .seconds(2)))
+            return .liar(worker: worker, lies[random.integer(below: lies.count)])
+        case 55: return .replays
+        case 56: return .foreignJob
+        case 57...59: return .brokenStreams(worker: worker, random.duration(.milliseconds(100) ... .seconds(2)))
         case 48...51:
             let length: Duration =
                 random.oneIn(12) ? .seconds(30) : random.duration(.milliseconds(1) ... .seconds(3))
