@@ -36,7 +36,7 @@ private final class HeldStream: Sendable {
     var lines: [String] { text.split(separator: "\n").map(String.init) }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct StreamWriterTests {
+@Suite(.timeLimit(.minutes(15))) struct StreamWriterTests {
     @Test func writesInOrder() {
         let stream = HeldStream(isHeld: false)
         let writer = StreamWriter(sink: stream.take)
@@ -126,7 +126,7 @@ private final class HeldStream: Sendable {
 
 /// What changes a whole process: each test has one of its own.
 @Suite struct StandardStreamTests {
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.minutes(15)))
     func aStreamThatTakesNothingDoesNotEndTheProgram() async {
         await #expect(processExitsWith: .success) {
             signal(SIGPIPE, SIG_IGN)
@@ -147,7 +147,7 @@ private final class HeldStream: Sendable {
         }
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.minutes(15)))
     func whatWasSaidIsWrittenBeforeTheProgramEnds() async throws {
         let exited = try await #require(processExitsWith: .success, observing: [\.standardErrorContent]) {
             StandardStream.flushAtExit()

@@ -13,7 +13,7 @@ extension Processes {
             try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path)
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test(.timeLimit(.minutes(15)))
         func eachTaskGetsItsCoresAndItsThreads() throws {
             let runner = try ProgramRunner()
             defer { runner.remove() }

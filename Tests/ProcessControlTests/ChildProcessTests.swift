@@ -3,7 +3,7 @@ import Glibc
 import ProcessControl
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct ChildProcessTests {
+@Suite(.timeLimit(.minutes(15))) struct ChildProcessTests {
     @Test func endsAreToldApart() throws {
         let exited = try ChildProcess.spawn(.file("/bin/sh"), ["-c", "exit 7"]) { _ in }
         #expect(ChildProcess.wait(for: exited) == .exited(7))

@@ -5,7 +5,7 @@ import Testing
 @testable import Training
 
 /// The launcher and its coordinator, of which one may be stopped.
-@Suite(.timeLimit(.minutes(1))) struct LineChannelTests {
+@Suite(.timeLimit(.minutes(15))) struct LineChannelTests {
     private func pair() throws -> (LineChannel, LineChannel) {
         var ends: [Int32] = [-1, -1]
         try #require(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0)
