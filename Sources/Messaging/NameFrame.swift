@@ -30,13 +30,15 @@ struct NameFrame: Hashable {
 }
 
 /// Which client has which name on a server, and over which connection it is reached.
-struct NameRegister {
+package struct NameRegister {
     /// A name's owner; `connection` is nil while there is none.
     private struct Owner {
         var proof: [UInt8]
         var connection: Int32?
-        /// libzmq's name for the connection.
+        /// libzmq's name for the connection; no two connections of a socket have the same, as descriptors may.
         var route: [UInt8]
+        /// That of the connection before.
+        var formerRoute: [UInt8]?
     }
 
     /// Names of clients that are gone are kept for them as long as so many others have not gone since.
@@ -46,30 +48,42 @@ struct NameRegister {
     private var peers: [Int32: PeerIdentity] = [:]
     private var gone: [PeerIdentity] = []
 
-    init() {}
+    package init() {}
 
     /// Who speaks through the connection, as far as it is known.
-    func peer(over connection: Int32) -> PeerIdentity? { peers[connection] }
+    package func peer(over connection: Int32) -> PeerIdentity? { peers[connection] }
 
     /// The connection over which the peer spoke last.
-    func connection(of peer: PeerIdentity) -> Int32? { owners[peer]?.connection }
+    package func connection(of peer: PeerIdentity) -> Int32? { owners[peer]?.connection }
 
     /// libzmq's name for the connection over which the peer spoke last.
-    func route(to peer: PeerIdentity) -> [UInt8]? { owners[peer]?.route }
+    package func route(to peer: PeerIdentity) -> [UInt8]? { owners[peer]?.route }
 
-    enum Claim: Equatable {
+    package enum Claim: Equatable {
         /// The name is the sender's; `replaced` is the connection that it had before, which is of no use any more.
         case granted(replaced: Int32?)
+        /// It came over the connection that the sender had before this one, whose end was told.
+        case outdated
         /// It is another's.
         case denied
     }
 
     /// Whether a message that came over `connection` may use the name. An empty proof is that of a program which gives
     /// none; such a one has no claim against others.
-    mutating func claim(_ name: PeerIdentity, _ proof: [UInt8], over connection: Int32?, route: [UInt8]) -> Claim {
+    package mutating func claim(
+        _ name: PeerIdentity,
+        _ proof: [UInt8],
+        over connection: Int32?,
+        route: [UInt8]
+    ) -> Claim {
         var replaced: Int32?
+        var formerRoute: [UInt8]?
         if let owner = owners[name] {
             guard owner.proof == proof else { return .denied }
+            if !proof.isEmpty {
+                if route == owner.formerRoute { return .outdated }
+                formerRoute = route == owner.route ? owner.formerRoute : owner.route
+            }
             if let connection, let old = owner.connection, old != connection { replaced = old }
         }
         if let replaced { peers[replaced] = nil }
@@ -77,12 +91,12 @@ struct NameRegister {
             if let former = peers[connection], former != name { owners[former]?.connection = nil }
             peers[connection] = name
         }
-        owners[name] = Owner(proof: proof, connection: connection, route: route)
+        owners[name] = Owner(proof: proof, connection: connection, route: route, formerRoute: formerRoute)
         return .granted(replaced: replaced)
     }
 
     /// The connection is gone; returns the peer that is not reached any more.
-    mutating func end(_ connection: Int32) -> PeerIdentity? {
+    package mutating func end(_ connection: Int32) -> PeerIdentity? {
         guard let peer = peers.removeValue(forKey: connection), owners[peer]?.connection == connection else {
             return nil
         }

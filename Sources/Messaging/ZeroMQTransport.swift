@@ -408,12 +408,14 @@ private struct SocketOwner {
             }
         }
         if let connection {
-            // A descriptor is used again only after its former connection's end was told: hear that first.
-            if names.peer(over: connection) != name { handleConnections() }
+            // A descriptor is used again only after its former connection's end was told: hear that first, also where the
+            // same peer has both of them.
+            if names.peer(over: connection) != name || names.route(to: name) != route { handleConnections() }
             doorkeeper.admit(connection)
         }
         switch names.claim(name, proof, over: connection, route: route) {
         case .denied: return drop(connection, "a message in the name of \(name), which another connection had before")
+        case .outdated: return nil
         case .granted(let replaced):
             // The client has made another one: of this one libzmq has not noticed the end.
             if let replaced { doorkeeper.hangUp(replaced) }

@@ -12,9 +12,8 @@ import Training
         ),
         .piece(part: BulkPart(step: .max, part: .max, parts: .max), name: "", shape: [], offset: 0, bytes: []),
         .shareDone(part: BulkPart(step: 7, part: 1, parts: 3), byteCount: .max),
-        .shareBegin(part: BulkPart(step: 7, part: 1, parts: 3)),
-        .taken(part: BulkPart(step: 7, part: 1, parts: 3), count: 12),
-        .taken(part: BulkPart(step: 0, part: 0, parts: 1), count: .max),
+        .shareBegin(part: BulkPart(step: 7, part: 1, parts: 3), share: 2),
+        .taken(share: 3, count: 12), .taken(share: .max, count: .max),
         .fetch(request: 1, file: BulkFile(isCheckpoint: true, name: "step-1.h5"), offset: 4096, length: 1 << 20),
         .fetch(request: 2, file: BulkFile(isCheckpoint: false, name: "dataset.json"), offset: 0, length: 0),
         .chunk(request: 3, fileSize: 100, bytes: [UInt8](0...99)), .chunk(request: 4, fileSize: 0, bytes: []),
@@ -48,9 +47,7 @@ import Training
             length: BulkMessage.largestPayload + 1
         )
         #expect(BulkMessage(fetch.encoded) == nil)
-        #expect(
-            BulkMessage(BulkMessage.taken(part: BulkPart(step: 7, part: 1, parts: 3), count: 1).encoded + [0]) == nil
-        )
+        #expect(BulkMessage(BulkMessage.taken(share: 1, count: 1).encoded + [0]) == nil)
     }
 
     /// TCP's own sum lets some through.

@@ -218,7 +218,7 @@ import Training
         defer { raw.close() }
         begin(1, keeper)
         let bytes = [UInt8](repeating: 1, count: 12)
-        try raw.send(BulkMessage.shareBegin(part: part(1)).encoded)
+        try raw.send(BulkMessage.shareBegin(part: part(1), share: 1).encoded)
         try raw.send(
             BulkMessage.piece(part: part(1), name: "model/a", shape: [3], offset: 0, bytes: bytes).encoded
         )
@@ -235,7 +235,7 @@ import Training
         begin(1, keeper)
         let bytes = [UInt8](repeating: 1, count: 12)
         let piece = BulkMessage.piece(part: part(1), name: "model/a", shape: [3], offset: 0, bytes: bytes)
-        try raw.send(BulkMessage.shareBegin(part: part(1)).encoded)
+        try raw.send(BulkMessage.shareBegin(part: part(1), share: 1).encoded)
         try raw.send(piece.encoded)
         try raw.send(BulkMessage.shareDone(part: part(1), byteCount: 0).encoded)
         _ = try outcomes.failure()
@@ -342,10 +342,36 @@ import Training
         }
     }
 
+    /// Answers are sent to a name, so that those to a share that failed can come over the connection of the next one.
+    @Test func answersToAnEarlierAttemptAreNotTakenForThisOne() throws {
+        let heard = Heard()
+        let server = try ZeroMQServer(bind: ["tcp://127.0.0.1:*"]) { event in
+            guard case .received(let peer, let bytes) = event, let message = BulkMessage(bytes) else { return }
+            heard.add(peer, message)
+        }
+        defer { server.close() }
+        let client = try BulkClient(endpoint: server.endpoints[0], identity: .random(role: "bulk"))
+        defer { client.close() }
+        struct GivenUp: Error {}
+        #expect(throws: GivenUp.self) { try client.handOver(part(1)) { _ in throw GivenUp() } }
+        let first = try heard.begun()
+        let second = try client.handOver(part(1)) { send in
+            try send("model/a", [3], 0, [UInt8](repeating: 1, count: 12))
+            let now = try heard.begun()
+            #expect(now.share != first.share)
+            try server.send(BulkMessage.taken(share: first.share, count: 2).encoded, to: now.peer)
+            // In order behind it: by then the client has read the other.
+            try server.send(BulkMessage.taken(share: now.share, count: 1).encoded, to: now.peer)
+            heard.whenDone { try? server.send(BulkMessage.taken(share: now.share, count: 2).encoded, to: now.peer) }
+        }
+        #expect(second == 12)
+        #expect(heard.isDone, "it was taken for whole before its end had come")
+    }
+
     @Test func messagesComeBackAsTheyWere() {
         let part = BulkPart(step: 7, part: 1, parts: 3)
         let messages: [BulkMessage] = [
-            .shareBegin(part: part), .taken(part: part, count: 9), .shareDone(part: part, byteCount: 5),
+            .shareBegin(part: part, share: 5), .taken(share: 5, count: 9), .shareDone(part: part, byteCount: 5),
             .piece(part: part, name: "model/a", shape: [1, 2], offset: 4, bytes: [1, 2, 3]),
         ]
         for message in messages {
@@ -354,6 +380,50 @@ import Training
                 #expect(BulkMessage(Array(message.encoded.prefix(length))) == nil)
             }
         }
+    }
+}
+
+/// What a server hears of shares.
+final class Heard: Sendable {
+    private struct State: Sendable {
+        var begun: [(peer: PeerIdentity, share: UInt64)] = []
+        var isDone = false
+        var whenDone: (@Sendable () -> Void)?
+    }
+
+    private let state = Mutex(State())
+    private let arrived = DispatchSemaphore(value: 0)
+
+    /// Whether a share's end has come.
+    var isDone: Bool { state.withLock { $0.isDone } }
+
+    func whenDone(_ body: @escaping @Sendable () -> Void) {
+        let isDone = state.withLock { state in
+            state.whenDone = body
+            return state.isDone
+        }
+        if isDone { body() }
+    }
+
+    func add(_ peer: PeerIdentity, _ message: BulkMessage) {
+        switch message {
+        case .shareBegin(_, let share):
+            state.withLock { $0.begun.append((peer, share)) }
+            arrived.signal()
+        case .shareDone:
+            let body = state.withLock { state in
+                state.isDone = true
+                return state.whenDone
+            }
+            body?()
+        default: break
+        }
+    }
+
+    /// The next share that was begun.
+    func begun() throws -> (peer: PeerIdentity, share: UInt64) {
+        try #require(arrived.wait(timeout: .now() + 60) == .success, "no share was begun")
+        return state.withLock { $0.begun.removeFirst() }
     }
 }
 

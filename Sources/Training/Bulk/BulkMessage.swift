@@ -7,14 +7,16 @@ import CHash
 /// is used: the sender may be anybody who reaches the port. The hash finds what a network has changed, which TCP's sum of
 /// 16 bits does not always; it is no proof of who has sent it.
 package enum BulkMessage: Hashable, Sendable {
-    /// The pieces of `part` follow; counts begin anew.
-    case shareBegin(part: BulkPart)
+    /// The pieces of `part` follow; counts begin anew. `share` is the sender's number for this attempt at it.
+    case shareBegin(part: BulkPart, share: UInt64)
     /// Bytes of one tensor of `part`, from `offset` on.
     case piece(part: BulkPart, name: String, shape: [Int], offset: Int, bytes: [UInt8])
     /// All tensors of `part` have been sent, with so many bytes.
     case shareDone(part: BulkPart, byteCount: UInt64)
-    /// The coordinator has taken `count` pieces of the share since its beginning.
-    case taken(part: BulkPart, count: UInt64)
+    /// The coordinator has taken `count` pieces since the beginning of the share with that number.
+    ///
+    /// By number, since an answer to an earlier attempt at the same part may come over the connection of the next one.
+    case taken(share: UInt64, count: UInt64)
     /// Asks for bytes of a file.
     case fetch(request: UInt64, file: BulkFile, offset: Int, length: Int)
     /// The answer: the file's whole size and bytes from the asked offset on.
@@ -41,9 +43,10 @@ package enum BulkMessage: Hashable, Sendable {
         // The hash's place.
         writer.put(0 as UInt64)
         switch self {
-        case .shareBegin(let part):
+        case .shareBegin(let part, let share):
             writer.put(Kind.shareBegin.rawValue)
             writer.put(part)
+            writer.put(share)
         case .piece(let part, let name, let shape, let offset, let bytes):
             writer.put(Kind.piece.rawValue)
             writer.put(part)
@@ -56,9 +59,9 @@ package enum BulkMessage: Hashable, Sendable {
             writer.put(Kind.shareDone.rawValue)
             writer.put(part)
             writer.put(byteCount)
-        case .taken(let part, let count):
+        case .taken(let share, let count):
             writer.put(Kind.taken.rawValue)
-            writer.put(part)
+            writer.put(share)
             writer.put(count)
         case .fetch(let request, let file, let offset, let length):
             writer.put(Kind.fetch.rawValue)
@@ -119,12 +122,12 @@ package enum BulkMessage: Hashable, Sendable {
             else { return nil }
             self = .shareDone(part: part, byteCount: count)
         case .taken:
-            guard let part = reader.part(), let count = reader.take(UInt64.self), reader.left == 0
+            guard let share = reader.take(UInt64.self), let count = reader.take(UInt64.self), reader.left == 0
             else { return nil }
-            self = .taken(part: part, count: count)
+            self = .taken(share: share, count: count)
         case .shareBegin:
-            guard let part = reader.part(), reader.left == 0 else { return nil }
-            self = .shareBegin(part: part)
+            guard let part = reader.part(), let share = reader.take(UInt64.self), reader.left == 0 else { return nil }
+            self = .shareBegin(part: part, share: share)
         case .fetch:
             guard let request = reader.take(UInt64.self), let group = reader.take(UInt8.self), group <= 1,
                 let name = reader.text(limit: 256), let offset = reader.take(UInt64.self), offset < 1 << 48,

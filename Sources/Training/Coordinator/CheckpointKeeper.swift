@@ -54,6 +54,8 @@ package final class CheckpointKeeper: Sendable {
     /// What a peer has handed over of its share since it began it.
     private struct Share: Sendable {
         var part: BulkPart
+        /// The peer's number for it.
+        var number: UInt64
         /// The checkpoint that was open when the share began, so that an earlier attempt at the same step is told apart.
         var attempt: Int
         var pieces: UInt64 = 0
@@ -239,7 +241,7 @@ package final class CheckpointKeeper: Sendable {
                 let seconds = max(1, space.patience.components.seconds)
                 report(.notice("\(shortage.sentence) The last checkpoint waits \(seconds) seconds for room."))
             }
-            // Nothing tells of room that comes free.
+            // No system call waits until a disk has room.
             usleep(100_000)
         }
     }
@@ -302,8 +304,8 @@ package final class CheckpointKeeper: Sendable {
                 return
             }
             switch message {
-            case .shareBegin(let part):
-                state.withLock { $0.shares[peer] = Share(part: part, attempt: $0.attempt) }
+            case .shareBegin(let part, let number):
+                state.withLock { $0.shares[peer] = Share(part: part, number: number, attempt: $0.attempt) }
             case .piece(let part, let name, let shape, let offset, let bytes):
                 // Without its beginning, lost with a connection, the share cannot be told to be whole.
                 guard var share = state.withLock({ $0.shares[peer] }), share.part == part else { return }
@@ -312,12 +314,12 @@ package final class CheckpointKeeper: Sendable {
                 share.bytes += UInt64(bytes.count)
                 let counted = share
                 state.withLock { $0.shares[peer] = counted }
-                answer(.taken(part: part, count: counted.pieces), to: peer)
+                answer(.taken(share: counted.number, count: counted.pieces), to: peer)
             case .shareDone(let part, let byteCount):
                 guard let share = state.withLock({ $0.shares.removeValue(forKey: peer) }), share.part == part
                 else { return }
                 // Before the file is published, which takes long.
-                answer(.taken(part: part, count: share.pieces + 1), to: peer)
+                answer(.taken(share: share.number, count: share.pieces + 1), to: peer)
                 shareDone(share, byteCount: byteCount)
             case .fetch(let request, let file, let offset, let length):
                 let asked = FetchWindow.Request(

@@ -141,9 +141,9 @@ struct FuzzTarget {
     private static func bulkMessages() -> FuzzTarget {
         let part = BulkPart(step: 9, part: 1, parts: 3)
         let messages: [BulkMessage] = [
-            .shareBegin(part: part),
+            .shareBegin(part: part, share: 4),
             .piece(part: part, name: "weights/a", shape: [2, 3], offset: 8, bytes: [1, 2, 3, 4]),
-            .shareDone(part: part, byteCount: 24), .taken(part: part, count: 3),
+            .shareDone(part: part, byteCount: 24), .taken(share: 4, count: 3),
             .fetch(request: 5, file: BulkFile(isCheckpoint: true, name: "step-1.h5"), offset: 100, length: 4096),
             .chunk(request: 5, fileSize: 1000, bytes: [9, 9, 9]), .refused(request: 5, reason: "no such file"),
         ]

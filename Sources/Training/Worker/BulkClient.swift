@@ -13,8 +13,8 @@ package final class BulkClient: Sendable {
     private static let reconnecting = Duration.seconds(20)
 
     private struct State: Sendable {
-        /// The share that is handed over, and its pieces.
-        var part: BulkPart?
+        /// The number of the share that is handed over, or was last, and its pieces.
+        var share: UInt64 = 0
         var sent: UInt64 = 0
         var taken: UInt64 = 0
         var answers: [UInt64: BulkMessage] = [:]
@@ -73,9 +73,9 @@ package final class BulkClient: Sendable {
             }
             state.withLock { state in
                 switch message {
-                case .taken(let part, let count):
+                case .taken(let share, let count):
                     // No more can have been taken than was sent, whatever the message says.
-                    if part == state.part { state.taken = max(state.taken, min(count, state.sent)) }
+                    if share == state.share { state.taken = max(state.taken, min(count, state.sent)) }
                 case .chunk(let request, _, _), .refused(let request, _):
                     // One that nobody waits for any more is not kept.
                     if state.asked.contains(request) { state.answers[request] = message }
@@ -111,14 +111,14 @@ package final class BulkClient: Sendable {
     /// Blocks the calling thread, which must be its owner's own. One share at a time.
     package func handOver(_ part: BulkPart, _ body: (_ send: SendPiece) throws -> Void) throws -> UInt64 {
         try waitForConnection()
-        state.withLock { state in
+        let share = state.withLock { state in
             state.begin()
-            state.part = part
+            state.share += 1
             state.sent = 0
             state.taken = 0
+            return state.share
         }
-        defer { state.withLock { $0.part = nil } }
-        try send(.shareBegin(part: part))
+        try send(.shareBegin(part: part, share: share))
         var count: UInt64 = 0
         try body { name, shape, offset, bytes in
             try waitUntil { $0.sent - $0.taken < Self.window }
