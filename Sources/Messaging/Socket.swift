@@ -17,6 +17,9 @@ package final class MessagingContext: @unchecked Sendable {
             try FileDescriptors.require(20 + 4 * ioThreads, for: "Talking to the run's other processes")
             try ThreadProbe.require(2 + ioThreads)
         } catch { throw .refused(error) }
+        // libzmq counts the names that it gives to connections without one up from a number of `rand`, which begins alike in
+        // every process, and ends the program where somebody has taken the next name: nobody may know which it is.
+        srand(UInt32.random(in: .min ... .max))
         guard let raw = zmq_ctx_new() else { throw .call("zmq_ctx_new", subject: "a context", code: zmq_errno()) }
         zmq_ctx_set(raw, ZMQ_IO_THREADS, Int32(clamping: ioThreads))
         self.raw = raw

@@ -202,4 +202,30 @@ func onThread<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) a
             try OwnedThread(name: "test") { continuation.resume(with: Result(catching: body)) }.detach()
         } catch { continuation.resume(throwing: error) }
     }
+
+    /// libzmq ends the program where a connection without a name is to get one that another has: it counts them up from a
+    /// number of `rand`, which begins alike in every process unless it is told otherwise.
+    @Test func namesOfConnectionsAreNotKnownBeforehand() throws {
+        // The state in which every process begins.
+        srand(1)
+        let expected = (0..<64).map { _ in UInt32(bitPattern: rand()) & 0x7fff_ffff }
+        srand(1)
+        let context = try MessagingContext()
+        let router = try Socket(.router, in: context, options: SocketOptions())
+        let endpoint = try router.bind("tcp://127.0.0.1:*")
+        let dealer = try Socket(.dealer, in: context, options: SocketOptions())
+        try dealer.connect(endpoint)
+        var poller = Poller()
+        _ = poller.add(router)
+        var frames: [Message]?
+        while frames == nil {
+            _ = try dealer.send([try [7].withUnsafeBytes { try Message(copying: $0) }])
+            try poller.wait(milliseconds: 20)
+            frames = try router.receive(maximumFrames: 2)
+        }
+        let name = try #require(frames?.first).withBytes(Array.init)
+        try #require(name.count == 5 && name[0] == 0)
+        let number = name.dropFirst().reduce(UInt32(0)) { $0 << 8 | UInt32($1) } & 0x7fff_ffff
+        #expect(!expected.contains { number &- $0 < 1000 }, "\(number)")
+    }
 }
