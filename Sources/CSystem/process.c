@@ -59,6 +59,15 @@ void system_set_known_states(void) {
     for (size_t index = 0; index < sizeof defaults / sizeof *defaults; index++) {
         if (is_ignored(defaults[index])) set_action(defaults[index], SIG_DFL);
     }
+    // The handler of Swift's runtime has another process read this one's memory. That waits for threads which block signals, as
+    // libzmq's do, sometimes for ever, holds this process's connections open meanwhile, and so hides a crash from those who
+    // would go on without it. Who wants a backtrace says so by the runtime's own variable.
+    static const int crashes[] = {SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV};
+    if (getenv("SWIFT_BACKTRACE") == NULL) {
+        for (size_t index = 0; index < sizeof crashes / sizeof *crashes; index++) {
+            if (!is_ignored(crashes[index])) set_action(crashes[index], SIG_DFL);
+        }
+    }
     // A reader that ends early, a limit on the size of files, and a terminal that lets only its foreground write: each
     // is an error of the call and no end of the program, or nothing at all.
     static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGTTOU};

@@ -51,6 +51,21 @@ extension Processes {
             }
         }
 
+        /// A crash is an end like any other: nothing holds the process while it looks at itself.
+        @Test(.timeLimit(.minutes(15)), arguments: [SIGABRT, SIGSEGV])
+        func crashed(signal: Int32) throws {
+            let runner = try ProgramRunner()
+            defer { runner.remove() }
+            let (configuration, hash) = try whole(runner)
+            let running = try runner.start(runner.launchArguments(configuration, run: "crashed", Self.length))
+            let coordinator = try awaitCoordinator(running, runner, "crashed", steps: 3, after: [])
+            kill(coordinator, signal)
+            let outcome = try running.finish()
+            try expectWhole(outcome, runner, "crashed", hash)
+            #expect(outcome.errors.contains("was killed by signal \(signal) "), "\(outcome.errors)")
+            #expect(!outcome.errors.contains("Backtracing"), "\(outcome.errors)")
+        }
+
         @Test(.timeLimit(.minutes(15)))
         func killedAgainAndAgain() throws {
             let runner = try ProgramRunner()
