@@ -121,7 +121,7 @@ let libraries: [Target] = [
     ),
     .target(
         name: "Wire",
-        dependencies: ["Diagnostics", "Coordination", "Reduction", protobuf],
+        dependencies: ["Diagnostics", "Coordination", "Reduction", "CHash", protobuf],
         exclude: ["Protos"],
         swiftSettings: strict
     ),

@@ -49,12 +49,13 @@ package struct PlanningDecoder: Sendable {
 
     /// As `WireProtocol.decodeCoordinatorMessage`. A commit that names a plan which was not read before is refused; one of
     /// a coordinator that has been succeeded is read without its next step, since nobody obeys it.
-    package mutating func decode(_ bytes: [UInt8]) throws(WireError) -> CoordinatorMessage {
+    package mutating func decode(_ bytes: [UInt8], checksHash: Bool = true) throws(WireError) -> CoordinatorMessage {
         var encoded = try WireProtocol.message(
             Pleura_Wire_FromCoordinator.self,
             in: bytes,
             shape: .fromCoordinator,
-            limit: WireProtocol.maximumCoordinatorMessageBytes
+            limit: WireProtocol.maximumCoordinatorMessageBytes,
+            checksHash: checksHash
         )
         var repeated: Pleura_Wire_Assign?
         if case .commit(var commit)? = encoded.body, commit.hasRepeated, !commit.hasNext {

@@ -53,7 +53,7 @@ struct WireShape: Sendable {
                 switch known?.content {
                 case .numbers: counts[place] += reader.numbers(start..<reader.position) - 1
                 case .words: counts[place] += length / 4 - 1
-                // One too many is refused below; what is in it no longer matters.
+                // One too many is refused below; what is in it does not matter.
                 case .message(let shape) where counts[place] < known?.limit ?? 0:
                     let after = reader.position
                     reader.position = start
@@ -63,10 +63,10 @@ struct WireShape: Sendable {
             default: throw .undecodable
             }
             counts[place] += 1
-        }
-        if counts[0] > Self.others { throw .tooMany("fields of one message", found: counts[0], limit: Self.others) }
-        for (field, count) in zip(fields, counts) {
-            if let field, count > field.limit { throw .tooMany(field.name, found: count, limit: field.limit) }
+            // At once: to count to the end takes 27 ms of a megabyte of empty elements, and this runs on the thread that hears
+            // all peers.
+            let limit = known?.limit ?? Self.others
+            if counts[place] > limit { throw .tooMany(known?.name ?? "fields of one message", limit: limit) }
         }
     }
 }

@@ -115,7 +115,7 @@ enum WireLimits {
     }
 
     static func list<T>(_ values: [T], _ field: String, limit: Int) throws(WireError) -> [T] {
-        if values.count > limit { throw .tooMany(field, found: values.count, limit: limit) }
+        if values.count > limit { throw .tooMany(field, limit: limit) }
         return values
     }
 
