@@ -94,6 +94,39 @@ extension Processes {
         }
 
         @Test(.timeLimit(.minutes(15)))
+        func aCheckpointOfAnotherRunIsNotUsed() throws {
+            defer { runner.remove() }
+            let files = FileManager.default
+            for run in ["one", "two"] {
+                let outcome = try runner.run(runner.launchArguments(configuration, run: run))
+                try #require(outcome.status == 0, "\(outcome.errors)")
+            }
+            let folder = runner.path("one/checkpoints")
+            for name in try files.contentsOfDirectory(atPath: folder) where name.hasSuffix(".h5") {
+                try files.removeItem(atPath: "\(folder)/\(name)")
+            }
+            let theirs = try #require(
+                files.contentsOfDirectory(atPath: runner.path("two/checkpoints")).filter { $0.hasSuffix(".h5") }.max()
+            )
+            try files.copyItem(atPath: runner.path("two/checkpoints/\(theirs)"), toPath: "\(folder)/\(theirs)")
+            let one = runner.path("one")
+            for arguments in [
+                ["resume", one, "--set", "training.epochs=3"], ["evaluate", one, "--threads", "1"],
+                ["predict", one, "--input", runner.path("data"), "--output", runner.path("predicted")],
+            ] {
+                let outcome = try runner.run(arguments)
+                #expect(outcome.status == 66, "\(arguments[0]): \(outcome.status) \(outcome.errors)")
+                #expect(outcome.errors.contains("is of another run"), "\(arguments[0]): \(outcome.errors)")
+            }
+            #expect(!files.fileExists(atPath: "\(one)/rule.json"))
+            let report = try runner.run(["report", one])
+            #expect(report.status == 0 && report.errors.contains("is of another run"), "\(report.errors)")
+            // Who names the file means it.
+            let named = try runner.run(["evaluate", "\(folder)/\(theirs)", "--threads", "1"])
+            #expect(named.status == 0, "\(named.errors)")
+        }
+
+        @Test(.timeLimit(.minutes(15)))
         func aFolderThatIsRemovedUnderARunIsNoSuccess() throws {
             defer { runner.remove() }
             let running = try runner.start(

@@ -50,13 +50,16 @@ package struct CheckpointChoice {
         throw RunError.cannotUse(directory: path, reason: "it has no intact checkpoint\(reasons)")
     }
 
-    /// The checkpoints of a run that can be opened, the oldest first, and sentences about the others.
+    /// The checkpoints of a run that can be opened and are its own, the oldest first, and sentences about the others.
     static func files(_ directory: RunDirectory) throws -> (files: [CheckpointContents], notes: [String]) {
         var files: [CheckpointContents] = []
         var notes: [String] = []
+        let run = try RunManifest.read(directory)?.run
         for record in try directory.store.list() {
             do {
-                files.append(try CheckpointStore.open(record.path))
+                let file = try CheckpointStore.open(record.path)
+                if let run { try RunIdentity.require(run, of: file) }
+                files.append(file)
             } catch let error as any ReportableError {
                 notes.append("The checkpoint \(record.path) is not used: \(error)")
             }
