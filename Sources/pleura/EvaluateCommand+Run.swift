@@ -66,8 +66,8 @@ struct RunEvaluationOptions: ParsableArguments {
             best of \(RunEvaluation.rules.count) rules: \(evaluation.best.words)
             \(indented(EvaluationReport(score: evaluation.bestScore).text))
             """
-        if json == "-" { printError(text) } else { try printResult(text) }
-        try save(
+        // Before the scores are told: where standard output takes nothing, the work is not lost.
+        let saved = save(
             SegmentationRule(
                 evaluation.best,
                 flip: flip,
@@ -76,7 +76,10 @@ struct RunEvaluationOptions: ParsableArguments {
                 meanDice: evaluation.bestScore.meanDice
             ),
             with: path
-        ) { if json == "-" { printError($0) } else { try printResult($0) } }
+        )
+        for sentence in [text] + (saved.map { [$0] } ?? []) {
+            if json == "-" { printError(sentence) } else { try printResult(sentence) }
+        }
         if evaluation.bestScore.nonEmptyPredictions == 0 {
             printError(
                 "warning: under the best rule every mask is empty: this checkpoint does no better than predicting "
@@ -100,8 +103,8 @@ struct RunEvaluationOptions: ParsableArguments {
         }
     }
 
-    /// Saves the best rule with the run, where that can be written: the scores stand in any case.
-    private func save(_ rule: SegmentationRule, with path: String, say: (String) throws -> Void) throws {
+    /// Saves the best rule with the run, where that can be written: the scores stand in any case. Returns what to say of it.
+    private func save(_ rule: SegmentationRule, with path: String) -> String? {
         let directory = RunDirectory(path)
         do {
             try rule.write(directory)
@@ -109,9 +112,9 @@ struct RunEvaluationOptions: ParsableArguments {
             printError(
                 "warning: the best rule is not saved, so `pleura predict \(path)` will not use it. \(error)"
             )
-            return
+            return nil
         }
-        try say("The best rule is saved as \(directory.rule); `pleura predict \(path)` uses it.")
+        return "The best rule is saved as \(directory.rule); `pleura predict \(path)` uses it."
     }
 
     private func indented(_ text: String) -> String {
