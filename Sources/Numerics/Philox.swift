@@ -41,6 +41,7 @@ package enum RandomPurpose: UInt32, Sendable, CaseIterable {
     case phantom = 7
     case audit = 8
     case simulation = 9
+    case checkpointTokens = 10
 }
 
 /// The random numbers of one (seed, purpose, epoch, position): an infinite sequence addressed by index.

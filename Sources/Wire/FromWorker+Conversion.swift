@@ -298,13 +298,14 @@ extension Pleura_Wire_Share {
         self.init()
         part = share.part
         parts = share.parts
+        token = share.token
     }
 
     func value() throws(WireError) -> CheckpointShare {
         if parts == 0 || parts > WireLimits.shares || part >= parts {
             throw .badField("share", found: "\(part) of \(parts)")
         }
-        return CheckpointShare(part: part, parts: parts)
+        return CheckpointShare(part: part, parts: parts, token: token)
     }
 }
 

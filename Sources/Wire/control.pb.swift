@@ -638,6 +638,9 @@ nonisolated struct Pleura_Wire_Share: Sendable {
 
   var parts: UInt32 = 0
 
+  /// What was asked for by this number is handed over under it.
+  var token: UInt64 = 0
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -2126,7 +2129,7 @@ nonisolated extension Pleura_Wire_Piece: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension Pleura_Wire_Share: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Share"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}part\0\u{1}parts\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}part\0\u{1}parts\0\u{1}token\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2136,6 +2139,7 @@ nonisolated extension Pleura_Wire_Share: SwiftProtobuf.Message, SwiftProtobuf._M
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt32Field(value: &self.part) }()
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.parts) }()
+      case 3: try { try decoder.decodeSingularFixed64Field(value: &self.token) }()
       default: break
       }
     }
@@ -2148,12 +2152,16 @@ nonisolated extension Pleura_Wire_Share: SwiftProtobuf.Message, SwiftProtobuf._M
     if self.parts != 0 {
       try visitor.visitSingularUInt32Field(value: self.parts, fieldNumber: 2)
     }
+    if self.token != 0 {
+      try visitor.visitSingularFixed64Field(value: self.token, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: Pleura_Wire_Share, rhs: Pleura_Wire_Share) -> Bool {
     if lhs.part != rhs.part {return false}
     if lhs.parts != rhs.parts {return false}
+    if lhs.token != rhs.token {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

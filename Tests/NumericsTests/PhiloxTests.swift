@@ -66,10 +66,10 @@ import Testing
         #expect(
             first == [
                 0x2043_9B04, 0x53C0_FA72, 0xA505_5879, 0x55F2_D2AE, 0x344F_4A6C, 0x1287_6B33, 0x49BF_0814, 0x6430_12A4,
-                0xB002_60F6,
+                0xB002_60F6, 0x73AD_4A70,
             ]
         )
-        #expect(RandomPurpose.allCases.map(\.rawValue) == Array(1...9))
+        #expect(RandomPurpose.allCases.map(\.rawValue) == Array(1...10))
     }
 
     @Test func blocksAreTheirFourWords() {

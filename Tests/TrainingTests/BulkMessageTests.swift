@@ -4,15 +4,21 @@ import Training
 @Suite struct BulkMessageTests {
     private static let samples: [BulkMessage] = [
         .piece(
-            part: BulkPart(step: 7, part: 1, parts: 3),
+            part: BulkPart(step: 7, part: 1, parts: 3, token: 11),
             name: "model/encoder.größe",
             shape: [2, 3, 4],
             offset: 8,
             bytes: [1, 2, 3]
         ),
-        .piece(part: BulkPart(step: .max, part: .max, parts: .max), name: "", shape: [], offset: 0, bytes: []),
-        .shareDone(part: BulkPart(step: 7, part: 1, parts: 3), byteCount: .max),
-        .shareBegin(part: BulkPart(step: 7, part: 1, parts: 3), share: 2),
+        .piece(
+            part: BulkPart(step: .max, part: .max, parts: .max, token: 11),
+            name: "",
+            shape: [],
+            offset: 0,
+            bytes: []
+        ),
+        .shareDone(part: BulkPart(step: 7, part: 1, parts: 3, token: 11), byteCount: .max),
+        .shareBegin(part: BulkPart(step: 7, part: 1, parts: 3, token: 11), share: 2),
         .taken(share: 3, count: 12), .taken(share: .max, count: .max),
         .fetch(request: 1, file: BulkFile(isCheckpoint: true, name: "step-1.h5"), offset: 4096, length: 1 << 20),
         .fetch(request: 2, file: BulkFile(isCheckpoint: false, name: "dataset.json"), offset: 0, length: 0),

@@ -105,7 +105,7 @@ enum SampleMessages {
         .checkpointPiece(
             CheckpointPiece(
                 completedSteps: 100,
-                share: CheckpointShare(part: 1, parts: 4),
+                share: CheckpointShare(part: 1, parts: 4, token: .max),
                 byteCount: 1 << 35,
                 failure: nil
             )
@@ -196,7 +196,7 @@ enum SampleMessages {
         .commit(Commit(step: 0, hyperparameters: hyperparameters, wantsStateDigest: true, next: nil)),
         .abandon(step: 3, generation: 2, reason: "worker 1 was lost"),
         .validate(ValidationRequest(round: 2, completedSteps: 50, samples: 0..<8)),
-        .checkpoint(CheckpointRequest(completedSteps: 50, share: CheckpointShare(part: 2, parts: 3))),
+        .checkpoint(CheckpointRequest(completedSteps: 50, share: CheckpointShare(part: 2, parts: 3, token: 7))),
         .drain(reason: "Ctrl-C"),
         .heartbeat,
         .finish(Finish(kind: .workerLost, message: "Worker 2 on host b …")),

@@ -31,6 +31,8 @@ package struct CoordinatorConfiguration: Sendable {
     /// Where workers hand checkpoints over and fetch files.
     package var bulkEndpoint: String
     package var timing: CoordinatorTiming
+    /// From which the tokens of checkpoints are drawn (`CheckpointShare.token`); nobody else may know it.
+    package var tokenSeed: UInt64
 
     package init(
         job: String,
@@ -52,11 +54,13 @@ package struct CoordinatorConfiguration: Sendable {
         audits: AuditPolicy = .none,
         stateDigestInterval: UInt64 = 1,
         bulkEndpoint: String = "",
-        timing: CoordinatorTiming = CoordinatorTiming()
+        timing: CoordinatorTiming = CoordinatorTiming(),
+        tokenSeed: UInt64 = 0
     ) {
         precondition(expectedWorkers > 0, "a run needs a worker")
         self.job = job
         self.fencing = fencing
+        self.tokenSeed = tokenSeed
         self.protocolVersion = protocolVersion
         self.programVersion = programVersion
         self.numericsProfile = numericsProfile

@@ -1,3 +1,4 @@
+import Numerics
 import Sampling
 
 extension CoordinatorMachine {
@@ -29,11 +30,21 @@ extension CoordinatorMachine {
         // All hold the same state: whoever could not hand a share over is asked again when all others could not either.
         let least = members.map(\.failedShares).min() ?? 0
         let streaming = members.filter { $0.failedShares == least }.prefix(configuration.checkpoints.streams)
+        checkpointsBegun += 1
+        let tokens = RandomSequence(
+            seed: configuration.tokenSeed,
+            purpose: .checkpointTokens,
+            position: UInt32(truncatingIfNeeded: checkpointsBegun)
+        )
         let pieces = streaming.enumerated().map { index, member in
             CheckpointOrder.Piece(
                 worker: member.number,
                 peer: member.peer,
-                share: CheckpointShare(part: UInt32(index), parts: UInt32(streaming.count))
+                share: CheckpointShare(
+                    part: UInt32(index),
+                    parts: UInt32(streaming.count),
+                    token: UInt64(tokens.word(2 * index)) << 32 | UInt64(tokens.word(2 * index + 1))
+                )
             )
         }
         let cursor = configuration.schedule.cursor(after: progress.completedSteps)

@@ -58,6 +58,8 @@ package struct CoordinatorMachine: Sendable {
     /// When this coordinator itself was first asked to end.
     var drainRequestedAt: Instant?
     var checkpoint: CheckpointInFlight?
+    /// Checkpoints that this coordinator has begun, those that failed among them.
+    var checkpointsBegun: UInt64 = 0
     /// Attempts at saving the present state that have failed, where the run waits for it.
     var failedSaves: FailedSaves?
     /// A checkpoint was due while another was in flight.

@@ -228,10 +228,13 @@ package struct CheckpointRequest: Hashable, Sendable {
 package struct CheckpointShare: Hashable, Sendable {
     package var part: UInt32
     package var parts: UInt32
+    /// What shows who hands tensors over that it was asked for this part, this time: known to it and the coordinator alone.
+    package var token: UInt64
 
-    package init(part: UInt32, parts: UInt32) {
+    package init(part: UInt32, parts: UInt32, token: UInt64 = 0) {
         self.part = part
         self.parts = parts
+        self.token = token
     }
 
     /// The tensors of this part: a contiguous run of the list, so that the parts have about equal bytes.

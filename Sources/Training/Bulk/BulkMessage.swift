@@ -1,4 +1,5 @@
 import CHash
+package import Coordination
 
 /// What goes over the bulk connection, beside the control messages: tensors of checkpoints to the coordinator, files
 /// from it.
@@ -154,17 +155,26 @@ package enum BulkMessage: Hashable, Sendable {
     }
 }
 
-/// A part of a checkpoint. Attempts at the same checkpoint may have equal parts: `shareBegin` tells them apart.
+/// A part of a checkpoint, as somebody was asked for it.
 package struct BulkPart: Hashable, Sendable {
     /// The completed steps that the checkpoint is named by.
     package var step: UInt64
     package var part: UInt32
     package var parts: UInt32
+    /// Drawn for each attempt and part, and told to who is asked for it: what anybody else sends is no part of the
+    /// checkpoint, nor what was meant for an earlier attempt.
+    package var token: UInt64
 
-    package init(step: UInt64, part: UInt32, parts: UInt32) {
+    package init(step: UInt64, part: UInt32, parts: UInt32, token: UInt64) {
         self.step = step
         self.part = part
         self.parts = parts
+        self.token = token
+    }
+
+    /// The part of the checkpoint of `step` that `share` asks for.
+    package init(step: UInt64, _ share: CheckpointShare) {
+        self.init(step: step, part: share.part, parts: share.parts, token: share.token)
     }
 }
 
@@ -196,6 +206,7 @@ private struct ByteWriter {
         put(part.step)
         put(part.part)
         put(part.parts)
+        put(part.token)
     }
 
     mutating func put(text: String) {
@@ -223,10 +234,10 @@ private struct ByteReader {
     }
 
     mutating func part() -> BulkPart? {
-        guard let step = take(UInt64.self), let part = take(UInt32.self), let parts = take(UInt32.self) else {
-            return nil
-        }
-        return BulkPart(step: step, part: part, parts: parts)
+        guard let step = take(UInt64.self), let part = take(UInt32.self), let parts = take(UInt32.self),
+            let token = take(UInt64.self)
+        else { return nil }
+        return BulkPart(step: step, part: part, parts: parts, token: token)
     }
 
     mutating func text(limit: Int) -> String? {

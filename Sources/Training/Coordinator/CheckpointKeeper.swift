@@ -56,16 +56,12 @@ package final class CheckpointKeeper: Sendable {
         var part: BulkPart
         /// The peer's number for it.
         var number: UInt64
-        /// The checkpoint that was open when the share began, so that an earlier attempt at the same step is told apart.
-        var attempt: Int
         var pieces: UInt64 = 0
         var bytes: UInt64 = 0
     }
 
     private struct State: Sendable {
         var open: Open?
-        /// The number of checkpoints that have been opened.
-        var attempt = 0
         var shares: [PeerIdentity: Share] = [:]
         /// Which requests for files are answered.
         var fetches = FetchWindow()
@@ -78,9 +74,9 @@ package final class CheckpointKeeper: Sendable {
         var isFull = false
         var isClosing = false
 
-        /// The open checkpoint, where `share` is a part of it that is still missing.
+        /// The open checkpoint, where `share` is a part of it that is still missing. Parts carry their attempt's token.
         func open(for share: Share) -> Open? {
-            guard let open, share.attempt == attempt, open.missing.contains(share.part) else { return nil }
+            guard let open, open.missing.contains(share.part) else { return nil }
             return open
         }
     }
@@ -201,13 +197,8 @@ package final class CheckpointKeeper: Sendable {
                     step: Int(order.completedSteps),
                     expectedBytes: expectedBytes
                 )
-                let missing = Set(
-                    order.pieces.map {
-                        BulkPart(step: order.completedSteps, part: $0.share.part, parts: $0.share.parts)
-                    }
-                )
+                let missing = Set(order.pieces.map { BulkPart(step: order.completedSteps, $0.share) })
                 state.withLock {
-                    $0.attempt += 1
                     $0.open = Open(
                         order: order,
                         trainer: trainer,
@@ -305,7 +296,7 @@ package final class CheckpointKeeper: Sendable {
             }
             switch message {
             case .shareBegin(let part, let number):
-                state.withLock { $0.shares[peer] = Share(part: part, number: number, attempt: $0.attempt) }
+                state.withLock { $0.shares[peer] = Share(part: part, number: number) }
             case .piece(let part, let name, let shape, let offset, let bytes):
                 // Without its beginning, lost with a connection, the share cannot be told to be whole.
                 guard var share = state.withLock({ $0.shares[peer] }), share.part == part else { return }

@@ -405,7 +405,8 @@ package final class CoordinatorShell: Sendable {
             audits: setup.schedule.totalSteps >= UInt64(run.audit.minimumSteps)
                 ? AuditPolicy(rate: run.audit.rate, seed: UInt64(run.run.seed)) : .none,
             bulkEndpoint: keeper.endpoints.first ?? "",
-            timing: timing
+            timing: timing,
+            tokenSeed: UInt64.random(in: .min ... .max)
         )
     }
 

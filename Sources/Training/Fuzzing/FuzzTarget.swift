@@ -139,7 +139,7 @@ struct FuzzTarget {
     }
 
     private static func bulkMessages() -> FuzzTarget {
-        let part = BulkPart(step: 9, part: 1, parts: 3)
+        let part = BulkPart(step: 9, part: 1, parts: 3, token: 5)
         let messages: [BulkMessage] = [
             .shareBegin(part: part, share: 4),
             .piece(part: part, name: "weights/a", shape: [2, 3], offset: 8, bytes: [1, 2, 3, 4]),

@@ -22,11 +22,7 @@ extension WorkerEngine {
             return
         }
         streams.submit { [self] in
-            let part = BulkPart(
-                step: request.completedSteps,
-                part: request.share.part,
-                parts: request.share.parts
-            )
+            let part = BulkPart(step: request.completedSteps, request.share)
             do {
                 let sent = try bulk.handOver(part) { send in
                     for copy in copies {
