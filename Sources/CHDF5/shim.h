@@ -1,9 +1,32 @@
 #pragma once
 #include <hdf5.h>
+#include <stdlib.h>
 
 // Swift imports no macro of more than one token. HDF5's predefined identifiers are such macros (most open the library
 // before they name a global), so each that we use has a getter here. Functions whose plain names are version macros
 // (H5Dopen, H5Acreate, …) are called by their numbered names and need nothing here.
+
+// What kind of link stands under a name, of H5L_type_t; negative where it cannot be told.
+static inline int chdf5_link_kind(hid_t place, const char *name) {
+    H5L_info_t info;
+    return H5Lget_info(place, name, &info, H5P_DEFAULT) < 0 ? -1 : (int)info.type;
+}
+static inline int chdf5_link_kind_own(void) { return H5L_TYPE_HARD; }
+
+// Memory for what is read, as long as `left`, a long, has bytes of it; negative once it had not.
+static inline void *chdf5_allocate_counted(size_t bytes, void *left) {
+    long *count = (long *)left;
+    if (*count < 0 || bytes > (size_t)*count) {
+        *count = -1;
+        return NULL;
+    }
+    *count -= (long)bytes;
+    return malloc(bytes);
+}
+static inline void chdf5_free_counted(void *memory, void *nothing) {
+    (void)nothing;
+    free(memory);
+}
 
 // Property lists.
 static inline hid_t chdf5_property_default(void) { return H5P_DEFAULT; }
@@ -11,6 +34,7 @@ static inline hid_t chdf5_property_file_create(void) { return H5P_FILE_CREATE; }
 static inline hid_t chdf5_property_file_access(void) { return H5P_FILE_ACCESS; }
 static inline hid_t chdf5_property_group_create(void) { return H5P_GROUP_CREATE; }
 static inline hid_t chdf5_property_dataset_create(void) { return H5P_DATASET_CREATE; }
+static inline hid_t chdf5_property_transfer(void) { return H5P_DATASET_XFER; }
 static inline hid_t chdf5_property_link_create(void) { return H5P_LINK_CREATE; }
 static inline hid_t chdf5_property_attribute_create(void) { return H5P_ATTRIBUTE_CREATE; }
 

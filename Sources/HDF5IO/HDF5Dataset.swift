@@ -206,8 +206,63 @@ package final class HDF5Dataset: Sendable {
         }
     }
 
+    /// Throws unless the elements lie in the file itself.
+    ///
+    /// HDF5 would read those that lie elsewhere from any file that it may open, and follows a dataset that is made of
+    /// itself until the stack is full.
+    func requireOwnStorage() throws(HDF5Error) {
+        try HDF5Library.locked { () throws(HDF5Error) in
+            let operation = "read the layout of"
+            let creation = try context.own(H5Dget_create_plist(identifier.raw), operation, close: H5Pclose)
+            let layout = H5Pget_layout(creation.raw)
+            guard [H5D_COMPACT, H5D_CONTIGUOUS, H5D_CHUNKED].contains(layout), H5Pget_external_count(creation.raw) == 0
+            else { throw context.error(.mismatch, "open", "its elements lie in other datasets or files") }
+        }
+    }
+
+    /// The most bytes of a chunk that is read whole, before its filters.
+    private static let largestChunk = 256 << 20
+
+    /// Throws where reading would take memory that the elements do not need.
+    ///
+    /// HDF5 takes a whole chunk into memory, after each of its filters, whatever part of it is asked for: a chunk of a few
+    /// kilobytes that is deflated twice can inflate to terabytes.
+    private func requirePlausibleChunks(elementBytes: Int) throws(HDF5Error) {
+        guard let chunk = try chunkShape() else { return }
+        guard let bytes = elementCount(chunk + [max(1, elementBytes)]), bytes <= Self.largestChunk,
+            bytes <= file.plausibleBytes
+        else {
+            throw context.error(.tooLarge, "read", "its chunks of \(chunk) elements are larger than any that are read")
+        }
+        let filters = try filters()
+        let known = [H5Z_FILTER_DEFLATE, H5Z_FILTER_SHUFFLE, H5Z_FILTER_FLETCHER32]
+        guard Set(filters).count == filters.count, filters.allSatisfy({ known.contains($0) }) else {
+            throw context.error(.mismatch, "read", "its filters \(filters) are not those of a shard or checkpoint")
+        }
+    }
+
+    /// The numbers of the filters that its chunks pass through, in their order.
+    private func filters() throws(HDF5Error) -> [Int32] {
+        try HDF5Library.locked { () throws(HDF5Error) -> [Int32] in
+            try file.requireOpen()
+            let operation = "read the filters of"
+            let creation = try context.own(H5Dget_create_plist(identifier.raw), operation, close: H5Pclose)
+            let count = try context.check(H5Pget_nfilters(creation.raw), operation)
+            var result: [Int32] = []
+            for index in 0..<max(0, count) {
+                var flags: UInt32 = 0
+                var values = 0
+                var configuration: UInt32 = 0
+                let number = H5Pget_filter2(creation.raw, UInt32(index), &flags, &values, nil, 0, nil, &configuration)
+                result.append(try context.check(number, operation))
+            }
+            return result
+        }
+    }
+
     /// The number of elements, after the checks against sizes that the file cannot hold.
     func plausibleCount(_ shape: [Int], elementBytes: Int, limit: Int) throws(HDF5Error) -> Int {
+        try requirePlausibleChunks(elementBytes: elementBytes)
         let bytes = elementCount(shape + [elementBytes])
         guard let bytes, bytes <= file.plausibleBytes, bytes <= limit else {
             let bound = min(file.plausibleBytes, limit)

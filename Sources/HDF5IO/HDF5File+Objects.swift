@@ -66,6 +66,10 @@ extension HDF5File {
             var info = H5G_info_t()
             let status = H5Gget_info_by_name(identifier.raw, group, &info, access)
             try context.check(status, "list", code: .missingObject)
+            // By number takes the square of the count: 20,000 names take 20 s.
+            guard info.nlinks <= 8192 else {
+                throw context.error(.tooLarge, "list", "it holds \(info.nlinks) objects, and no file of ours so many")
+            }
             var names: [String] = []
             for index in 0..<info.nlinks {
                 let length = H5Lget_name_by_idx(
@@ -111,6 +115,10 @@ extension HDF5File {
                 prefix += "/" + part
                 let exists = H5Lexists(identifier.raw, prefix, chdf5_property_default())
                 if try context.check(exists, "look up", code: .damagedFile) == 0 { return nil }
+                // What a link names may be any file of this machine, or a pipe that is waited for.
+                guard chdf5_link_kind(identifier.raw, prefix) == chdf5_link_kind_own() else {
+                    throw context.error(.mismatch, "open", "\(prefix) is a link to elsewhere; no file of ours has one")
+                }
             }
             let raw = H5Oopen(identifier.raw, prefix.isEmpty ? "/" : prefix, chdf5_property_default())
             let object = try context.own(raw, "open", code: .damagedFile, close: H5Oclose)
@@ -217,11 +225,13 @@ extension HDF5File {
             default: throw context.error(.mismatch, "open", "it is not a dataset")
             }
             let raw = H5Dopen2(identifier.raw, name, chdf5_property_default())
-            return HDF5Dataset(
+            let dataset = HDF5Dataset(
                 file: self,
                 name: name,
                 identifier: try context.own(raw, "open", code: .damagedFile, close: H5Dclose)
             )
+            try dataset.requireOwnStorage()
+            return dataset
         }
     }
 

@@ -1,4 +1,5 @@
 internal import CHDF5
+internal import Glibc
 
 /// How strings are stored.
 package enum HDF5StringStorage: Equatable, Sendable {
@@ -86,6 +87,9 @@ extension HDF5File {
         return try decode(bytes, count: count, width: width, context: context)
     }
 
+    /// The most bytes that strings may have on average.
+    private static var usualStringBytes: Int { 64 << 10 }
+
     private func readVariable(_ dataset: HDF5Dataset, count: Int, limit: Int) throws(HDF5Error) -> [String] {
         let context = dataset.context
         if count == 0 { return [] }
@@ -93,17 +97,33 @@ extension HDF5File {
             try requireOpen()
             let type = try context.own(H5Dget_type(dataset.identifier.raw), "read", close: H5Tclose)
             let space = try context.own(H5Dget_space(dataset.identifier.raw), "read", close: H5Sclose)
+            // Any number of strings can share one place in the file, and each takes memory of its own: it is counted while
+            // it is taken. (H5Dvlen_get_buf_size of libhdf5 1.10.8 crashes.)
+            let transfer = try context.own(H5Pcreate(chdf5_property_transfer()), "read", close: H5Pclose)
+            let most = min(limit, count.multipliedReportingOverflow(by: Self.usualStringBytes).partialValue)
+            let left = UnsafeMutablePointer<Int>.allocate(capacity: 1)
+            left.initialize(to: max(0, most))
+            defer { left.deallocate() }
+            try context.check(
+                H5Pset_vlen_mem_manager(transfer.raw, chdf5_allocate_counted, left, chdf5_free_counted, nil),
+                "read"
+            )
             var pointers = [UnsafeMutablePointer<CChar>?](repeating: nil, count: count)
             let all = chdf5_space_all()
             let status = pointers.withUnsafeMutableBytes {
-                H5Dread(dataset.identifier.raw, type.raw, all, all, chdf5_property_default(), $0.baseAddress)
+                H5Dread(dataset.identifier.raw, type.raw, all, all, transfer.raw, $0.baseAddress)
+            }
+            if status < 0 && left.pointee < 0 {
+                // Those that were read before it.
+                for pointer in pointers { free(pointer) }
+                throw context.error(.tooLarge, "read", "its \(count) strings take more than the \(most) bytes allowed")
             }
             try context.check(status, "read", code: .damagedFile)
             let strings = pointers.map { pointer in
                 pointer.map { String(validatingCString: $0) } ?? ""
             }
             let reclaimed = pointers.withUnsafeMutableBytes {
-                H5Dvlen_reclaim(type.raw, space.raw, chdf5_property_default(), $0.baseAddress)
+                H5Dvlen_reclaim(type.raw, space.raw, transfer.raw, $0.baseAddress)
             }
             try context.check(reclaimed, "read")
             var result: [String] = []

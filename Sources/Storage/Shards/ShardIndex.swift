@@ -70,6 +70,10 @@ struct ShardIndex: Sendable {
         let extra = try file.names(in: "/metadata").filter { !ShardSchema.standardColumns.contains($0) }
         schema = ShardSchema(size: Int(size), labelSize: Int(labelSize), extraMetadata: extra)
         ids = try file.readStrings("/ids")
+        if let place = ids.firstIndex(where: { $0.utf8.count > ShardSchema.longestID }) {
+            let count = ids[place].utf8.count
+            throw StorageDefect(.malformed, file: path, part: .dataset("/ids"), "name \(place) has \(count) bytes")
+        }
         let reader = ColumnReader(
             file: file,
             fileBytes: try FileSystem.size(of: path),

@@ -2,6 +2,8 @@
 package struct ShardSchema: Codable, Hashable, Sendable {
     /// The version of the layout that this program writes and reads.
     package static let version = 1
+    /// The most bytes of a sample's name.
+    package static let longestID = 1024
 
     /// Height and width of the stored images and masks, in pixels.
     package var size: Int
@@ -130,6 +132,7 @@ package struct ShardSample: Sendable {
     /// What of the sample does not fit the schema, or nil.
     func fault(under schema: ShardSchema) -> String? {
         if id.isEmpty || id.utf8.contains(0) { return "its id is empty or holds a zero byte" }
+        if id.utf8.count > ShardSchema.longestID { return "its id has \(id.utf8.count) bytes" }
         if image.count != schema.planeBytes { return "its image has \(image.count) bytes, not \(schema.planeBytes)" }
         if mask.count != schema.planeBytes { return "its mask has \(mask.count) bytes, not \(schema.planeBytes)" }
         if mask.contains(where: { $0 > 1 }) { return "its mask holds values other than 0 and 1" }
