@@ -22,7 +22,10 @@ package struct ConfigurationError: ReportableError, Equatable {
         case none
     }
 
-    /// In the order of the file, then of the flags.
+    /// The most problems that are found and told: behind so many stands a file of another kind.
+    static let listed = 40
+
+    /// In the order of the file, then of the flags; one more than `listed` at most.
     package let problems: [Problem]
     /// `missingInput` where the file cannot be read, else `badConfiguration`.
     package let exitStatus: ExitStatus
@@ -33,10 +36,12 @@ package struct ConfigurationError: ReportableError, Equatable {
     }
 
     package var description: String {
-        problems.map { problem in
+        let lines = problems.prefix(Self.listed).map { problem in
             let place = problem.origin.description
             return place.isEmpty ? problem.message : "\(place): \(problem.message)"
-        }.joined(separator: "\n")
+        }
+        let left = problems.count - lines.count
+        return (lines + (left > 0 ? ["… and more of the kind; mend these first"] : [])).joined(separator: "\n")
     }
 }
 

@@ -68,7 +68,7 @@ package struct HostList: Sendable, Equatable {
 
     /// Reads a file; throws every problem that it finds, with its place.
     package static func load(path: String) throws(ConfigurationError) -> HostList {
-        guard let bytes = FileManager.default.contents(atPath: path), bytes.count <= 1 << 20,
+        guard let bytes = RunConfiguration.contents(of: path), bytes.count <= 1 << 20,
             let text = String(data: bytes, encoding: .utf8)
         else {
             throw ConfigurationError(

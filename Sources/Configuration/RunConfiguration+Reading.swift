@@ -20,19 +20,12 @@ extension RunConfiguration {
                 exitStatus: .missingInput
             )
         }
-        guard let file = FileHandle(forReadingAtPath: path) else {
+        guard let bytes = contents(of: path) else {
             throw unreadable(
                 FileManager.default.fileExists(atPath: path)
-                    ? "the configuration cannot be opened; check its permissions"
+                    ? "the configuration cannot be read; check that it is a file and its permissions"
                     : "no such configuration; give the path of a YAML file such as configs/demo.yaml"
             )
-        }
-        defer { try? file.close() }
-        let bytes: Foundation.Data
-        do {
-            bytes = try file.read(upToCount: largestFile + 1) ?? .init()
-        } catch {
-            throw unreadable("the configuration cannot be read; give the path of a YAML file")
         }
         func refused(_ message: String) -> ConfigurationError {
             ConfigurationError(problems: [.init(origin: .wholeFile(path: path), message: message)])
@@ -46,6 +39,24 @@ extension RunConfiguration {
         return try parse(text, file: path, overrides: overrides)
     }
 
+    /// The first bytes of a file, one more than a configuration may have; nil where it cannot be read, or is a pipe that
+    /// nobody writes to.
+    static func contents(of path: String) -> Foundation.Data? {
+        // A pipe without a writer is at its end at once, where opening it in the usual way waits for one.
+        let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { return nil }
+        if status.st_mode & S_IFMT == S_IFIFO {
+            // `<(…)` of a shell has a writer, and is read to its end.
+            var item = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            guard poll(&item, 1, 10_000) > 0, item.revents & Int16(POLLIN) != 0 else { return nil }
+        }
+        _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
+        return try? file.read(upToCount: largestFile + 1) ?? .init()
+    }
+
     /// Reads YAML text and applies `--set` overrides on top; see `load`.
     ///
     /// - Parameter file: the name for messages.
@@ -54,6 +65,8 @@ extension RunConfiguration {
         file: String,
         overrides: [String] = []
     ) throws(ConfigurationError) -> RunConfiguration {
+        // Decimal numbers are rounded to binary ones here.
+        Arithmetic.restore()
         var reader = ConfigurationReader()
         reader.readFile(text, path: file)
         for override in overrides { reader.readOverride(override) }
@@ -62,6 +75,7 @@ extension RunConfiguration {
 
     /// The same configuration with `--set` overrides on top, for example of a run that is resumed.
     package func overridden(by overrides: [String]) throws(ConfigurationError) -> RunConfiguration {
+        Arithmetic.restore()
         var reader = ConfigurationReader(startingFrom: self)
         for override in overrides { reader.readOverride(override) }
         return try reader.finish()
@@ -159,6 +173,7 @@ struct ConfigurationReader {
         switch node {
         case .mapping(let mapping):
             for (key, value) in mapping {
+                if problems.count > ConfigurationError.listed { return }
                 guard case .scalar(let scalar) = key, ConfigurationField.isKnown(path + [scalar.string]) else {
                     let word = key.scalar?.string ?? key.found
                     problems.append(.init(origin: origin(key.mark), message: unknownKey(path + [word])))

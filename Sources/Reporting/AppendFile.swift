@@ -18,7 +18,8 @@ struct AppendFile: ~Copyable {
         // Before it is opened: nobody else writes to it.
         var running = RunningSeal()
         if !exclusively { try Self.read(path) { running.add($0) } }
-        let flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | (exclusively ? O_EXCL : 0)
+        // A pipe that nobody reads is an error, and not waited for.
+        let flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | (exclusively ? O_EXCL : 0)
         let descriptor = open(path, flags, 0o666)
         guard descriptor >= 0 else { throw ReportingError(action: "open", path: path, code: errno) }
         self.path = path

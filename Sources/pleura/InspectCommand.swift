@@ -147,7 +147,9 @@ struct InspectCommand: ParsableCommand {
             for skipped in found.skipped {
                 printError("pleura: \(skipped)")
             }
-            guard let contents = found.contents else { throw RunError.nothingToResume(path, reasons: []) }
+            guard let contents = found.contents else {
+                throw RunError.nothingToResume(path, reasons: found.skipped.map { "\($0)" })
+            }
             checkpoint = contents
         } else {
             checkpoint = try CheckpointStore.load(path)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Diagnostics
 import Foundation
+import Storage
 import Training
 
 /// `pleura status`.
@@ -28,7 +29,8 @@ struct StatusCommand: ParsableCommand {
             let liveness = RunStatus.Liveness.of(folder)
             if liveness == .dead, try RunStatus.read(folder) != status { continue }
             if json {
-                try printResult(try String(contentsOfFile: folder.status, encoding: .utf8))
+                let bytes = try OpenFile(folder.status, .read).readAll(limit: 1 << 24)
+                try printResult(String(decoding: bytes, as: UTF8.self))
             } else {
                 // Home and clear: the table stays where it is.
                 let clear = watch && StandardStream.output.columns != nil ? "\u{1B}[H\u{1B}[2J" : ""

@@ -35,6 +35,13 @@ struct RefusalTests {
         )
     }
 
+    /// A file of another kind has thousands: the first of them say so.
+    @Test(.timeLimit(.minutes(5))) func problemsAreListedUpToALimit() {
+        let text = (0..<90_000).map { "k\($0): 1\n" }.joined()
+        let lines = refusal(text)
+        #expect(lines.count == 41 && lines[40] == "… and more of the kind; mend these first")
+    }
+
     @Test func aNameIsShortAndPlain() {
         let rule = "must be text of at most 200 bytes without control characters"
         #expect(

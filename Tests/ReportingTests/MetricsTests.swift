@@ -22,6 +22,27 @@ struct MetricsTests {
         )
     }
 
+    /// Pages count from 1 and compute shares: numbers that no run reaches would overflow there.
+    @Test func impossibleCountsAreNoRecords() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.file("metrics.jsonl")
+        let step = StepRecord.example(0).json
+        let validation = ValidationRecord.example(0, step: 0).json
+        let lines = [
+            step.replacing(#""step":0"#, with: #""step":9223372036854775807"#),
+            step.replacing(#""epoch":0"#, with: #""epoch":9223372036854775807"#),
+            step.replacing(#""images":8"#, with: #""images":-1"#),
+            validation.replacing(#""positives":10"#, with: #""positives":-9223372036854775808"#),
+            validation.replacing(#""positives":10"#, with: #""positives":41"#),
+            validation.replacing(#""number":0"#, with: #""number":9007199254740992"#),
+        ]
+        #expect(!lines.contains(step) && !lines.contains(validation))
+        try (lines + [step]).joined(separator: "\n").write(toFile: path, atomically: false, encoding: .utf8)
+        let metrics = try Metrics.read(path: path)
+        #expect(metrics.unreadableLines == Array(1...lines.count))
+        #expect(metrics.steps.count == 1 && metrics.validations.isEmpty)
+    }
+
     @Test func recordsReadBackEqual() throws {
         let folder = try TemporaryFolder()
         let path = folder.file("metrics.jsonl")

@@ -78,7 +78,10 @@ struct AxisTests {
         #expect(axis.ticks.map(axis.label) == labels)
     }
 
-    @Test(arguments: [[], [5.0], [0, 0], [.nan, 2, .infinity], [1e-300, 2e-300], [-1e300, 1e300], [1e9, 1e9 + 1]])
+    @Test(arguments: [
+        [], [5.0], [0, 0], [.nan, 2, .infinity], [1e-300, 2e-300], [-1e300, 1e300], [1e9, 1e9 + 1],
+        [-1.7e308, 1.7e308], [.greatestFiniteMagnitude], [-.greatestFiniteMagnitude, 0], [1e17, 1e17 + 16],
+    ])
     func anyValuesMakeAnAxis(values: [Double]) {
         let axis = Axis(values)
         #expect(axis.low < axis.high && axis.low.isFinite && axis.high.isFinite)

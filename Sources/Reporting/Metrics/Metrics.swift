@@ -109,6 +109,15 @@ extension KeyedDecodingContainer {
     fileprivate func number(_ key: Key) throws -> Double {
         try decodeNil(forKey: key) ? .nan : decode(Double.self, forKey: key)
     }
+
+    /// A count or an index, which a run can have reached: below 2⁵³, as whole numbers of JSON are.
+    fileprivate func count(_ key: Key) throws -> Int {
+        let value = try decode(Int.self, forKey: key)
+        guard (0..<1 << 53).contains(value) else {
+            throw DecodingError.dataCorruptedError(forKey: key, in: self, debugDescription: "\(value) is no count")
+        }
+        return value
+    }
 }
 
 extension StepRecord: Decodable {
@@ -121,16 +130,16 @@ extension StepRecord: Decodable {
     package init(from decoder: any Decoder) throws {
         let line = try decoder.container(keyedBy: Key.self)
         self.init(
-            step: try line.decode(Int.self, forKey: .step),
-            epoch: try line.decode(Int.self, forKey: .epoch),
-            incarnation: try line.decode(Int.self, forKey: .incarnation),
+            step: try line.count(.step),
+            epoch: try line.count(.epoch),
+            incarnation: try line.count(.incarnation),
             time: try line.number(.time),
             seconds: try line.number(.seconds),
             loss: try line.number(.loss),
             parts: try line.decodeIfPresent([String: Double?].self, forKey: .parts)?.mapValues { $0 ?? .nan } ?? [:],
             gradientNorm: try line.number(.gradientNorm),
             learningRate: try line.number(.learningRate),
-            images: try line.decode(Int.self, forKey: .images),
+            images: try line.count(.images),
             workers: try line.decode([WorkerShare].self, forKey: .workers)
         )
     }
@@ -149,8 +158,8 @@ extension WorkerShare: Decodable {
     package init(from decoder: any Decoder) throws {
         let share = try decoder.container(keyedBy: Key.self)
         self.init(
-            worker: try share.decode(Int.self, forKey: .worker),
-            images: try share.decode(Int.self, forKey: .images),
+            worker: try share.count(.worker),
+            images: try share.count(.images),
             imagesPerSecond: try share.number(.imagesPerSecond),
             data: try share.number(.data),
             compute: try share.number(.compute),
@@ -172,19 +181,23 @@ extension ValidationRecord: Decodable {
     package init(from decoder: any Decoder) throws {
         let line = try decoder.container(keyedBy: Key.self)
         self.init(
-            number: try line.decode(Int.self, forKey: .number),
-            step: try line.decode(Int.self, forKey: .step),
-            epoch: try line.decode(Int.self, forKey: .epoch),
+            number: try line.count(.number),
+            step: try line.count(.step),
+            epoch: try line.count(.epoch),
             time: try line.number(.time),
             seconds: try line.number(.seconds),
             loss: try line.number(.loss),
             meanDice: try line.number(.meanDice),
             positiveDice: try line.number(.positiveDice),
             negativeDice: try line.number(.negativeDice),
-            images: try line.decode(Int.self, forKey: .images),
-            positives: try line.decode(Int.self, forKey: .positives),
+            images: try line.count(.images),
+            positives: try line.count(.positives),
             threshold: try line.number(.threshold),
             isBest: try line.decode(Bool.self, forKey: .isBest)
         )
+        if positives > images {
+            let message = "\(positives) of \(images) images"
+            throw DecodingError.dataCorruptedError(forKey: .positives, in: line, debugDescription: message)
+        }
     }
 }

@@ -85,7 +85,7 @@ extension RunReport {
                 let value = HTML.number(rates[rates.count / 2], digits: 3)
                 figures.append(KeyFigure(name: "Images a second", value: value, note: "median, all workers"))
             }
-            let clock = Columns.clock(.milliseconds(Int64(min(seconds, 1e12) * 1000)))
+            let clock = Columns.clock(.milliseconds(Int64(max(0, min(seconds, 1e12)) * 1000)))
             figures.append(
                 KeyFigure(name: "Training time", value: clock, note: "\(last.step + 1) steps, \(last.epoch + 1) epochs")
             )

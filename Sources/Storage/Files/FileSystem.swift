@@ -159,7 +159,8 @@ package enum FileSystem {
         defer { try? remove(probe.path) }
         var now = stat()
         guard fstat(probe.descriptor, &now) == 0 else { return nil }
-        let seconds = Double(now.st_mtim.tv_sec - status.st_mtim.tv_sec)
+        // As numbers that do not overflow: a file's time can be anything.
+        let seconds = Double(now.st_mtim.tv_sec) - Double(status.st_mtim.tv_sec)
         return max(0, seconds + Double(now.st_mtim.tv_nsec - status.st_mtim.tv_nsec) / 1e9)
     }
 

@@ -1,4 +1,5 @@
 internal import CSystem
+import Diagnostics
 internal import Glibc
 
 /// A file descriptor with one owner.
@@ -10,6 +11,7 @@ package final class OpenFile: Sendable {
 
     /// How a file is opened.
     package enum Mode: Sendable {
+        /// A pipe is refused: its reader would wait for a writer that may never come.
         case read
         /// For reading and writing; it must exist.
         case update
@@ -46,7 +48,7 @@ package final class OpenFile: Sendable {
     package init(_ path: String, _ mode: Mode) throws(FileError) {
         let flags =
             switch mode {
-            case .read: O_RDONLY
+            case .read: O_RDONLY | O_NONBLOCK
             case .update: O_RDWR
             case .create: O_RDWR | O_CREAT | O_EXCL
             case .append: O_RDWR | O_CREAT | O_APPEND
@@ -55,6 +57,15 @@ package final class OpenFile: Sendable {
         var descriptor: Int32
         repeat { descriptor = Glibc.open(path, flags | O_CLOEXEC, 0o666) } while descriptor < 0 && errno == EINTR
         guard descriptor >= 0 else { throw FileError("open", path: path, code: errno) }
+        if mode == .read {
+            var status = stat()
+            if fstat(descriptor, &status) == 0, [S_IFIFO, S_IFSOCK].contains(status.st_mode & S_IFMT) {
+                Glibc.close(descriptor)
+                throw FileError("open", path: path, code: EINVAL, detail: "it is a pipe, and a file is needed")
+            }
+            // Devices are read as they were before.
+            _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
+        }
         self.path = path
         self.descriptor = descriptor
     }
@@ -80,6 +91,8 @@ package final class OpenFile: Sendable {
             if count == 0 { break }
             done += count
         }
+        // What is read is parsed next, and numbers are rounded there too.
+        Arithmetic.restore()
         return done
     }
 

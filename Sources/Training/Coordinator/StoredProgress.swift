@@ -117,6 +117,9 @@ extension RunProgress {
 
 /// A line of the run's journal.
 struct JournalLine: Codable, Sendable {
+    /// Coordinators have numbers below: times in seconds are among them, and no run has so many.
+    static let mostFencing: UInt64 = 1 << 53
+
     var time: Double
     var event: String
     var fencing: UInt64?

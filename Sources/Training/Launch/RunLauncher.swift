@@ -412,6 +412,10 @@ package struct RunLauncher {
         let entries: [JournalLine]
         do {
             entries = try Journal<JournalLine>.read(directory.journal).entries
+            // No run has had so many coordinators; numbers above are refused on the wire too.
+            if let highest = entries.compactMap(\.fencing).max(), highest >= JournalLine.mostFencing {
+                throw RunError.data("Its coordinator has the number \(highest), which no run reaches.")
+            }
         } catch let error as any ReportableError {
             // Under a name that nothing has: an earlier one may be worth a look too.
             let names = ["journal.damaged"] + (2...1000).map { "journal.damaged-\($0)" }

@@ -376,9 +376,7 @@ struct RunEndpoints: Codable, Sendable {
 
     /// Nil where none were kept, or they cannot be read: then the coordinator listens where it can.
     static func read(_ directory: RunDirectory) -> RunEndpoints? {
-        guard let data = try? Data(contentsOf: URL(fileURLWithPath: path(directory))), data.count < 1 << 16 else {
-            return nil
-        }
-        return try? JSONDecoder().decode(RunEndpoints.self, from: data)
+        guard let bytes = try? OpenFile(path(directory), .read).readAll(limit: 1 << 16) else { return nil }
+        return try? JSONDecoder().decode(RunEndpoints.self, from: Data(bytes))
     }
 }
