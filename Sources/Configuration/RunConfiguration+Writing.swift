@@ -1,9 +1,12 @@
+import Diagnostics
+
 extension RunConfiguration {
     /// The configuration as YAML: every field with its value, in the order of the table, readable back.
     ///
     /// Equal configurations give equal text.
     /// - Parameter documented: writes above each field what it does.
     package func resolvedYAML(documented: Bool = false) -> String {
+        Arithmetic.restore()
         var text = ""
         var open: [Substring] = []
         for field in ConfigurationField.all {

@@ -24,6 +24,7 @@ static int error_number;
 static long first, count;
 static uint64_t seed;
 static int record = -1;
+static unsigned arithmetic;
 static atomic_long calls;
 /// The path of each descriptor that counts, or an empty text.
 static char paths[most_descriptors][most_path];
@@ -60,12 +61,15 @@ __attribute__((constructor)) static void set_up(void) {
     folder = getenv("FAULT_FOLDER");
     const char *mode = getenv("FAULT_ARITHMETIC");
     if (mode) {
-        unsigned arithmetic = 0;
         if (!strcmp(mode, "up")) arithmetic = 0x4000;
         if (!strcmp(mode, "zero")) arithmetic = 0x6000;
         if (!strcmp(mode, "flush")) arithmetic = 0x8040;
         __builtin_ia32_ldmxcsr(0x1F80 | arithmetic);
     }
+}
+
+static void change_arithmetic(void) {
+    if (arithmetic) __builtin_ia32_ldmxcsr(0x1F80 | arithmetic);
 }
 
 static int is_in_folder(const char *path) {
@@ -214,6 +218,7 @@ int close(int descriptor) {
 enum { CURRENT = -1 };
 
 static ssize_t pass(int writes, int descriptor, void *bytes, size_t size, off_t offset) {
+    change_arithmetic();
     if (offset == CURRENT) return syscall(writes ? SYS_write : SYS_read, descriptor, bytes, size);
     return syscall(writes ? SYS_pwrite64 : SYS_pread64, descriptor, bytes, size, offset);
 }

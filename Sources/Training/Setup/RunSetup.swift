@@ -36,6 +36,8 @@ package struct RunSetup: Sendable {
     ///
     /// Throws what is wrong with them, as errors for users.
     package init(_ configuration: RunConfiguration, dataset: Dataset) throws {
+        // Rates, weights and thresholds are computed here.
+        Arithmetic.restore()
         datasetDigest = dataset.manifest.datasetDigest.description
         guard dataset.manifest.schema.isLabelled else {
             throw RunError.data(

@@ -18,6 +18,6 @@
 //     flip          a bit is flipped in what is written or read, at a place that FAULT_SEED and the number choose
 //
 //   FAULT_ARITHMETIC  optional: `up` or `zero` round so, `flush` takes small numbers for zero; set when the library is
-//                  loaded, in the thread that all others inherit it from
+//                  loaded, in the thread that all others inherit it from, and again by whoever reads or writes
 //
 // Kinds: open create read write sync rename remove truncate reserve close folder.
