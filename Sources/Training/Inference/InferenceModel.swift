@@ -68,14 +68,25 @@ package final class InferenceModel: @unchecked Sendable {
         for parameter in layout.parameters {
             let name = "\(group)/\(parameter.name)"
             let values = try checkpoint.values(of: name)
+            try Self.requireFinite(values, name, checkpoint.path)
             guard layout.import(values, as: parameter, into: weights.floats) else {
                 throw RunError.data("The tensor \(name) in \(checkpoint.path) has \(values.count) values.")
             }
         }
         for buffer in layout.buffers {
             let values = try checkpoint.values(of: "buffers/\(buffer.name)")
+            try Self.requireFinite(values, "buffers/\(buffer.name)", checkpoint.path)
             for (index, value) in values.enumerated() { buffers.floats[buffer.offset + index] = value }
         }
+    }
+
+    /// Training never keeps such a state; its masks would all be empty, and would be taken for an answer.
+    private static func requireFinite(_ values: [Float], _ name: String, _ path: String) throws {
+        guard let index = values.firstIndex(where: { !$0.isFinite }) else { return }
+        throw RunError.data(
+            "Element \(index) of the tensor \(name) in \(path) is \(values[index]): a network with such weights predicts "
+                + "nothing. Take another checkpoint."
+        )
     }
 
     var memory: ModelMemory {
