@@ -43,7 +43,7 @@ import Training
         let second = try made.workerKeys(named: nil)
         #expect(first?.name == "worker-0" && second.name == "worker-1")
         #expect { try made.workerKeys(named: nil) } throws: { "\($0)".contains("in use") }
-        #expect { try made.workerKeys(named: "worker-1") } throws: { "\($0)".contains("in use") }
+        #expect { try made.workerKeys(named: "worker-1") } throws: { "\($0)".contains("The key worker-1") }
         #expect { try made.workerKeys(named: "worker-7") } throws: { "\($0)".contains("refuse") }
         first = nil
         #expect(try made.workerKeys(named: nil).name == "worker-0")

@@ -122,6 +122,12 @@ package struct KeyFolder: Hashable, Sendable {
             if flock(file.descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK { continue }
             return WorkerKeys(name: name, pair: pair, server: server, workers: workers, file: file)
         }
+        if let name {
+            throw KeyError(
+                "The key \(name) in \(path) is in use by another process of this host, of another run perhaps: each worker "
+                    + "takes one of its own. Wait for it, or make a folder for this run with `pleura keygen FOLDER`."
+            )
+        }
         if names.isEmpty { throw KeyError("There is no worker's key in \(path); copy one of worker-*.key to it.") }
         throw KeyError(
             "All keys of workers in \(path) are in use on this host (\(names.joined(separator: ", "))): each worker takes "
