@@ -166,7 +166,7 @@ package final class WorkerEngine: Sendable {
                 let peers = try work.membership.members.compactMap { member -> PeerAddress? in
                     guard plan.members.contains(member.worker) else { return nil }
                     guard let text = member.endpoints.first else {
-                        throw RunError.data("Worker \(member.worker) has not said where its data plane is.")
+                        throw UnusableAddress(worker: member.worker)
                     }
                     return try PeerAddress(text: text, worker: member.worker)
                 }
@@ -403,6 +403,7 @@ package final class WorkerEngine: Sendable {
     }
 
     private static func suspect(_ error: any Error) -> WorkerNumber? {
+        if let error = error as? UnusableAddress { return error.worker }
         switch error as? AllreduceError {
         case .peerLost(let worker, _, _, _, _), .corrupted(let worker, _, _), .unreachable(let worker, _): worker
         case .timedOut(_, let behind, _, _, _): behind.count == 1 ? behind.first : nil
