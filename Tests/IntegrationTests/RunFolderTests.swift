@@ -122,7 +122,10 @@ extension Processes {
             let report = try runner.run(["report", one])
             #expect(report.status == 0 && report.errors.contains("is of another run"), "\(report.errors)")
             // Who names the file means it.
-            let named = try runner.run(["evaluate", "\(folder)/\(theirs)", "--threads", "1"])
+            let named = try runner.run([
+                "predict", "\(folder)/\(theirs)", "--input", runner.path("data/dicom-images-train"), "--output",
+                runner.path("predicted"),
+            ])
             #expect(named.status == 0, "\(named.errors)")
         }
 
