@@ -193,15 +193,6 @@ struct HostileTransportTests {
         let hogs = bytes.look(at: now + .seconds(1), isDrained: true) { _ in each }
         #expect(hogs.count == 200 - (8 << 20) / each, "\(hogs.count)")
     }
-}
-
-/// Runs blocking work on a thread of its own.
-func onThread<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
-    try await withCheckedThrowingContinuation { continuation in
-        do {
-            try OwnedThread(name: "test") { continuation.resume(with: Result(catching: body)) }.detach()
-        } catch { continuation.resume(throwing: error) }
-    }
 
     /// libzmq ends the program where a connection without a name is to get one that another has: it counts them up from a
     /// number of `rand`, which begins alike in every process unless it is told otherwise.
@@ -227,5 +218,14 @@ func onThread<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) a
         try #require(name.count == 5 && name[0] == 0)
         let number = name.dropFirst().reduce(UInt32(0)) { $0 << 8 | UInt32($1) } & 0x7fff_ffff
         #expect(!expected.contains { number &- $0 < 1000 }, "\(number)")
+    }
+}
+
+/// Runs blocking work on a thread of its own.
+func onThread<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
+    try await withCheckedThrowingContinuation { continuation in
+        do {
+            try OwnedThread(name: "test") { continuation.resume(with: Result(catching: body)) }.detach()
+        } catch { continuation.resume(throwing: error) }
     }
 }
