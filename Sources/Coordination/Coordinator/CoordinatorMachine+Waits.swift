@@ -147,7 +147,7 @@ extension CoordinatorMachine {
     /// Whether the member has not done what the stage waits for.
     private func isLaggard(_ position: Int) -> Bool {
         switch stage {
-        case .stepping: members[position].report == nil
+        case .stepping: !members[position].hasReported
         case .settling, .pausing: members[position].completedSteps != progress.completedSteps
         case .validating: !members[position].requests.isEmpty
         default: false
