@@ -93,6 +93,7 @@ extension CoordinatorMachine {
         }
         members[position].completedSteps = steps
         members[position].stateDigest = digest
+        if case .pausing = stage, !members.indices.contains(where: isLaggard) { endPauseSoon() }
         if case .stepping(let step) = stage, step.assignment.step == steps {
             if !members[position].hasReported { members[position].enter(.computing, step: steps, at: now) }
         } else {
