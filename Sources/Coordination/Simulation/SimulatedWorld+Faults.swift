@@ -96,7 +96,14 @@ extension SimulatedWorld {
                 step.assignment.step + 1 < run.lastStep, step.assignment.step == workers[index].work?.assignment.step,
                 // Its digest is yet to be taken: one that changes behind it is found at the next step only.
                 workers[index].sum == nil
-            else { return }
+            else {
+                // Its moment may come.
+                if corruptionsPutOff < 4 {
+                    corruptionsPutOff += 1
+                    queue.add(.fault(fault), at: now + .milliseconds(3))
+                }
+                return
+            }
             isCorrupted = true
             culprits.insert(index)
             workers[index].weights.bits ^= 1

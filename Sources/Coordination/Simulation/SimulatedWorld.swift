@@ -151,6 +151,8 @@ package final class SimulatedWorld {
     var impostors = Impostors()
     /// Whether a worker's state has been changed under it: what is saved is then right only in the end.
     var isCorrupted = false
+    /// How often a change of a worker's state has been put off, because nothing could have found it.
+    var corruptionsPutOff = 0
     /// The assignment whose plan was found right last.
     var soundAssignment: Assignment?
     var isDisturbed = false
