@@ -11,7 +11,7 @@ package struct Instant: InstantProtocol, CustomStringConvertible {
     }
 
     package func duration(to other: Instant) -> Duration {
-        .nanoseconds(other.nanoseconds &- nanoseconds)
+        Duration(attoseconds: Int128(other.nanoseconds &- nanoseconds) &* 1_000_000_000)
     }
 
     package static func < (a: Instant, b: Instant) -> Bool { a.nanoseconds < b.nanoseconds }
@@ -30,6 +30,9 @@ package struct Instant: InstantProtocol, CustomStringConvertible {
 extension Duration {
     /// Whole nanoseconds, held within ±146 years.
     package var inNanoseconds: Int64 {
+        let whole = attoseconds
+        // Nearly all durations are of less than nine seconds: their attoseconds are divided in one word.
+        if let word = Int64(exactly: whole) { return word / 1_000_000_000 }
         let (seconds, attoseconds) = components
         let limit: Int64 = 4_600_000_000
         return max(-limit, min(limit, seconds)) * 1_000_000_000 + attoseconds / 1_000_000_000

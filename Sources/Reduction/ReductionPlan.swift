@@ -44,14 +44,24 @@ package struct ReductionPlan: Hashable, Sendable {
     package var defect: String? {
         if members.isEmpty { return "the plan has no members" }
         if zip(members, members.dropFirst()).contains(where: { $0 >= $1 }) { return "the members do not ascend" }
-        let known = Set(members)
-        if let stranger = contributions.first(where: { !known.contains($0.owner) }) {
+        if let stranger = contributions.first(where: { !isMember($0.owner) }) {
             return "node \(stranger.node) belongs to worker \(stranger.owner), which is no member"
         }
         if tree.additions(over: contributions.map(\.node), into: tree.root) == nil {
             return "the nodes \(contributions.map(\.node.description)) do not cover \(tree.leafCount) leaves exactly"
         }
         return nil
+    }
+
+    /// Whether `worker` is one of the members, which ascend.
+    private func isMember(_ worker: Worker) -> Bool {
+        var lower = 0
+        var upper = members.count
+        while lower < upper {
+            let middle = (lower + upper) / 2
+            if members[middle] < worker { lower = middle + 1 } else { upper = middle }
+        }
+        return lower < members.count && members[lower] == worker
     }
 }
 

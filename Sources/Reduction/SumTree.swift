@@ -93,16 +93,24 @@ package struct SumTree: Hashable, Sendable {
     /// lies under `target`. Returns nil where `held` is not an exact cover of `target`. Additions on disjoint
     /// subtrees may run in any order or at once; each operand is complete when its own additions are done.
     package func additions(over held: [TreeNode], into target: TreeNode) -> (result: Int, steps: [Addition])? {
-        var positions: [TreeNode: Int] = [:]
-        for (position, node) in held.enumerated() {
+        var names: [TreeNode] = []
+        names.reserveCapacity(held.count)
+        for node in held {
             if !contains(node) { return nil }
-            if positions.updateValue(position, forKey: canonical(node)) != nil { return nil }
+            names.append(canonical(node))
         }
+        // In leaf order an exact cover is used up from its first node to its last; plans name their nodes so already.
+        var order = Array(held.indices)
+        if zip(names, names.dropFirst()).contains(where: { $0 >= $1 }) { order.sort { names[$0] < names[$1] } }
         var steps: [Addition] = []
+        steps.reserveCapacity(held.count)
         var used = 0
         func visit(_ node: TreeNode) -> Int? {
             let node = canonical(node)
-            if let position = positions[node] {
+            // Every node before this one is left of it. The next one covers its first leaf, or nothing does.
+            guard used < order.count else { return nil }
+            let position = order[used]
+            if names[position] == node {
                 used += 1
                 return position
             }

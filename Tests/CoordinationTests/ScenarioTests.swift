@@ -160,7 +160,7 @@ import Testing
         var disk = SimulatedDisk()
         try Worlds.finish(run, &disk, workers: 2, fencing: 1)
         let before = disk.saved
-        var world = SimulatedWorld(run: run, session: Worlds.session(fencing: 2), disk: disk)
+        let world = SimulatedWorld(run: run, session: Worlds.session(fencing: 2), disk: disk)
         let (result, after) = try world.play()
         #expect(result.outcome?.kind == .completed)
         #expect(result.outcome?.message.contains("already complete") == true)

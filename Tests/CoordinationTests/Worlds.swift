@@ -43,7 +43,7 @@ enum Worlds {
         _ session: SimulatedWorld.Session,
         _ disk: inout SimulatedDisk
     ) throws -> SimulatedWorld.Result {
-        var world = SimulatedWorld(run: run, session: session, disk: disk)
+        let world = SimulatedWorld(run: run, session: session, disk: disk)
         let (result, after) = try world.play()
         disk = after
         return result

@@ -5,7 +5,7 @@ extension CoordinatorMachine {
     package enum Event: Hashable, Sendable {
         /// The first event: a fresh run, or one that goes on from a checkpoint; or, where the coordinator before this one
         /// has died and its workers may still be there, from their memory.
-        case start(resume: ResumePoint?, reattachment: Reattachment? = nil)
+        indirect case start(resume: ResumePoint?, reattachment: Reattachment? = nil)
         /// `key` is the name of the key that the peer's connection was made with, as the transport has verified it; empty
         /// in a run without keys.
         case message(from: PeerID, key: String = "", WorkerMessage)

@@ -105,13 +105,15 @@ extension CoordinatorMachine {
     ///
     /// - Returns: whether the step may count. Else it is begun again, a third worker deciding, or without the culprit; or
     ///   the run has ended, since nobody can decide.
-    mutating func passesAudits(_ step: StepInFlight, _ reports: [(WorkerNumber, ReducedReport)]) -> Bool {
+    mutating func passesAudits(_ step: StepInFlight, _ reports: [MemberReport]) -> Bool {
         let audits = step.assignment.audits
         if audits.isEmpty { return true }
         let number = step.assignment.step
         var found: [Int: [(worker: WorkerNumber, digest: Digest)]] = [:]
-        for (worker, report) in reports {
-            for audit in report.audits { found[Int(audit.microbatch), default: []].append((worker, audit.digest)) }
+        for said in reports {
+            for audit in said.report.audits {
+                found[Int(audit.microbatch), default: []].append((said.worker, audit.digest))
+            }
         }
         if let silent = absentee(step.assignment, found) {
             suspect(silent, .violation("it reported step \(number) without the digest of a microbatch that it audits."))

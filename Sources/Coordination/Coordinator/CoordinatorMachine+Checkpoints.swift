@@ -102,6 +102,7 @@ extension CoordinatorMachine {
         }
         checkpoint = nil
         failedSaves = nil
+        if case .pausing = stage { endPauseSoon() }
         // One that could not be asked this time may be well again by the next.
         for position in members.indices { members[position].failedShares = max(0, members[position].failedShares - 1) }
         let transition = current.order.progress.transition
@@ -170,6 +171,7 @@ extension CoordinatorMachine {
         case .admitting where !isSaved, .pausing where !isSaved:
             let pause = pause(after: noteFailedSave(current), isHandOver: isHandOver)
             retryAt = now + pause
+            endPauseSoon()
             log(
                 .warning,
                 failure + (pause > .zero ? " It is tried again in \(pause.inWords)." : " It is tried again now.")

@@ -129,7 +129,7 @@ extension CoordinatorMachine {
             return
         }
         announceMembers()
-        if members.count < configuration.minimumWorkers {
+        if members.count < leastMembers {
             pause(first.sentence, first)
             return
         }
@@ -203,6 +203,8 @@ extension CoordinatorMachine {
     // MARK: Too few workers
 
     /// Stops the step in flight: the members keep the state of the last commit, which is saved.
+    ///
+    /// A run that is about to end needs no further workers for that: it does not wait for any.
     mutating func pause(_ reason: String, _ fault: Fault?) {
         if case .stepping(let step) = stage {
             broadcast(
@@ -213,14 +215,21 @@ extension CoordinatorMachine {
                 )
             )
         }
+        if ending != nil, !members.isEmpty {
+            if case .saving = stage { return }
+            stage = .settling(comparing: false)
+            waitSince = now
+            return
+        }
         stage = .pausing
         waitSince = now
+        endPauseSoon()
         if lack == nil {
             lack = Pause(reason: reason, fault: fault, since: now, until: now + configuration.timing.pausing)
             log(
                 .warning,
                 "paused at step \(progress.completedSteps): \(members.count) of at least "
-                    + "\(configuration.minimumWorkers) workers are left; waits "
+                    + "\(leastMembers) workers are left; waits "
                     + "\(configuration.timing.pausing.inWords) for others"
             )
         }
@@ -247,7 +256,25 @@ extension CoordinatorMachine {
             if isSaved || progress.completedSteps == 0 { endInOrder() }
             return
         }
-        if members.count + joiners.count(where: \.isReady) >= configuration.minimumWorkers { proceed() }
+        if members.count + joiners.count(where: \.isReady) >= leastMembers { proceed() }
+    }
+
+    /// What was waited for in a pause may have taken longer than the pause: it ends soon, but no wait begins after its
+    /// deadline.
+    mutating func endPauseSoon() {
+        guard let until = lack?.until else { return }
+        let soon = now + configuration.timing.heartbeatInterval
+        lack?.until = max(until, soon)
+    }
+
+    /// Until when others are waited for in a pause: a checkpoint that has failed is tried again before it is over.
+    var endOfPause: Instant {
+        let until = lack?.until ?? waitSince
+        let timing = configuration.timing
+        guard !isSaved, !members.isEmpty, let failed = failedSaves, failed.completedSteps == progress.completedSteps,
+            failed.count == 1 || (failed.count < timing.lastSaves && retryAt - failed.since < timing.lastSaving)
+        else { return until }
+        return max(until, retryAt + timing.heartbeatInterval)
     }
 
     // MARK: Joining a run
@@ -303,12 +330,10 @@ extension CoordinatorMachine {
                     + "\(members.count) workers"
             )
         }
-        if members.count >= configuration.minimumWorkers {
+        if members.count >= leastMembers {
             lack = nil
-        } else if let until = lack?.until {
-            // Loading may have taken longer than the pause: it ends soon, but no wait begins after its deadline.
-            let soon = now + configuration.timing.heartbeatInterval
-            lack?.until = max(until, soon)
+        } else {
+            endPauseSoon()
         }
         proceed()
     }
@@ -318,7 +343,7 @@ extension CoordinatorMachine {
         let leavers = members.filter(\.isLeaving)
         guard !leavers.isEmpty else { return }
         let names = names(of: leavers.map(\.number))
-        if members.count - leavers.count < configuration.minimumWorkers {
+        if members.count - leavers.count < leastMembers {
             // Others were lost since they asked.
             drain(reason: "\(names) asked to leave, and too few would be left")
             return

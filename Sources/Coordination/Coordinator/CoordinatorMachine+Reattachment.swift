@@ -262,7 +262,7 @@ extension CoordinatorMachine {
         stage = .settling(comparing: false)
         recommit(before: steps)
         for position in members.indices { members[position].seat = nil }
-        if members.count < configuration.minimumWorkers {
+        if members.count < leastMembers {
             let reason =
                 waiting.faults.first?.sentence ?? "The coordinator that died had only \(members.count) workers left."
             pause(reason, waiting.faults.first)

@@ -37,6 +37,23 @@ struct WorkerSpeeds: Sendable {
         var total: Double { data + compute }
     }
 
+    /// What a worker reports of a step.
+    struct Observation: Sendable {
+        var worker: WorkerNumber
+        var threads: UInt32
+        var timings: StepTimings
+    }
+
+    /// How the work was split last, and by what.
+    private struct Split: Sendable {
+        var members: [Member]
+        var leafCount: Int
+        var costs: [Double]
+        var runs: [Range<Int>]
+        /// What the best runs for the costs take.
+        var time: Double
+    }
+
     private struct Track: Sendable {
         /// Of the last steps in which it computed, the newest at the end.
         var figures: [Figures] = []
@@ -44,6 +61,28 @@ struct WorkerSpeeds: Sendable {
         var wasLast: [Bool] = []
         var stepsWithoutWork = 0
         var slowness: Slowness?
+
+        mutating func take(_ timings: StepTimings, threads: UInt32) {
+            guard timings.samples > 0 else {
+                stepsWithoutWork += 1
+                return
+            }
+            // Data and compute are means over the worker's threads.
+            let scale = Double(max(1, threads)) / Double(timings.samples)
+            if figures.count == WorkerSpeeds.kept { figures.removeFirst() }
+            figures.append(
+                Figures(
+                    data: max(0, Double(timings.data.inNanoseconds)) * scale,
+                    compute: max(1, Double(timings.compute.inNanoseconds) * scale)
+                )
+            )
+            stepsWithoutWork = 0
+        }
+
+        mutating func note(isLast: Bool) {
+            if wasLast.count == WorkerSpeeds.window { wasLast.removeFirst() }
+            wasLast.append(isLast)
+        }
     }
 
     /// Figures that are kept, and decide how the work is split; the newest `recent` of them do where they are another
@@ -67,7 +106,7 @@ struct WorkerSpeeds: Sendable {
     private var tracks: [WorkerNumber: Track] = [:]
     /// Of the last steps: how much longer a step took than its computation, as a factor; nil where little.
     private var networkFactors: [Double?] = []
-    private var split: (members: [Member], leafCount: Int, runs: [Range<Int>])?
+    private var split: Split?
 
     /// What is known to be slow about `worker`.
     func slowness(of worker: WorkerNumber) -> Slowness? { tracks[worker]?.slowness }
@@ -75,30 +114,15 @@ struct WorkerSpeeds: Sendable {
     // MARK: Reports
 
     /// Takes the reports of a step; returns the workers that are slow since, or are not slow any more.
-    mutating func observe(
-        _ reports: [(worker: WorkerNumber, threads: UInt32, timings: StepTimings)]
-    ) -> [WorkerNumber] {
-        let present = Set(reports.map(\.worker))
-        tracks = tracks.filter { present.contains($0.key) }
-        for (worker, threads, timings) in reports {
-            var track = tracks[worker] ?? Track()
-            if timings.samples > 0 {
-                // Data and compute are means over the worker's threads.
-                let scale = Double(max(1, threads)) / Double(timings.samples)
-                track.figures.append(
-                    Figures(
-                        data: max(0, Double(timings.data.inNanoseconds)) * scale,
-                        compute: max(1, Double(timings.compute.inNanoseconds) * scale)
-                    )
-                )
-                track.figures = track.figures.suffix(Self.kept)
-                track.stepsWithoutWork = 0
-            } else {
-                track.stepsWithoutWork += 1
-            }
-            tracks[worker] = track
+    mutating func observe(_ reports: [Observation]) -> [WorkerNumber] {
+        for report in reports {
+            tracks[report.worker, default: Track()].take(report.timings, threads: report.threads)
         }
-        observeNetwork(reports.map { ($0.worker, $0.timings) })
+        if tracks.count > reports.count {
+            let present = Set(reports.map(\.worker))
+            tracks = tracks.filter { present.contains($0.key) }
+        }
+        observeNetwork(reports)
         let medians = reports.map { median($0.worker, \.total, of: Self.window) }
         guard let usual = middle(medians.compactMap { $0 }) else { return [] }
         var changed: [WorkerNumber] = []
@@ -109,25 +133,23 @@ struct WorkerSpeeds: Sendable {
         return changed
     }
 
-    private mutating func observeNetwork(_ reports: [(worker: WorkerNumber, timings: StepTimings)]) {
+    private mutating func observeNetwork(_ reports: [Observation]) {
         func nanoseconds(_ duration: Duration) -> Double { max(0, Double(duration.inNanoseconds)) }
         let computing = reports.map { nanoseconds($0.timings.computing) }.max() ?? 0
         // Who computes longest waits least: what it waits, all wait for something else than computation.
         let waited = reports.map { nanoseconds($0.timings.wait) }.min() ?? 0
         let isLate = waited >= Self.networkTime && waited >= Self.networkShare * (computing + waited)
+        if networkFactors.count == Self.window { networkFactors.removeFirst() }
         networkFactors.append(isLate ? (computing + waited) / max(1, computing) : nil)
-        networkFactors = networkFactors.suffix(Self.window)
         var votes: [WorkerNumber: Int] = [:]
-        for (worker, timings) in reports {
-            if let last = timings.waitedFor, last != worker { votes[last, default: 0] += 1 }
+        for report in reports {
+            if let last = report.timings.waitedFor, last != report.worker { votes[last, default: 0] += 1 }
         }
-        for (worker, _) in reports {
-            let voices = votes[worker] ?? 0
+        for report in reports {
+            let voices = votes[report.worker] ?? 0
             // One of two cannot be told from the other: each has waited for the other's last word.
             let isLast = isLate && reports.count > 2 && 2 * voices > reports.count - 1
-            guard var track = tracks[worker] else { continue }
-            track.wasLast = (track.wasLast + [isLast]).suffix(Self.window)
-            tracks[worker] = track
+            if let index = tracks.index(forKey: report.worker) { tracks.values[index].note(isLast: isLast) }
         }
     }
 
@@ -181,15 +203,21 @@ struct WorkerSpeeds: Sendable {
         }
         // One that has not reported yet is taken to be as fast as the others. Nobody who says to take no time gets all.
         let costs = known.map { max(($0 ?? usual) / usual, 1.0 / 16) }
-        var runs = WorkSplit.runs(leafCount: leafCount, capacities: capacities, costs: costs)
-        let time = WorkSplit.time(of: runs, capacities: capacities, costs: costs)
-        if let split, split.members == members, split.leafCount == leafCount,
-            split.runs.indices.allSatisfy({ split.runs[$0].isEmpty == runs[$0].isEmpty }),
-            WorkSplit.time(of: split.runs, capacities: capacities, costs: costs) * (1 - Self.leastGain) <= time
-        {
-            runs = split.runs
+        var runs: [Range<Int>]
+        let time: Double
+        if let split, split.costs == costs, split.members == members, split.leafCount == leafCount {
+            (runs, time) = (split.runs, split.time)
+        } else {
+            runs = WorkSplit.runs(leafCount: leafCount, capacities: capacities, costs: costs)
+            time = WorkSplit.time(of: runs, capacities: capacities, costs: costs)
+            if let split, split.members == members, split.leafCount == leafCount,
+                split.runs.indices.allSatisfy({ split.runs[$0].isEmpty == runs[$0].isEmpty }),
+                WorkSplit.time(of: split.runs, capacities: capacities, costs: costs) * (1 - Self.leastGain) <= time
+            {
+                runs = split.runs
+            }
+            split = Split(members: members, leafCount: leafCount, costs: costs, runs: runs, time: time)
         }
-        split = (members, leafCount, runs)
         // One that is too slow for any work is given some now and then: it may have become faster.
         let tried = members.indices.filter { position in
             guard runs[position].isEmpty, let track = tracks[members[position].worker] else { return false }
@@ -202,9 +230,16 @@ struct WorkerSpeeds: Sendable {
 
 extension CoordinatorMachine {
     /// Learns from a step's reports how fast the members are, and says who is slow since.
-    mutating func observe(_ reports: [(WorkerNumber, ReducedReport)]) {
+    mutating func observe(_ reports: [MemberReport]) {
+        // As many as there are members, in their order.
         let changed = speeds.observe(
-            zip(members, reports).map { member, report in (report.0, member.hello.threads, report.1.timings) }
+            zip(members.indices, reports).map { position, said in
+                WorkerSpeeds.Observation(
+                    worker: said.worker,
+                    threads: members[position].hello.threads,
+                    timings: said.report.timings
+                )
+            }
         )
         for worker in changed {
             let name = names(of: [worker])

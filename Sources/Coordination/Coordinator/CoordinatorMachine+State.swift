@@ -51,6 +51,12 @@ extension CoordinatorMachine {
         var since: Instant
     }
 
+    /// What a member has reported of the step in flight.
+    struct MemberReport: Sendable {
+        var worker: WorkerNumber
+        var report: ReducedReport
+    }
+
     struct ValidationInFlight: Sendable {
         var round: UInt32
         /// The first sample that nobody has been asked for.
@@ -163,7 +169,9 @@ extension CoordinatorMachine {
         var completedSteps: UInt64 = 0
         var stateDigest: Digest?
         /// The report of the step in flight.
-        var report: ReducedReport?
+        var report: ReducedReport? { didSet { hasReported = report != nil } }
+        /// Whether it is there; to compare a report with nil copies it.
+        private(set) var hasReported = false
         /// Shares of checkpoints in a row that it could not hand over.
         var failedShares = 0
         /// Validation requests that it has not answered.

@@ -28,7 +28,7 @@ extension CoordinatorMachine {
     }
 
     mutating func begin(_ assignment: Assignment, since: Instant? = nil) {
-        for position in members.indices { members[position].report = nil }
+        for position in members.indices where members[position].hasReported { members[position].report = nil }
         lastAttempt = (assignment.step, assignment.generation)
         waitSince = now
         stage = .stepping(StepInFlight(assignment: assignment, missing: members.count, since: since ?? now))
@@ -54,7 +54,7 @@ extension CoordinatorMachine {
     mutating func receive(_ report: ReducedReport, from position: Int) {
         guard case .stepping(var step) = stage, report.step >= step.assignment.step,
             report.step > step.assignment.step || report.generation >= step.assignment.generation,
-            members[position].report == nil
+            !members[position].hasReported
         else {
             ignoredMessages += 1
             return
@@ -93,8 +93,9 @@ extension CoordinatorMachine {
         }
         members[position].completedSteps = steps
         members[position].stateDigest = digest
+        if case .pausing = stage, !members.indices.contains(where: isLaggard) { endPauseSoon() }
         if case .stepping(let step) = stage, step.assignment.step == steps {
-            if members[position].report == nil { members[position].enter(.computing, step: steps, at: now) }
+            if !members[position].hasReported { members[position].enter(.computing, step: steps, at: now) }
         } else {
             members[position].enter(.waiting, step: steps, at: now)
         }
@@ -103,9 +104,15 @@ extension CoordinatorMachine {
     /// Commits the step, all members having reported, or ends the run.
     private mutating func conclude(_ step: StepInFlight) {
         let number = step.assignment.step
-        let reports = members.compactMap { member in member.report.map { (member.number, $0) } }
+        var reports: [MemberReport] = []
+        reports.reserveCapacity(members.count)
+        for position in members.indices {
+            if let report = members[position].report {
+                reports.append(MemberReport(worker: members[position].number, report: report))
+            }
+        }
         if step.assignment.wantsStateDigest {
-            let digests = reports.compactMap { worker, report in report.stateDigest.map { (worker, $0) } }
+            let digests = reports.compactMap { said in said.report.stateDigest.map { (said.worker, $0) } }
             if digests.count < reports.count,
                 let position = members.firstIndex(where: { $0.report?.stateDigest == nil })
             {
@@ -114,8 +121,8 @@ extension CoordinatorMachine {
             }
             if disagree(digests, about: .state("before step \(number)")) { return }
         }
-        if disagree(reports.map { ($0.0, $0.1.sumsDigest) }, about: .sums(step: number)) { return }
-        let isFinite = reports.allSatisfy { $0.1.nonFinite == nil }
+        if disagree(reports.map { ($0.worker, $0.report.sumsDigest) }, about: .sums(step: number)) { return }
+        let isFinite = reports.allSatisfy { $0.report.nonFinite == nil }
         // What is not a number has many bit patterns, and processors choose differently.
         if isFinite && !passesAudits(step, reports) { return }
         let location = configuration.schedule.location(of: number)
@@ -124,8 +131,8 @@ extension CoordinatorMachine {
             at: location,
             schedule: progress.scheduleState
         )
-        if let (worker, report) = culprit(ofNonFinite: reports), let what = report.nonFinite {
-            let sentence = "A sum of step \(number) is not finite (\(names(of: [worker])) reports: \(what))."
+        if !isFinite, let said = culprit(ofNonFinite: reports), let what = said.report.nonFinite {
+            let sentence = "A sum of step \(number) is not finite (\(names(of: [said.worker])) reports: \(what))."
             if configuration.onNonFinite == .stop {
                 end(
                     .diverged,
@@ -141,16 +148,18 @@ extension CoordinatorMachine {
     }
 
     /// The report that names the first microbatch whose gradient is not finite, or one that says that a sum is not.
-    private func culprit(ofNonFinite reports: [(WorkerNumber, ReducedReport)]) -> (WorkerNumber, ReducedReport)? {
-        reports.filter { $0.1.nonFinite != nil }
-            .min { ($0.1.nonFiniteMicrobatch ?? .max, $0.0) < ($1.1.nonFiniteMicrobatch ?? .max, $1.0) }
+    private func culprit(ofNonFinite reports: [MemberReport]) -> MemberReport? {
+        func place(_ said: MemberReport) -> (UInt32, WorkerNumber) {
+            (said.report.nonFiniteMicrobatch ?? .max, said.worker)
+        }
+        return reports.filter { $0.report.nonFinite != nil }.min { place($0) < place($1) }
     }
 
     private mutating func commit(
         _ step: StepInFlight,
         location: StepLocation,
         hyperparameters: StepHyperparameters,
-        reports: [(WorkerNumber, ReducedReport)]
+        reports: [MemberReport]
     ) {
         progress.completedSteps += 1
         observe(reports)
@@ -167,11 +176,11 @@ extension CoordinatorMachine {
                     step: step.assignment.step,
                     location: location,
                     generation: step.assignment.generation,
-                    losses: reports.first?.1.losses ?? [],
-                    gradientNorm: reports.first?.1.gradientNorm ?? 0,
+                    losses: reports.first?.report.losses ?? [],
+                    gradientNorm: reports.first?.report.gradientNorm ?? 0,
                     hyperparameters: hyperparameters,
                     duration: now - step.since,
-                    workers: reports.map { StepRecord.WorkerTimings(worker: $0.0, timings: $0.1.timings) }
+                    workers: reports.map { StepRecord.WorkerTimings(worker: $0.worker, timings: $0.report.timings) }
                 )
             )
         )

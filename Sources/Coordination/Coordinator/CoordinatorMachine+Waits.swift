@@ -39,7 +39,7 @@ extension CoordinatorMachine {
         case .pausing:
             if let checkpoint { return deadline(of: checkpoint) }
             if let late = members.indices.first(where: isLaggard) { return stallDeadline(of: members[late]) }
-            return lack?.until ?? waitSince
+            return endOfPause
         }
     }
 
@@ -131,10 +131,10 @@ extension CoordinatorMachine {
                 )
             }
             return Wait(
-                sentence: "\(configuration.minimumWorkers - members.count) more workers to join "
-                    + "(\(members.count) of at least \(configuration.minimumWorkers) are here)",
+                sentence: "\(leastMembers - members.count) more workers to join "
+                    + "(\(members.count) of at least \(leastMembers) are here)",
                 since: lack?.since ?? waitSince,
-                deadline: lack?.until ?? waitSince
+                deadline: endOfPause
             )
         }
     }
@@ -145,9 +145,9 @@ extension CoordinatorMachine {
     }
 
     /// Whether the member has not done what the stage waits for.
-    private func isLaggard(_ position: Int) -> Bool {
+    func isLaggard(_ position: Int) -> Bool {
         switch stage {
-        case .stepping: members[position].report == nil
+        case .stepping: !members[position].hasReported
         case .settling, .pausing: members[position].completedSteps != progress.completedSteps
         case .validating: !members[position].requests.isEmpty
         default: false

@@ -163,6 +163,13 @@ package struct CoordinatorMachine: Sendable {
             || (progress.completedSteps >= configuration.schedule.totalSteps && !isValidationPending)
     }
 
+    /// The fewest members that the run goes on with: those of its minimum as long as steps are left to compute. Whoever is
+    /// left then validates the last state and saves it.
+    var leastMembers: Int {
+        progress.stoppedEarly || progress.completedSteps >= configuration.schedule.totalSteps
+            ? 1 : configuration.minimumWorkers
+    }
+
     /// Whether a round of validation is due at the present state and has not been run.
     var isValidationPending: Bool {
         progress.validatedAt != progress.completedSteps
@@ -207,7 +214,7 @@ package struct CoordinatorMachine: Sendable {
         if ending != nil {
             stage = .saving
             continueSaving()
-        } else if members.count < configuration.minimumWorkers && !isAdmissionDue {
+        } else if members.count < leastMembers && !isAdmissionDue {
             stage = .pausing
         } else if isAdmissionDue && (members.isEmpty || !isValidationPending) {
             stage = .admitting
@@ -273,6 +280,9 @@ package struct CoordinatorMachine: Sendable {
             // The last checkpoint is that of the very state whose checkpoint waits.
             broadcast(.drain(reason: reason))
             stage = .saving
+        case .pausing where !members.isEmpty:
+            broadcast(.drain(reason: reason))
+            stage = .settling(comparing: false)
         case .stepping, .settling, .saving, .admitting, .pausing:
             broadcast(.drain(reason: reason))
         case .ended: break
@@ -297,7 +307,7 @@ package struct CoordinatorMachine: Sendable {
         let who = "worker \(member.number) on host \(member.hello.hostName) asked to leave: \(reason)"
         if case .gathering = stage {
             drain(reason: who)
-        } else if members.count(where: { !$0.isLeaving }) < configuration.minimumWorkers {
+        } else if members.count(where: { !$0.isLeaving }) < leastMembers {
             drain(reason: who)
         } else {
             log(.notice, who)

@@ -89,6 +89,7 @@ package enum WorkSplit {
         var lower = 0.0
         for _ in 0..<64 {
             let middle = lower + (upper - lower) / 2
+            if middle <= lower || middle >= upper { break }
             if suffices(middle) { upper = middle } else { lower = middle }
         }
         return capacities.indices.map { limit($0, rounds(of: $0, in: upper)) }

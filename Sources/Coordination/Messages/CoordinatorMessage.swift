@@ -12,7 +12,9 @@ package struct CoordinatorMessage: Hashable, Sendable {
     }
 
     /// What the coordinator can say.
-    package enum Body: Hashable, Sendable {
+    ///
+    /// Indirect: a message is made once, and handed on many times.
+    package indirect enum Body: Hashable, Sendable {
         case welcome(Welcome)
         case refuse(reason: String)
         case membership(Membership)
@@ -127,7 +129,11 @@ package struct Assignment: Hashable, Sendable {
 
     /// The microbatches that `worker` computes, ascending; empty where it only adds.
     package func microbatches(of worker: WorkerNumber) -> [Int] {
-        plan.contributions.filter { $0.owner == worker }.flatMap { plan.tree.leaves(of: $0.node) }
+        var result: [Int] = []
+        for contribution in plan.contributions where contribution.owner == worker {
+            result += plan.tree.leaves(of: contribution.node)
+        }
+        return result
     }
 }
 

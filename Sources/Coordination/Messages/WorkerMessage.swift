@@ -10,7 +10,9 @@ package struct WorkerMessage: Hashable, Sendable {
     }
 
     /// What a worker can say.
-    package enum Body: Hashable, Sendable {
+    ///
+    /// Indirect: a message is made once, and handed on many times.
+    package indirect enum Body: Hashable, Sendable {
         case hello(Hello)
         case ready(Ready)
         case heartbeat(Heartbeat)

@@ -86,11 +86,12 @@ struct SimulatedDraws: Sendable {
     private mutating func fault(workers: Int) -> SimulatedFault {
         let worker = random.integer(below: workers)
         let notices = SimulatedFault.Notice.allCases
-        switch random.integer(below: 60) {
+        switch random.integer(below: 62) {
         case 52...54:
             let lies = SimulatedFault.Lie.allCases
-            return .liar(worker: worker, lies[random.integer(below: lies.count)])
-        case 55: return .replays
+            // Another's seat is claimed more often than its share: it takes two takeovers to do so.
+            return .liar(worker: worker, random.oneIn(5) ? .otherSeat : lies[random.integer(below: lies.count)])
+        case 55, 60, 61: return .replays
         case 56: return .foreignJob
         case 57...59: return .brokenStreams(worker: worker, random.duration(.milliseconds(100) ... .seconds(2)))
         case 48...51:

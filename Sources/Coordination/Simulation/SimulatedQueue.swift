@@ -5,6 +5,8 @@ struct SimulatedQueue<Payload: Sendable>: Sendable {
         var number: Int
         /// Where its payload is.
         var slot: Int
+
+        func isBefore(_ other: Entry) -> Bool { at == other.at ? number < other.number : at < other.at }
     }
 
     private var heap: [Entry] = []
@@ -15,10 +17,6 @@ struct SimulatedQueue<Payload: Sendable>: Sendable {
 
     var isEmpty: Bool { heap.isEmpty }
 
-    private func isBefore(_ a: Int, _ b: Int) -> Bool {
-        heap[a].at == heap[b].at ? heap[a].number < heap[b].number : heap[a].at < heap[b].at
-    }
-
     mutating func add(_ payload: Payload, at instant: Instant) {
         let slot: Int
         if let last = free.popLast() {
@@ -28,28 +26,29 @@ struct SimulatedQueue<Payload: Sendable>: Sendable {
             slot = payloads.count
             payloads.append(payload)
         }
-        heap.append(Entry(at: instant, number: count, slot: slot))
+        let entry = Entry(at: instant, number: count, slot: slot)
         count += 1
+        heap.append(entry)
         var child = heap.count - 1
-        while child > 0, isBefore(child, (child - 1) / 2) {
-            heap.swapAt(child, (child - 1) / 2)
+        while child > 0, entry.isBefore(heap[(child - 1) / 2]) {
+            heap[child] = heap[(child - 1) / 2]
             child = (child - 1) / 2
         }
+        heap[child] = entry
     }
 
     mutating func takeFirst() -> (at: Instant, payload: Payload)? {
         guard let first = heap.first, let last = heap.popLast() else { return nil }
         if !heap.isEmpty {
-            heap[0] = last
             var parent = 0
-            while true {
-                var least = parent
-                if 2 * parent + 1 < heap.count, isBefore(2 * parent + 1, least) { least = 2 * parent + 1 }
-                if 2 * parent + 2 < heap.count, isBefore(2 * parent + 2, least) { least = 2 * parent + 2 }
-                if least == parent { break }
-                heap.swapAt(parent, least)
+            while 2 * parent + 1 < heap.count {
+                var least = 2 * parent + 1
+                if least + 1 < heap.count, heap[least + 1].isBefore(heap[least]) { least += 1 }
+                if !heap[least].isBefore(last) { break }
+                heap[parent] = heap[least]
                 parent = least
             }
+            heap[parent] = last
         }
         var taken: Payload?
         swap(&taken, &payloads[first.slot])

@@ -4,6 +4,9 @@ import Numerics
 struct SimulatedRandom: Sendable {
     private let sequence: RandomSequence
     private var index = 0
+    /// The words that were drawn last, and their block: four come at once.
+    private var words = SIMD4<UInt32>()
+    private var block = -1
 
     init(seed: UInt64, stream: UInt32) {
         sequence = RandomSequence(seed: seed, purpose: .simulation, epoch: 0, position: stream)
@@ -11,7 +14,12 @@ struct SimulatedRandom: Sendable {
 
     mutating func integer(below bound: Int) -> Int {
         index += 1
-        return sequence.integer(index, below: bound)
+        if index >> 2 != block {
+            block = index >> 2
+            words = sequence.words(block: block)
+        }
+        // As `RandomSequence.integer` does it.
+        return Int((UInt64(words[index & 3]) &* UInt64(bound)) >> 32)
     }
 
     mutating func integer(in range: ClosedRange<Int>) -> Int {

@@ -1,7 +1,7 @@
 import Sampling
 
 extension SimulatedWorld {
-    mutating func handle(_ happening: Happening) throws(SimulationFailure) {
+    func handle(_ happening: Happening) throws(SimulationFailure) {
         switch happening {
         case .coordinator(let event):
             if isForgotten(event) { return }
@@ -46,7 +46,7 @@ extension SimulatedWorld {
     var isCoordinatorStopped: Bool { coordinatorStoppedUntil.map { now < $0 } ?? false }
 
     /// Puts off what happens to the coordinator's process while that stands still; returns whether it does.
-    private mutating func putOff(_ happening: Happening) -> Bool {
+    private func putOff(_ happening: Happening) -> Bool {
         guard let until = coordinatorStoppedUntil else { return false }
         if now >= until {
             coordinatorStoppedUntil = nil
@@ -57,7 +57,7 @@ extension SimulatedWorld {
     }
 
     /// Sends over a link: what arrives, and when, is up to its faults. Links delay at random, but keep their order.
-    mutating func transmit(_ happening: Happening, over link: inout SimulatedLink, of worker: Int) {
+    func transmit(_ happening: Happening, over link: inout SimulatedLink, of worker: Int) {
         if now < link.lossyUntil {
             tookEffect(.lostMessages, worker)
             return
@@ -93,7 +93,7 @@ extension SimulatedWorld {
         }
     }
 
-    mutating func deliver(_ event: CoordinatorMachine.Event) throws(SimulationFailure) {
+    func deliver(_ event: CoordinatorMachine.Event) throws(SimulationFailure) {
         guard isCoordinatorAlive else {
             succession.note(event)
             return
@@ -109,7 +109,7 @@ extension SimulatedWorld {
         }
     }
 
-    private mutating func perform(_ action: CoordinatorMachine.Action) throws(SimulationFailure) {
+    private func perform(_ action: CoordinatorMachine.Action) throws(SimulationFailure) {
         try require(outcome == nil, "the coordinator acts after the end: \(action)")
         if session.tracing { note("  coordinator: \(action)") }
         if endsNow() { return }
@@ -211,7 +211,7 @@ extension SimulatedWorld {
         }
     }
 
-    private mutating func send(_ message: CoordinatorMessage, to peer: PeerID) throws(SimulationFailure) {
+    private func send(_ message: CoordinatorMessage, to peer: PeerID) throws(SimulationFailure) {
         let index = SimulatedWorker.index(of: peer)
         if Impostors.isStranger(peer) {
             try checkAnswer(message, to: peer)
@@ -225,14 +225,14 @@ extension SimulatedWorld {
     }
 
     /// The timer fires when the coordinator's clock reads `reading`.
-    mutating func setCoordinatorTimer(_ reading: Instant) {
+    func setCoordinatorTimer(_ reading: Instant) {
         let moment = max(now, coordinatorClock.moment(of: reading))
         coordinatorTimer = SimulatedTimer(reading: reading, moment: moment)
         queue.add(.coordinatorTimer, at: moment)
     }
 
     /// Only a worker with a fault may be put out, and its sentence names it.
-    private mutating func noteLoss(of number: WorkerNumber, _ sentence: String) throws(SimulationFailure) {
+    private func noteLoss(of number: WorkerNumber, _ sentence: String) throws(SimulationFailure) {
         // Of one that never heard its number the sentence names the process.
         let known = workers.lastIndex { $0.machine.number == number }
         guard let index = known ?? workers.indices.first(where: { sentence.contains("(process \(1000 + $0))") }) else {
@@ -314,7 +314,7 @@ extension SimulatedWorld {
 
     // MARK: Disk
 
-    private mutating func pieceArrived(
+    private func pieceArrived(
         number: Int,
         index: Int,
         _ weights: SymbolicValue
@@ -335,11 +335,11 @@ extension SimulatedWorld {
     }
 
     /// What a slow disk adds to a transfer that begins now.
-    mutating func diskDelay() -> Duration? {
+    func diskDelay() -> Duration? {
         now < slowDiskUntil ? random.duration((diskLatency / 2)...diskLatency) : nil
     }
 
-    private mutating func diskDone(number: Int, fails: Bool) throws(SimulationFailure) {
+    private func diskDone(number: Int, fails: Bool) throws(SimulationFailure) {
         guard isCoordinatorAlive, let done = open, done.number == number else { return }
         open = nil
         let steps = done.order.completedSteps

@@ -2,11 +2,11 @@ import Reduction
 
 extension SimulatedWorld {
     /// Ends a process at once: what it has sent arrives, nothing else happens to it.
-    mutating func kill(_ index: Int) {
+    func kill(_ index: Int) {
         workers[index].isAlive = false
     }
 
-    mutating func inject(_ fault: SimulatedFault) throws(SimulationFailure) {
+    func inject(_ fault: SimulatedFault) throws(SimulationFailure) {
         guard isCoordinatorAlive, fault.worker.map(workers.indices.contains) ?? true else { return }
         injected += 1
         isDisturbed = true
@@ -66,7 +66,7 @@ extension SimulatedWorld {
         }
     }
 
-    private mutating func injectIntoWorker(_ fault: SimulatedFault) throws(SimulationFailure) {
+    private func injectIntoWorker(_ fault: SimulatedFault) throws(SimulationFailure) {
         guard let index = fault.worker, workers[index].isAlive else { return }
         switch fault {
         case .crash(_, let notice, let peersNotice):
@@ -96,7 +96,14 @@ extension SimulatedWorld {
                 step.assignment.step + 1 < run.lastStep, step.assignment.step == workers[index].work?.assignment.step,
                 // Its digest is yet to be taken: one that changes behind it is found at the next step only.
                 workers[index].sum == nil
-            else { return }
+            else {
+                // Its moment may come.
+                if corruptionsPutOff < 4 {
+                    corruptionsPutOff += 1
+                    queue.add(.fault(fault), at: now + .milliseconds(3))
+                }
+                return
+            }
             isCorrupted = true
             culprits.insert(index)
             workers[index].weights.bits ^= 1
@@ -114,7 +121,7 @@ extension SimulatedWorld {
         }
     }
 
-    private mutating func injectIntoNetwork(_ fault: SimulatedFault) {
+    private func injectIntoNetwork(_ fault: SimulatedFault) {
         guard let index = fault.worker, workers[index].isAlive else { return }
         let timing = session.timing
         switch fault {
@@ -164,7 +171,7 @@ extension SimulatedWorld {
     // MARK: Time
 
     /// Stops a worker's process for the duration; one that is stopped for too long is lost.
-    private mutating func stop(_ index: Int, for duration: Duration) {
+    private func stop(_ index: Int, for duration: Duration) {
         guard duration > .zero else { return }
         workers[index].frozenUntil = max(now + duration, workers[index].frozenUntil ?? now)
         if duration > session.timing.workerSilence {
@@ -173,7 +180,7 @@ extension SimulatedWorld {
         }
     }
 
-    private mutating func suspend(_ process: SimulatedFault.Process, _ duration: Duration, _ clockStops: Bool) {
+    private func suspend(_ process: SimulatedFault.Process, _ duration: Duration, _ clockStops: Bool) {
         switch process {
         case .worker(let index):
             guard workers[index].isAlive, workers[index].frozenUntil == nil else { return }
@@ -199,7 +206,7 @@ extension SimulatedWorld {
     }
 
     /// After a process's clock was changed: its timer fires when the clock reads what it did.
-    private mutating func restartTimer(of process: SimulatedFault.Process) {
+    private func restartTimer(of process: SimulatedFault.Process) {
         switch process {
         case .coordinator: if let timer = coordinatorTimer { setCoordinatorTimer(timer.reading) }
         case .worker(let index): if let timer = workers[index].timer { setTimer(timer.reading, of: index) }
@@ -209,18 +216,18 @@ extension SimulatedWorld {
     // MARK: Counts
 
     /// The fault being injected has had an effect.
-    private mutating func count(_ effect: SimulatedEffect) {
+    private func count(_ effect: SimulatedEffect) {
         effects[effect, default: 0] += 1
         if effective.insert(injected).inserted { faults += 1 }
     }
 
     /// The fault being injected may have an effect later.
-    mutating func expect(_ effect: SimulatedEffect, _ worker: Int = 0) {
+    func expect(_ effect: SimulatedEffect, _ worker: Int = 0) {
         pendingEffects[PendingEffect(effect: effect, worker: worker)] = injected
     }
 
     /// An effect has come about; it counts once for each fault.
-    mutating func tookEffect(_ effect: SimulatedEffect, _ worker: Int = 0) {
+    func tookEffect(_ effect: SimulatedEffect, _ worker: Int = 0) {
         guard !pendingEffects.isEmpty,
             let fault = pendingEffects.removeValue(forKey: PendingEffect(effect: effect, worker: worker))
         else { return }
@@ -228,7 +235,7 @@ extension SimulatedWorld {
         if effective.insert(fault).inserted { faults += 1 }
     }
 
-    private mutating func noticeCrash(of index: Int, _ notice: SimulatedFault.Notice) {
+    private func noticeCrash(of index: Int, _ notice: SimulatedFault.Notice) {
         let timing = session.timing
         let soon = random.duration(.microseconds(200) ... .milliseconds(100))
         let lost = CoordinatorMachine.Event.connectionLost(workers[index].peer)
@@ -248,7 +255,7 @@ extension SimulatedWorld {
     }
 
     /// Worker `index` must be put out within `duration`, if it is a member.
-    private mutating func limit(_ index: Int, _ duration: Duration) {
+    private func limit(_ index: Int, _ duration: Duration) {
         guard let number = workers[index].machine.number, members.contains(number), mustKnowBy[index] == nil,
             !(isCoordinatorStopped && workers[index].isAlive)
         else { return }

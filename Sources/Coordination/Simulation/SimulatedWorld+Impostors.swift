@@ -23,7 +23,7 @@ struct Impostors: Sendable {
 }
 
 extension SimulatedWorld {
-    mutating func injectImpostor(_ fault: SimulatedFault) {
+    func injectImpostor(_ fault: SimulatedFault) {
         switch fault {
         case .liar(let index, let lie):
             // Two that lie alike could outvote those who do not: no protocol tells them apart.
@@ -41,7 +41,7 @@ extension SimulatedWorld {
     }
 
     /// What worker `index` says in the place of `message`.
-    mutating func toldToSuccessor(_ message: WorkerMessage, by index: Int) -> WorkerMessage {
+    func toldToSuccessor(_ message: WorkerMessage, by index: Int) -> WorkerMessage {
         guard case .hello(var hello) = message.body else { return message }
         impostors.note(message, by: index, as: workers[index].peer)
         guard let (liar, lie) = impostors.liar, liar == index, var seat = hello.seat,
@@ -73,7 +73,7 @@ extension SimulatedWorld {
     }
 
     /// Speaks as every other member over the liar's own connection, and asks to leave as each.
-    private mutating func claimSeats(with hello: Hello, _ seat: Seat, by index: Int) {
+    private func claimSeats(with hello: Hello, _ seat: Seat, by index: Int) {
         for other in workers.indices where other != index && workers[other].machine.number != nil {
             var forged = hello
             forged.seat = seat
@@ -94,7 +94,7 @@ extension SimulatedWorld {
     }
 
     /// A coordinator has taken over: those who were waiting for one speak.
-    mutating func sendImpostors() {
+    func sendImpostors() {
         if impostors.foreignJob {
             for number in 0..<random.integer(in: 1...3) {
                 let hello = foreignHello(number)

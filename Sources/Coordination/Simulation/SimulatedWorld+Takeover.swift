@@ -73,7 +73,7 @@ struct Succession: Sendable {
 
 extension SimulatedWorld {
     /// Whether the coordinator dies before its next action.
-    mutating func endsNow() -> Bool {
+    func endsNow() -> Bool {
         guard isCoordinatorAlive else { return true }
         guard let end = succession.endsAfter else { return false }
         if end.actions > 0 {
@@ -102,7 +102,7 @@ extension SimulatedWorld {
     }
 
     /// Another coordinator begins, with what the journal and the disk tell.
-    mutating func takeOver() throws(SimulationFailure) {
+    func takeOver() throws(SimulationFailure) {
         succession.isPending = false
         succession.fencing += 1
         succession.takeovers += 1
@@ -116,7 +116,7 @@ extension SimulatedWorld {
         if succession.reattachment?.membership.members.isEmpty ?? true {
             succession.forget()
             expelled = []
-            published = [:]
+            published = []
             // Nothing had begun, or nobody is left: the launcher starts everything anew.
             committed = Array(0..<(resume?.progress.completedSteps ?? 0))
             for index in workers.indices { kill(index) }
@@ -136,7 +136,7 @@ extension SimulatedWorld {
     }
 
     /// The coordinator that was stopped goes on: it finds its deadlines passed, and says so to everybody.
-    mutating func wake() throws(SimulationFailure) {
+    func wake() throws(SimulationFailure) {
         guard var stopped = succession.stopped else { return }
         succession.stopped = nil
         for action in stopped.handle(.tick, at: coordinatorClock.reading(at: now)) {
@@ -150,7 +150,7 @@ extension SimulatedWorld {
         }
     }
 
-    private mutating func sendLate(_ message: CoordinatorMessage, to peer: PeerID) {
+    private func sendLate(_ message: CoordinatorMessage, to peer: PeerID) {
         let index = SimulatedWorker.index(of: peer)
         guard workers.indices.contains(index), workers[index].isAlive else { return }
         var link = linksToWorkers[index]

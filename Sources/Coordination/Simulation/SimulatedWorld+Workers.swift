@@ -2,48 +2,49 @@ import Reduction
 import Sampling
 
 extension SimulatedWorld {
-    mutating func deliver(_ event: WorkerMachine.Event, to index: Int) throws(SimulationFailure) {
-        guard workers[index].isAlive else { return }
+    func deliver(_ event: WorkerMachine.Event, to index: Int) throws(SimulationFailure) {
+        let worker = workers[index]
+        guard worker.isAlive else { return }
         var event = event
-        if let until = workers[index].frozenUntil {
+        if let until = worker.frozenUntil {
             if now < until {
                 tookEffect(.freeze, index)
                 tookEffect(.suspendedWorker, index)
                 queue.add(.worker(index, event), at: until)
                 return
             }
-            workers[index].frozenUntil = nil
+            worker.frozenUntil = nil
         }
         switch event {
-        case .started: workers[index].hasStarted = true
+        case .started: worker.hasStarted = true
         case .applied(let steps, _):
-            let weights = workers[index].weights
+            let weights = worker.weights
             try require(
                 weights == run.reference[Int(steps)].weights || culprits.contains(index),
                 "worker \(index) has other weights than the undisturbed run after \(steps) steps"
             )
         case .microbatchComputed(let step, _, let leaf):
-            guard workers[index].step == step else { return }
-            workers[index].underWay.remove(leaf)
-            workers[index].leaves[leaf] = run.gradient(leaf, ofStep: step, weights: workers[index].weights)
-            guard let work = workers[index].work else { return }
+            guard worker.step == step else { return }
+            worker.isUnderWay[leaf] = false
+            worker.leaves[leaf] = run.gradient(leaf, ofStep: step, weights: worker.weights)
+            guard let work = worker.work else { return }
             // It counts for the attempt that is under way by now.
             event = .microbatchComputed(step: step, generation: work.assignment.generation, index: leaf)
         case .reduced(let report):
-            guard let work = workers[index].work, work.assignment.step == report.step,
+            guard let work = worker.work, work.assignment.step == report.step,
                 work.assignment.generation == report.generation
             else { return }
-            workers[index].work = nil
+            worker.work = nil
         default: break
         }
-        let time = workers[index].clock.reading(at: now)
-        for action in workers[index].machine.handle(event, at: time) { try perform(action, by: index) }
+        let time = worker.clock.reading(at: now)
+        for action in worker.machine.handle(event, at: time) { try perform(action, by: index) }
         if case .microbatchComputed(let step, let generation, _) = event {
             try publishIfComplete(step: step, generation: generation, by: index)
         }
     }
 
-    private mutating func perform(_ action: WorkerMachine.Action, by index: Int) throws(SimulationFailure) {
+    private func perform(_ action: WorkerMachine.Action, by index: Int) throws(SimulationFailure) {
         if session.tracing { note("  worker \(index): \(action)") }
         switch action {
         case .send(let message):
@@ -79,14 +80,14 @@ extension SimulatedWorld {
     }
 
     /// The timer fires when the worker's clock reads `reading`.
-    mutating func setTimer(_ reading: Instant, of index: Int) {
+    func setTimer(_ reading: Instant, of index: Int) {
         let moment = max(now, workers[index].clock.moment(of: reading))
         workers[index].timer = SimulatedTimer(reading: reading, moment: moment)
         queue.add(.workerTimer(index), at: moment)
     }
 
     /// The launcher sees a process end, and may start another one.
-    mutating func noticeExit(of index: Int, _ cause: ExitCause, after delay: Duration) {
+    func noticeExit(of index: Int, _ cause: ExitCause, after delay: Duration) {
         let isReplaced =
             cause != .exited(0) && respawned < session.respawns && (isCoordinatorAlive || succession.isPending)
         queue.add(
@@ -107,7 +108,7 @@ extension SimulatedWorld {
         }
     }
 
-    private mutating func load(_ resume: ResumeSource?, _ index: Int) throws(SimulationFailure) {
+    private func load(_ resume: ResumeSource?, _ index: Int) throws(SimulationFailure) {
         var steps: UInt64 = 0
         if let resume {
             guard let saved = disk.saved[resume.completedSteps] else {
@@ -146,32 +147,33 @@ extension SimulatedWorld {
         Digest(high: workers[index].weights.bits, low: steps)
     }
 
-    private mutating func begin(_ work: StepWork, _ index: Int) throws(SimulationFailure) {
+    private func begin(_ work: StepWork, _ index: Int) throws(SimulationFailure) {
+        let worker = workers[index]
         let assignment = work.assignment
         if soundAssignment != assignment {
             try require(assignment.plan.defect == nil, "a plan is wrong: \(assignment.plan.defect ?? "")")
             soundAssignment = assignment
         }
         try require(
-            workers[index].machine.completedSteps == assignment.step,
+            worker.machine.completedSteps == assignment.step,
             "worker \(index) begins step \(assignment.step) at another state"
         )
         try require(
             assignment.plan.tree.leafCount == run.schedule.location(of: assignment.step).batch.microbatchCount,
             "step \(assignment.step) has another number of microbatches"
         )
-        workers[index].work = work
-        if workers[index].step != assignment.step {
-            workers[index].step = assignment.step
-            workers[index].leaves = [:]
-            workers[index].underWay = []
+        worker.work = work
+        if worker.step != assignment.step {
+            worker.step = assignment.step
+            worker.leaves = Array(repeating: nil, count: assignment.plan.tree.leafCount)
+            worker.isUnderWay = Array(repeating: false, count: assignment.plan.tree.leafCount)
         }
-        workers[index].sum = nil
+        worker.sum = nil
         // Each thread runs one microbatch after the other; those of an earlier attempt go on.
-        let threads = workers[index].threads
+        let threads = worker.threads
         var busy = [Instant](repeating: now, count: threads)
         for (order, leaf) in work.microbatches.enumerated() {
-            if workers[index].leaves[leaf] != nil {
+            if worker.leaves[leaf] != nil {
                 queue.add(
                     .worker(
                         index,
@@ -181,7 +183,8 @@ extension SimulatedWorld {
                 )
                 continue
             }
-            if !workers[index].underWay.insert(leaf).inserted { continue }
+            if worker.isUnderWay[leaf] { continue }
+            worker.isUnderWay[leaf] = true
             busy[order % threads] = busy[order % threads] + random.duration(.milliseconds(1) ... .milliseconds(6))
             queue.add(
                 .worker(
@@ -197,7 +200,7 @@ extension SimulatedWorld {
     }
 
     /// Hands the worker's nodes to its peers when its last microbatch is done; sums where they all have.
-    private mutating func publishIfComplete(
+    private func publishIfComplete(
         step: UInt64,
         generation: UInt32,
         by index: Int
@@ -208,21 +211,17 @@ extension SimulatedWorld {
         let plan = work.assignment.plan
         let leaves = workers[index].leaves
         guard work.microbatches.allSatisfy({ leaves[$0] != nil }) else { return }
-        var nodes: [TreeNode: SymbolicValue] = [:]
+        let attempt = attempt(at: step, generation)
+        if !published[attempt].workers.contains(work.worker) { published[attempt].workers.append(work.worker) }
+        published[attempt].nodes.removeAll { $0.contribution.owner == work.worker }
         for contribution in plan.contributions where contribution.owner == work.worker {
-            nodes[contribution.node] = .fold(contribution.node, of: plan.tree) { leaves[$0] ?? SymbolicValue(0) }
+            let value = SymbolicValue.fold(contribution.node, of: plan.tree) { leaves[$0] ?? SymbolicValue(0) }
+            published[attempt].nodes.append((contribution, value))
         }
-        published[Published(step: step, generation: generation, worker: work.worker)] = nodes
-        // What is long over is dropped, to keep the world small.
-        if published.count > 128 { published = published.filter { $0.key.step + 2 > step } }
+        guard plan.members.allSatisfy(published[attempt].workers.contains) else { return }
         var held: [SymbolicValue] = []
-        for member in plan.members
-        where published[Published(step: step, generation: generation, worker: member)] == nil {
-            return
-        }
         for contribution in plan.contributions {
-            let key = Published(step: step, generation: generation, worker: contribution.owner)
-            guard let value = published[key]?[contribution.node] else {
+            guard let value = published[attempt].value(of: contribution) else {
                 try require(false, "a peer does not hold node \(contribution.node)")
                 return
             }
@@ -251,6 +250,15 @@ extension SimulatedWorld {
         }
     }
 
+    /// Where `published` has what is published of the attempt.
+    private func attempt(at step: UInt64, _ generation: UInt32) -> Int {
+        if let index = published.lastIndex(where: { $0.step == step && $0.generation == generation }) { return index }
+        // What is long over is dropped, to keep the world small.
+        if published.count > 32 { published.removeAll { $0.step + 2 <= step } }
+        published.append(Published(step: step, generation: generation))
+        return published.count - 1
+    }
+
     /// A member of the plan that the worker cannot reach.
     private func unreachablePeer(of index: Int, in plan: ReductionPlan) -> WorkerNumber? {
         for pair in unreachable where pair.first == index || pair.second == index {
@@ -262,19 +270,20 @@ extension SimulatedWorld {
         return nil
     }
 
-    private mutating func finishReduction(_ assignment: Assignment, sum: SymbolicValue, by index: Int) {
+    private func finishReduction(_ assignment: Assignment, sum: SymbolicValue, by index: Int) {
+        let worker = workers[index]
         var sum = sum
         // A worker that is alone has nobody to compare with.
-        if workers[index].isCorruptingSums, assignment.plan.members.count > 1 {
-            workers[index].isCorruptingSums = false
+        if worker.isCorruptingSums, assignment.plan.members.count > 1 {
+            worker.isCorruptingSums = false
             tookEffect(.wrongSums, index)
             sum.bits ^= UInt64(index + 1)
         }
-        workers[index].sum = sum
+        worker.sum = sum
         // Some are several times as slow as others, so that the work is divided unevenly.
-        let microbatches = workers[index].work?.microbatches.count ?? 0
+        let microbatches = worker.work?.microbatches.count ?? 0
         let timings = StepTimings(
-            compute: .milliseconds(microbatches * (1 + index % 4)) / workers[index].threads,
+            compute: .milliseconds(microbatches * (1 + index % 4)) / worker.threads,
             samples: UInt32(microbatches)
         )
         let report = ReducedReport(
@@ -285,8 +294,8 @@ extension SimulatedWorld {
             losses: [1],
             gradientNorm: 1,
             nonFinite: nil,
-            audits: assignment.auditedMicrobatches(of: workers[index].machine.number ?? 0).map { leaf in
-                let gradient = run.gradient(leaf, ofStep: assignment.step, weights: workers[index].weights)
+            audits: assignment.auditedMicrobatches(of: worker.machine.number ?? 0).map { leaf in
+                let gradient = run.gradient(leaf, ofStep: assignment.step, weights: worker.weights)
                 return AuditDigest(microbatch: UInt32(leaf), digest: Digest(high: gradient.bits, low: 0))
             },
             timings: timings
@@ -297,7 +306,7 @@ extension SimulatedWorld {
         )
     }
 
-    private mutating func apply(
+    private func apply(
         _ step: UInt64,
         _ hyperparameters: StepHyperparameters,
         wantsDigest: Bool,
@@ -321,7 +330,7 @@ extension SimulatedWorld {
         )
     }
 
-    private mutating func validate(_ request: ValidationRequest, _ index: Int) {
+    private func validate(_ request: ValidationRequest, _ index: Int) {
         let weights = workers[index].weights
         let result = ValidationResult(
             round: request.round,
@@ -334,7 +343,7 @@ extension SimulatedWorld {
         )
     }
 
-    private mutating func stream(_ request: CheckpointRequest, _ index: Int) throws(SimulationFailure) {
+    private func stream(_ request: CheckpointRequest, _ index: Int) throws(SimulationFailure) {
         try require(
             workers[index].machine.completedSteps == request.completedSteps,
             "worker \(index) streams the state of step \(request.completedSteps) while at another"

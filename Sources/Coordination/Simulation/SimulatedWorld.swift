@@ -5,8 +5,8 @@ import Sampling
 /// A coordinator and its workers in one session, from its start until nothing of it is left.
 ///
 /// The machines are the real ones; network, disk, clock, processes and arithmetic are simulated. After every event the
-/// invariants are checked; the first that does not hold is thrown.
-package struct SimulatedWorld: Sendable {
+/// invariants are checked; the first that does not hold is thrown. A class, and no value: it is large, and is played once.
+package final class SimulatedWorld {
     /// One session: who takes part and what goes wrong.
     package struct Session: Sendable {
         package var seed: UInt64
@@ -82,10 +82,16 @@ package struct SimulatedWorld: Sendable {
         var pieces: [SymbolicValue?]
     }
 
-    struct Published: Hashable, Sendable {
-        var step: UInt64
-        var generation: UInt32
-        var worker: WorkerNumber
+    /// The node values of one attempt that workers have handed to their peers.
+    struct Published: Sendable {
+        let step: UInt64
+        let generation: UInt32
+        var workers: [WorkerNumber] = []
+        var nodes: [(contribution: ReductionPlan.Contribution, value: SymbolicValue)] = []
+
+        func value(of contribution: ReductionPlan.Contribution) -> SymbolicValue? {
+            nodes.first { $0.contribution == contribution }?.value
+        }
     }
 
     let run: SimulatedRun
@@ -106,8 +112,8 @@ package struct SimulatedWorld: Sendable {
     var outcome: RunOutcome?
     var endedAt: Instant?
     var workers: [SimulatedWorker]
-    /// The node values that workers have handed to their peers.
-    var published: [Published: [TreeNode: SymbolicValue]] = [:]
+    /// What was published last, the newest attempt at the end.
+    var published: [Published] = []
     var open: OpenCheckpoint?
     var openedCheckpoints = 0
     var fullDiskUntil = Instant(nanoseconds: 0)
@@ -145,6 +151,8 @@ package struct SimulatedWorld: Sendable {
     var impostors = Impostors()
     /// Whether a worker's state has been changed under it: what is saved is then right only in the end.
     var isCorrupted = false
+    /// How often a change of a worker's state has been put off, because nothing could have found it.
+    var corruptionsPutOff = 0
     /// The assignment whose plan was found right last.
     var soundAssignment: Assignment?
     var isDisturbed = false
@@ -186,7 +194,7 @@ package struct SimulatedWorld: Sendable {
 
     /// Another process, which has not started yet; returns its index.
     @discardableResult
-    mutating func addWorker(threads: UInt32) -> Int {
+    func addWorker(threads: UInt32) -> Int {
         let index = workers.count
         linksToWorkers.append(SimulatedLink())
         linksToCoordinator.append(SimulatedLink())
@@ -220,7 +228,7 @@ package struct SimulatedWorld: Sendable {
     ///
     /// - Returns: what it came to, and the disk as it leaves it.
     /// - Throws: `SimulationFailure` at the first invariant that does not hold.
-    package mutating func play() throws(SimulationFailure) -> (Result, SimulatedDisk) {
+    package func play() throws(SimulationFailure) -> (Result, SimulatedDisk) {
         do throws(SimulationFailure) {
             return try playEvents()
         } catch {
@@ -228,7 +236,7 @@ package struct SimulatedWorld: Sendable {
         }
     }
 
-    private mutating func playEvents() throws(SimulationFailure) -> (Result, SimulatedDisk) {
+    private func playEvents() throws(SimulationFailure) -> (Result, SimulatedDisk) {
         let resume = disk.resumePoint
         resumedFrom = resume?.progress.completedSteps ?? 0
         committed = Array(0..<resumedFrom)
@@ -298,7 +306,7 @@ package struct SimulatedWorld: Sendable {
         )
     }
 
-    mutating func note(_ line: String) {
+    func note(_ line: String) {
         trace.append("\(now.nanoseconds / 1000) µs \(line.prefix(200))")
         if trace.count > 400 { trace.removeFirst(200) }
     }
@@ -326,9 +334,16 @@ package struct SimulatedWorld: Sendable {
         }
     }
 
+    /// The coordinator's machine, in its place: to read a property of it copies the whole.
+    private func look<Value>(_ look: (inout CoordinatorMachine) -> Value) -> Value { look(&coordinator) }
+
     /// The coordinator never waits without a timer and a deadline.
     private func checkWaits() throws(SimulationFailure) {
-        if case .idle = coordinator.stage { return }
+        let (isIdle, waitDeadline) = look { machine in
+            if case .idle = machine.stage { return (true, nil as Instant?) }
+            return (false, machine.waitDeadline)
+        }
+        if isIdle { return }
         guard let timer = coordinatorTimer else {
             try require(false, "the coordinator waits without a timer")
             return
@@ -338,13 +353,14 @@ package struct SimulatedWorld: Sendable {
         try require(timer.reading <= time + interval, "the coordinator's timer is too far ahead")
         // After it stood still, or its clock jumped, the next tick puts its deadlines right.
         if timer.reading + interval < time { return }
-        guard let deadline = coordinator.waitDeadline else {
+        guard let deadline = waitDeadline else {
             try require(false, "the coordinator waits for nothing, in \(coordinator.stage)")
             return
         }
+        if deadline <= time + .seconds(200) && deadline + .seconds(2) >= time { return }
         try require(
-            deadline <= time + .seconds(200) && deadline + .seconds(2) >= time,
-            "the coordinator waits until \(deadline) for \(coordinator.wait?.sentence ?? "nothing")"
+            false,
+            "the coordinator waits until \(deadline) for \(coordinator.wait?.sentence ?? "nothing"), at \(time)"
         )
     }
 }
@@ -380,8 +396,8 @@ package struct SimulatedDisk: Sendable {
     package var newest: Saved? { saved.values.max { $0.progress.completedSteps < $1.progress.completedSteps } }
 }
 
-/// A worker process in a simulated world.
-struct SimulatedWorker: Sendable {
+/// A worker process in a simulated world; a class, so that looking at one copies nothing.
+final class SimulatedWorker {
     /// By what the coordinator's shell knows its connection; it forgets that of a worker that it evicts.
     var peer: PeerID
     var machine: WorkerMachine
@@ -397,8 +413,8 @@ struct SimulatedWorker: Sendable {
     var work: StepWork?
     /// The step whose leaves are computed: those that are done, and those under way.
     var step: UInt64 = .max
-    var leaves: [Int: SymbolicValue] = [:]
-    var underWay: Set<Int> = []
+    var leaves: [SymbolicValue?] = []
+    var isUnderWay: [Bool] = []
     var sum: SymbolicValue?
     var isCorruptingSums = false
     /// Until when its shares of checkpoints do not arrive.

@@ -115,7 +115,7 @@ package enum Simulation {
         _ disk: inout SimulatedDisk,
         invariant: Invariant?
     ) throws(SimulationFailure) -> SimulatedWorld.Result {
-        var world = SimulatedWorld(run: run, session: session, disk: disk)
+        let world = SimulatedWorld(run: run, session: session, disk: disk)
         world.invariant = invariant
         let before = disk.newest?.progress.completedSteps ?? 0
         let result: SimulatedWorld.Result

@@ -11,7 +11,7 @@ extension WorkerMachine {
         /// A microbatch of `.beginStep` has run forward and backward.
         case microbatchComputed(step: UInt64, generation: UInt32, index: Int)
         /// All buckets of `.beginStep` are summed and gathered.
-        case reduced(ReducedReport)
+        indirect case reduced(ReducedReport)
         /// `.apply` is done; so many steps are applied now. The digest is that of the state now, where it was asked for.
         case applied(completedSteps: UInt64, stateDigest: Digest?)
         /// A `.validate` is done.
@@ -34,7 +34,7 @@ extension WorkerMachine {
         /// Deliver `.tick` at this moment or soon after; replaces the timer set before.
         case startTimer(Instant)
         /// Build the program and load data and state; ends in `.prepared` or `.failed`.
-        case prepare(Welcome)
+        indirect case prepare(Welcome)
         /// Load the state, everything else being there; ends in `.prepared`, whose digest is that of the part which
         /// `.applied` tells of, or `.failed`.
         case restore(ResumeSource)
@@ -71,6 +71,17 @@ package struct StepWork: Hashable, Sendable {
         self.membership = membership
         self.worker = worker
         self.microbatches = microbatches
+    }
+
+    /// Where microbatch `index` stands in `microbatches`; nil where it is none of them.
+    func position(of index: Int) -> Int? {
+        var lower = 0
+        var upper = microbatches.count
+        while lower < upper {
+            let middle = (lower + upper) / 2
+            if microbatches[middle] < index { lower = middle + 1 } else { upper = middle }
+        }
+        return lower < microbatches.count && microbatches[lower] == index ? lower : nil
     }
 }
 

@@ -30,8 +30,9 @@ package struct WorkerMachine: Sendable {
     var membership: Membership?
     /// The attempt that is computed or reduced at present.
     var work: StepWork?
-    /// Microbatches of `work` that are not computed.
-    var uncomputed: Set<Int> = []
+    /// Which microbatches of `work` are not computed, in the same order, and how many they are.
+    var isUncomputed: [Bool] = []
+    var uncomputed = 0
     /// The attempt whose sums have been reported and wait for their commit.
     var reported: Assignment?
     /// What waits until the running apply is done.
@@ -178,8 +179,11 @@ package struct WorkerMachine: Sendable {
     private mutating func computed(_ index: Int, step: UInt64, generation: UInt32) {
         guard let work, work.assignment.step == step, work.assignment.generation == generation else { return }
         progress &+= 1
-        uncomputed.remove(index)
-        if uncomputed.isEmpty { enter(.reducing, step: step) }
+        if let position = work.position(of: index), isUncomputed[position] {
+            isUncomputed[position] = false
+            uncomputed -= 1
+        }
+        if uncomputed == 0 { enter(.reducing, step: step) }
     }
 
     private mutating func reduced(_ report: ReducedReport) {
@@ -267,8 +271,9 @@ package struct WorkerMachine: Sendable {
         self.work = work
         lastAttempt = (assignment.step, assignment.generation)
         reported = nil
-        uncomputed = Set(work.microbatches)
-        enter(uncomputed.isEmpty ? .reducing : .computing, step: assignment.step)
+        uncomputed = work.microbatches.count
+        isUncomputed = Array(repeating: true, count: uncomputed)
+        enter(uncomputed == 0 ? .reducing : .computing, step: assignment.step)
         actions.append(.beginStep(work))
     }
 
