@@ -32,6 +32,8 @@ package final class Console: Sendable {
     /// Most of what a sentence may have: parts of it may come from other machines.
     private static func cut(_ sentence: String) -> String {
         let most = 4000
+        // A line break in it does not begin a line of the log's own.
+        let sentence = sentence.replacing("\n", with: "\n    ")
         if sentence.utf8.count <= most { return sentence }
         let start = String(decoding: sentence.utf8.prefix(most), as: UTF8.self)
         return "\(start)… (\(sentence.utf8.count - most) bytes more)"

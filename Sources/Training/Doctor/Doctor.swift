@@ -333,6 +333,8 @@ private final class Visit: Sendable {
         do {
             let probe = try ProbedHost(host)
             state.withLock { $0.probe = probe }
+            // Whether anybody is there at all, before a question whose answer may take hours.
+            _ = try probe.ask(ProbeQuestion(clock: true), within: .seconds(60))
             let limit: Duration = question.readsData ? .seconds(24 * 3600) : .seconds(60)
             guard let look = try probe.ask(ProbeQuestion(look: question), within: limit).look else {
                 throw RunError.data("the probe there is of another version")

@@ -280,7 +280,7 @@ final class SupervisedCoordinator: RunCoordinator {
         let directory = RunDirectory(options.order.directory)
         let known = (try? RunHistory(directory).fencing) ?? 0
         var order = options.order
-        order.fencing = max(known, watch.fencing) + 1
+        order.fencing = max(min(known, JournalLine.mostFencing), watch.fencing) + 1
         order.bind = endpoints.control
         order.bulkBind = endpoints.bulk
         order.reattaches = true
