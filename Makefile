@@ -14,7 +14,7 @@ help:
 	@echo 'make sanitize      decode damaged images under AddressSanitizer and valgrind (a minute, without the build)'
 	@echo 'make build         build the program, .build/release/pleura'
 	@echo 'make dependencies  install the system packages that are missing'
-	@echo 'make lint          check the format of the sources; make format repairs it'
+	@echo 'make lint          check the format of the sources and the order of the modules; make format repairs the format'
 	@echo 'make docs          write docs/configuration.md from the program'
 	@echo 'make clean         remove what was built and the demo run'
 
@@ -47,6 +47,7 @@ docs: build
 
 lint:
 	$(SWIFT) format lint --strict -r $(SOURCES)
+	@.ci/check-rooms
 
 format:
 	$(SWIFT) format -i -r $(SOURCES)

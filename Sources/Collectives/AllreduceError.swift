@@ -1,6 +1,7 @@
 package import Diagnostics
 import Glibc
 package import Messaging
+import Platform
 package import Reduction
 
 /// Why a step's sums are not there, or why an all-reduce could not be set up.

@@ -1,7 +1,7 @@
 import CZeroMQ
 package import Diagnostics
 import Glibc
-package import ProcessControl
+package import Platform
 
 /// Why a message could not be sent or a socket not be made.
 package enum MessagingError: ReportableError, Hashable {
@@ -14,7 +14,7 @@ package enum MessagingError: ReportableError, Hashable {
     /// So many bytes wait for a peer already that no more are taken.
     case queueFull(peer: String, queuedBytes: Int, limit: Int)
     /// This process may not have what libzmq needs.
-    case refused(ProcessError)
+    case refused(SystemError)
     /// The transport was closed before.
     case closed
     /// The transport had ended by a fault of its own.
@@ -25,7 +25,6 @@ package enum MessagingError: ReportableError, Hashable {
         case .call(let function, let subject, let code):
             let reason = String(cString: zmq_strerror(code))
             switch code {
-            case _ where function == "pthread_create": return ProcessError.threadSentence(code)
             case EMFILE:
                 return "\(subject) cannot be had: \(reason) in this process. Raise the limit on open files (ulimit -n)."
             case EADDRINUSE:
@@ -64,6 +63,11 @@ package enum MessagingError: ReportableError, Hashable {
 }
 
 extension MessagingError {
+    /// What `body` gives; a refusal of the system's is one of the messaging that needed it.
+    static func whereRefused<Value>(_ body: () throws(SystemError) -> Value) throws(MessagingError) -> Value {
+        do { return try body() } catch { throw .refused(error) }
+    }
+
     /// What an error number of Linux or libzmq means, in words.
     package static func reason(_ code: Int32) -> String { String(cString: zmq_strerror(code)) }
 }

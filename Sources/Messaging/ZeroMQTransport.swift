@@ -1,4 +1,5 @@
 import CZeroMQ
+import Platform
 import Synchronization
 
 /// A coordinator's ZeroMQ transport: a ROUTER socket on a thread of its own.
@@ -133,14 +134,21 @@ private final class SocketLoop: Sendable {
         handler: @escaping TransportHandler
     ) throws(MessagingError) {
         self.limits = limits
-        wakeUp = try WakeUp()
+        wakeUp = try MessagingError.whereRefused { () throws(SystemError) in try WakeUp() }
         if let endpoint { try socket.connect(endpoint) }
         let handOver = HandOver(socket: socket, monitor: monitor)
         let name = if case .server = role { "pleura-router" } else { "pleura-dealer" }
-        let thread = try OwnedThread(name: name) { [self] in
-            handOver.socket.adopt()
-            var owner = SocketOwner(socket: handOver.socket, monitor: handOver.monitor, role: role, handler: handler)
-            owner.run(self)
+        let thread = try MessagingError.whereRefused { () throws(SystemError) in
+            try OwnedThread(name: name) { [self] in
+                handOver.socket.adopt()
+                var owner = SocketOwner(
+                    socket: handOver.socket,
+                    monitor: handOver.monitor,
+                    role: role,
+                    handler: handler
+                )
+                owner.run(self)
+            }
         }
         queue.withLock { $0.thread = thread }
     }

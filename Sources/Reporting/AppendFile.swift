@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Platform
 import Storage
 
 /// A file that grows by whole records.

@@ -1,7 +1,8 @@
 import ArgumentParser
+import Chaos
 import Diagnostics
 import Foundation
-import Training
+import Platform
 
 /// `pleura chaos`.
 struct ChaosCommand: ParsableCommand {

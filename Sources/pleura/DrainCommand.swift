@@ -1,7 +1,7 @@
 import ArgumentParser
 import Diagnostics
 import Foundation
-import Training
+import RunFolder
 
 /// `pleura drain`.
 struct DrainCommand: ParsableCommand {

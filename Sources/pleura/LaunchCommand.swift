@@ -2,8 +2,10 @@ import ArgumentParser
 import Configuration
 import Coordination
 import Diagnostics
+import Doctor
 import Foundation
-import Training
+import Launching
+import RunFolder
 
 /// `pleura launch`.
 struct LaunchCommand: ParsableCommand {
@@ -73,16 +75,6 @@ struct ResumeCommand: ParsableCommand {
         launcher.overridden = Set(sets.compactMap { $0.split(separator: "=").first.map(String.init) })
         try CommandOutcome.finish(try RunLauncher(resolved, options: launcher).resume())
     }
-}
-
-/// `--set`, as often as wanted.
-struct OverrideOptions: ParsableArguments {
-    @Option(
-        name: .long,
-        parsing: .singleValue,
-        help: ArgumentHelp("Override a field of the configuration.", valueName: "a.b=value")
-    )
-    var set: [String] = []
 }
 
 /// Options that `launch` and `resume` share.

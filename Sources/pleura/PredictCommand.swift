@@ -2,11 +2,13 @@ import ArgumentParser
 import Configuration
 import Diagnostics
 import Foundation
+import Inference
 import KernelSelection
-import ProcessControl
+import Platform
 import Radiography
+import RunFolder
+import Sharding
 import Storage
-import Training
 
 /// `pleura predict`.
 struct PredictCommand: ParsableCommand {

@@ -1,11 +1,10 @@
 import ArgumentParser
 import Diagnostics
 import Foundation
-import ProcessControl
-import Radiography
+import Platform
+import Sharding
 import Storage
 import Synchronization
-import Training
 
 /// `pleura shard`: radiographs and labels in, HDF5 shards out.
 struct ShardCommand: ParsableCommand {

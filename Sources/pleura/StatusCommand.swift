@@ -1,7 +1,7 @@
 import ArgumentParser
-import Diagnostics
 import Foundation
-import Training
+import Platform
+import RunFolder
 
 /// `pleura status`.
 struct StatusCommand: ParsableCommand {

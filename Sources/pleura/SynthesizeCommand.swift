@@ -1,7 +1,6 @@
 import ArgumentParser
-import Diagnostics
 import Foundation
-import ProcessControl
+import Platform
 import Radiography
 
 /// `pleura synthesize`: phantom radiographs with their labels.

@@ -1,6 +1,7 @@
 import Foundation
 import HostilePeer
 import Messaging
+import Platform
 import Testing
 
 /// What strangers may do to a listening transport, byte by byte.

@@ -1,5 +1,6 @@
 import Foundation
 import Messaging
+import Platform
 import Synchronization
 import Testing
 

@@ -1,6 +1,6 @@
 package import Diagnostics
 private import Foundation
-package import ProcessControl
+package import Platform
 
 /// How to start a decoding process.
 package struct DecodeLaunch: Sendable {

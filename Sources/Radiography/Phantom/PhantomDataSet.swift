@@ -1,6 +1,6 @@
 package import Diagnostics
 import Foundation
-private import Storage
+import Platform
 import Synchronization
 
 /// A set of phantom radiographs, written as the challenge's files are.

@@ -1,3 +1,5 @@
+import Platform
+
 /// A checkpoint open for reading: its trainer's state, and its tensors by name.
 ///
 /// Thread-safe; tensors are read and checked when asked for.

@@ -1,5 +1,5 @@
-internal import Diagnostics
 internal import HDF5IO
+import Platform
 
 /// A checkpoint file opened by its seal and manifest, without HDF5.
 struct CheckpointFile: Sendable {

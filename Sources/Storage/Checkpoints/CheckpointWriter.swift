@@ -1,5 +1,5 @@
-internal import Diagnostics
 internal import HDF5IO
+import Platform
 internal import Synchronization
 
 /// Writes one checkpoint: tensors as they come, in any order and in pieces; then all of it appears at once, or nothing.

@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+import Platform
 internal import Synchronization
 
 /// An append-only journal: one JSON object a line, each on the disk before `append` returns.

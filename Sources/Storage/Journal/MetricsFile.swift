@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+package import Platform
 
 /// `metrics.jsonl`: one JSON object a line, most with a member `step`, with a checksum as its last member.
 ///
