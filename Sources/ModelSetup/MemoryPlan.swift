@@ -4,7 +4,6 @@ package import Graph
 import Optimization
 package import Platform
 import Reduction
-import RunFolder
 import RunLinks
 
 /// The memory that a worker takes by design, part by part, in bytes: known before the run, and all of it, since a step
@@ -177,7 +176,7 @@ extension MemoryPlan {
                 sentence += " `memory: recompute` takes \(plan.thread >> 20) MiB of each compute thread."
             }
         }
-        throw RunError.data(
+        throw SetupError.memory(
             "\(workers == 1 ? "A worker" : "\(workers) workers") and the coordinator would need \(needed >> 20) MiB, and "
                 + "\(memory.bytes >> 20) MiB are free (\(memory.source)). The plan: \(self). \(sentence)"
         )

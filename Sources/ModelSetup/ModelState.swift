@@ -4,7 +4,6 @@ package import Graph
 import Networks
 import Optimization
 import Platform
-import RunFolder
 package import Storage
 
 /// The replicated state of a worker: weights, running statistics, optimizer slots, moving average.
@@ -65,7 +64,7 @@ package final class ModelState: @unchecked Sendable {
             switch tensor.place {
             case .parameter(let parameter, let vector):
                 guard layout.import(values, as: parameter, into: vector) else {
-                    throw RunError.badBytes(what: "The tensor \(tensor.signature.name) has \(values.count) values.")
+                    throw SetupError.tensor(name: tensor.signature.name, values: values.count)
                 }
             case .buffer(let buffer):
                 for (index, value) in values.enumerated() { buffers[buffer.offset + index] = value }

@@ -5,7 +5,6 @@ package import Networks
 package import Optimization
 package import Radiography
 package import Reduction
-import RunFolder
 package import Sampling
 package import Storage
 
@@ -38,10 +37,7 @@ package struct RunSetup: Sendable {
     package init(_ configuration: RunConfiguration, dataset: Dataset) throws {
         datasetDigest = dataset.manifest.datasetDigest.description
         guard dataset.manifest.schema.isLabelled else {
-            throw RunError.data(
-                "The shards in \(configuration.data.shards) were made with --unlabelled, so there is nothing to learn "
-                    + "from them. Make them with `pleura shard --labels FILE`."
-            )
+            throw SetupError.unlabelled(shards: configuration.data.shards)
         }
         let samples = 0..<dataset.count
         folds = try Self.folds(configuration, dataset)
@@ -173,7 +169,6 @@ extension RunSetup {
         )
     }
 
-    /// The words of configurations are those of the networks: a test compares the lists.
     private static func encoder(_ configuration: RunConfiguration) -> Networks.Encoder {
         Networks.Encoder(rawValue: configuration.network.encoder.rawValue) ?? .resnet34
     }
@@ -189,8 +184,11 @@ extension RunSetup {
         } catch {
             guard error.layer == "input" else { throw error }
             let origin = configuration.data.size == 0 ? "the shards' own size" : "data.size"
-            throw RunError.data(
-                "The network cannot take images of \(network.width)×\(network.height) (\(origin)): \(error.problem)"
+            throw SetupError.inputSize(
+                width: network.width,
+                height: network.height,
+                origin: origin,
+                problem: "\(error.problem)"
             )
         }
     }
@@ -231,11 +229,7 @@ extension RunSetup {
             case .listed(let listed): listed
             }
         if configuration.validates, dataset.manifest.foldCount == 0, configuration.data.folds.validation != .all {
-            throw RunError.data(
-                "The shards in \(configuration.data.shards) have no folds, and data.folds.validation asks for "
-                    + "\(validation.map(String.init).joined(separator: ", ")). Make them with `pleura shard --folds 5`, "
-                    + "or train without validation: --set validation.every_epochs=0."
-            )
+            throw SetupError.noFolds(shards: configuration.data.shards, asked: validation)
         }
         if !configuration.validates {
             return try FoldSelection(folds: folds, training: training(configuration, all, []), validation: [])

@@ -121,18 +121,14 @@ package enum RunError: ReportableError {
     case nothingToResume(String, reasons: [String])
     case noValidation(String)
     case unknownOverride(String)
-    /// The worker's process could not be started.
-    case spawn(program: String, reason: String)
-    case badBytes(what: String)
     case data(String)
 
     package var exitStatus: ExitStatus {
         switch self {
-        case .busy, .busyWithoutLocks, .spawn, .folderGone: .temporary
+        case .busy, .busyWithoutLocks, .folderGone: .temporary
         case .cannotUse, .notARun, .nothingToResume, .noShards: .missingInput
         case .alreadyExists, .withoutConfiguration, .unknownOverride: .usage
         case .noValidation, .changed, .edited: .badConfiguration
-        case .badBytes: .internal
         case .data: .badInput
         }
     }
@@ -177,8 +173,6 @@ package enum RunError: ReportableError {
                     + "starts anew."
         case .noValidation(let reason): reason
         case .unknownOverride(let text): text
-        case .spawn(let program, let reason): "A worker process could not be started from \(program): \(reason)."
-        case .badBytes(let what): what
         case .data(let sentence): sentence
         }
     }

@@ -2,7 +2,6 @@ import CSystem
 import Diagnostics
 package import Messaging
 import Platform
-import RunFolder
 package import RunLinks
 import Synchronization
 
@@ -144,7 +143,7 @@ package final class BulkClient: Sendable {
 
     private func send(_ message: BulkMessage) throws {
         guard let transport = state.withLock({ $0.transport }) else {
-            throw RunError.data("The bulk connection to the coordinator was closed.")
+            throw WorkerError.bulk("The bulk connection to the coordinator was closed.")
         }
         try transport.send(message.encoded)
     }
@@ -159,7 +158,7 @@ package final class BulkClient: Sendable {
             try body(offset, size, bytes)
             offset += bytes.count
             if offset >= size { return }
-            if bytes.isEmpty { throw RunError.data("The coordinator's file \(file.name) ended early.") }
+            if bytes.isEmpty { throw WorkerError.bulk("The coordinator's file \(file.name) ended early.") }
         }
     }
 
@@ -211,8 +210,8 @@ package final class BulkClient: Sendable {
         switch state.withLock({ $0.answers.removeValue(forKey: request) }) {
         case .chunk(_, let size, let bytes): return (size, bytes)
         case .refused(_, let reason):
-            throw RunError.data("The coordinator does not give the file \(file.name): \(reason)")
-        default: throw RunError.data("The coordinator gave no answer about the file \(file.name).")
+            throw WorkerError.bulk("The coordinator does not give the file \(file.name): \(reason)")
+        default: throw WorkerError.bulk("The coordinator gave no answer about the file \(file.name).")
         }
     }
 
@@ -230,7 +229,7 @@ package final class BulkClient: Sendable {
             if met { return }
             if let lost { throw ConnectionLost(reason: lost) }
             if ContinuousClock.now > deadline {
-                throw RunError.data("The coordinator has not answered on its bulk connection for 60 s.")
+                throw WorkerError.bulk("The coordinator has not answered on its bulk connection for 60 s.")
             }
             condition.wait(since: seen)
         }

@@ -1,6 +1,5 @@
 import Foundation
 import Platform
-import RunFolder
 import RunLinks
 package import Storage
 
@@ -51,7 +50,7 @@ package struct DatasetSource: Sendable {
         do {
             try fetch(into: folder, from: bulk, fetched, notice)
             return try Dataset.open(folder)
-        } catch let error where !(error is RunError || error is FileError) {
+        } catch let error where !(error is WorkerError || error is FileError) {
             notice("what was kept in \(folder) is damaged, so all is fetched again. \(error)")
             try? FileManager.default.removeItem(atPath: folder)
             try fetch(into: folder, from: bulk, fetched, notice)
@@ -61,7 +60,7 @@ package struct DatasetSource: Sendable {
 
     private func named(_ folder: String) throws -> Dataset {
         guard FileSystem.exists("\(folder)/\(DatasetManifest.fileName)") else {
-            throw RunError.data(
+            throw WorkerError.dataset(
                 "The folder \(folder), given with --shards, has no \(DatasetManifest.fileName). Give the folder that "
                     + "`pleura shard` wrote, or leave --shards out: the shards are then fetched from the coordinator."
             )
@@ -69,7 +68,7 @@ package struct DatasetSource: Sendable {
         let dataset = try Dataset.open(folder)
         let found = dataset.manifest.datasetDigest.description
         guard found == digest else {
-            throw RunError.data(
+            throw WorkerError.dataset(
                 "The data set in \(folder), given with --shards, has the digest \(found), the job's \(digest). Give the "
                     + "job's own, or leave --shards out: the shards are then fetched from the coordinator."
             )
@@ -109,7 +108,7 @@ package struct DatasetSource: Sendable {
         try fetch(BulkFile(isCheckpoint: false, name: DatasetManifest.fileName), as: incoming, from: bulk)
         let manifest = try DatasetManifest.read(in: incoming)
         guard manifest.datasetDigest.description == digest else {
-            throw RunError.data(
+            throw WorkerError.dataset(
                 "The coordinator's shards have the digest \(manifest.datasetDigest) by now, the job began with "
                     + "\(digest): they were made again meanwhile. Stop the run and launch it on the new shards."
             )
@@ -120,7 +119,9 @@ package struct DatasetSource: Sendable {
             try fetch(BulkFile(isCheckpoint: false, name: shard.file), as: incoming, from: bulk)
             let file = try OpenFile("\(incoming)/\(shard.file)", .read)
             guard try file.sha256() == shard.sha256 else {
-                throw RunError.data("The shard \(shard.file) changed on its way from the coordinator; start again.")
+                throw WorkerError.dataset(
+                    "The shard \(shard.file) changed on its way from the coordinator; start again."
+                )
             }
             try FileSystem.publish("\(incoming)/\(shard.file)", as: "\(folder)/\(shard.file)")
         }
@@ -132,7 +133,7 @@ package struct DatasetSource: Sendable {
 
     private func fetch(_ name: BulkFile, as folder: String, from bulk: BulkClient) throws {
         guard name.isSafe else {
-            throw RunError.data("The coordinator named the file \(name.name), which leads out of its folder.")
+            throw WorkerError.order("The coordinator named the file \(name.name), which leads out of its folder.")
         }
         let file = try OpenFile("\(folder)/\(name.name)", .create)
         try bulk.fetch(name) { offset, size, bytes in

@@ -1,7 +1,6 @@
 import Foundation
 import Glibc
 import Platform
-import RunFolder
 import Synchronization
 
 /// The folder in which a worker keeps fetched data sets, each under the first digits of its digest, and its limit.
@@ -47,9 +46,10 @@ package struct FetchedCache: Sendable {
     package func makeRoom(for bytes: Int, at folder: String, notice: (String) -> Void) throws {
         guard let limit else { return }
         guard bytes <= limit else {
-            throw RunError.data(
+            throw WorkerError.cache(
                 "The data set takes \(Self.inGiB(bytes)) GiB, and the cache \(path) may take \(Self.inGiB(limit)): raise "
-                    + "--cache-limit (`cache_gib` in a list of hosts), or put the shards where --shards says."
+                    + "--cache-limit (`cache_gib` in a list of hosts), or put the shards where --shards says.",
+                mayPass: false
             )
         }
         var others = entries().filter { $0.path != folder }
@@ -61,9 +61,10 @@ package struct FetchedCache: Sendable {
             notice("removed the data set in \(oldest.path), unused for the longest, to keep the cache under its limit")
         }
         guard taken + bytes <= limit else {
-            throw RunError.data(
+            throw WorkerError.cache(
                 "The data set takes \(Self.inGiB(bytes)) GiB, and workers of other jobs use \(Self.inGiB(taken)) of the "
-                    + "\(Self.inGiB(limit)) that the cache \(path) may take: raise --cache-limit, or wait for them."
+                    + "\(Self.inGiB(limit)) that the cache \(path) may take: raise --cache-limit, or wait for them.",
+                mayPass: true
             )
         }
     }

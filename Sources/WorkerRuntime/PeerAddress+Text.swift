@@ -1,7 +1,6 @@
 package import Collectives
 package import Coordination
 import Foundation
-import RunFolder
 
 extension PeerAddress {
     /// The address as the text that control messages carry.
@@ -14,7 +13,10 @@ extension PeerAddress {
         do {
             self = try JSONDecoder().decode(PeerAddress.self, from: Data(text.utf8))
         } catch {
-            throw RunError.data("Worker \(worker) gave an address for its data plane that cannot be read: \(text)")
+            throw WorkerError.address(
+                worker: worker,
+                "Worker \(worker) gave an address for its data plane that cannot be read: \(text)"
+            )
         }
         self.worker = worker
     }

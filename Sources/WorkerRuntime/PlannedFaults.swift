@@ -2,7 +2,6 @@ import Coordination
 import Foundation
 import Glibc
 import Platform
-import RunFolder
 import Synchronization
 
 /// Faults that a worker does to itself, at points of its work that a signal from outside would hit by luck alone; for
@@ -65,11 +64,11 @@ package final class PlannedFaults: Sendable {
             guard (3...4).contains(words.count), let action = Action(rawValue: String(words[0])),
                 let point = Point(rawValue: String(words[1])), let step = UInt64(words[2])
             else {
-                throw RunError.data("PLEURA_FAULTS takes ACTION:POINT:STEP[:WORKER], found \(part).")
+                throw WorkerError.fault("PLEURA_FAULTS takes ACTION:POINT:STEP[:WORKER], found \(part).")
             }
             let worker = words.count == 4 ? UInt32(words[3]) : nil
             guard words.count == 3 || worker != nil else {
-                throw RunError.data("PLEURA_FAULTS takes ACTION:POINT:STEP[:WORKER], found \(part).")
+                throw WorkerError.fault("PLEURA_FAULTS takes ACTION:POINT:STEP[:WORKER], found \(part).")
             }
             return Fault(action: action, point: point, step: step, worker: worker)
         }

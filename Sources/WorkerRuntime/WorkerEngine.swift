@@ -8,7 +8,6 @@ package import ModelSetup
 import Optimization
 import Platform
 import Reduction
-import RunFolder
 import Sampling
 package import Storage
 import Synchronization
@@ -167,7 +166,10 @@ package final class WorkerEngine: Sendable {
                 let peers = try work.membership.members.compactMap { member -> PeerAddress? in
                     guard plan.members.contains(member.worker) else { return nil }
                     guard let text = member.endpoints.first else {
-                        throw RunError.data("Worker \(member.worker) has not said where its data plane is.")
+                        throw WorkerError.address(
+                            worker: member.worker,
+                            "Worker \(member.worker) has not said where its data plane is."
+                        )
                     }
                     return try PeerAddress(text: text, worker: member.worker)
                 }
@@ -247,12 +249,12 @@ package final class WorkerEngine: Sendable {
     private func check(_ work: StepWork) throws {
         let (step, total) = (work.assignment.step, setup.schedule.totalSteps)
         guard step < total else {
-            throw RunError.data("The coordinator assigned step \(step) of a run that has \(total).")
+            throw WorkerError.order("The coordinator assigned step \(step) of a run that has \(total).")
         }
         let expected = setup.schedule.location(of: step).batch.microbatchCount
         let found = work.assignment.plan.tree.leafCount
         guard found == expected, work.microbatches.allSatisfy((0..<expected).contains) else {
-            throw RunError.data(
+            throw WorkerError.order(
                 "The coordinator's plan of step \(step) has \(found) microbatches, the step itself \(expected)."
             )
         }

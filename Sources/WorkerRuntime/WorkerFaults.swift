@@ -1,5 +1,3 @@
-import RunFolder
-
 /// What a worker does worse than it could, for tests and benchmarks of how a run bears it.
 ///
 /// Nothing here is on by default; the hidden option `worker --fault` sets it.
@@ -22,7 +20,7 @@ package struct WorkerFaults: Sendable, Equatable {
             let parts = text.split(separator: "=", maxSplits: 1)
             let values = (parts.last ?? "").split(separator: "@").compactMap { UInt64($0) }
             guard parts.count == 2, let value = values.first, value <= 1_000_000 else {
-                throw RunError.data("There is no fault \(text).")
+                throw WorkerError.fault("There is no fault \(text).")
             }
             switch parts[0] {
             case "slow":
@@ -31,7 +29,7 @@ package struct WorkerFaults: Sendable, Equatable {
             case "load": loadDelay = .milliseconds(Int(value))
             case "flip": flipsFrom = value
             case "nan": poisonsFrom = value
-            default: throw RunError.data("There is no fault \(text).")
+            default: throw WorkerError.fault("There is no fault \(text).")
             }
         }
     }

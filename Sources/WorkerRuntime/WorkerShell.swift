@@ -190,7 +190,7 @@ package final class WorkerShell: Sendable {
             do {
                 let (engine, bulk, source) = parts.withLock { ($0.engine, $0.bulk, $0.source) }
                 guard let engine, let bulk, let source else {
-                    throw RunError.data("The coordinator sent a state before this worker was prepared.")
+                    throw WorkerError.order("The coordinator sent a state before this worker was prepared.")
                 }
                 let checkpoint = try source.checkpoint(resume.file, folder: resume.folder, fetchingFrom: bulk)
                 reach(.restoring, step: resume.completedSteps, engine.worker)

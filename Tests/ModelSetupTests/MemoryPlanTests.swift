@@ -2,7 +2,6 @@ import Configuration
 import Graph
 import ModelSetup
 import Platform
-import RunFolder
 import Storage
 import TestSupport
 import Testing
@@ -73,7 +72,7 @@ import Testing
         let plan = try MemoryPlan(setup, programs: ProgramSet(setup))
         let room = AvailableMemory(bytes: 4 * plan.bytes, source: "of a test")
         try plan.requireRoom(for: 2, in: room, of: setup)
-        let error = #expect(throws: RunError.self) {
+        let error = #expect(throws: SetupError.self) {
             try plan.requireRoom(for: 2, in: AvailableMemory(bytes: plan.bytes, source: "of a test"), of: setup)
         }
         let text = "\(try #require(error))"

@@ -2,7 +2,6 @@ import CoordinatorRuntime
 import Foundation
 import Messaging
 import Platform
-import RunFolder
 import Storage
 import Synchronization
 import TestSupport
@@ -155,7 +154,7 @@ final class DatasetSourceTests {
         func kept() -> [Bool] { names.map { FileSystem.exists(folder.file("cache/\($0)")) } }
 
         // Smaller than the data set: refused, and nothing is removed.
-        #expect(throws: RunError.self) { try open(cacheLimit: bytes - 1) }
+        #expect(throws: WorkerError.self) { try open(cacheLimit: bytes - 1) }
         #expect(kept() == [true, true, true])
         // Room for three: the oldest goes.
         _ = try open(cacheLimit: 3 * bytes + bytes / 2)
@@ -170,7 +169,7 @@ final class DatasetSourceTests {
         #expect(kept() == [false, false, true])
         // No room beside the one in use.
         try FileManager.default.removeItem(atPath: cached)
-        #expect(throws: RunError.self) { try open(cacheLimit: bytes + bytes / 2) }
+        #expect(throws: WorkerError.self) { try open(cacheLimit: bytes + bytes / 2) }
         #expect(kept() == [false, false, true])
         withExtendedLifetime(inUse) {}
     }
