@@ -145,7 +145,7 @@ let formats: [Target] = [
         ],
         swiftSettings: strict
     ),
-    .target(name: "Configuration", dependencies: ["Diagnostics", "Platform", yams], swiftSettings: strict),
+    .target(name: "Configuration", dependencies: ["Diagnostics", "Networks", "Platform", yams], swiftSettings: strict),
     .target(
         name: "Reporting",
         dependencies: ["Diagnostics", "Platform", "Storage", protobuf],
@@ -173,8 +173,9 @@ let run: [Target] = [
     .target(
         name: "ModelSetup",
         dependencies: [
-            "Configuration", "Coordination", "Graph", "Kernels", "Networks", "Optimization", "Platform", "Radiography",
-            "Reduction", "RunFolder", "RunLinks", "Sampling", "Storage",
+            "Configuration", "Coordination", "Diagnostics", "Graph", "Kernels", "Networks", "Optimization", "Platform",
+            "Radiography",
+            "Reduction", "RunLinks", "Sampling", "Storage",
         ],
         swiftSettings: strict
     ),
@@ -294,7 +295,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     ("Sharding", ["Diagnostics", "Numerics", "Platform", "Radiography", "Storage", "TestSupport"]),
     ("Wire", ["Coordination", "Numerics", "Reduction"]),
     ("Collectives", ["Benchmarks", "CHash", "CXXHash", "KernelSelection", "Messaging", "Platform", "Reduction"]),
-    ("Configuration", ["Diagnostics", "Platform"]),
+    ("Configuration", ["Diagnostics", "Networks", "Platform"]),
     ("Reporting", ["Diagnostics", "Storage"]),
     ("RunFolder", ["Coordination", "Diagnostics", "Messaging", "Platform", "Reporting", "Storage", "TestSupport"]),
     ("RunLinks", ["Collectives", "Configuration", "Messaging", "TestSupport"]),
@@ -309,7 +310,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
         "WorkerRuntime",
         [
             "Collectives", "Configuration", "Coordination", "CoordinatorRuntime", "KernelSelection", "Messaging",
-            "ModelSetup", "Platform", "Reduction", "RunFolder", "Storage", "TestSupport",
+            "ModelSetup", "Platform", "Reduction", "Storage", "TestSupport",
         ]
     ),
     (

@@ -1,3 +1,5 @@
+import Networks
+
 extension RunConfiguration {
     /// Two or more fields that are good alone and not together.
     struct Contradiction {

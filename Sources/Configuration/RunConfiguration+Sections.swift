@@ -1,3 +1,5 @@
+import Networks
+
 // The sections of a configuration. What a user reads about each field, and its range, is in `ConfigurationField`'s
 // table; the comments here add what a caller needs: units and conventions.
 

@@ -5,6 +5,7 @@ import Foundation
 import Graph
 import KernelSelection
 import ModelSetup
+import Networks
 import Platform
 import Radiography
 import Reporting
@@ -170,7 +171,10 @@ package struct RunReportBuilder {
         func add(_ name: String, _ value: String) { facts.append(RunReport.Fact(name, value)) }
         let network = configuration.network
         let detail =
-            network.architecture == .unet ? network.encoder.rawValue : "base width \(network.baseWidth)"
+            switch network.architecture {
+            case .unet, .deepLabV3Plus: network.encoder.rawValue
+            case .unetSmall: "base width \(network.baseWidth)"
+            }
         let count = setup.map { $0.layout.parameters.reduce(0) { $0 + $1.elementCount } }
         add(
             "Network",

@@ -147,7 +147,7 @@ extension RunSetup {
         case .unet:
             architecture = .unet(
                 UNet(
-                    encoder: encoder(configuration),
+                    encoder: configuration.network.encoder,
                     statistics: statistics,
                     dropout: configuration.network.dropout
                 )
@@ -155,7 +155,7 @@ extension RunSetup {
         case .deepLabV3Plus:
             architecture = .deepLabV3Plus(
                 DeepLabV3Plus(
-                    encoder: encoder(configuration),
+                    encoder: configuration.network.encoder,
                     statistics: statistics,
                     dropout: configuration.network.dropout
                 )
@@ -167,10 +167,6 @@ extension RunSetup {
             width: size,
             inputChannels: configuration.data.channels
         )
-    }
-
-    private static func encoder(_ configuration: RunConfiguration) -> Networks.Encoder {
-        Networks.Encoder(rawValue: configuration.network.encoder.rawValue) ?? .resnet34
     }
 
     /// The graph of a network; that its input does not fit is said in the words of the configuration.

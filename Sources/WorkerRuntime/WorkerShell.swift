@@ -246,8 +246,12 @@ package final class WorkerShell: Sendable {
         let programs = try ProgramSet(setup)
         try MemoryPlan(setup, programs: programs, threads: options.threads)
             .requireRoom(for: 1, in: .current(), of: setup)
-        let transport =
-            TransportChoice(rawValue: configuration.workers.transport.rawValue) ?? .auto
+        let transport: TransportChoice =
+            switch configuration.workers.transport {
+            case .auto: .auto
+            case .sharedMemory: .sharedMemory
+            case .zeromq: .zeromq
+            }
         let engine = try WorkerEngine(
             setup: setup,
             programs: programs,
