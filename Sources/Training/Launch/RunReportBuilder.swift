@@ -168,7 +168,7 @@ package struct RunReportBuilder {
         func add(_ name: String, _ value: String) { facts.append(RunReport.Fact(name, value)) }
         let network = configuration.network
         let detail =
-            network.architecture == .unet ? network.encoder.rawValue : "base width \(network.baseWidth)"
+            network.architecture == .unetSmall ? "base width \(network.baseWidth)" : network.encoder.rawValue
         let count = setup.map { $0.layout.parameters.reduce(0) { $0 + $1.elementCount } }
         add(
             "Network",

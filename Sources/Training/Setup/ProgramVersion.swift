@@ -3,8 +3,8 @@ import Storage
 
 /// The version of this program.
 package enum ProgramVersion {
-    /// The version as users know it.
-    package static let current = "0.1.0"
+    /// The version as users know it: the newest heading of CHANGELOG.md.
+    package static let current = "0.4.0"
 
     /// The version and a digest of the program's file: equal results need equal programs, and two builds of one version
     /// may round differently.
