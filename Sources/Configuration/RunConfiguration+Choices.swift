@@ -87,7 +87,7 @@ extension RunConfiguration {
         case microbatch
     }
 
-    /// The rule of a step.
+    /// The optimizer.
     package enum OptimizerName: String, ConfigurationWord {
         case sgd, adam, adamw
     }

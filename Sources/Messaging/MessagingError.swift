@@ -27,7 +27,8 @@ package enum MessagingError: ReportableError, Hashable {
             switch code {
             case _ where function == "pthread_create": return ProcessError.threadSentence(code)
             case EMFILE:
-                return "\(subject) cannot be had: \(reason) in this process. Raise the limit on open files (ulimit -n)."
+                return
+                    "\(subject) cannot be opened: \(reason) in this process. Raise the limit on open files (ulimit -n)."
             case EADDRINUSE:
                 return "Cannot listen on \(subject): \(reason). Choose another port, or `*` for any free one."
             case EADDRNOTAVAIL, ENODEV:
@@ -38,7 +39,7 @@ package enum MessagingError: ReportableError, Hashable {
         case .endpoint(let endpoint, let problem):
             return "The endpoint `\(endpoint)` cannot be used: \(problem)."
         case .tooLarge(let bytes, let limit):
-            return "A message of \(bytes) bytes exceeds this transport's limit of \(limit) bytes."
+            return "A message has \(bytes) bytes, and the limit of this connection is \(limit)."
         case .queueFull(let peer, let queuedBytes, let limit):
             return """
                 \(queuedBytes) bytes wait for \(peer) already, of \(limit) allowed: it does not read, or its connection \
@@ -46,9 +47,9 @@ package enum MessagingError: ReportableError, Hashable {
                 """
         case .refused(let error): return error.description
         case .closed:
-            return "The transport is closed; nothing can be sent through it any more."
+            return "The connection to the run's other processes is closed; nothing can be sent any more."
         case .failed(let reason):
-            return "The transport has failed, nothing can be sent through it any more: \(reason)"
+            return "The connection to the run's other processes has failed; nothing can be sent any more: \(reason)"
         }
     }
 

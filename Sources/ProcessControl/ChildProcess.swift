@@ -25,8 +25,8 @@ package enum ChildProcess {
         case unknown
     }
 
-    /// Starts a child with states of signals that do not depend on this process's; it gets the descriptors 0 to 2 and no
-    /// other one, as `prepare` says.
+    /// Starts a child whose signal masks and actions do not depend on this process's; it gets the descriptors 0 to 2
+    /// and no other one, as `prepare` says.
     ///
     /// - Parameters:
     ///   - environment: nil for this process's own.
@@ -46,7 +46,7 @@ package enum ChildProcess {
                 throw .spawn(
                     program: OwnProgram.shared.name,
                     reason:
-                        "where this program's file is cannot be told, since /proc is not there and it was not started "
+                        "the program does not know where its own file is, since /proc is not there and it was not started "
                         + "by its path. Mount /proc, or start it by its whole path"
                 )
             }

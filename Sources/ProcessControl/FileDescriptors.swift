@@ -2,7 +2,7 @@ internal import Glibc
 
 /// The open files, sockets and pipes that this process may have.
 package enum FileDescriptors {
-    /// Raises the soft limit to what the hard one lets, or to more than any run needs.
+    /// Raises the soft limit to the hard one, or to 65,536, which is more than any run needs.
     static func raiseLimit() {
         var limits = rlimit()
         let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)

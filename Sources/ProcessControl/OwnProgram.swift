@@ -45,7 +45,7 @@ package struct OwnProgram: Sendable {
         return nil
     }
 
-    /// What a link of the kernel's names, without its note that the file is gone.
+    /// The target of a link in /proc, without the kernel's note that the file was deleted.
     private static func target(of link: String) -> String? {
         var bytes = [UInt8](repeating: 0, count: 4096)
         let count = bytes.withUnsafeMutableBytes { buffer in

@@ -1,7 +1,7 @@
 package import Diagnostics
 internal import Glibc
 
-/// What the operating system refuses this process.
+/// Something that the operating system refuses to this process.
 package enum ProcessError: ReportableError, Hashable {
     /// A thread.
     case thread(code: Int32)
@@ -9,7 +9,7 @@ package enum ProcessError: ReportableError, Hashable {
     case spawn(program: String, reason: String)
     /// So many open files more.
     case descriptors(needed: Int, left: Int, purpose: String)
-    /// To be ended together with the process that started this one.
+    /// That this process ends with the one that started it.
     case deathWithParent(code: Int32)
     /// Anything else: what was asked for, as "a pipe for signals".
     case call(String, code: Int32)
@@ -22,9 +22,9 @@ package enum ProcessError: ReportableError, Hashable {
             "\(purpose) needs \(needed) open files more, and this process may have \(left). Raise the limit on open files "
                 + "(ulimit -n), to 256 for a start."
         case .deathWithParent(let code):
-            "The kernel refuses prctl(PR_SET_PDEATHSIG): \(String(cString: strerror(code))). Processes of a run end with its "
-                + "launcher by it: allow that call in this container or job."
-        case .call(let what, let code): "Cannot have \(what): \(String(cString: strerror(code)))."
+            "The kernel refuses prctl(PR_SET_PDEATHSIG): \(String(cString: strerror(code))). A run's processes end with their "
+                + "launcher by this call: allow it in this container or job."
+        case .call(let what, let code): "Cannot get \(what): \(String(cString: strerror(code)))."
         }
     }
 

@@ -26,7 +26,7 @@ package final class SignalWatch: Sendable {
 
     deinit { cancel() }
 
-    /// Lets a signal that is watched do here, once, what it would do without a watch: call it from a handler.
+    /// Carries out the default action of a watched signal, once. Call it from a handler.
     ///
     /// Returns when the process goes on, where it stops.
     package static func obey(_ signal: Int32) {
@@ -125,7 +125,7 @@ private final class SignalDesk: Sendable {
             let signal = Int32(byte)
             let entries = state.withLock { $0.entries[signal] ?? [] }
             for entry in entries { entry.call(signal) }
-            // Nobody is left to hear it: it does what it would have done.
+            // No watch is left: the signal takes its default action.
             if entries.isEmpty { kill(getpid(), signal) }
         }
     }

@@ -11,7 +11,7 @@ import Training
 struct InspectCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "inspect",
-        abstract: "Says what is in a run, a checkpoint or a configuration.",
+        abstract: "Shows what is in a run, a checkpoint or a configuration.",
         discussion: """
             A run or checkpoint: its step, its metrics, and the SHA-256 over all weights, by which runs are compared.
             A configuration: layers, shapes, parameters, operations and planned memory. With --fields: what may stand \
@@ -57,7 +57,7 @@ struct InspectCommand: ParsableCommand {
         if fields {
             guard let text = RunConfiguration.explain(path) else {
                 throw RunError.unknownOverride(
-                    "No field or section of configurations is called \(path ?? ""); `pleura inspect --fields` prints all."
+                    "A configuration has no field or section \(path ?? ""); `pleura inspect --fields` prints all."
                 )
             }
             try printResult(text.hasSuffix("\n") ? String(text.dropLast()) : text)

@@ -23,7 +23,7 @@ struct PredictCommand: ParsableCommand {
     )
 
     @Argument(
-        help: "A run's folder, of which the newest intact checkpoint is used, or a checkpoint (.h5).",
+        help: "A run's folder, whose newest intact checkpoint is used, or a checkpoint (.h5).",
         transform: userPath
     )
     var model: String
@@ -40,7 +40,7 @@ struct PredictCommand: ParsableCommand {
     @Option(help: "Compute threads, and decoding processes (default: one a core).")
     var threads: Int?
 
-    @Option(help: "The mask is what is more probable than this.")
+    @Option(help: "Pixels with a probability above this become the mask.")
     var threshold: Float?
 
     @Option(

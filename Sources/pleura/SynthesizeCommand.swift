@@ -38,7 +38,7 @@ struct SynthesizeCommand: ParsableCommand {
     var areaScale: Float = 3
 
     @Option(
-        help: "Draw each image of this label file (.csv or .csv.gz) to fit its mask, instead of images of our own.",
+        help: "Draw each image of this label file (.csv or .csv.gz) to fit its mask, instead of random images.",
         completion: .file(),
         transform: userPath
     )

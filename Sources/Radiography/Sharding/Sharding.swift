@@ -220,7 +220,9 @@ package struct Sharding {
         }
         if patients < ShardingOptions.usualFolds {
             report(
-                .note("There are \(patients) folds, one a patient, for there are no \(ShardingOptions.usualFolds).")
+                .note(
+                    "There are \(patients) folds, one for each patient: too few patients for \(ShardingOptions.usualFolds)."
+                )
             )
         }
         return min(ShardingOptions.usualFolds, patients)
@@ -249,7 +251,9 @@ package struct Sharding {
         for shard in plan.shards {
             guard let record = found.shards[shard.number] else { continue }
             if record.sourceDigest != shard.sourceDigest {
-                report(.note("\(output)/\(record.file) is of other input or options; it is made again."))
+                report(
+                    .note("\(output)/\(record.file) was made from other input or with other options; it is made again.")
+                )
             } else if try confirmsRejections(of: record, shard: shard, plan: plan) {
                 kept[shard.number] = record
             } else {

@@ -21,7 +21,7 @@ package struct ShardingOptions: Sendable {
     package var deflate: Int?
     /// The number of decoding processes.
     package var jobs: Int
-    /// Decides between equals when patients are dealt to folds.
+    /// The seed by which patients that are alike are dealt to folds.
     package var seed: UInt64 = 0
     /// Whether to stop at the first rejected item.
     package var isStrict = false

@@ -261,7 +261,7 @@ package enum AtomicFile {
         do throws(FileError) {
             file = try FileSystem.createTemporary(for: target)
         } catch {
-            // The user knows the path that was asked for.
+            // Messages name the path that the user gave.
             throw FileError("write", path: path, code: error.code)
         }
         do throws(FileError) {

@@ -3,7 +3,7 @@ package import Diagnostics
 internal import FoundationEssentials
 internal import Glibc
 
-/// What stands where a command wants to write, and may not be written over.
+/// A file in a command's way that it may not write over.
 package struct OutputObstacle: Hashable, Sendable, CustomStringConvertible {
     package let path: String
     /// Why it is not taken for this program's own, as the end of a sentence that begins with the path.
@@ -37,13 +37,13 @@ package struct OccupiedOutput: ReportableError, Equatable {
         let shown = obstacles.prefix(10).map { "\n  \($0)" }.joined()
         let rest = obstacles.count > 10 ? "\n  and \(obstacles.count - 10) more" : ""
         return
-            "\(purpose): it would write over files that are not provably its own. Nothing was changed.\(shown)\(rest)\n"
+            "\(purpose): there are files in the way that this program did not write, or that were changed since. Nothing was changed.\(shown)\(rest)\n"
             + advice
     }
 }
 
 /// Which files a command may replace or remove: those that prove by a seal, a checksum or a mark inside that this
-/// program wrote them and nobody has changed them since, and empty ones. A name is no proof.
+/// program wrote them and nobody has changed them since, and empty ones. A file's name proves nothing.
 package enum OutputOwnership {
     /// By what a file proves itself.
     package enum Proof: Sendable {

@@ -2,7 +2,7 @@
 package enum SealedPage {
     private static let mark = "<!-- Pleura report; SHA-256 of the bytes above: "
     private static let end = " -->\n"
-    /// What stood in the pages of earlier versions, which had no seal.
+    /// How pages of earlier versions can be recognised: they had no seal.
     private static let heading = "<p class=\"over\">Pleura \u{B7} run report</p>"
 
     /// The page with its last line.
@@ -16,7 +16,7 @@ package enum SealedPage {
         let bytes = try OpenFile(path, .read).readAll(limit: 1 << 30)
         let tail = mark.utf8.count + 64 + end.utf8.count
         guard bytes.count >= tail, bytes[(bytes.count - tail)...].starts(with: Array(mark.utf8)) else {
-            // A seal that is not at the end was one before something was cut off or added.
+            // A seal that is not at the end shows that something was added after it.
             return String(decoding: bytes.suffix(1 << 16), as: UTF8.self).contains(mark.dropLast(1)) ? false : nil
         }
         let lines = Array(bytes[..<(bytes.count - tail)])

@@ -15,7 +15,7 @@ package struct ChaosRun {
         /// The file that the runs are launched from, and what is set for all of them.
         package var configuration: String
         package var overrides: [String]
-        /// How long new runs are begun; the last one is not cut short.
+        /// For how many minutes new runs are started; the last one is finished.
         package var duration: Duration
         /// After how many faults no more follow and no new run is begun, also before `duration` has passed.
         package var mostFaults = Int.max
