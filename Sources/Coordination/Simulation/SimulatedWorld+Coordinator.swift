@@ -14,10 +14,19 @@ extension SimulatedWorld {
             if workers[index].timer?.moment == now { try deliver(.tick(progress: 0), to: index) }
         case .takeover: try takeOver()
         case .wake: try wake()
-        case .spawn(let threads):
-            guard isCoordinatorAlive || succession.isPending, !putOff(happening) else { return }
-            let index = addWorker(threads: threads)
+        case .spawn(let seat):
+            guard isLed else { return }
+            let index = addWorker(at: seat)
             queue.add(.worker(index, .started), at: now + random.duration(.milliseconds(1) ... .milliseconds(20)))
+        case .processEnded(let index, let cause): try processEnded(index, cause)
+        case .told(let event, let fencing):
+            // What a dead coordinator has not read is told to its successor by the launcher itself.
+            if isCoordinatorAlive, fencing == succession.fencing { try deliver(event) }
+        case .launcherTick: if isCoordinatorAlive { try launch(.tick) }
+        case .coordinatorStopped(let isStopped, let fencing):
+            if isCoordinatorAlive, fencing == succession.fencing {
+                try launch(.coordinatorStopped(isStopped, process: succession.process))
+            }
         case .fault(let fault):
             if isCoordinatorAlive { lastFaultAt = now }
             try inject(fault)
@@ -36,8 +45,6 @@ extension SimulatedWorld {
         switch event {
         case .message(let peer, _, _), .connectionLost(let peer):
             SimulatedWorker.index(of: peer) < succession.firstProcess
-        case .processExited(let incarnation, _, _, _, _):
-            Int(truncatingIfNeeded: incarnation & 0xFFFF_FFFF) < succession.firstProcess
         default: false
         }
     }
@@ -94,30 +101,33 @@ extension SimulatedWorld {
     }
 
     func deliver(_ event: CoordinatorMachine.Event) throws(SimulationFailure) {
-        guard isCoordinatorAlive else {
-            succession.note(event)
-            return
-        }
+        guard isCoordinatorAlive else { return }
         if putOff(.coordinator(event)) { return }
-        for action in coordinator.handle(event, at: coordinatorClock.reading(at: now)) {
+        let actions = coordinator.handle(event, at: coordinatorClock.reading(at: now))
+        for (position, action) in actions.enumerated() {
             try perform(action)
-            if !isCoordinatorAlive {
-                // What it has not finished with its successor hears again.
-                succession.note(event)
-                return
+            if isCoordinatorAlive { continue }
+            if succession.stopped != nil {
+                succession.unsaid += actions.dropFirst(position + (succession.hasBroadcast ? 1 : 0))
             }
+            return
         }
     }
 
     private func perform(_ action: CoordinatorMachine.Action) throws(SimulationFailure) {
         try require(outcome == nil, "the coordinator acts after the end: \(action)")
         if session.tracing { note("  coordinator: \(action)") }
-        if endsNow() { return }
+        succession.hasBroadcast = false
+        if try endsNow() { return }
         switch action {
         case .send(let peer, let message): try send(message, to: peer)
         case .broadcast(let peers, let message):
             for (position, peer) in peers.enumerated() {
-                if position > 0 && endsNow() { return }
+                if position > 0, try endsNow() {
+                    succession.hasBroadcast = true
+                    succession.unsaid = [.broadcast(Array(peers[position...]), message)]
+                    return
+                }
                 try send(message, to: peer)
             }
         case .startTimer(let instant):
@@ -158,48 +168,22 @@ extension SimulatedWorld {
                 "step \(record.step) has other samples"
             )
             committed.append(record.step)
+            try launch(.coordinatorSaid(.alive(completedSteps: record.step + 1), process: succession.process))
         case .recordValidation(let record):
             try require(
                 isCorrupted || record.progress == run.reference[Int(record.progress.completedSteps)].after,
                 "validation after \(record.progress.completedSteps) steps moved otherwise than in the undisturbed run"
             )
-        case .journal(.lost(let number, let sentence)):
-            succession.noteLoss(of: number)
-            try noteLoss(of: number, sentence)
-        case .journal(.began(_, let steps)):
-            try require(
-                steps <= UInt64(committed.count) + (succession.takeovers > 0 ? 1 : 0),
-                "it begins at step \(steps) after \(committed.count)"
-            )
-            // What only lost workers had applied is done again.
-            if steps < committed.count { committed.removeSubrange(Int(steps)...) }
-            succession.began(at: steps)
-            // Who is back has got over what ailed it, or shows it again.
-            mustKnowBy = [:]
-        case .journal(.transition(let progress)): succession.progress = progress
-        case .journal(.membership(let membership, let incarnations, let keys)):
-            succession.note(membership, incarnations, keys)
-            let known = Set(membership.members.map(\.worker))
-            try require(known.count == membership.members.count, "a worker is a member twice: \(membership)")
-            try require(expelled.isDisjoint(with: known), "a worker that was put out takes part again: \(membership)")
-            if membership.version > 1 { joined += max(0, known.count - members.count) }
-            members = known
-            for index in mustKnowBy.keys where workers[index].machine.number.map({ !known.contains($0) }) ?? true {
-                mustKnowBy[index] = nil
-            }
-        case .journal(.ended): succession.reattachment = nil
-        case .journal: break
-        case .evict(_, let peer, _, _):
+        case .journal(let entry):
+            history.take(entry)
+            try written(entry)
+        case .evict(_, let peer, let incarnation, _):
             let index = SimulatedWorker.index(of: peer)
             guard workers.indices.contains(index) else { return }
             if workers[index].peer == peer { workers[index].peer = SimulatedWorker.peer(after: peer) }
             mustKnowBy[index] = nil
             // The launcher ends a process of its own that was put out; one that came by itself lives on.
-            if workers[index].isAlive && random.oneIn(2) {
-                culprits.insert(index)
-                kill(index)
-                noticeExit(of: index, .signal(9), after: random.duration(.microseconds(200) ... .milliseconds(20)))
-            }
+            if workers[index].isAlive && random.oneIn(2) { try launch(.evicted(incarnation: incarnation)) }
         case .confirmSuccession: break  // No coordinator of this world leads while another one does.
         case .log(let level, let sentence): log.append("\(level): \(sentence)")
         case .refused(let sentence): log.append(sentence)
@@ -208,6 +192,35 @@ extension SimulatedWorld {
             endedAt = now
             isCoordinatorAlive = false
             try checkOutcome(outcome)
+            try launch(.coordinatorSaid(.ended(outcome), process: succession.process))
+            try launch(.coordinatorEnded(.exited(0), process: succession.process))
+        }
+    }
+
+    /// What the journal's line means for the world.
+    private func written(_ entry: JournalEntry) throws(SimulationFailure) {
+        switch entry {
+        case .lost(let number, let sentence): try noteLoss(of: number, sentence)
+        case .began(_, let steps):
+            try require(
+                steps <= UInt64(committed.count) + (succession.takeovers > 0 ? 1 : 0),
+                "it begins at step \(steps) after \(committed.count)"
+            )
+            // What only lost workers had applied is done again.
+            if steps < committed.count { committed.removeSubrange(Int(steps)...) }
+            // Who is back has got over what ailed it, or shows it again.
+            mustKnowBy = [:]
+            try launch(.coordinatorSaid(.began, process: succession.process))
+        case .membership(let membership, _, _):
+            let known = Set(membership.members.map(\.worker))
+            try require(known.count == membership.members.count, "a worker is a member twice: \(membership)")
+            try require(expelled.isDisjoint(with: known), "a worker that was put out takes part again: \(membership)")
+            if membership.version > 1 { joined += max(0, known.count - members.count) }
+            members = known
+            for index in mustKnowBy.keys where workers[index].machine.number.map({ !known.contains($0) }) ?? true {
+                mustKnowBy[index] = nil
+            }
+        case .transition, .checkpoint, .ended: break
         }
     }
 
@@ -233,9 +246,11 @@ extension SimulatedWorld {
 
     /// Only a worker with a fault may be put out, and its sentence names it.
     private func noteLoss(of number: WorkerNumber, _ sentence: String) throws(SimulationFailure) {
-        // Of one that never heard its number the sentence names the process.
-        let known = workers.lastIndex { $0.machine.number == number }
-        guard let index = known ?? workers.indices.first(where: { sentence.contains("(process \(1000 + $0))") }) else {
+        // Most sentences name the process; numbers are given anew where a run is started anew.
+        let named = workers.indices.first {
+            sentence.contains("(process \(1000 + $0))") || sentence.contains("on host host\($0) did not come back")
+        }
+        guard let index = named ?? workers.lastIndex(where: { $0.machine.number == number }) else {
             try require(false, "worker \(number) was lost, and there is none of that number: \(sentence)")
             return
         }

@@ -51,7 +51,7 @@ extension SimulatedWorld {
             count(.takeover)
         case .drain:
             count(.drain)
-            try deliver(.drainRequested(reason: "Ctrl-C"))
+            try launch(.drainRequested(reason: "Ctrl-C"))
         case .stop:
             count(.stop)
             try deliver(.stopRequested(reason: "Ctrl-C twice"))
@@ -200,6 +200,7 @@ extension SimulatedWorld {
             count(clockStops ? .coordinatorSuspension : .coordinatorStop)
             // What it should have known by a moment, it knows so much later; who is alive may be well again by then.
             mustKnowBy = mustKnowBy.filter { !workers[$0.key].isAlive }.mapValues { $0 + duration }
+            if !clockStops { watchStop(for: duration) }
             // Workers that have waited for their whole grace period may leave.
             if duration > session.timing.coordinatorSilence { culprits.formUnion(workers.indices) }
         }

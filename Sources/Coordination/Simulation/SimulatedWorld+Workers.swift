@@ -86,26 +86,9 @@ extension SimulatedWorld {
         queue.add(.workerTimer(index), at: moment)
     }
 
-    /// The launcher sees a process end, and may start another one.
+    /// The launcher sees a process end, a moment later.
     func noticeExit(of index: Int, _ cause: ExitCause, after delay: Duration) {
-        let isReplaced =
-            cause != .exited(0) && respawned < session.respawns && (isCoordinatorAlive || succession.isPending)
-        queue.add(
-            .coordinator(
-                .processExited(
-                    incarnation: workers[index].machine.configuration.incarnation,
-                    processID: Int32(1000 + index),
-                    cause,
-                    replaced: isReplaced
-                )
-            ),
-            at: now + delay
-        )
-        if isReplaced {
-            respawned += 1
-            let pause = random.duration(.milliseconds(1) ... .milliseconds(random.oneIn(3) ? 600 : 60))
-            queue.add(.spawn(threads: UInt32(workers[index].threads)), at: now + delay + pause)
-        }
+        queue.add(.processEnded(index, cause), at: now + delay)
     }
 
     private func load(_ resume: ResumeSource?, _ index: Int) throws(SimulationFailure) {

@@ -17,7 +17,7 @@ package final class SimulatedWorld {
         package var fencing: UInt64
         /// The fewest workers that the run goes on with.
         package var minimumWorkers = 1
-        /// How many processes the launcher starts in the place of dead ones.
+        /// How many processes the launcher may start in the place of others.
         package var respawns = 0
         package var timing = CoordinatorTiming()
         package var tracing = false
@@ -65,8 +65,15 @@ package final class SimulatedWorld {
         case coordinator(CoordinatorMachine.Event)
         case coordinatorTimer
         case worker(Int, WorkerMachine.Event)
-        /// The launcher starts a process.
-        case spawn(threads: UInt32)
+        /// The launcher starts a process at the seat.
+        case spawn(seat: Int)
+        /// The launcher sees a process end.
+        case processEnded(Int, ExitCause)
+        /// What the launcher tells the coordinator of that incarnation.
+        case told(CoordinatorMachine.Event, fencing: UInt64)
+        case launcherTick
+        /// Whether the launcher sees the coordinator's process stand still, or go on.
+        case coordinatorStopped(Bool, fencing: UInt64)
         case workerTimer(Int)
         case fault(SimulatedFault)
         case connectionBroken(worker: Int)
@@ -94,26 +101,33 @@ package final class SimulatedWorld {
         }
     }
 
+    // One thread plays a world, and nothing changes a property while it is being changed: where that is checked at each
+    // access (which it is everywhere else), the checks take a tenth of the time.
+
     let run: SimulatedRun
     let session: Session
     var disk: SimulatedDisk
-    var random: SimulatedRandom
-    var queue = SimulatedQueue<Happening>()
-    var now = Instant(nanoseconds: 0)
+    @exclusivity(unchecked) var random: SimulatedRandom
+    @exclusivity(unchecked) var queue = SimulatedQueue<Happening>()
+    @exclusivity(unchecked) var now = Instant(nanoseconds: 0)
 
-    var coordinator: CoordinatorMachine
-    var isCoordinatorAlive = true
-    /// What the run's journal tells of its members, and the end of a coordinator that is to be followed by another.
-    var succession: Succession
+    @exclusivity(unchecked) var coordinator: CoordinatorMachine
+    @exclusivity(unchecked) var isCoordinatorAlive = true
+    /// The launcher, with every process of the session.
+    var launcher: LauncherMachine
+    /// What the run's journal tells.
+    var history: RunHistory
+    /// The end of a coordinator that is to be followed by another.
+    @exclusivity(unchecked) var succession: Succession
     var coordinatorClock: SimulatedClock
     /// Until when the coordinator's process stands still.
-    var coordinatorStoppedUntil: Instant?
-    var coordinatorTimer: SimulatedTimer?
+    @exclusivity(unchecked) var coordinatorStoppedUntil: Instant?
+    @exclusivity(unchecked) var coordinatorTimer: SimulatedTimer?
     var outcome: RunOutcome?
     var endedAt: Instant?
-    var workers: [SimulatedWorker]
+    @exclusivity(unchecked) var workers: [SimulatedWorker]
     /// What was published last, the newest attempt at the end.
-    var published: [Published] = []
+    @exclusivity(unchecked) var published: [Published] = []
     var open: OpenCheckpoint?
     var openedCheckpoints = 0
     var fullDiskUntil = Instant(nanoseconds: 0)
@@ -123,13 +137,13 @@ package final class SimulatedWorld {
     package internal(set) var resumedFrom: UInt64 = 0
     package internal(set) var committed: [UInt64] = []
     /// From and to each worker.
-    var linksToWorkers: [SimulatedLink] = []
-    var linksToCoordinator: [SimulatedLink] = []
+    @exclusivity(unchecked) var linksToWorkers: [SimulatedLink] = []
+    @exclusivity(unchecked) var linksToCoordinator: [SimulatedLink] = []
     /// Workers that cannot reach each other, and of which neither has been put out.
     var unreachable: [(first: Int, second: Int)] = []
     /// Workers that were put out: they never take part again.
     var expelled: Set<WorkerNumber> = []
-    var events = 0
+    @exclusivity(unchecked) var events = 0
     var log: [String] = []
     var trace: [String] = []
     /// The faults of workers of which the coordinator must know, and by when.
@@ -143,10 +157,9 @@ package final class SimulatedWorld {
     var faults = 0
     var effects: [SimulatedEffect: Int] = [:]
     /// Effects that faults may have and have not had yet, each with the number of its fault.
-    var pendingEffects: [PendingEffect: Int] = [:]
+    @exclusivity(unchecked) var pendingEffects: [PendingEffect: Int] = [:]
     var injected = 0
     var effective: Set<Int> = []
-    var respawned = 0
     var lastFaultAt = Instant(nanoseconds: 0)
     var impostors = Impostors()
     /// Whether a worker's state has been changed under it: what is saved is then right only in the end.
@@ -163,10 +176,24 @@ package final class SimulatedWorld {
         self.disk = disk
         random = SimulatedRandom(seed: session.seed, stream: UInt32(truncatingIfNeeded: session.fencing))
         succession = Succession(fencing: session.fencing)
+        launcher = Self.launcher(of: session, disk)
+        history = RunHistory()
         coordinator = Self.coordinator(of: run, session, fencing: session.fencing)
         coordinatorClock = SimulatedClock(seed: session.seed, process: 0)
         workers = []
-        for threads in session.threads { addWorker(threads: threads) }
+        for seat in session.threads.indices { addWorker(at: seat) }
+    }
+
+    /// A launcher that has started nothing.
+    static func launcher(of session: Session, _ disk: SimulatedDisk) -> LauncherMachine {
+        LauncherMachine(
+            LauncherMachine.Configuration(
+                respawns: session.respawns,
+                silence: session.timing.coordinatorSilence,
+                standstill: session.timing.computing,
+                savedSteps: disk.newest?.progress.completedSteps
+            )
+        )
     }
 
     /// A coordinator that has seen nothing yet.
@@ -194,14 +221,17 @@ package final class SimulatedWorld {
 
     /// Another process, which has not started yet; returns its index.
     @discardableResult
-    func addWorker(threads: UInt32) -> Int {
+    func addWorker(at seat: Int) -> Int {
         let index = workers.count
+        let threads = session.threads[seat]
+        let incarnation = session.fencing << 32 | UInt64(index)
         linksToWorkers.append(SimulatedLink())
         linksToCoordinator.append(SimulatedLink())
         workers.append(
             SimulatedWorker(
                 clock: SimulatedClock(seed: session.seed, process: 1 + index),
                 peer: PeerID(UInt64(index)),
+                seat: seat,
                 threads: Int(threads),
                 machine: WorkerMachine(
                     configuration: WorkerConfiguration(
@@ -213,7 +243,7 @@ package final class SimulatedWorld {
                         threads: threads,
                         numericsProfiles: ["fp32"],
                         job: nil,
-                        incarnation: session.fencing << 32 | UInt64(index),
+                        incarnation: incarnation,
                         endpoints: ["inproc://\(index)"],
                         datasetDigest: nil,
                         coordinator: "inproc://coordinator"
@@ -221,6 +251,7 @@ package final class SimulatedWorld {
                 )
             )
         )
+        _ = launcher.handle(.seatFilled(seat, incarnation: incarnation), at: now)
         return index
     }
 
@@ -241,6 +272,7 @@ package final class SimulatedWorld {
         resumedFrom = resume?.progress.completedSteps ?? 0
         committed = Array(0..<resumedFrom)
         queue.add(.coordinator(.start(resume: resume)), at: now)
+        _ = launcher.handle(.coordinatorStarted(process: succession.process, fencing: succession.fencing), at: now)
         for index in workers.indices {
             let delay = random.duration(.zero ... .milliseconds(20))
             queue.add(.worker(index, .started), at: now + delay)
@@ -260,7 +292,7 @@ package final class SimulatedWorld {
                 )
             default: break
             }
-            if !isCoordinatorAlive && !succession.isPending && workers.allSatisfy({ !$0.isAlive }) { break }
+            if !isLed && workers.allSatisfy({ !$0.isAlive }) { break }
         }
         for (steps, saved) in disk.saved {
             let reference = run.reference[Int(steps)]
@@ -400,29 +432,32 @@ package struct SimulatedDisk: Sendable {
 final class SimulatedWorker {
     /// By what the coordinator's shell knows its connection; it forgets that of a worker that it evicts.
     var peer: PeerID
-    var machine: WorkerMachine
-    var isAlive = true
+    @exclusivity(unchecked) var machine: WorkerMachine
+    @exclusivity(unchecked) var isAlive = true
     var hasStarted = false
-    var frozenUntil: Instant?
+    @exclusivity(unchecked) var frozenUntil: Instant?
     var clock: SimulatedClock
-    var timer: SimulatedTimer?
+    @exclusivity(unchecked) var timer: SimulatedTimer?
     var outcome: WorkerOutcome?
     var weights = SymbolicValue(0)
+    /// Its place in the run, as the launcher counts.
+    let seat: Int
     let threads: Int
     /// The attempt that is computed, and the sums of the last one reduced.
-    var work: StepWork?
+    @exclusivity(unchecked) var work: StepWork?
     /// The step whose leaves are computed: those that are done, and those under way.
     var step: UInt64 = .max
-    var leaves: [SymbolicValue?] = []
-    var isUnderWay: [Bool] = []
-    var sum: SymbolicValue?
+    @exclusivity(unchecked) var leaves: [SymbolicValue?] = []
+    @exclusivity(unchecked) var isUnderWay: [Bool] = []
+    @exclusivity(unchecked) var sum: SymbolicValue?
     var isCorruptingSums = false
     /// Until when its shares of checkpoints do not arrive.
     var streamsBreakUntil = Instant(nanoseconds: 0)
 
-    init(clock: SimulatedClock, peer: PeerID, threads: Int, machine: WorkerMachine) {
+    init(clock: SimulatedClock, peer: PeerID, seat: Int, threads: Int, machine: WorkerMachine) {
         self.clock = clock
         self.peer = peer
+        self.seat = seat
         self.threads = threads
         self.machine = machine
     }

@@ -96,10 +96,8 @@ package struct RemoteWorkers: Sendable {
         }
     }
 
-    /// The status by which ssh says that it failed itself.
-    private static let sshFailed: Int32 = 255
-    /// The end of a worker whose host was not reached, or to which the connection broke.
-    static let unreachable = ExitCause.exited(sshFailed)
+    /// The end of a worker whose host was not reached, or to which the connection broke: ssh itself failed.
+    static let unreachable = LauncherMachine.unreachable
 
     /// The name of the host of a seat.
     func hostName(of seat: Int) -> String { seats[seat].host.name }

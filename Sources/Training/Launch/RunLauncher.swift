@@ -502,16 +502,17 @@ package struct RunLauncher {
         }
         let count = configuration.workers.count
         let peak = PeakMemory()
-        let evictions = Evictions()
-        let supervised =
-            options.isSupervised
-            ? try supervised(setup, resume, fencing, before, peak, evictions) : nil
+        let launcher = LauncherShell(machineConfiguration(resume, reattaches: before != nil))
+        defer { launcher.release() }
         let shell: any RunCoordinator =
-            try supervised ?? coordinator(setup, resume, fencing, peak, evictions)
+            options.isSupervised
+            ? try supervised(setup, resume, fencing, before, peak, launcher)
+            : try coordinator(setup, resume, fencing, peak, launcher)
+        launcher.follow(shell)
         defer { shell.close() }
         let signals = try SignalWatch(SignalWatch.requests) { [requests] signal in
             requests.note()
-            shell.drain(reason: SignalWatch.name(of: signal))
+            launcher.deliver(.drainRequested(reason: SignalWatch.name(of: signal)))
         }
         defer { signals.cancel() }
         let stops = try options.isSupervised ? watchStops() : nil
@@ -528,20 +529,11 @@ package struct RunLauncher {
                     return arguments
                 },
                 remote: remoteWorkers,
-                respawns: configuration.workers.respawns,
-                say: { shell.say($0) },
-                onExit: { child, cause, note, isReplaced in
-                    shell.workerExited(
-                        incarnation: child.incarnation,
-                        process: child.process,
-                        cause,
-                        note: note,
-                        isReplaced: isReplaced
-                    )
-                }
-            )
+                say: { shell.say($0) }
+            ),
+            launcher
         )
-        evictions.set { crew.end(incarnation: $0) }
+        launcher.command(crew)
         defer { crew.close(after: .seconds(1)) }
         if options.startsWorkers {
             try crew.start(count)
@@ -562,7 +554,20 @@ package struct RunLauncher {
         // Workers that have just been started in the place of lost ones hear of no end.
         crew.close(after: .seconds([.stopped, .workerLost].contains(outcome.kind) ? 1 : 5))
         say(peak.bytes, against: plan)
-        return (outcome, supervised?.hasBegun ?? true)
+        return (outcome, options.isSupervised ? launcher.hasBegun : true)
+    }
+
+    /// What the launcher's machine is told of the run.
+    private func machineConfiguration(_ resume: ResumePoint?, reattaches: Bool) -> LauncherMachine.Configuration {
+        let timeouts = configuration.workers.timeouts
+        return LauncherMachine.Configuration(
+            respawns: configuration.workers.respawns,
+            isRemote: options.hosts != nil,
+            silence: .milliseconds(Int(timeouts.silenceSeconds * 1000)),
+            standstill: .milliseconds(Int(timeouts.phaseSeconds * 1000)),
+            reattaches: reattaches,
+            savedSteps: resume?.progress.completedSteps
+        )
     }
 
     /// The coordinator in this process.
@@ -571,7 +576,7 @@ package struct RunLauncher {
         _ resume: ResumePoint?,
         _ fencing: UInt64,
         _ peak: PeakMemory,
-        _ evictions: Evictions
+        _ launcher: LauncherShell
     ) throws -> CoordinatorShell {
         try CoordinatorShell(
             setup,
@@ -589,7 +594,7 @@ package struct RunLauncher {
                     peak.note(record)
                     options.onStep?(record)
                 },
-                onEviction: { evictions.note($0) },
+                onEviction: { launcher.deliver(.evicted(incarnation: $0)) },
                 run: session.run,
                 session: session.holder
             )
@@ -603,10 +608,9 @@ package struct RunLauncher {
         _ fencing: UInt64,
         _ before: RunEndpoints?,
         _ peak: PeakMemory,
-        _ evictions: Evictions
+        _ launcher: LauncherShell
     ) throws -> SupervisedCoordinator {
-        let timeouts = configuration.workers.timeouts
-        return try SupervisedCoordinator(
+        try SupervisedCoordinator(
             SupervisedCoordinator.Options(
                 order: CoordinatorOrder(
                     directory: directory.path,
@@ -625,12 +629,9 @@ package struct RunLauncher {
                     isQuiet: options.isQuiet,
                     parent: getpid()
                 ),
-                savedSteps: resume?.progress.completedSteps,
-                silence: .milliseconds(Int(timeouts.silenceSeconds * 1000)),
-                standstill: .milliseconds(Int(timeouts.phaseSeconds * 1000)),
-                onEviction: { evictions.note($0) },
                 onPeak: { peak.note($0) }
-            )
+            ),
+            launcher
         )
     }
 
@@ -742,22 +743,6 @@ private final class EndRequests: Sendable {
     var hasCome: Bool { flag.load(ordering: .acquiring) }
 
     func note() { flag.store(true, ordering: .releasing) }
-}
-
-/// Passes evictions on to the crew, which is there after the coordinator.
-private final class Evictions: Sendable {
-    /// In a type of its own: a bare closure in a `Mutex` is wrapped anew by every `withLock`.
-    private struct Handler: Sendable {
-        var call: @Sendable (UInt64) -> Void
-    }
-
-    private let handler = Mutex<Handler?>(nil)
-
-    func set(_ handler: @escaping @Sendable (UInt64) -> Void) {
-        self.handler.withLock { $0 = Handler(call: handler) }
-    }
-
-    func note(_ incarnation: UInt64) { handler.withLock { $0 }?.call(incarnation) }
 }
 
 /// The most memory that any worker of a run has said to have taken.

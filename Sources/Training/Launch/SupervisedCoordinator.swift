@@ -13,14 +13,28 @@ protocol RunCoordinator: Sendable {
     var endpoint: String { get }
     /// Leads the run to its end; blocks the calling thread.
     func run() throws -> RunOutcome
-    func drain(reason: String)
-    func workerExited(incarnation: UInt64, process: Int32, _ cause: ExitCause, note: String, isReplaced: Bool)
+    /// Tells it what the launcher has seen, or was asked.
+    func tell(_ order: LauncherMachine.Order)
     /// A sentence of the launcher's, for the log.
     func say(_ sentence: String)
     func close()
 }
 
-extension CoordinatorShell: RunCoordinator {}
+extension CoordinatorShell: RunCoordinator {
+    func tell(_ order: LauncherMachine.Order) {
+        switch order {
+        case .drain(let reason): drain(reason: reason)
+        case .workerEnded(let end, let isReplaced):
+            workerExited(
+                incarnation: end.incarnation,
+                process: end.process,
+                end.cause,
+                note: end.note,
+                isReplaced: isReplaced
+            )
+        }
+    }
+}
 
 /// Why a coordinator in a process of its own could not lead: its own words.
 struct CoordinatorFailure: ReportableError {
@@ -28,20 +42,14 @@ struct CoordinatorFailure: ReportableError {
     var exitStatus: ExitStatus
 }
 
-/// A coordinator in a child process: where it is killed, crashes, or stands still, another one takes over.
+/// A coordinator in a child process: where it is killed, crashes, or stands still, another one takes over, as the launcher's
+/// machine decides.
 ///
 /// The workers wait for it and go on from their memory; what it leaves on disk is read by the next one. Create and run it
 /// from one thread, which lives as long as the run: the kernel ends the coordinator with it.
 final class SupervisedCoordinator: RunCoordinator {
     struct Options: Sendable {
         var order: CoordinatorOrder
-        /// The steps of the checkpoint that the run goes on from.
-        var savedSteps: UInt64?
-        /// How long a coordinator may be stopped (SIGSTOP) before another one takes over.
-        var silence: Duration
-        /// How long its loop may stand still.
-        var standstill: Duration
-        var onEviction: @Sendable (UInt64) -> Void
         var onPeak: @Sendable (Int) -> Void
     }
 
@@ -56,45 +64,19 @@ final class SupervisedCoordinator: RunCoordinator {
         var link: LineChannel
     }
 
-    private struct State: Sendable {
-        var child: Child?
-        /// What every coordinator of the run must hear.
-        var history: [ToCoordinator] = []
-    }
-
-    /// Requests to end: the first, and the first of those that come a second or more later.
-    private struct Requests: Sendable {
-        var first: ContinuousClock.Instant?
-        var second: ContinuousClock.Instant?
-    }
-
-    /// A later request to end counts as a second one, as the coordinator's machine has it.
-    private static let secondRequest = Duration.seconds(1)
-    /// How long a coordinator may take to stop at once; then it does not hear, and is ended.
-    private static let stopPatience = Duration.seconds(5)
-    /// A longer time between two looks is this process's own standing still, as by Ctrl-Z, and not the coordinator's.
-    private static let longestLook = Duration.seconds(3)
-    /// Deaths, one after the other without a step between, after which the run ends.
-    private static let maximumBarrenDeaths = 4
-
     let endpoint: String
     private let options: Options
+    private let launcher: LauncherShell
     private let events: EventQueue<Event>
-    private let state = Mutex(State())
-    private let requests = Mutex(Requests())
-    private let begun = Atomic<Bool>(false)
-    private let first: pid_t
+    private let leader = Mutex<Child?>(nil)
     private let endpoints: RunEndpoints
 
-    /// Whether the run has begun: its workers hold it in their memory.
-    var hasBegun: Bool { begun.load(ordering: .acquiring) }
-
     /// Starts the coordinator; workers may connect from now on.
-    init(_ options: Options) throws {
+    init(_ options: Options, _ launcher: LauncherShell) throws {
         self.options = options
+        self.launcher = launcher
         events = try EventQueue()
         let child = try Self.spawn(options.order, events)
-        first = child.process
         var listening: RunEndpoints?
         var failure: CoordinatorFailure?
         while listening == nil {
@@ -121,194 +103,118 @@ final class SupervisedCoordinator: RunCoordinator {
         endpoints = known
         endpoint = known.control
         try known.write(RunDirectory(options.order.directory))
-        state.withLock { $0.child = child }
+        leader.withLock { $0 = child }
+        launcher.deliver(.coordinatorStarted(process: child.process, fencing: options.order.fencing))
     }
 
-    func drain(reason: String) {
-        tell(.drain(reason: reason))
-        requests.withLock { requests in
-            guard let first = requests.first else {
-                requests.first = .now
-                return
-            }
-            if .now - first >= Self.secondRequest { requests.second = requests.second ?? .now }
-        }
-    }
-
-    func workerExited(incarnation: UInt64, process: Int32, _ cause: ExitCause, note: String, isReplaced: Bool) {
-        tell(
-            .exited(
-                WorkerExit(incarnation: incarnation, process: process, cause, note: note, isReplaced: isReplaced)
+    func tell(_ order: LauncherMachine.Order) {
+        let message: ToCoordinator
+        switch order {
+        case .drain(let reason): message = .drain(reason: reason)
+        case .workerEnded(let end, let isReplaced):
+            message = .exited(
+                WorkerExit(
+                    incarnation: end.incarnation,
+                    process: end.process,
+                    end.cause,
+                    note: end.note,
+                    isReplaced: isReplaced
+                )
             )
-        )
+        }
+        // Where none leads, the machine has the next one told.
+        _ = leader.withLock { $0?.link.send(message) }
     }
 
     func say(_ sentence: String) {
-        let isSaid = state.withLock { $0.child?.link.send(ToCoordinator.say(sentence)) ?? false }
+        let isSaid = leader.withLock { $0?.link.send(ToCoordinator.say(sentence)) ?? false }
         if !isSaid { StandardStream.error.say(sentence + "\n") }
     }
 
     func close() {
         // It has ended by itself, or is not wanted any more.
-        let child = state.withLock { state in
-            defer { state.child = nil }
-            return state.child
+        let child = leader.withLock { child in
+            defer { child = nil }
+            return child
         }
         if let child { kill(child.process, SIGKILL) }
     }
 
-    private func tell(_ message: ToCoordinator) {
-        state.withLock { state in
-            state.history.append(message)
-            state.child?.link.send(message)
-        }
-    }
-
     // MARK: Watching
 
-    /// What is known of the coordinator that leads at present.
-    private struct Watch {
-        var process: pid_t
-        var fencing: UInt64
-        var completedSteps: UInt64 = 0
-        var lastBeat = ContinuousClock.now
-        var stoppedSince: ContinuousClock.Instant?
-        var outcome: RunOutcome?
-        var failure: CoordinatorFailure?
-        /// Deaths since the last step.
-        var barrenDeaths = 0
-        /// Whether it was ended because it did not stop when it was told to.
-        var isGivenUp = false
-    }
-
     func run() throws -> RunOutcome {
-        var watch = Watch(process: first, fencing: options.order.fencing)
-        var lastLook = ContinuousClock.now
         while true {
-            if .now - lastLook > Self.longestLook {
-                watch.lastBeat = .now
-                if watch.stoppedSince != nil { watch.stoppedSince = .now }
-            }
-            lastLook = .now
-            state.withLock { $0.child }?.link.flush()
+            leader.withLock { $0 }?.link.flush()
             for event in events.take(milliseconds: 500) {
-                switch event {
-                case .said(let message, let process) where process == watch.process: take(message, &watch)
-                case .stopped(let isStopped, let process) where process == watch.process:
-                    watch.stoppedSince = isStopped ? .now : nil
-                    watch.lastBeat = .now
-                case .ended(let cause, let process) where process == watch.process:
-                    state.withLock { $0.child = nil }
-                    if let outcome = watch.outcome { return outcome }
-                    if let failure = watch.failure { throw failure }
-                    if watch.isGivenUp { return lost(givenUp(watch), watch, kind: .stopped) }
-                    if let outcome = try succeed(cause, &watch) { return outcome }
-                case .said, .stopped, .ended: break  // Of one that was succeeded.
-                }
+                if let outcome = try obey(take(event)) { return outcome }
             }
-            checkDeadlines(&watch)
+            if let outcome = try obey(launcher.deliver(.tick)) { return outcome }
         }
     }
 
-    private func take(_ message: FromCoordinator, _ watch: inout Watch) {
-        watch.lastBeat = .now
-        switch message {
-        case .listening: break
-        case .began: begun.store(true, ordering: .releasing)
-        case .evicted(let incarnation): options.onEviction(incarnation)
-        case .peak(let bytes): options.onPeak(bytes)
-        case .alive(let steps):
-            if steps > watch.completedSteps { watch.barrenDeaths = 0 }
-            watch.completedSteps = max(watch.completedSteps, steps)
-        case .ended(let ended): watch.outcome = ended.outcome
-        case .failed(let message, let status):
-            watch.failure = CoordinatorFailure(
-                description: message,
-                exitStatus: ExitStatus(rawValue: status) ?? .internal
-            )
+    /// Hands an event to the launcher's machine, or to whom else it is for.
+    private func take(_ event: Event) -> [LauncherMachine.Action] {
+        switch event {
+        case .stopped(let isStopped, let process):
+            return launcher.deliver(.coordinatorStopped(isStopped, process: process))
+        case .ended(let cause, let process):
+            leader.withLock { if $0?.process == process { $0 = nil } }
+            return launcher.deliver(.coordinatorEnded(cause, process: process))
+        case .said(let message, let process):
+            // Of one that was succeeded nothing is heard.
+            guard leader.withLock({ $0?.process == process }) else { return [] }
+            var word: LauncherMachine.Word?
+            switch message {
+            case .listening: break
+            case .began: word = .began
+            case .alive(let steps): word = .alive(completedSteps: steps)
+            case .ended(let ended): word = ended.outcome.map { .ended($0) }
+            case .failed(let message, let status): word = .failed(message, status: status)
+            case .evicted(let incarnation): return launcher.deliver(.evicted(incarnation: incarnation))
+            case .peak(let bytes): options.onPeak(bytes)
+            }
+            return word.map { launcher.deliver(.coordinatorSaid($0, process: process)) } ?? []
         }
     }
 
-    /// Ends a coordinator that is stopped or stuck; its end is then an event like any other.
-    private func checkDeadlines(_ watch: inout Watch) {
-        if let second = requests.withLock({ $0.second }), .now - second > Self.stopPatience, !watch.isGivenUp {
-            // Even with its last words said it may hang, on a disk for one.
-            watch.isGivenUp = true
-            kill(watch.process, SIGKILL)
-            return
+    /// Does what is left to the thread that leads the run; returns or throws how the run ended, where it has.
+    private func obey(_ actions: [LauncherMachine.Action]) throws -> RunOutcome? {
+        for action in actions {
+            switch action {
+            case .killCoordinator(let process): kill(process, SIGKILL)
+            case .startCoordinator(let fencing, let delay): try succeed(above: fencing, after: delay)
+            case .end(.outcome(let outcome)): return outcome
+            case .end(.failure(let message, let status)):
+                throw CoordinatorFailure(
+                    description: message,
+                    exitStatus: ExitStatus(rawValue: status) ?? .internal
+                )
+            case .end(.lost(var outcome)):
+                let newest = try? RunDirectory(options.order.directory).store.list().last?.step
+                outcome.savedSteps = newest.map { UInt64($0) }
+                return outcome
+            case .startWorker, .killWorker, .tell, .say, .warn: break  // The shell has done it.
+            }
         }
-        guard watch.outcome == nil, watch.failure == nil else { return }
-        let reason: String
-        if let since = watch.stoppedSince {
-            guard .now - since > options.silence else { return }
-            reason = "has been stopped for \((ContinuousClock.now - since).inWords)"
-        } else {
-            guard hasBegun, .now - watch.lastBeat > options.standstill else { return }
-            reason = "has stood still for \((ContinuousClock.now - watch.lastBeat).inWords)"
-        }
-        StandardStream.error.say(
-            "warning: The coordinator (process \(watch.process)) \(reason) at step \(watch.completedSteps); it is ended, "
-                + "and another one takes over.\n"
-        )
-        watch.stoppedSince = nil
-        watch.lastBeat = .now
-        kill(watch.process, SIGKILL)
+        return nil
     }
 
     /// Starts the successor of a coordinator that has died.
-    ///
-    /// - Returns: nil where it leads now; how the run ended where there is none.
-    private func succeed(_ cause: ExitCause, _ watch: inout Watch) throws -> RunOutcome? {
-        let who = "The coordinator (process \(watch.process)) \(cause)"
-        guard hasBegun || options.order.reattaches else {
-            return lost("\(who) before the run began.", watch)
-        }
-        watch.barrenDeaths += 1
-        guard watch.barrenDeaths <= Self.maximumBarrenDeaths else {
-            return lost("\(who), the \(watch.barrenDeaths)th one without a step between.", watch)
-        }
-        let delay: Duration = watch.barrenDeaths <= 1 ? .zero : .seconds(1 << (watch.barrenDeaths - 2))
-        let place = watch.completedSteps > 0 ? " after step \(watch.completedSteps)" : ""
-        StandardStream.error.say(
-            "warning: \(who)\(place); another one takes over\(delay > .zero ? " in \(delay.inWords)" : "").\n"
-        )
+    private func succeed(above fencing: UInt64, after delay: Duration) throws {
         let until = ContinuousClock.now + delay
         while ContinuousClock.now < until {
             // What the dead one had said last is heard; nobody else can be there.
             _ = events.take(milliseconds: Int32(clamping: Int((until - .now).seconds * 1000) + 1))
         }
-        let directory = RunDirectory(options.order.directory)
-        let known = (try? RunHistory(directory).fencing) ?? 0
+        let history = (try? RunHistory(RunDirectory(options.order.directory))) ?? RunHistory()
         var order = options.order
-        order.fencing = max(known, watch.fencing) + 1
+        order.fencing = history.nextFencing(above: fencing)
         order.bind = endpoints.control
         order.bulkBind = endpoints.bulk
         order.reattaches = true
         let child = try Self.spawn(order, events)
-        state.withLock { state in
-            state.child = child
-            for message in state.history { child.link.send(message) }
-        }
-        watch.process = child.process
-        watch.fencing = order.fencing
-        watch.lastBeat = .now
-        watch.stoppedSince = nil
-        return nil
-    }
-
-    private func givenUp(_ watch: Watch) -> String {
-        "The run was asked to stop at once; its coordinator (process \(watch.process)) did not within "
-            + "\(Self.stopPatience.inWords) and was ended."
-    }
-
-    private func lost(_ sentence: String, _ watch: Watch, kind: RunOutcome.Kind = .workerLost) -> RunOutcome {
-        let newest = try? RunDirectory(options.order.directory).store.list().last?.step
-        return RunOutcome(
-            kind: kind,
-            message: sentence,
-            completedSteps: max(watch.completedSteps, options.savedSteps ?? 0),
-            savedSteps: newest.map { UInt64($0) }
-        )
+        leader.withLock { $0 = child }
+        launcher.deliver(.coordinatorStarted(process: child.process, fencing: order.fencing))
     }
 
     // MARK: The child

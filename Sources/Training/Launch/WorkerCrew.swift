@@ -1,15 +1,15 @@
-package import Coordination
+import Coordination
 import Foundation
 import Glibc
 import ProcessControl
 import Storage
 import Synchronization
 
-/// The workers that `launch` starts: keeps them at their number, starting one anew that has died.
+/// The processes of the workers that `launch` starts; who is started anew, and when, is its launcher's machine's.
 ///
 /// Processes are started by one thread, which lives as long as the crew: the kernel ends them with it.
 package final class WorkerCrew: Sendable {
-    /// How a worker is started, and who hears of its end.
+    /// How a worker is started.
     package struct Options: Sendable {
         package var coordinator: String
         package var threads: Int
@@ -18,12 +18,8 @@ package final class WorkerCrew: Sendable {
         package var security: @Sendable (_ seat: Int) -> [String]
         /// How workers are started on other hosts; nil where all are of this one.
         package var remote: RemoteWorkers?
-        /// How many workers may be started in the place of dead ones.
-        package var respawns: Int
         /// Says what is done, for the log.
         package var say: @Sendable (String) -> Void
-        /// A process has ended; whether another one takes its place.
-        package var onExit: @Sendable (LocalWorkers.Child, ExitCause, _ note: String, _ isReplaced: Bool) -> Void
 
         package init(
             coordinator: String,
@@ -31,50 +27,33 @@ package final class WorkerCrew: Sendable {
             logs: String,
             security: @escaping @Sendable (_ seat: Int) -> [String] = { _ in [] },
             remote: RemoteWorkers? = nil,
-            respawns: Int,
-            say: @escaping @Sendable (String) -> Void,
-            onExit: @escaping @Sendable (LocalWorkers.Child, ExitCause, _ note: String, _ isReplaced: Bool) -> Void
+            say: @escaping @Sendable (String) -> Void
         ) {
             self.coordinator = coordinator
             self.threads = threads
             self.logs = logs
             self.security = security
             self.remote = remote
-            self.respawns = respawns
             self.say = say
-            self.onExit = onExit
         }
     }
 
-    private struct Seat: Sendable {
-        var started = ContinuousClock.now
-        /// Deaths of this seat's workers, one soon after the other.
-        var deaths = 0
-        /// Whether its host was ever reached, and may be again.
-        var wasReached = false
-        /// The process that sits there, and whether it was put out of the run.
-        var incarnation: UInt64 = 0
-        var isPutOut = false
-        /// How often the seat's workers were put out.
-        var evictions = 0
-    }
-
     private struct State: Sendable {
-        var seats: [Seat] = []
         /// Which seats are to be filled, and when.
         var due: [(seat: Int, at: ContinuousClock.Instant)] = []
-        var respawned = 0
         var isClosed = false
     }
 
     private let options: Options
+    private let launcher: LauncherShell
     private let workers = LocalWorkers()
     private let spawner: SerialThread
     private let state = Mutex(State())
     private let condition = ThreadCondition()
 
-    package init(_ options: Options) throws {
+    init(_ options: Options, _ launcher: LauncherShell) throws {
         self.options = options
+        self.launcher = launcher
         spawner = try SerialThread(name: "pleura-spawn")
     }
 
@@ -86,10 +65,7 @@ package final class WorkerCrew: Sendable {
         let done = CountDown(1)
         spawner.submit { [self] in
             do {
-                for seat in 0..<count {
-                    state.withLock { $0.seats.append(Seat()) }
-                    try spawn(seat)
-                }
+                for seat in 0..<count { try spawn(seat) }
             } catch { failure.withLock { $0 = error } }
             done.signal()
         }
@@ -98,17 +74,18 @@ package final class WorkerCrew: Sendable {
         spawner.submit { [self] in tend() }
     }
 
-    /// Ends a worker that was put out of the run: it may be stopped, and would never end by itself.
-    package func end(incarnation: UInt64) {
-        state.withLock { state in
-            guard let seat = state.seats.firstIndex(where: { $0.incarnation == incarnation }) else { return }
-            state.seats[seat].isPutOut = true
-        }
-        workers.kill(incarnation: incarnation)
+    /// Has a worker started at the seat when the delay is over.
+    func fill(_ seat: Int, after delay: Duration) {
+        state.withLock { $0.due.append((seat, .now + delay)) }
+        condition.signal()
     }
+
+    /// Ends the worker's process at once, where it still runs.
+    func kill(incarnation: UInt64) { workers.kill(incarnation: incarnation) }
 
     /// Starts no more workers, waits for those there are to end by themselves, then ends what is left.
     package func close(after patience: Duration) {
+        launcher.deliver(.closed)
         state.withLock { $0.isClosed = true }
         condition.signal()
         workers.stop(after: patience)
@@ -133,7 +110,7 @@ package final class WorkerCrew: Sendable {
             }
             do { try spawn(seat) } catch {
                 options.say("A worker could not be started anew: \(error)")
-                retire(seat)
+                launcher.deliver(.seatNotFilled(seat))
             }
         }
     }
@@ -142,11 +119,7 @@ package final class WorkerCrew: Sendable {
         let incarnation = UInt64.random(in: 1 ... .max)
         let log = "\(options.logs)/worker-\(seat).log"
         let start = FileSystem.exists(log) ? try FileSystem.size(of: log) : 0
-        state.withLock { state in
-            state.seats[seat].started = .now
-            state.seats[seat].incarnation = incarnation
-            state.seats[seat].isPutOut = false
-        }
+        launcher.deliver(.seatFilled(seat, incarnation: incarnation))
         let remote = try options.remote?.launch(
             seat: seat,
             incarnation: incarnation,
@@ -162,58 +135,20 @@ package final class WorkerCrew: Sendable {
             log: log,
             incarnation: incarnation,
             channel: remote?.channel
-        ) { [self] child, ended in
+        ) { [launcher] child, ended in
             let cause = remote?.cause(ended) ?? ended
-            let note = remote?.note(cause, log: log) ?? LocalWorkers.note(log: log, from: start)
-            let wasReached = remote?.wasReached ?? true
-            if wasReached { state.withLock { $0.seats[seat].wasReached = true } }
-            let isReplaced =
-                isWorthAnother(cause, seat) && retire(seat, counts: wasReached || cause != RemoteWorkers.unreachable)
-            options.onExit(child, cause, note, isReplaced)
+            launcher.deliver(
+                .workerEnded(
+                    LauncherMachine.WorkerEnd(
+                        incarnation: child.incarnation,
+                        process: child.process,
+                        cause: cause,
+                        note: remote?.note(cause, log: log) ?? LocalWorkers.note(log: log, from: start),
+                        wasReached: remote?.wasReached ?? true
+                    ),
+                    seat: seat
+                )
+            )
         }
-    }
-
-    /// Whether a worker that ended so may do better the next time: one that was killed, or that says so after a while;
-    /// not one that left as asked, that cannot even begin, or whose data or configuration is wrong.
-    ///
-    /// A host that was reached before is tried again while it cannot be.
-    private func isWorthAnother(_ cause: ExitCause, _ seat: Int) -> Bool {
-        let (isOld, wasReached) = state.withLock { state in
-            (.now - state.seats[seat].started > .seconds(5), state.seats[seat].wasReached)
-        }
-        switch cause {
-        case .signal: return true
-        case RemoteWorkers.unreachable: return options.remote != nil && wasReached
-        case .exited(let status): return status == 75 && isOld
-        }
-    }
-
-    /// Has the seat filled again, the later the more often its workers die; false where no more are to be started.
-    ///
-    /// `counts`: whether it is one of the respawns. A host that cannot be reached is tried until the run ends.
-    @discardableResult
-    private func retire(_ seat: Int, counts: Bool = true) -> Bool {
-        let isRemote = options.remote != nil
-        let delay = state.withLock { state -> Duration? in
-            guard !state.isClosed, state.respawned < options.respawns else { return nil }
-            if counts { state.respawned += 1 }
-            if isRemote, state.seats[seat].isPutOut {
-                // The network between hosts may be broken still: each return costs all the others a wait.
-                state.seats[seat].evictions += 1
-                let delay = Duration.seconds(min(300, 5 << min(6, state.seats[seat].evictions - 1)))
-                state.due.append((seat, .now + delay))
-                return delay
-            }
-            let lived = ContinuousClock.now - state.seats[seat].started
-            state.seats[seat].deaths = lived > .seconds(10) ? 0 : state.seats[seat].deaths + 1
-            let deaths = state.seats[seat].deaths
-            let delay: Duration = deaths <= 1 ? .zero : .seconds(min(30, 1 << (deaths - 2)))
-            state.due.append((seat, .now + delay))
-            return delay
-        }
-        guard let delay else { return false }
-        if delay > .zero { options.say("a worker is started anew in \(delay.inWords)") }
-        condition.signal()
-        return true
     }
 }
