@@ -284,7 +284,7 @@ package final class SimulatedWorld {
             if session.tracing { note("\(happening)") }
             try handle(happening)
             switch happening {
-            case .coordinator, .coordinatorTimer, .diskDone: try check()
+            case .coordinator, .coordinatorTimer, .diskDone, .told: try check()
             case .worker(let index, _):
                 try require(
                     !workers[index].isAlive || !workers[index].hasStarted || workers[index].timer != nil,
