@@ -60,8 +60,10 @@ let shims: [Target] = [
     .target(name: "CIntrinsics"),
 ]
 
+/// What all stand on: errors that users read, numbers, the order of sums, kernels, the mathematics of networks. These modules import
+/// no other than each other and the compiler's C headers: no Foundation, no clock, no task (`.ci/check-rooms`).
 let pure: [Target] = [
-    .target(name: "Diagnostics", dependencies: ["CSystem"], swiftSettings: strict),
+    .target(name: "Diagnostics", swiftSettings: strict),
     .target(name: "Numerics", swiftSettings: strict),
     .target(name: "Reduction", swiftSettings: strict),
     .target(name: "Kernels", dependencies: ["Numerics"], swiftSettings: strict),
@@ -91,68 +93,173 @@ let pure: [Target] = [
         dependencies: ["Kernels", "Numerics"],
         swiftSettings: strict + [.define("BF16")]
     ),
+    .target(name: "Graph", dependencies: ["Diagnostics", "Kernels", "Numerics", "Reduction"], swiftSettings: strict),
+    .target(name: "Networks", dependencies: ["Graph", "Kernels"], swiftSettings: strict),
+    .target(name: "Optimization", dependencies: ["Diagnostics", "Kernels", "Numerics"], swiftSettings: strict),
+    .target(name: "Sampling", dependencies: ["Diagnostics", "Numerics"], swiftSettings: strict),
+    .target(name: "Coordination", dependencies: ["Numerics", "Reduction", "Sampling"], swiftSettings: strict),
+]
+
+/// The machine below: files, threads, processes and streams; libraries behind Swift types.
+let ground: [Target] = [
+    .target(name: "Platform", dependencies: ["CSystem", "CXXHash", "Diagnostics"], swiftSettings: strict),
     .target(
         name: "KernelSelection",
         dependencies: [
-            "Diagnostics", "Kernels", "KernelsReferenceBF16", "KernelsAVX2", "KernelsAVX512",
-            "KernelsBF16AVX2", "KernelsBF16AVX512", "CSystem",
+            "CSystem", "Diagnostics", "Kernels", "KernelsAVX2", "KernelsAVX512", "KernelsBF16AVX2", "KernelsBF16AVX512",
+            "KernelsReferenceBF16",
         ],
         swiftSettings: strict
     ),
-    .target(name: "Graph", dependencies: ["Diagnostics", "Numerics", "Kernels", "Reduction"], swiftSettings: strict),
-    .target(name: "Networks", dependencies: ["Diagnostics", "Numerics", "Graph"], swiftSettings: strict),
-    .target(name: "Optimization", dependencies: ["Diagnostics", "Numerics", "Kernels"], swiftSettings: strict),
-    .target(name: "Sampling", dependencies: ["Diagnostics", "Numerics"], swiftSettings: strict),
-    .target(name: "Coordination", dependencies: ["Reduction", "Numerics", "Sampling"], swiftSettings: strict),
+    .target(name: "HDF5IO", dependencies: ["CHDF5", "Diagnostics"], swiftSettings: strict),
+    .target(name: "Messaging", dependencies: ["CSystem", "CZeroMQ", "Diagnostics", "Platform"], swiftSettings: strict),
 ]
 
-let libraries: [Target] = [
-    .target(name: "ProcessControl", dependencies: ["Diagnostics", "CSystem"], swiftSettings: strict),
-    .target(
-        name: "Radiography",
-        dependencies: ["Diagnostics", "Numerics", "ProcessControl", "Storage", "CDICOM", "CRaster", "CZlib"],
-        swiftSettings: strict
-    ),
-    .target(name: "HDF5IO", dependencies: ["Diagnostics", "CHDF5"], swiftSettings: strict),
+/// What is on disk, on the wire, and in a radiograph.
+let formats: [Target] = [
     .target(
         name: "Storage",
-        dependencies: ["Diagnostics", "HDF5IO", "CCrypto", "CSystem", "CXXHash", "CZlib"],
+        dependencies: ["CCrypto", "CZlib", "Diagnostics", "HDF5IO", "Platform"],
+        swiftSettings: strict
+    ),
+    .target(
+        name: "Radiography",
+        dependencies: ["CDICOM", "CRaster", "CZlib", "Diagnostics", "Numerics", "Platform"],
+        swiftSettings: strict
+    ),
+    .target(
+        name: "Sharding",
+        dependencies: ["Diagnostics", "Numerics", "Platform", "Radiography", "Storage"],
         swiftSettings: strict
     ),
     .target(
         name: "Wire",
-        dependencies: ["Diagnostics", "Coordination", "Reduction", "CHash", protobuf],
+        dependencies: ["CHash", "Coordination", "Diagnostics", "Reduction", protobuf],
         exclude: ["Protos"],
-        swiftSettings: strict
-    ),
-    .target(
-        name: "Messaging",
-        dependencies: ["Diagnostics", "ProcessControl", "CZeroMQ", "CSystem"],
         swiftSettings: strict
     ),
     .target(
         name: "Collectives",
         dependencies: [
-            "Diagnostics", "Reduction", "Kernels", "Messaging", "CSystem", "CHash", "CCrypto", "CZeroMQ",
+            "CCrypto", "CHash", "CSystem", "CZeroMQ", "Diagnostics", "Kernels", "Messaging", "Platform", "Reduction",
         ],
         swiftSettings: strict
     ),
-    .target(name: "Configuration", dependencies: ["Diagnostics", yams], swiftSettings: strict),
+    .target(name: "Configuration", dependencies: ["Diagnostics", "Networks", "Platform", yams], swiftSettings: strict),
     .target(
         name: "Reporting",
-        dependencies: ["Diagnostics", "Radiography", "Storage", protobuf],
+        dependencies: ["Diagnostics", "Platform", "Storage", protobuf],
         exclude: ["TensorBoard/Protos"],
         swiftSettings: strict
     ),
+]
+
+/// A run: its folder, its model, and what both ends of its connections share.
+let run: [Target] = [
     .target(
-        name: "Training",
+        name: "RunFolder",
         dependencies: [
-            "Diagnostics", "Numerics", "Reduction", "Kernels", "KernelSelection", "Graph", "Networks", "Optimization",
-            "Sampling", "Radiography", "HDF5IO", "Storage", "Wire", "Messaging", "Collectives", "Coordination",
-            "Configuration", "ProcessControl", "Reporting", "CSystem", "CHash",
+            "Configuration", "Coordination", "Diagnostics", "Messaging", "Platform", "Reporting", "Storage",
         ],
-        // Its tests look at what is internal to it, in release builds too.
-        swiftSettings: strict + [.unsafeFlags(["-enable-testing"])]
+        swiftSettings: strict
+    ),
+    .target(
+        name: "RunLinks",
+        dependencies: [
+            "CHash", "Collectives", "Configuration", "Coordination", "Diagnostics", "Messaging", "Platform",
+        ],
+        swiftSettings: strict
+    ),
+    .target(
+        name: "ModelSetup",
+        dependencies: [
+            "Configuration", "Coordination", "Diagnostics", "Graph", "Kernels", "Networks", "Optimization", "Platform",
+            "Radiography",
+            "Reduction", "RunLinks", "Sampling", "Storage",
+        ],
+        swiftSettings: strict
+    ),
+]
+
+/// The processes of a run, and what is made of its result.
+let runtimes: [Target] = [
+    .target(
+        name: "WorkerRuntime",
+        dependencies: [
+            "CSystem", "Collectives", "Configuration", "Coordination", "Diagnostics", "Graph", "KernelSelection",
+            "Kernels", "Messaging", "ModelSetup", "Networks", "Numerics", "Optimization", "Platform", "Radiography",
+            "Reduction", "RunFolder", "RunLinks", "Sampling", "Storage", "Wire",
+        ],
+        swiftSettings: strict
+    ),
+    .target(
+        name: "CoordinatorRuntime",
+        dependencies: [
+            "CSystem", "Configuration", "Coordination", "Diagnostics", "Graph", "HDF5IO", "Messaging", "ModelSetup",
+            "Networks", "Platform", "Reporting", "RunFolder", "RunLinks", "Sampling", "Storage", "Wire",
+        ],
+        swiftSettings: strict
+    ),
+    .target(
+        name: "Inference",
+        dependencies: [
+            "Configuration", "Coordination", "Diagnostics", "Graph", "KernelSelection", "Kernels", "ModelSetup",
+            "Networks", "Platform", "Radiography", "Reporting", "RunFolder", "Sampling", "Sharding", "Storage",
+        ],
+        swiftSettings: strict
+    ),
+    .target(
+        name: "Launching",
+        dependencies: [
+            "CSystem", "Configuration", "Coordination", "CoordinatorRuntime", "Diagnostics", "Graph", "Inference",
+            "Kernels", "Messaging", "ModelSetup", "Networks", "Optimization", "Platform", "Reporting", "RunFolder",
+            "RunLinks", "Sampling", "Storage",
+        ],
+        swiftSettings: strict
+    ),
+]
+
+/// Tools, which no run needs.
+let tools: [Target] = [
+    .target(
+        name: "Simulation",
+        dependencies: ["Coordination", "Numerics", "Platform", "Reduction", "Sampling"],
+        swiftSettings: strict
+    ),
+    .target(
+        name: "Doctor",
+        dependencies: [
+            "CSystem", "Configuration", "Coordination", "KernelSelection", "Kernels", "Launching", "Messaging",
+            "ModelSetup", "Platform", "RunFolder", "Storage", "WorkerRuntime",
+        ],
+        swiftSettings: strict
+    ),
+    .target(
+        name: "Chaos",
+        dependencies: [
+            "Configuration", "Coordination", "CoordinatorRuntime", "Diagnostics", "Launching", "Messaging", "Numerics",
+            "Platform", "RunFolder", "Storage",
+        ],
+        swiftSettings: strict
+    ),
+    .target(
+        name: "Fuzzing",
+        dependencies: [
+            "Collectives", "Configuration", "Coordination", "Diagnostics", "Doctor", "Launching", "Messaging",
+            "Numerics", "Platform", "Radiography", "Reduction", "RunFolder", "RunLinks", "Storage", "Wire",
+            "WorkerRuntime",
+        ],
+        swiftSettings: strict
+    ),
+    .target(
+        name: "Benchmarks",
+        dependencies: [
+            "CSystem", "Collectives", "Configuration", "Coordination", "CoordinatorRuntime", "Diagnostics", "Graph",
+            "KernelSelection", "Kernels", "Launching", "Messaging", "ModelSetup", "Networks", "Optimization",
+            "Platform", "Radiography", "Reduction", "RunFolder", "RunLinks", "Sampling", "Storage", "Wire",
+            "WorkerRuntime",
+        ],
+        swiftSettings: strict
     ),
 ]
 
@@ -160,8 +267,10 @@ let program: [Target] = [
     .executableTarget(
         name: "pleura",
         dependencies: [
-            "Diagnostics", "Kernels", "KernelSelection", "Graph", "Networks", "Radiography", "Storage", "Messaging",
-            "Collectives", "Configuration", "ProcessControl", "Reporting", "Training", "CSystem", argumentParser,
+            argumentParser, "Benchmarks", "CSystem", "Chaos", "Collectives", "Configuration", "Coordination",
+            "CoordinatorRuntime", "Diagnostics", "Doctor", "Fuzzing", "Graph", "Inference", "KernelSelection",
+            "Kernels", "Launching", "Messaging", "ModelSetup", "Networks", "Platform", "Radiography", "Reporting",
+            "RunFolder", "RunLinks", "Sharding", "Simulation", "Storage", "WorkerRuntime",
         ],
         swiftSettings: strict
     )
@@ -169,26 +278,57 @@ let program: [Target] = [
 
 /// Modules that have a test target of their own, `Tests/<Module>Tests`, with what it uses besides the module.
 let testDependencies: [(module: String, extra: [Target.Dependency])] = [
-    ("Diagnostics", []), ("ProcessControl", ["Diagnostics"]), ("Numerics", []), ("Reduction", ["Numerics"]),
-    ("Kernels", ["Numerics", "KernelSelection", "HDF5IO", "Diagnostics"]),
-    ("Graph", ["Reduction", "Kernels", "KernelSelection", "Numerics", "HDF5IO"]),
-    ("Networks", ["Graph", "Kernels", "KernelSelection", "Numerics", "Optimization", "HDF5IO"]),
-    ("Optimization", ["Kernels", "KernelSelection", "Numerics", "HDF5IO"]), ("Sampling", ["Diagnostics", "Numerics"]),
-    ("Coordination", ["Reduction", "Numerics", "Sampling"]),
-    ("Radiography", ["Diagnostics", "Numerics", "ProcessControl", "Storage"]),
-    ("HDF5IO", ["Diagnostics"]), ("Storage", ["Diagnostics", "HDF5IO"]),
-    ("Wire", ["Diagnostics", "Coordination", "Numerics", "Reduction"]), ("Messaging", ["Diagnostics", "HostilePeer"]),
-    ("Collectives", ["Diagnostics", "Reduction", "Messaging", "CHash", "CXXHash", "Kernels", "KernelSelection"]),
-    ("Configuration", ["Diagnostics"]), ("Reporting", ["Diagnostics", "Radiography", "Storage"]),
+    ("Platform", ["Diagnostics", "TestSupport"]),
+    ("Numerics", []),
+    ("Reduction", ["Numerics"]),
+    ("Kernels", ["KernelSelection", "Numerics"]),
+    ("Graph", ["HDF5IO", "KernelSelection", "Kernels", "Numerics", "Reduction", "TestSupport"]),
+    ("Networks", ["Graph", "KernelSelection", "Kernels", "Numerics", "Optimization", "TestSupport"]),
+    ("Optimization", ["HDF5IO", "KernelSelection", "Kernels", "Numerics"]),
+    ("Sampling", []),
+    ("Coordination", ["Reduction", "Sampling"]),
+    ("Simulation", ["Coordination", "Sampling"]),
+    ("Messaging", ["Diagnostics", "HostilePeer", "Platform"]),
+    ("HDF5IO", ["Diagnostics"]),
+    ("Storage", ["Diagnostics", "HDF5IO", "Platform"]),
+    ("Radiography", ["Diagnostics", "Numerics", "Platform", "TestSupport"]),
+    ("Sharding", ["Diagnostics", "Numerics", "Platform", "Radiography", "Storage", "TestSupport"]),
+    ("Wire", ["Coordination", "Numerics", "Reduction"]),
+    ("Collectives", ["Benchmarks", "CHash", "CXXHash", "KernelSelection", "Messaging", "Platform", "Reduction"]),
+    ("Configuration", ["Diagnostics", "Networks", "Platform"]),
+    ("Reporting", ["Diagnostics", "Storage"]),
+    ("RunFolder", ["Coordination", "Diagnostics", "Messaging", "Platform", "Reporting", "Storage", "TestSupport"]),
+    ("RunLinks", ["Collectives", "Configuration", "Messaging", "TestSupport"]),
     (
-        "Training",
+        "ModelSetup",
         [
-            "Diagnostics", "Collectives", "Configuration", "Coordination", "Graph", "KernelSelection", "Messaging",
-            "Networks", "Optimization", "ProcessControl", "Radiography", "Reduction", "Reporting", "Sampling",
-            "Storage",
+            "Configuration", "Graph", "Networks", "Optimization", "Platform", "RunFolder", "Sampling", "Storage",
+            "TestSupport",
         ]
     ),
-    ("Integration", ["CSystem", "Diagnostics", "Storage", "HDF5IO", "HostilePeer", "CHash"]),
+    (
+        "WorkerRuntime",
+        [
+            "Collectives", "Configuration", "Coordination", "CoordinatorRuntime", "KernelSelection", "Messaging",
+            "ModelSetup", "Platform", "Reduction", "Storage", "TestSupport",
+        ]
+    ),
+    (
+        "CoordinatorRuntime",
+        [
+            "Coordination", "Messaging", "Platform", "RunLinks", "Storage", "TestSupport", "WorkerRuntime",
+        ]
+    ),
+    ("Inference", ["Radiography", "RunFolder", "Storage", "TestSupport"]),
+    (
+        "Launching",
+        [
+            "Configuration", "Coordination", "ModelSetup", "Platform", "RunFolder", "RunLinks", "Sampling", "Storage",
+            "TestSupport",
+        ]
+    ),
+    ("Chaos", ["Platform"]),
+    ("Integration", ["CHash", "CSystem", "HostilePeer", "Platform", "Storage"]),
 ]
 
 let tests: [Target] = testDependencies.map { entry in
@@ -206,9 +346,16 @@ let testTools: [Target] = [
     .target(name: "FaultInjection", path: "Tests/FaultInjection"),
     // What an intruder sends; see its header.
     .target(name: "HostilePeer", path: "Tests/HostilePeer", swiftSettings: strict),
+    // What many tests share: a folder of their own, a small data set.
+    .target(
+        name: "TestSupport",
+        dependencies: ["Platform", "Radiography", "Storage"],
+        path: "Tests/TestSupport",
+        swiftSettings: strict
+    ),
     .executableTarget(
         name: "CheckpointVictim",
-        dependencies: ["Diagnostics", "Storage"],
+        dependencies: ["Platform", "Storage"],
         path: "Tests/CheckpointVictim",
         swiftSettings: strict
     ),
@@ -225,7 +372,7 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
     ],
-    targets: systemLibraries + shims + pure + libraries + program + testTools + tests,
+    targets: systemLibraries + shims + pure + ground + formats + run + runtimes + tools + program + testTools + tests,
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17
 )

@@ -1,9 +1,9 @@
 #!/bin/bash
-# Repeats all tables of benchmarks/results, one after the other. Wants a quiet machine with two cores or more; see
+# Repeats the tables of benchmarks/results that scripts make, one after the other. Wants a quiet machine with two cores or more; see
 # README.md for how long each takes.
 #
 #     benchmarks/all.sh [NAME ...]      all without names; they are
-#         train train-2 kernels kernels-avx2 scaling allreduce precision recovery slow audit coordination flood
+#         train train-2 kernels kernels-avx2 scaling allreduce precision recovery slow audit checkpoint coordination flood
 #
 # PLEURA names the program where it is not .build/release/pleura. A table that fails does not keep the rest from being
 # made; the exit status is then 1.
@@ -12,7 +12,8 @@ cd "$(dirname "$0")/.."
 
 program=${PLEURA:-.build/release/pleura}
 results=benchmarks/results
-known=(train train-2 kernels kernels-avx2 scaling allreduce precision recovery slow audit coordination flood)
+known=(train train-2 kernels kernels-avx2 scaling allreduce precision recovery slow audit checkpoint coordination
+    flood)
 
 make_table() {
     case $1 in
@@ -45,6 +46,10 @@ make_table() {
         audit)
             benchmarks/audit.py --pleura "$program" --set training.microbatch_size=1 --json $results/audit.json \
                 --markdown $results/audit.md
+            ;;
+        checkpoint)
+            benchmarks/checkpoint.py --pleura "$program" --steps 400 --rounds 3 --json $results/checkpoint.json \
+                --markdown $results/checkpoint.md
             ;;
         coordination) benchmarks/coordination.py --pleura "$program" ;;
     esac

@@ -16,9 +16,10 @@ import os
 import platform
 import socket
 import statistics
-import subprocess
 import sys
 import time
+
+from common import PROGRAM, run, write
 
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -88,18 +89,15 @@ def gloo(workers, sizes, iterations, warm_ups):
 def pleura(program, workers, sizes, iterations, warm_ups, transport):
     command = [program, "bench", "allreduce", "--workers", str(workers), "--bytes", ",".join(map(str, sizes)),
                "--iterations", str(iterations), "--warm-ups", str(warm_ups), "--transport", transport, "--json", "-"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
     return {
         row["bytes"]: (row["median_s"], row["min_s"], row["in_place"]["median_s"])
-        for row in json.loads(done.stdout)["rows"]
+        for row in json.loads(run(command))["rows"]
     }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pleura", default=".build/release/pleura")
+    parser.add_argument("--pleura", default=PROGRAM)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--bytes", default="1M,4M,25M,98M")
     parser.add_argument("--rounds", type=int, default=3)
@@ -124,25 +122,19 @@ def main():
         "processors": os.cpu_count(), "load_1m": os.getloadavg()[0], "rows": [],
     }
     for size in sizes:
-        gloo_s = statistics.median(run[size][0] for run in runs["gloo"])
-        gloo_min_s = min(run[size][1] for run in runs["gloo"])
+        gloo_s = statistics.median(figures[size][0] for figures in runs["gloo"])
+        gloo_min_s = min(figures[size][1] for figures in runs["gloo"])
         row = {"bytes": size, "gloo_s": gloo_s, "gloo_min_s": gloo_min_s}
         for transport in ("shared-memory", "zeromq"):
             name = transport.replace("-", "_")
-            row[f"{name}_s"] = statistics.median(run[size][0] for run in runs[transport])
-            row[f"{name}_min_s"] = min(run[size][1] for run in runs[transport])
-            row[f"{name}_in_place_s"] = statistics.median(run[size][2] for run in runs[transport])
+            row[f"{name}_s"] = statistics.median(figures[size][0] for figures in runs[transport])
+            row[f"{name}_min_s"] = min(figures[size][1] for figures in runs[transport])
+            row[f"{name}_in_place_s"] = statistics.median(figures[size][2] for figures in runs[transport])
             row[f"{name}_ratio"] = gloo_s / row[f"{name}_s"]
             row[f"{name}_min_ratio"] = gloo_min_s / row[f"{name}_min_s"]
         report["rows"].append(row)
 
-    if options.json:
-        text = json.dumps(report, indent=2) + "\n"
-        if options.json == "-":
-            print(text, end="")
-        else:
-            with open(options.json, "w") as file:
-                file.write(text)
+    write(options.json, json.dumps(report, indent=2))
     if options.json != "-":
         print(f"{options.workers} workers, torch {report['torch']}, {report['processors']} processors, "
               f"load {report['load_1m']:.1f}, medians of {options.rounds} rounds")

@@ -16,31 +16,14 @@ import json
 import os
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def run(command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr.strip()}")
-    return done.stdout
-
-
-def steps(folder):
-    with open(os.path.join(folder, "metrics.jsonl")) as lines:
-        return [record for record in map(json.loads, lines) if record["kind"] == "step"]
+from common import HERE, PROGRAM, make_shards, run, settings, steps, write
 
 
 def measure(arguments, folder):
-    phantoms, shards = os.path.join(folder, "phantoms"), os.path.join(folder, "shards")
-    run([arguments.pleura, "synthesize", phantoms, "--images", str(arguments.images), "--size", "512", "--seed", "1",
-         "--positives", "0.5", "--area-scale", "4"])
-    run([arguments.pleura, "shard", "--dicom", f"{phantoms}/dicom-images-train", "--labels", f"{phantoms}/train-rle.csv",
-         "--size", str(arguments.size), "--folds", "4", "--output", shards])
+    shards = make_shards(arguments.pleura, folder, arguments.images, arguments.size)
     seconds = {rate: [] for rate in arguments.rates}
     processor = {rate: [] for rate in arguments.rates}
     hashes = set()
@@ -52,8 +35,7 @@ def measure(arguments, folder):
                        f"training.microbatches={arguments.microbatches}", "--set", f"training.steps={arguments.steps}",
                        "--set", "training.epochs=100000", "--set", "validation.every_epochs=0", "--set",
                        "checkpoint.every_steps=0", "--set", "audit.minimum_steps=0", "--set", f"audit.rate={rate}"]
-            for change in arguments.set:
-                command += ["--set", change]
+            command += settings(arguments.set)
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             run(command)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -70,7 +52,7 @@ def measure(arguments, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pleura", default=os.path.join(HERE, "../.build/release/pleura"))
+    parser.add_argument("--pleura", default=PROGRAM)
     parser.add_argument("--config", default=os.path.join(HERE, "../configs/demo.yaml"))
     parser.add_argument("--rates", type=float, nargs="+", default=[0, 0.01, 0.1, 1])
     parser.add_argument("--microbatches", type=int, default=16)
@@ -98,13 +80,8 @@ def main():
                      + ", ".join(f"{value:.1f}" for value in row["processor_s"]) + f" | {row['processor_cost']:+.1%} |")
     lines += ["", f"Hashes of all runs equal: {'yes' if result['equal_hashes'] else 'NO'}."]
     print("\n".join(lines))
-    if arguments.json:
-        with open(arguments.json, "w") as file:
-            json.dump(result, file, indent=2)
-            file.write("\n")
-    if arguments.markdown:
-        with open(arguments.markdown, "w") as file:
-            file.write("\n".join(lines) + "\n")
+    write(arguments.json, json.dumps(result, indent=2))
+    write(arguments.markdown, "\n".join(lines))
     if not result["equal_hashes"]:
         sys.exit(1)
 

@@ -17,24 +17,14 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def run(command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr.strip()}")
-    return done.stdout
+from common import HERE, PROGRAM, make_shards, run, steps, write
 
 
 def step_seconds(folder):
-    with open(os.path.join(folder, "metrics.jsonl")) as lines:
-        records = [json.loads(line) for line in lines]
-    return {record["step"]: record["seconds"] for record in records if record["kind"] == "step"}
+    return {record["step"]: record["seconds"] for record in steps(folder)}
 
 
 def train(options, configuration, shards, folder, every):
@@ -60,7 +50,7 @@ def stall(seconds, every, window):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("configuration", nargs="?", default=os.path.join(HERE, "../configs/demo.yaml"))
-    parser.add_argument("--pleura", default=os.path.join(HERE, "../.build/release/pleura"))
+    parser.add_argument("--pleura", default=PROGRAM)
     parser.add_argument("--every", type=int, default=50)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=3)
@@ -69,11 +59,7 @@ def main():
     parser.add_argument("--markdown", help="write the table to this path")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
-        phantoms, shards = f"{folder}/phantoms", f"{folder}/shards"
-        run([options.pleura, "synthesize", phantoms, "--images", "96", "--size", "256", "--seed", "1", "--positives",
-             "0.5"])
-        run([options.pleura, "shard", "--dicom", f"{phantoms}/dicom-images-train", "--labels",
-             f"{phantoms}/train-rle.csv", "--size", "128", "--folds", "4", "--output", shards])
+        shards = make_shards(options.pleura, folder, 96, 128, source_size=256, positives=(0.5, None))
         rounds = []
         for number in range(options.rounds):
             kinds = [options.every, 0]
@@ -91,11 +77,9 @@ def main():
             print(f"round {number + 1}: {json.dumps(rounds[-1])}", file=sys.stderr)
     text = table(options, rounds)
     print(text)
-    for path, content in ((options.markdown, text + "\n"), (options.json, json.dumps(
-            {"every": options.every, "steps": options.steps, "window": options.window, "rounds": rounds}, indent=1))):
-        if path:
-            with open(path, "w") as file:
-                file.write(content)
+    write(options.markdown, text)
+    write(options.json, json.dumps({"every": options.every, "steps": options.steps, "window": options.window,
+                                    "rounds": rounds}, indent=1))
 
 
 def table(options, rounds):

@@ -16,10 +16,8 @@ import datetime
 import json
 import math
 import os
-import subprocess
-import sys
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+from common import HERE, PROGRAM, run, write
 
 
 def exponent(rows, value):
@@ -90,7 +88,7 @@ def markdown(report):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pleura", default=os.path.join(HERE, "../.build/release/pleura"))
+    parser.add_argument("--pleura", default=PROGRAM)
     parser.add_argument("--workers", default="2,16,128,1024")
     parser.add_argument("--simulated", default="2,16,128,1024,4096")
     parser.add_argument("--steps", type=int, default=50)
@@ -98,21 +96,15 @@ def main():
     parser.add_argument("--markdown", default=os.path.join(HERE, "results/coordination.md"))
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
-    done = subprocess.run(
+    report = json.loads(run(
         [arguments.pleura, "bench", "coordination", "--workers", arguments.workers, "--simulated", arguments.simulated,
-         "--steps", str(arguments.steps), "--json", "-"],
-        stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"bench coordination ended with {done.returncode}.")
-    report = json.loads(done.stdout)
+         "--steps", str(arguments.steps), "--json", "-"]))
     report |= {"date": datetime.date.today().isoformat(), "processors": len(os.sched_getaffinity(0)),
                "load_1m_before": load}
-    with open(arguments.json, "w") as file:
-        file.write(json.dumps(report, indent=1) + "\n")
+    write(arguments.json, json.dumps(report, indent=1))
     text = markdown(report)
     print(text)
-    with open(arguments.markdown, "w") as file:
-        file.write(text)
+    write(arguments.markdown, text)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+from common import HERE, PROGRAM, make_shards, run, steps, write
 
 
 def stranger(ports, until):
@@ -38,19 +38,10 @@ def stranger(ports, until):
     return count
 
 
-def steps(folder):
-    try:
-        with open(f"{folder}/metrics.jsonl") as lines:
-            records = [json.loads(line) for line in lines if line.endswith("}\n")]
-    except OSError:
-        return []
-    return [(record["time"], record["seconds"]) for record in records if record["kind"] == "step"]
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("configuration", nargs="?", default=os.path.join(HERE, "../configs/demo.yaml"))
-    parser.add_argument("--pleura", default=os.path.join(HERE, "../.build/release/pleura"))
+    parser.add_argument("--pleura", default=PROGRAM)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--json")
@@ -60,24 +51,19 @@ def main():
     if len(cores) < 2:
         sys.exit("flood.py needs two cores: one for the strangers.")
     with tempfile.TemporaryDirectory() as folder:
-        quiet = dict(check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        subprocess.run([options.pleura, "synthesize", f"{folder}/phantoms", "--images", "48", "--size", "256", "--seed",
-                        "1", "--positives", "0.5"], **quiet)
-        subprocess.run([options.pleura, "shard", "--dicom", f"{folder}/phantoms/dicom-images-train", "--labels",
-                        f"{folder}/phantoms/train-rle.csv", "--size", "128", "--folds", "3", "--output",
-                        f"{folder}/shards"], **quiet)
-        subprocess.run([options.pleura, "keygen", f"{folder}/keys", "--workers", "1"], **quiet)
+        shards = make_shards(options.pleura, folder, 48, 128, folds=3, source_size=256, positives=(0.5, None))
+        run([options.pleura, "keygen", f"{folder}/keys", "--workers", "1"])
         with open(f"{folder}/log", "w") as log:
-            run = subprocess.Popen(
+            training = subprocess.Popen(
                 [options.pleura, "launch", options.configuration, "--workers", "1", "--set", f"run.directory={folder}/run",
-                 "--set", f"data.shards={folder}/shards", "--set", "training.epochs=10000", "--set",
+                 "--set", f"data.shards={shards}", "--set", "training.epochs=10000", "--set",
                  "validation.every_epochs=0", "--set", f"security.keys={folder}/keys"], stderr=log,
                 preexec_fn=lambda: os.sched_setaffinity(0, cores[:-1]))
         os.sched_setaffinity(0, cores[-1:])
         turns = []
         try:
             while len(steps(f"{folder}/run")) < 5:
-                if run.poll() is not None:
+                if training.poll() is not None:
                     sys.exit(open(f"{folder}/log").read())
                 time.sleep(0.1)
             with open(f"{folder}/run/endpoints.json") as file:
@@ -87,9 +73,9 @@ def main():
                 count = stranger(ports, begin + options.seconds) if floods else time.sleep(options.seconds) or 0
                 turns.append((begin, time.time(), floods, count))
         finally:
-            run.send_signal(signal.SIGINT)
-            run.wait(60)
-        known = steps(f"{folder}/run")
+            training.send_signal(signal.SIGINT)
+            training.wait(60)
+        known = [(record["time"], record["seconds"]) for record in steps(f"{folder}/run")]
         with open(f"{folder}/log") as log:
             warnings = [line for line in log if "warning" in line]
     seconds = {floods: [value for begin, end, own, _ in turns if own == floods
@@ -110,10 +96,8 @@ def main():
         f"| flooded, {report['steps']['flooded']} | {1000 * medians[True]:.1f} ms ({100 * report['change']:+.1f} %) | "
         f"{report['connections_a_second']:.0f} | {report['lines_of_the_log_a_second']:.2f} |"]) + "\n"
     print(table)
-    for path, text in ((options.json, json.dumps(report, indent=1) + "\n"), (options.markdown, table)):
-        if path:
-            with open(path, "w") as file:
-                file.write(text)
+    write(options.json, json.dumps(report, indent=1))
+    write(options.markdown, table)
 
 
 if __name__ == "__main__":

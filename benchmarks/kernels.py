@@ -30,11 +30,11 @@ import json
 import os
 import re
 import statistics
-import subprocess
 import sys
 import time
 
-from train import CONFIGURATIONS, HERE, ROWS, commit, processor
+from common import HERE, PROGRAM, commit, processor, run, write
+from train import CONFIGURATIONS, ROWS
 
 GOAL = 0.7
 NAMED_SHARE = 0.02
@@ -45,11 +45,7 @@ AVX2_ROW = "unet-resnet34-256"
 def run_pleura(arguments, name, precision):
     command = [arguments.pleura, "bench", "kernels", "--config", os.path.join(CONFIGURATIONS, f"{name}.yaml"), "--steps",
                str(arguments.steps), "--set", f"precision={precision}", "--json", "-"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          env=os.environ | {"PLEURA_KERNELS": arguments.variant})
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
-    report = json.loads(done.stdout)
+    report = json.loads(run(command, {"PLEURA_KERNELS": arguments.variant}))
     if report["kernels"] != arguments.variant:
         sys.exit(f"pleura ran its {report['kernels']} kernels where {arguments.variant} were asked for.")
     return report
@@ -365,7 +361,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=5, help="counted steps and calls of a round")
     parser.add_argument("--share", type=float, default=0.01, help="of a step, from which on a kernel is in the table")
-    parser.add_argument("--pleura", default=os.path.join(HERE, "../.build/release/pleura"))
+    parser.add_argument("--pleura", default=PROGRAM)
     parser.add_argument("--json", help="where to write the figures; - for standard output")
     parser.add_argument("--markdown", help="where to write the tables")
     arguments = parser.parse_args()
@@ -406,16 +402,12 @@ def main():
     for step in report["loads"]:
         step["classes"] = classes(step["rows"])
     if arguments.json == "-":
-        print(json.dumps(report, indent=1, ensure_ascii=False))
+        write("-", json.dumps(report, indent=1, ensure_ascii=False))
         return
     text = table_avx2(report) if arguments.variant == "avx2" else table(report)
     print(text)
-    if arguments.json:
-        with open(arguments.json, "w") as file:
-            file.write(json.dumps(shortened(report), separators=(",", ":"), ensure_ascii=False) + "\n")
-    if arguments.markdown:
-        with open(arguments.markdown, "w") as file:
-            file.write(text + "\n")
+    write(arguments.json, json.dumps(shortened(report), separators=(",", ":"), ensure_ascii=False))
+    write(arguments.markdown, text)
 
 
 if __name__ == "__main__":

@@ -15,20 +15,13 @@ import json
 import math
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+from common import HERE, PROGRAM, make_shards, run, write
+
 CONFIGURATION = os.path.join(HERE, "../configs/bench/precision.yaml")
 PRECISIONS = ("fp32", "bf16")
-
-
-def run(command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr.strip()}")
-    return done.stdout
 
 
 def curves(folder):
@@ -46,7 +39,7 @@ def curves(folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--pleura", default=os.path.join(HERE, "../.build/release/pleura"))
+    parser.add_argument("--pleura", default=PROGRAM)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--images", type=int, default=96)
@@ -62,11 +55,7 @@ def main():
 def measure(options, folder):
     shards = os.path.join(folder, "shards")
     if not os.path.exists(os.path.join(shards, "dataset.json")):
-        phantoms = os.path.join(folder, "phantoms")
-        run([options.pleura, "synthesize", phantoms, "--images", str(options.images), "--size", "512", "--seed", "1",
-             "--positives", "0.5", "--area-scale", "4"])
-        run([options.pleura, "shard", "--dicom", f"{phantoms}/dicom-images-train", "--labels",
-             f"{phantoms}/train-rle.csv", "--size", str(options.size), "--folds", "4", "--output", shards])
+        make_shards(options.pleura, folder, options.images, options.size)
     result = {precision: [] for precision in PRECISIONS}
     for seed in range(1, options.seeds + 1):
         for precision in PRECISIONS:
@@ -81,12 +70,9 @@ def measure(options, folder):
                   file=sys.stderr)
     text = table(result, options)
     print(text)
-    if options.markdown:
-        with open(options.markdown, "w") as file:
-            file.write(text + "\n")
-    if options.json:
-        with open(options.json, "w") as file:
-            json.dump({"epochs": options.epochs, "images": options.images, "size": options.size, "runs": result}, file)
+    write(options.markdown, text)
+    write(options.json, json.dumps({"epochs": options.epochs, "images": options.images, "size": options.size,
+                                    "runs": result}))
 
 
 def table(result, options):

@@ -24,25 +24,9 @@ import sys
 import tempfile
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+from common import HERE, PROGRAM, make_shards, run, settings, whole_lines, write
+
 FIRST, APART = 15, 30  # The step of a case's first fault, and steps between two.
-
-
-def run(command):
-    """Runs a command to its end and returns what it has written."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr.strip()}")
-    return done.stdout
-
-
-def lines(path):
-    """The whole lines of a file that another process may be writing; none where it is not there yet."""
-    try:
-        with open(path) as file:
-            return [line for line in file if line.endswith("\n")]
-    except FileNotFoundError:
-        return []
 
 
 def is_alive(process):
@@ -73,7 +57,7 @@ class Run:
 
     def steps(self):
         """The committed steps and their times, so far."""
-        records = [json.loads(line) for line in lines(os.path.join(self.folder, "metrics.jsonl"))]
+        records = [json.loads(line) for line in whole_lines(os.path.join(self.folder, "metrics.jsonl"))]
         return [(record["step"], record["time"]) for record in records if record["kind"] == "step"]
 
     def count(self):
@@ -98,7 +82,7 @@ class Run:
 
     def planned(self):
         """The planned faults that have happened: (time, process, worker, point, step, signal)."""
-        found = [line.split() for line in lines(self.faults)]
+        found = [line.split() for line in whole_lines(self.faults)]
         return [(float(w[0]), int(w[1]), int(w[2]), w[3], int(w[4]), w[5]) for w in found]
 
     def follow(self, tick=lambda run: None):
@@ -112,7 +96,7 @@ class Run:
                 other.kill()
             other.wait()
         if self.process.returncode != 0:
-            sys.exit(f"The run {self.name} ended with {self.process.returncode}:\n{''.join(lines(self.log)[-20:])}")
+            sys.exit(f"The run {self.name} ended with {self.process.returncode}:\n{''.join(whole_lines(self.log)[-20:])}")
 
     def join(self, environment=None, arguments=(), before=None):
         """Starts another worker, of this benchmark's own."""
@@ -156,15 +140,11 @@ class Bench:
                 "training.epochs=10000", "training.microbatches=4", "training.microbatch_size=2",
                 "workers.respawns=1000", *self.arguments.set, *sets]
         command = [self.arguments.pleura, "launch", self.arguments.config, "--workers", str(workers)]
-        return command + [word for one in sets for word in ("--set", one)]
+        return command + settings(sets)
 
     def prepare(self):
-        phantoms, self.shards = os.path.join(self.folder, "phantoms"), os.path.join(self.folder, "shards")
         arguments = self.arguments
-        run([arguments.pleura, "synthesize", phantoms, "--images", str(arguments.images), "--size", "512", "--seed", "1",
-             "--positives", "0.5", "--area-scale", "4"])
-        run([arguments.pleura, "shard", "--dicom", f"{phantoms}/dicom-images-train", "--labels",
-             f"{phantoms}/train-rle.csv", "--size", str(arguments.size), "--folds", "4", "--output", self.shards])
+        self.shards = make_shards(arguments.pleura, self.folder, arguments.images, arguments.size)
         whole = Run(self, "whole")
         whole.follow()
         times = [moment for _, moment in whole.steps()]
@@ -317,7 +297,7 @@ class Bench:
         def end(one, current):
             worker, log = current
             # Calls before the first that fails may be of other kinds.
-            met = [line for line in lines(log)[call - 1:] if line.split()[1] in environment["FAULT_KINDS"].split(",")]
+            met = [line for line in whole_lines(log)[call - 1:] if line.split()[1] in environment["FAULT_KINDS"].split(",")]
             moments.setdefault(log, time.time() if met else None)
             if moments[log] is None:
                 del moments[log]
@@ -373,7 +353,7 @@ class Bench:
 
         try:
             result = self.joiners("memory", words, begin, end)
-            kills = [line.split()[1] for line in lines(f"{group}/{events}") if line.startswith("oom_kill ")]
+            kills = [line.split()[1] for line in whole_lines(f"{group}/{events}") if line.startswith("oom_kill ")]
             assert kills == [str(result["tried"])], f"the kernel counts {kills} such ends"
             return result
         finally:
@@ -441,7 +421,7 @@ def table(report):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pleura", default=os.path.join(HERE, "../.build/release/pleura"))
+    parser.add_argument("--pleura", default=PROGRAM)
     parser.add_argument("--config", default=os.path.join(HERE, "../configs/demo.yaml"))
     parser.add_argument("--tries", type=int, default=6, help="faults of a case")
     parser.add_argument("--silence", type=float, default=2, help="seconds until a stopped worker is put out")
@@ -475,14 +455,12 @@ def main():
                 continue
             report["cases"] = sorted(report["cases"] + [result], key=lambda row: order.index(row["case"]))
             # What is done is kept, whatever comes.
-            with open(arguments.json, "w") as file:
-                file.write(json.dumps(report, indent=1) + "\n")
+            write(arguments.json, json.dumps(report, indent=1))
             print(f"{result['fault']}: {result['tried']} tried, median {milliseconds(result['median_s'])}, worst "
                   f"{milliseconds(result['worst_s'])}, {'equal' if result['equal_hashes'] else 'OTHER'} hashes", flush=True)
     text = table(report)
     print(text)
-    with open(arguments.markdown, "w") as file:
-        file.write(text + "\n")
+    write(arguments.markdown, text)
     if any(not row["equal_hashes"] or row["repeated_steps"] for row in report["cases"]):
         sys.exit("A disturbed run is not the undisturbed one.")
 

@@ -23,9 +23,8 @@ import statistics
 import subprocess
 import sys
 
-from train import commit, processor
+from common import HERE, PROGRAM, commit, processor, settings, write
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 GRID = ((1, 1), (1, 2), (2, 1), (2, 2))
 GOAL = 0.03
 
@@ -45,16 +44,12 @@ def finish(process):
 def train(arguments, workers, threads):
     command = [arguments.pleura, "bench", "train", arguments.config, "--workers", str(workers), "--threads",
                str(threads), "--steps", str(arguments.steps), "--warm-ups", str(arguments.warm_ups), "--json", "-"]
-    for change in arguments.set:
-        command += ["--set", change]
-    return command
+    return command + settings(arguments.set)
 
 
 def fold(arguments, core):
     command = [arguments.pleura, "bench", "fold", arguments.config, "--microbatches", str(arguments.microbatches),
-               "--json", "-"]
-    for change in arguments.set:
-        command += ["--set", change]
+               "--json", "-"] + settings(arguments.set)
     return finish(start(command, {core}))
 
 
@@ -151,7 +146,7 @@ def table(report):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default=os.path.join(HERE, "../configs/bench/unet-resnet34-256.yaml"))
-    parser.add_argument("--pleura", default=os.path.join(HERE, "../.build/release/pleura"))
+    parser.add_argument("--pleura", default=PROGRAM)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=10, help="counted steps of a run")
     parser.add_argument("--warm-ups", type=int, default=2, help="steps before those")
@@ -174,13 +169,8 @@ def main():
     }
     text = table(report)
     print(text)
-    if arguments.json == "-":
-        print(json.dumps(report, indent=1))
-    else:
-        with open(arguments.json, "w") as file:
-            file.write(json.dumps(report, indent=1) + "\n")
-    with open(arguments.markdown, "w") as file:
-        file.write(text + "\n")
+    write(arguments.json, json.dumps(report, indent=1))
+    write(arguments.markdown, text)
 
 
 if __name__ == "__main__":

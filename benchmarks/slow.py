@@ -19,26 +19,14 @@ import argparse
 import datetime
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
-import re
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def run(command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr.strip()}")
-    return done.stdout
-
-
-def steps(folder):
-    with open(os.path.join(folder, "metrics.jsonl")) as lines:
-        return [record for record in map(json.loads, lines) if record["kind"] == "step"]
+from common import HERE, PROGRAM, make_shards, run, settings, steps, write
 
 
 class Run:
@@ -51,8 +39,7 @@ class Run:
                    f"data.shards={shards}", "--set", f"training.microbatches={arguments.microbatches}", "--set",
                    f"training.steps={arguments.steps}", "--set", "training.epochs=100000", "--set",
                    "validation.every_epochs=0", "--set", "checkpoint.every_steps=0"]
-        for change in arguments.set:
-            command += ["--set", change]
+        command += settings(arguments.set)
         with open(self.log, "w") as log:
             self.coordinator = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
         deadline = time.time() + 60
@@ -88,11 +75,7 @@ def best_split(microbatches, costs):
 
 
 def measure(arguments, folder):
-    phantoms, shards = os.path.join(folder, "phantoms"), os.path.join(folder, "shards")
-    run([arguments.pleura, "synthesize", phantoms, "--images", str(arguments.images), "--size", "512", "--seed", "1",
-         "--positives", "0.5", "--area-scale", "4"])
-    run([arguments.pleura, "shard", "--dicom", f"{phantoms}/dicom-images-train", "--labels", f"{phantoms}/train-rle.csv",
-         "--size", str(arguments.size), "--folds", "4", "--output", shards])
+    shards = make_shards(arguments.pleura, folder, arguments.images, arguments.size)
     slow, results, hashes = f"slow={arguments.factor}", [], set()
     for workers in arguments.workers:
         hashes.add(Run(arguments, folder, shards, f"even-{workers}", [None] * workers).finish(arguments))
@@ -130,7 +113,7 @@ def measure(arguments, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pleura", default=os.path.join(HERE, "../.build/release/pleura"))
+    parser.add_argument("--pleura", default=PROGRAM)
     parser.add_argument("--config", default=os.path.join(HERE, "../configs/demo.yaml"))
     parser.add_argument("--factor", type=int, default=4)
     parser.add_argument("--workers", type=int, nargs="+", default=[2])
@@ -161,13 +144,8 @@ def main():
     for row in result["rows"]:
         lines.append(f"\nThe log with {row['workers']} workers, slow {row['slow']}: `{row['named']}`.")
     print("\n".join(lines))
-    if arguments.json:
-        with open(arguments.json, "w") as file:
-            json.dump(result, file, indent=2)
-            file.write("\n")
-    if arguments.markdown:
-        with open(arguments.markdown, "w") as file:
-            file.write("\n".join(lines) + "\n")
+    write(arguments.json, json.dumps(result, indent=2))
+    write(arguments.markdown, "\n".join(lines))
     if not result["equal_hashes"] or any(
             row["share_of_ideal"] < 0.85 for row in result["rows"] if row["workers"] <= result["cores"]):
         sys.exit(1)

@@ -18,12 +18,11 @@ import os
 import platform
 import re
 import statistics
-import subprocess
 import sys
 
 import peer
+from common import HERE, PROGRAM, commit, processor, run, write
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 CONFIGURATIONS = os.path.join(HERE, "../configs/bench")
 ROWS = ("unet-resnet34-256", "unet-resnet34-512", "unet-se_resnext50_32x4d-512", "unet-efficientnet-b4-512",
         "deeplabv3plus-resnet50-512")
@@ -48,28 +47,11 @@ def run_pleura(program, path, load):
     command = [program, "bench", "train", path, "--workers", str(load["workers"]), "--threads", "1", "--steps",
                str(load["steps"]), "--warm-ups", str(load["warm_ups"]), "--set", f"precision={load['precision']}",
                "--json", "-"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
-    report = json.loads(done.stdout)
+    report = json.loads(run(command))
     return {"images_per_second": report["images_per_second"], "step_s": report["step_s"],
             "step_s_min": report["step_s_min"], "step_s_max": report["step_s_max"], "gflops": report["gflops"],
             "limit_gflops": report["fma_limit_gflops"],
             "peak_bytes": max(worker["peak_rss_bytes"] for worker in report["workers"])}
-
-
-def processor():
-    with open("/proc/cpuinfo") as file:
-        for line in file:
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()
-
-
-def commit():
-    done = subprocess.run(["git", "-C", HERE, "describe", "--always", "--dirty"], stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, text=True)
-    return done.stdout.strip() or None
 
 
 def measure(path, precision, arguments):
@@ -130,7 +112,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configurations", nargs="*", metavar="CONFIG",
                         default=[os.path.join(CONFIGURATIONS, f"{row}.yaml") for row in ROWS])
-    parser.add_argument("--pleura", default=os.path.join(HERE, "../.build/release/pleura"))
+    parser.add_argument("--pleura", default=PROGRAM)
     parser.add_argument("--precisions", default="fp32,bf16")
     parser.add_argument("--workers", type=int, default=1, help="processes, each with one compute thread")
     parser.add_argument("--rounds", type=int, default=2)
@@ -161,17 +143,14 @@ def main():
         for precision in precisions:
             report["rows"].append(measure(path, precision, arguments))
             # What is there so far survives an interruption.
-            if arguments.json and arguments.json != "-":
-                with open(arguments.json, "w") as file:
-                    file.write(json.dumps(report, indent=1) + "\n")
+            if arguments.json != "-":
+                write(arguments.json, json.dumps(report, indent=1))
     if arguments.json == "-":
-        print(json.dumps(report, indent=1))
+        write("-", json.dumps(report, indent=1))
         return
     text = table(report)
     print(text)
-    if arguments.markdown:
-        with open(arguments.markdown, "w") as file:
-            file.write(text + "\n")
+    write(arguments.markdown, text)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@ import CSystem
 import Glibc
 import Kernels
 import Messaging
+import Platform
 package import Reduction
 import Synchronization
 
@@ -154,10 +155,10 @@ package final class Allreduce: Sendable {
             keys: configuration.keys,
             onRefusal: configuration.onRefusal
         )
-        do throws(MessagingError) {
+        do throws(SystemError) {
             let thread = try OwnedThread(name: "pleura-comm") { communicator.run() }
             state.withLock { $0.thread = thread }
-        } catch { throw .messaging(error) }
+        } catch { throw .messaging(.refused(error)) }
     }
 
     deinit { mailbox.post(.close) }

@@ -1,6 +1,7 @@
 package import Diagnostics
 import Glibc
 package import Messaging
+import Platform
 package import Reduction
 
 /// Why a step's sums are not there, or why an all-reduce could not be set up.
@@ -50,12 +51,12 @@ package enum AllreduceError: ReportableError, Hashable {
                 them: they changed on the way. Check the memory and network of both machines.
                 """
         case .superseded(let step, let generation):
-            return "The all-reduce of step \(step) (generation \(generation)) gave way to a later plan."
+            return "The all-reduce of step \(step) (generation \(generation)) was given up for a later plan."
         case .badPlan(let problem): return "The reduction plan cannot be followed: \(problem)."
         case .unreachable(let worker, let reason): return "Worker \(worker) cannot be reached: \(reason)."
         case .noSharedMemory(let call, let code):
             let limit = code == EFBIG ? " (the limit on the size of files, ulimit -f, holds for memory too)" : ""
-            return "This process may have no shared memory: \(call): \(MessagingError.reason(code))\(limit)."
+            return "This process cannot get shared memory: \(call): \(MessagingError.reason(code))\(limit)."
         case .system(let what, let code): return "\(what): \(MessagingError.reason(code))."
         case .messaging(let error): return error.description
         case .closed: return "The all-reduce is closed."

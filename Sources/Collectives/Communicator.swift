@@ -1,7 +1,7 @@
 import CHash
-import Diagnostics
 import Glibc
 import Messaging
+import Platform
 import Reduction
 
 /// The communication thread of one worker: adds its slices as soon as their nodes are there, tells the peers, and

@@ -2,7 +2,12 @@
 
 extension ConfigurationField {
     static let time: [ConfigurationField] = [
-        field("training.epochs", \.training.epochs, .within(0...1_000_000), "Passes of the sampler."),
+        field(
+            "training.epochs",
+            \.training.epochs,
+            .within(0...1_000_000),
+            "Epochs: how often the run goes through what the sampler draws."
+        ),
         field(
             "training.steps",
             \.training.steps,
@@ -26,7 +31,7 @@ extension ConfigurationField {
             "training.on_nonfinite",
             \.training.onNonFinite,
             "Where a gradient or a loss is not finite. stop: the run ends, naming the layer, the microbatch and its samples. "
-                + "skip: the step counts, and leaves the weights alone."
+                + "skip: the step counts, and the weights stay as they are."
         ),
         field(
             "validation.every_epochs",
@@ -40,7 +45,7 @@ extension ConfigurationField {
             .within(0...1),
             "A pixel whose probability is above this is positive."
         ),
-        field("validation.metric", \.validation.metric, "What the plateau schedule follows."),
+        field("validation.metric", \.validation.metric, "The result of validation that the plateau schedule watches."),
         field(
             "checkpoint.every_steps",
             \.checkpoint.everySteps,
@@ -53,14 +58,23 @@ extension ConfigurationField {
             .within(0...1_000_000),
             "Minutes between two checkpoints. 0: none."
         ),
-        field("checkpoint.keep_last", \.checkpoint.keepLast, .within(1...1_000_000), "How many of the newest stay."),
+        field(
+            "checkpoint.keep_last",
+            \.checkpoint.keepLast,
+            .within(1...1_000_000),
+            "How many of the newest checkpoints are kept."
+        ),
         field(
             "checkpoint.keep_best",
             \.checkpoint.keepBest,
             .within(0...1_000_000),
-            "How many of the best stay besides."
+            "How many of the best checkpoints are kept beside those."
         ),
-        field("checkpoint.metric", \.checkpoint.metric, "What makes a checkpoint the best."),
+        field(
+            "checkpoint.metric",
+            \.checkpoint.metric,
+            "The result of validation that says which checkpoints are the best."
+        ),
     ]
 
     static let processes: [ConfigurationField] = [
@@ -104,31 +118,31 @@ extension ConfigurationField {
             "workers.heartbeat_seconds",
             \.workers.heartbeatSeconds,
             .within(0.01...60),
-            "Between two signs of life of a worker."
+            "Seconds between two heartbeats of a worker."
         ),
         field(
             "workers.grace_seconds",
             \.workers.graceSeconds,
             .above(0, upTo: 3600),
-            "How long a worker waits for a coordinator that is gone before it exits."
+            "Seconds that a worker waits for its coordinator to come back before it exits."
         ),
         field(
             "workers.timeouts.join_seconds",
             \.workers.timeouts.joinSeconds,
             .above(0, upTo: 86_400),
-            "For all workers to join at the start."
+            "Seconds that the workers have to join at the start."
         ),
         field(
             "workers.timeouts.silence_seconds",
             \.workers.timeouts.silenceSeconds,
             .above(0, upTo: 3600),
-            "Without a sign of life, until a worker counts as lost."
+            "Seconds without a heartbeat after which a worker counts as lost."
         ),
         field(
             "workers.timeouts.phase_seconds",
             \.workers.timeouts.phaseSeconds,
             .above(0, upTo: 86_400),
-            "For a phase of a step to move on."
+            "Seconds without progress after which a phase of a step counts as hung."
         ),
         field(
             "audit.rate",

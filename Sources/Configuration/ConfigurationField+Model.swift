@@ -51,15 +51,15 @@ extension ConfigurationField {
             "loss.smoothing",
             \.loss.smoothing,
             .within(1e-6...1_000_000),
-            "Added to the numerator and the denominator of soft Dice, so that an empty mask has one."
+            "Added to the numerator and the denominator of soft Dice, so that it is defined for an empty mask too."
         ),
         field(
             "loss.focal_gamma",
             \.loss.focalGamma,
             .within(0...100),
-            "The exponent of the focal loss: how little pixels count that are right already."
+            "The exponent of the focal loss: the higher, the less the pixels count that the network gets right already."
         ),
-        field("optimizer.name", \.optimizer.name, "The rule of a step."),
+        field("optimizer.name", \.optimizer.name, "The optimizer."),
         field(
             "optimizer.learning_rate",
             \.optimizer.learningRate,
@@ -92,12 +92,12 @@ extension ConfigurationField {
             .within(0...1_000_000),
             "Scales a gradient down whose global norm is above this. 0 does not clip."
         ),
-        field("schedule.name", \.schedule.name, "The shape after warm-up."),
+        field("schedule.name", \.schedule.name, "How the learning rate moves after warm-up."),
         field(
             "schedule.warmup_steps",
             \.schedule.warmupSteps,
             .within(0...1_000_000_000),
-            "Steps of linear rise at the start; fewer than the run has."
+            "Steps at the start over which the learning rate rises; fewer than the run has."
         ),
         field(
             "schedule.minimum",

@@ -1,3 +1,5 @@
+package import Networks
+
 // The values that are one of several words. The raw value is the word in YAML.
 
 extension RunConfiguration {
@@ -56,20 +58,8 @@ extension RunConfiguration {
         case deepLabV3Plus = "deeplabv3plus"
     }
 
-    /// The encoder of a `unet` or a `deeplabv3plus`: the words of `Networks.Encoder`.
-    package enum Encoder: String, ConfigurationWord {
-        case resnet18, resnet34, resnet50, resnet101, resnet152
-        case seResNeXt50 = "se_resnext50_32x4d"
-        case seResNeXt101 = "se_resnext101_32x4d"
-        case efficientNetB0 = "efficientnet-b0"
-        case efficientNetB1 = "efficientnet-b1"
-        case efficientNetB2 = "efficientnet-b2"
-        case efficientNetB3 = "efficientnet-b3"
-        case efficientNetB4 = "efficientnet-b4"
-        case efficientNetB5 = "efficientnet-b5"
-        case efficientNetB6 = "efficientnet-b6"
-        case efficientNetB7 = "efficientnet-b7"
-    }
+    /// The encoder of a `unet` or a `deeplabv3plus`.
+    package typealias Encoder = Networks.Encoder
 
     /// What batch normalisation does in training.
     package enum BatchNormalisation: String, ConfigurationWord {
@@ -87,7 +77,7 @@ extension RunConfiguration {
         case microbatch
     }
 
-    /// The rule of a step.
+    /// The optimizer.
     package enum OptimizerName: String, ConfigurationWord {
         case sgd, adam, adamw
     }
@@ -135,3 +125,5 @@ extension RunConfiguration {
         case zeromq
     }
 }
+
+extension Networks.Encoder: ConfigurationWord {}

@@ -1,5 +1,7 @@
+import Networks
+
 extension RunConfiguration {
-    /// Two or more fields that are good alone and not together.
+    /// Fields that are valid each on its own and contradict each other.
     struct Contradiction {
         /// The fields, the one to point at first.
         let fields: [String]
@@ -98,7 +100,7 @@ extension RunConfiguration {
         return found
     }
 
-    /// What is allowed and probably not meant, as sentences.
+    /// Warnings, as sentences: settings that are allowed and probably not meant.
     package var remarks: [String] {
         let threads = workers.count * workers.threads
         guard training.microbatches < threads else { return [] }

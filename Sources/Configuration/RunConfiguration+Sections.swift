@@ -1,3 +1,5 @@
+import Networks
+
 // The sections of a configuration. What a user reads about each field, and its range, is in `ConfigurationField`'s
 // table; the comments here add what a caller needs: units and conventions.
 
@@ -158,7 +160,7 @@ extension RunConfiguration {
 
     /// `schedule`: the learning rate over the run.
     package struct Schedule: Sendable, Equatable {
-        /// The shape after warm-up.
+        /// How the learning rate moves after warm-up.
         package var name = ScheduleName.constant
         /// Steps of linear rise from 0.
         package var warmupSteps = 0
@@ -182,7 +184,7 @@ extension RunConfiguration {
 
     /// `training`: how long, and the shape of a global batch.
     package struct Training: Sendable, Equatable {
-        /// Passes of the sampler.
+        /// Epochs: how often the run goes through what the sampler draws.
         package var epochs = 10
         /// When above 0, the run ends after this many steps, whatever `epochs` says.
         package var steps = 0
@@ -200,7 +202,7 @@ extension RunConfiguration {
         package var everyEpochs = 1
         /// The probability above which a pixel is positive.
         package var threshold = 0.5
-        /// What the plateau schedule follows.
+        /// The result of validation that the plateau schedule watches.
         package var metric = Metric.positiveDice
     }
 
@@ -210,11 +212,11 @@ extension RunConfiguration {
         package var everySteps = 0
         /// 0 for no rhythm by time.
         package var everyMinutes = 10.0
-        /// How many of the newest stay.
+        /// How many of the newest checkpoints are kept.
         package var keepLast = 3
         /// How many of the best by `metric` stay besides.
         package var keepBest = 1
-        /// What makes a checkpoint the best.
+        /// The result of validation that says which checkpoints are the best.
         package var metric = Metric.positiveDice
     }
 
@@ -242,7 +244,7 @@ extension RunConfiguration {
 
     /// `workers.timeouts`, in seconds.
     package struct Timeouts: Sendable, Equatable {
-        /// For all workers to join at the start.
+        /// Seconds that the workers have to join at the start.
         package var joinSeconds = 60.0
         /// Without a heartbeat, before a worker counts as lost.
         package var silenceSeconds = 10.0

@@ -1,4 +1,4 @@
-import Diagnostics
+import Platform
 
 extension RunConfiguration {
     /// The configuration as YAML: every field with its value, in the order of the table, readable back.

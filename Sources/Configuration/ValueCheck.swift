@@ -1,4 +1,4 @@
-import Diagnostics
+import Platform
 
 /// The range of a field: a sentence for users and the test behind it.
 struct ValueCheck<Value>: Sendable {

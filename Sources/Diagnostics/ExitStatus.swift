@@ -1,4 +1,4 @@
-/// The exit status of the program, after `sysexits.h`; README.md lists them for users.
+/// The exit status of the program, after `sysexits.h`; docs/formats.md lists them for users.
 package enum ExitStatus: Int32, Sendable {
     case done = 0
     /// The command line was wrong.

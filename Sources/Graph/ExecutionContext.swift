@@ -1,5 +1,21 @@
 import Kernels
 
+/// The model that a run reads: not owned, not written.
+///
+/// Counts are those of the program's `ParameterLayout`; each area starts at a multiple of 64 bytes.
+package struct ModelMemory {
+    package var weights: UnsafePointer<Float>
+    package var buffers: UnsafePointer<Float>
+
+    package init(
+        weights: UnsafePointer<Float>,
+        buffers: UnsafePointer<Float>
+    ) {
+        self.weights = weights
+        self.buffers = buffers
+    }
+}
+
 /// What instructions see of a run: tensors by number, parameters by number, the step's numbers.
 ///
 /// Lives as long as its `Executor` and on its thread.
@@ -18,34 +34,23 @@ final class ExecutionContext {
     /// The microbatch's loss so far, over the losses of the graph.
     var totalLoss = 0.0
 
-    init(_ program: Program, kernels: KernelTable, arena: UnsafeMutablePointer<Float>) {
+    init(
+        kernels: KernelTable,
+        views: [TensorView],
+        weightOffsets: [Int],
+        bufferOffsets: [Int],
+        tailOffset: Int,
+        arena: UnsafeMutablePointer<Float>
+    ) {
         self.kernels = kernels
-        tensorCount = program.tensors.count
-        views = .allocate(capacity: tensorCount)
-        for (id, tensor) in program.tensors.enumerated() {
-            let place = program.places[id]
-            let root = program.tensors[place.root]
-            let offset =
-                4 * max(0, program.rootOffsets[place.root]) + place.channel * root.format.byteCount
-            (views + id).initialize(
-                to: TensorView(
-                    UnsafeMutableRawPointer(arena) + offset,
-                    images: tensor.images,
-                    height: tensor.shape.height,
-                    width: tensor.shape.width,
-                    channels: tensor.shape.channels,
-                    pixelStride: root.shape.channels
-                )
-            )
-        }
-        let layout = program.layout
-        offsets = .allocate(capacity: max(1, layout.weightOffsets.count))
-        for (index, offset) in layout.weightOffsets.enumerated() {
-            (offsets + index).initialize(to: offset)
-        }
-        bufferOffsets = .allocate(capacity: max(1, layout.bufferOffsets.count))
-        for (index, offset) in layout.bufferOffsets.enumerated() { (bufferOffsets + index).initialize(to: offset) }
-        tailOffset = layout.trainedCount
+        tensorCount = views.count
+        self.views = .allocate(capacity: tensorCount)
+        for (id, view) in views.enumerated() { (self.views + id).initialize(to: view) }
+        offsets = .allocate(capacity: max(1, weightOffsets.count))
+        for (index, offset) in weightOffsets.enumerated() { (offsets + index).initialize(to: offset) }
+        self.bufferOffsets = .allocate(capacity: max(1, bufferOffsets.count))
+        for (index, offset) in bufferOffsets.enumerated() { (self.bufferOffsets + index).initialize(to: offset) }
+        self.tailOffset = tailOffset
         memory = ModelMemory(weights: arena, buffers: arena)
         sums = arena
     }

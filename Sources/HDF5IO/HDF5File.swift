@@ -38,15 +38,6 @@ package final class HDF5File: Sendable {
         }
     }
 
-    /// Creates a file that lives in memory only; `image()` gives its bytes.
-    package static func createInMemory(name: String = "memory") throws(HDF5Error) -> HDF5File {
-        let context = HDF5Context(file: "<\(name)>")
-        return try HDF5Library.locked { () throws(HDF5Error) -> HDF5File in
-            let access = try makeAccess(context, inMemory: true)
-            return try create(uniqueMemoryName(), path: "<\(name)>", userBlock: 0, access: access, context: context)
-        }
-    }
-
     /// Opens a file for reading, without locks: files are published complete and never changed afterwards.
     package static func open(_ path: String) throws(HDF5Error) -> HDF5File {
         let context = HDF5Context(file: path)
@@ -123,10 +114,7 @@ package final class HDF5File: Sendable {
     private static func makeAccess(_ context: HDF5Context, inMemory: Bool) throws(HDF5Error) -> HDF5Identifier {
         let list = try context.own(H5Pcreate(chdf5_property_file_access()), "open", close: H5Pclose)
         try context.check(H5Pset_fclose_degree(list.raw, H5F_CLOSE_STRONG), "open")
-        // Workaround: H5Fget_file_image of 1.10.8 clears status flags in the superblock and leaves its checksum as it
-        // was. The oldest form of the superblock has neither.
-        let oldest = inMemory ? H5F_LIBVER_EARLIEST : H5F_LIBVER_V110
-        try context.check(H5Pset_libver_bounds(list.raw, oldest, H5F_LIBVER_V110), "open")
+        try context.check(H5Pset_libver_bounds(list.raw, H5F_LIBVER_V110, H5F_LIBVER_V110), "open")
         // Files are written under private names and published whole: a lock would guard nothing, and there are file systems
         // without a lock service, where every file would fail to open.
         try context.check(H5Pset_file_locking(list.raw, false, true), "open")
@@ -180,20 +168,6 @@ package final class HDF5File: Sendable {
         try HDF5Library.locked { () throws(HDF5Error) in
             try requireOpen()
             try context.check(H5Fflush(identifier.raw, H5F_SCOPE_GLOBAL), "flush")
-        }
-    }
-
-    /// The bytes that the file has on disk, or would have.
-    package func image() throws(HDF5Error) -> [UInt8] {
-        let context = context
-        return try HDF5Library.locked { () throws(HDF5Error) -> [UInt8] in
-            try requireOpen()
-            try context.check(H5Fflush(identifier.raw, H5F_SCOPE_GLOBAL), "flush")
-            let count = try context.check(H5Fget_file_image(identifier.raw, nil, 0), "take the image of")
-            var bytes = [UInt8](repeating: 0, count: count)
-            let copied = bytes.withUnsafeMutableBytes { H5Fget_file_image(identifier.raw, $0.baseAddress, $0.count) }
-            try context.check(copied, "take the image of")
-            return bytes
         }
     }
 

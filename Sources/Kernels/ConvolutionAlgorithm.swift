@@ -12,8 +12,8 @@ extension ConvolutionGeometry {
     /// else they are direct.
     ///
     /// It needs 3×3 taps side by side, and its transforms cost little where each of their results is used for 16 channels
-    /// or more; over bfloat16, whose products cost half, for more than 16 on one side. There channels are multiplied in
-    /// pairs.
+    /// or more on both sides; over bfloat16, whose products cost half, where both sides together have 48 or more. There
+    /// channels are multiplied in pairs, so both numbers are even.
     package func usesWinograd(for format: ElementFormat) -> Bool {
         guard groups == 1, kernelHeight == 3, kernelWidth == 3, stride == 1, dilation == 1, padding <= 2 else {
             return false

@@ -1,5 +1,6 @@
 import CZeroMQ
 import Glibc
+import Platform
 import Synchronization
 
 /// Answers libzmq's question whether a key may connect (ZAP, RFC 27), for all listening sockets of one context.
@@ -23,10 +24,12 @@ package final class Authenticator: Sendable {
             zmq_close(raw)
             throw .call("zmq_bind", subject: Self.endpoint, code: code)
         }
-        let wakeUp = try WakeUp()
+        let wakeUp = try MessagingError.whereRefused { () throws(SystemError) in try WakeUp() }
         self.wakeUp = wakeUp
         let desk = Desk(context: context, raw: raw, allowed: allowed)
-        let thread = try OwnedThread(name: "pleura-zap") { desk.run(until: wakeUp) }
+        let thread = try MessagingError.whereRefused { () throws(SystemError) in
+            try OwnedThread(name: "pleura-zap") { desk.run(until: wakeUp) }
+        }
         self.thread.withLock { $0 = thread }
     }
 

@@ -90,7 +90,8 @@ package final class ConnectionMonitor {
         switch code {
         case ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: "one side uses keys and the other does not"
         case ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC: "the keys of the two sides do not belong together"
-        default: "it does not speak ZMTP as we do (0x\(String(UInt32(bitPattern: code), radix: 16)))"
+        default:
+            "it speaks another protocol than ZMTP 3 (libzmq's code 0x\(String(UInt32(bitPattern: code), radix: 16)))"
         }
     }
 }

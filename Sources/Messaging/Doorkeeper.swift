@@ -1,15 +1,15 @@
 import CSystem
 import Glibc
 
-/// What a listening socket does about strangers: counts those that are refused, tells of them once a second at most,
-/// ends connections that break the rules, and lets nobody in for a while where they are many.
+/// Protects a listening socket from strangers: counts those that are refused and reports them once a second at most,
+/// ends connections that break the rules, and lets nobody in for a while when there are many.
 ///
 /// libzmq accepts every connection, and takes a descriptor and memory for each until its greeting has failed. While the
 /// door is shut, the kernel drops requests for new connections before it answers them; connections that exist go on
 /// undisturbed, and honest newcomers try again. Used by the socket's owner thread.
 package struct Doorkeeper {
     package struct Limits: Hashable, Sendable {
-        /// Connections that have said nothing of worth yet.
+        /// Connections that have not sent a message of the protocol yet.
         package var strangers: Int
         /// Connections that are refused in one second.
         package var refusalsPerSecond = 200
@@ -79,9 +79,9 @@ package struct Doorkeeper {
             addresses[descriptor] = Self.address(of: descriptor)
             unfinished.begin(descriptor)
         case .disconnected(let descriptor):
-            // One that was refused has been counted; one that only comes and goes takes as much.
+            // A refused connection was counted before. One that only comes and goes costs as much, so it counts too.
             if strangers.remove(descriptor) != nil && !isRefusing && !ended.contains(descriptor) {
-                refuse("it closed before it had said a word of the protocol", at: now)
+                refuse("it closed the connection without a word of the protocol", at: now)
             }
             isRefusing = false
             peers.remove(descriptor)
@@ -134,7 +134,7 @@ package struct Doorkeeper {
             let whose = hog.isStranger ? "a connection that had not said anything yet" : "a connection"
             end(
                 hog.connection,
-                "\(whose) held back the end of a message: \(hog.bytes) bytes of it had come, \(hog.limit) are allowed",
+                "\(whose) does not end its message: \(hog.bytes) bytes of it had come, and \(hog.limit) are allowed",
                 at: now
             )
         }
@@ -177,7 +177,7 @@ package struct Doorkeeper {
         guard wantsShut != isShut, !listening.isEmpty else { return }
         isShut = wantsShut
         if isShut { timesShut += 1 }
-        // Where the kernel does not let it, the limits of the sockets' own remain.
+        // Where the kernel does not allow the filter, the sockets' own limits still hold.
         for descriptor in listening { _ = system_drop_newcomers(descriptor, isShut) }
     }
 

@@ -1,7 +1,7 @@
 import CZeroMQ
 package import Diagnostics
 import Glibc
-package import ProcessControl
+package import Platform
 
 /// Why a message could not be sent or a socket not be made.
 package enum MessagingError: ReportableError, Hashable {
@@ -14,7 +14,7 @@ package enum MessagingError: ReportableError, Hashable {
     /// So many bytes wait for a peer already that no more are taken.
     case queueFull(peer: String, queuedBytes: Int, limit: Int)
     /// This process may not have what libzmq needs.
-    case refused(ProcessError)
+    case refused(SystemError)
     /// The transport was closed before.
     case closed
     /// The transport had ended by a fault of its own.
@@ -25,9 +25,9 @@ package enum MessagingError: ReportableError, Hashable {
         case .call(let function, let subject, let code):
             let reason = String(cString: zmq_strerror(code))
             switch code {
-            case _ where function == "pthread_create": return ProcessError.threadSentence(code)
             case EMFILE:
-                return "\(subject) cannot be had: \(reason) in this process. Raise the limit on open files (ulimit -n)."
+                return
+                    "\(subject) cannot be opened: \(reason) in this process. Raise the limit on open files (ulimit -n)."
             case EADDRINUSE:
                 return "Cannot listen on \(subject): \(reason). Choose another port, or `*` for any free one."
             case EADDRNOTAVAIL, ENODEV:
@@ -38,7 +38,7 @@ package enum MessagingError: ReportableError, Hashable {
         case .endpoint(let endpoint, let problem):
             return "The endpoint `\(endpoint)` cannot be used: \(problem)."
         case .tooLarge(let bytes, let limit):
-            return "A message of \(bytes) bytes exceeds this transport's limit of \(limit) bytes."
+            return "A message has \(bytes) bytes, and the limit of this connection is \(limit)."
         case .queueFull(let peer, let queuedBytes, let limit):
             return """
                 \(queuedBytes) bytes wait for \(peer) already, of \(limit) allowed: it does not read, or its connection \
@@ -46,9 +46,9 @@ package enum MessagingError: ReportableError, Hashable {
                 """
         case .refused(let error): return error.description
         case .closed:
-            return "The transport is closed; nothing can be sent through it any more."
+            return "The connection to the run's other processes is closed; nothing can be sent any more."
         case .failed(let reason):
-            return "The transport has failed, nothing can be sent through it any more: \(reason)"
+            return "The connection to the run's other processes has failed; nothing can be sent any more: \(reason)"
         }
     }
 
@@ -64,6 +64,11 @@ package enum MessagingError: ReportableError, Hashable {
 }
 
 extension MessagingError {
+    /// What `body` gives; a refusal of the system's is one of the messaging that needed it.
+    static func whereRefused<Value>(_ body: () throws(SystemError) -> Value) throws(MessagingError) -> Value {
+        do { return try body() } catch { throw .refused(error) }
+    }
+
     /// What an error number of Linux or libzmq means, in words.
     package static func reason(_ code: Int32) -> String { String(cString: zmq_strerror(code)) }
 }

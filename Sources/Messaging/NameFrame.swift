@@ -41,7 +41,7 @@ package struct NameRegister {
         var formerRoute: [UInt8]?
     }
 
-    /// Names of clients that are gone are kept for them as long as so many others have not gone since.
+    /// The names of so many clients that are gone stay reserved for them; of more, the oldest are given up.
     private static let kept = 4096
 
     private var owners: [PeerIdentity: Owner] = [:]
@@ -60,16 +60,16 @@ package struct NameRegister {
     package func route(to peer: PeerIdentity) -> [UInt8]? { owners[peer]?.route }
 
     package enum Claim: Equatable {
-        /// The name is the sender's; `replaced` is the connection that it had before, which is of no use any more.
+        /// The name belongs to the sender. `replaced` is its connection before this one, which is dead.
         case granted(replaced: Int32?)
-        /// It came over the connection that the sender had before this one, whose end was told.
+        /// The message came over an older connection of the sender's, which is known to have ended.
         case outdated
         /// It is another's.
         case denied
     }
 
-    /// Whether a message that came over `connection` may use the name. An empty proof is that of a program which gives
-    /// none; such a one has no claim against others.
+    /// Whether a message that came over `connection` may use the name. A program that gives no proof (an empty one)
+    /// cannot take a name from another.
     package mutating func claim(
         _ name: PeerIdentity,
         _ proof: [UInt8],

@@ -1,6 +1,6 @@
 import CZeroMQ
 import Glibc
-import ProcessControl
+import Platform
 
 /// One libzmq context: its I/O threads.
 ///
@@ -13,7 +13,7 @@ package final class MessagingContext: @unchecked Sendable {
     package init(ioThreads: Int = 1) throws(MessagingError) {
         // libzmq ends the program where it is refused a descriptor or a thread: it has two threads more than those for I/O,
         // and some descriptors for each of them and each socket.
-        do throws(ProcessError) {
+        do throws(SystemError) {
             try FileDescriptors.require(20 + 4 * ioThreads, for: "Talking to the run's other processes")
             try ThreadProbe.require(2 + ioThreads)
         } catch { throw .refused(error) }

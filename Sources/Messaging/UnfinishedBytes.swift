@@ -1,9 +1,10 @@
-/// Bounds what a peer may hand over of a message that it does not finish.
+/// Bounds the bytes that a peer may send of a message without ever ending it.
 ///
-/// libzmq limits a frame and not a message: frames that announce another one pile up in its memory until the last one
-/// comes, and nobody hears of them. The kernel tells how many bytes were taken from a connection; what was taken since the
-/// last whole message was read is unfinished. Who exceeds its limit at one look and has finished nothing until the owner
-/// has read once more is to be cut off: a message within the limits would have been read by then.
+/// libzmq limits the size of a frame, not of a message: frames that announce another one pile up in its memory until
+/// the last one comes, and the receiver is told of none of them. The kernel tells how many bytes were taken from a
+/// connection; what was taken since the last whole message was read is unfinished. A connection that exceeds its limit
+/// at one look, and has finished no message when the owner has read once more, is cut off: a message within the limits
+/// would have been read by then.
 ///
 /// Only its bytes are counted, as they came: libzmq takes 64 bytes more for every frame, so that a flood of empty frames
 /// holds some thirty times as many bytes of memory for the time between two looks.
@@ -70,7 +71,7 @@ package struct UnfinishedBytes {
 
     /// How often the owner looks: the more connections the less often, so that it costs little; nil where none is there.
     ///
-    /// What a connection can hand over between two looks is the price of it.
+    /// Between two looks a connection can exceed its limit by what the network carries in that time.
     private var period: Duration? {
         connections.isEmpty ? nil : max(.milliseconds(50), .microseconds(50) * connections.count)
     }

@@ -1,11 +1,13 @@
 import CZeroMQ
+import Platform
 import Synchronization
 
 /// A coordinator's ZeroMQ transport: a ROUTER socket on a thread of its own.
 ///
 /// With keys, the peers are those of the allow-list, and each may only take names that begin with its key's:
-/// `worker-3:` and more. A name belongs to the client that used it first (`NameFrame`). Strangers are refused, counted,
-/// and told of once a second at most (`.dropped`); what is no message of the protocol's form ends its connection.
+/// `worker-3:` and more. A name belongs to the client that used it first (`NameFrame`). Strangers are refused and
+/// counted, and reported once a second at most (`.dropped`). A connection that sends anything but a message of the
+/// protocol is ended.
 package final class ZeroMQServer: ServerTransport {
     package let endpoints: [String]
     private let loop: SocketLoop
@@ -133,14 +135,21 @@ private final class SocketLoop: Sendable {
         handler: @escaping TransportHandler
     ) throws(MessagingError) {
         self.limits = limits
-        wakeUp = try WakeUp()
+        wakeUp = try MessagingError.whereRefused { () throws(SystemError) in try WakeUp() }
         if let endpoint { try socket.connect(endpoint) }
         let handOver = HandOver(socket: socket, monitor: monitor)
         let name = if case .server = role { "pleura-router" } else { "pleura-dealer" }
-        let thread = try OwnedThread(name: name) { [self] in
-            handOver.socket.adopt()
-            var owner = SocketOwner(socket: handOver.socket, monitor: handOver.monitor, role: role, handler: handler)
-            owner.run(self)
+        let thread = try MessagingError.whereRefused { () throws(SystemError) in
+            try OwnedThread(name: name) { [self] in
+                handOver.socket.adopt()
+                var owner = SocketOwner(
+                    socket: handOver.socket,
+                    monitor: handOver.monitor,
+                    role: role,
+                    handler: handler
+                )
+                owner.run(self)
+            }
         }
         queue.withLock { $0.thread = thread }
     }
@@ -359,7 +368,7 @@ private struct SocketOwner {
                 return
             }
             guard isServer else {
-                // A server that sends anything else has no claim on an answer: its client goes on to wait.
+                // Anything else from a server is ignored, and the client goes on waiting.
                 if frames.count == 1 { handler(.received(from: serverIdentity, frames[0].withBytes(Array.init))) }
                 continue
             }
@@ -381,7 +390,7 @@ private struct SocketOwner {
         // libzmq's own frame, the first one, does not always say where it came from.
         let connection = frames.last?.connection
         guard let payload = frames.last, frames.count == 2 || frames.count == 3 else {
-            return drop(connection, "a message of another number of frames than a name and its content")
+            return drop(connection, "a message that is not made of a name and its content")
         }
         let route = frames[0].withBytes(Array.init)
         let name: PeerIdentity
@@ -417,7 +426,7 @@ private struct SocketOwner {
         case .denied: return drop(connection, "a message in the name of \(name), which another connection had before")
         case .outdated: return nil
         case .granted(let replaced):
-            // The client has made another one: of this one libzmq has not noticed the end.
+            // The client has made a new connection, and libzmq has not noticed that this one ended.
             if let replaced { doorkeeper.hangUp(replaced) }
         }
         return (name, payload.withBytes(Array.init))

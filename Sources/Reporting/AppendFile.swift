@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Platform
 import Storage
 
 /// A file that grows by whole records.
@@ -71,7 +72,8 @@ struct AppendFile: ~Copyable {
         return try read(path) { bytes += $0 } ? bytes : nil
     }
 
-    /// Hands the bytes of a file over, piece by piece; false where there is none. A device or a pipe has none to give.
+    /// Hands the bytes of a file over, piece by piece; false where there is none. A device or a pipe has no bytes to
+    /// hand over.
     @discardableResult
     private static func read(_ path: String, _ body: ([UInt8]) -> Void) throws(ReportingError) -> Bool {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)

@@ -1,7 +1,8 @@
 import ArgumentParser
+import Chaos
 import Diagnostics
 import Foundation
-import Training
+import Platform
 
 /// `pleura chaos`.
 struct ChaosCommand: ParsableCommand {
@@ -23,7 +24,7 @@ struct ChaosCommand: ParsableCommand {
     @Argument(help: "The configuration, such as configs/demo.yaml.", transform: userPath)
     var configuration: String
 
-    @Option(help: "How long new runs are begun; the last one is not cut short.")
+    @Option(help: "For how many minutes new runs are started; the last one is finished.")
     var minutes: Double
 
     @Option(help: "Worker processes; also workers.count.")

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Training
+import CoordinatorRuntime
 
 /// `pleura coordinate`: what `launch` and `resume` start to lead a run; takes its order from standard input.
 struct CoordinateCommand: ParsableCommand {

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Configuration
 import Diagnostics
-import Training
+import Doctor
 
 /// `pleura doctor`.
 struct DoctorCommand: ParsableCommand {

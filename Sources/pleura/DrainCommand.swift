@@ -1,7 +1,7 @@
 import ArgumentParser
 import Diagnostics
 import Foundation
-import Training
+import RunFolder
 
 /// `pleura drain`.
 struct DrainCommand: ParsableCommand {
@@ -17,7 +17,7 @@ struct DrainCommand: ParsableCommand {
     @Argument(help: "The run's folder.", completion: .directory, transform: userPath)
     var directory: String
 
-    @Argument(help: "Numbers of workers.")
+    @Argument(help: "The numbers of workers that are to leave; without any, the whole run ends.")
     var workers: [UInt32] = []
 
     @Option(help: "How many seconds to wait until it is done; 0 does not wait.")
@@ -64,7 +64,7 @@ struct DrainCommand: ParsableCommand {
         }
         if timeout == 0 { return }
         printError(
-            "pleura: It is not done after \(timeout) s. `pleura status \(directory)` shows what the run waits for."
+            "pleura: The request is not carried out after \(timeout) s. `pleura status \(directory)` shows what the run waits for."
         )
         throw ExitCode(ExitStatus.temporary.rawValue)
     }

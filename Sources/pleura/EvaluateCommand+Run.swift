@@ -1,10 +1,11 @@
 import ArgumentParser
 import Foundation
+import Inference
 import KernelSelection
-import ProcessControl
+import Platform
 import Radiography
+import RunFolder
 import Storage
-import Training
 
 /// Options of `pleura evaluate RUN`.
 struct RunEvaluationOptions: ParsableArguments {

@@ -1,7 +1,7 @@
 import ArgumentParser
-import Diagnostics
 import Foundation
-import Training
+import Fuzzing
+import Platform
 
 /// `pleura fuzz`: for those who work on the program.
 struct FuzzCommand: ParsableCommand {

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Training
+import Doctor
 
 /// The process that answers `doctor` on another host; started through ssh by it and `launch --hosts` alone.
 struct HostProbeCommand: ParsableCommand {

@@ -1,6 +1,5 @@
 import ArgumentParser
-import Diagnostics
-import Training
+import RunLinks
 
 /// `pleura keygen`.
 struct KeygenCommand: ParsableCommand {

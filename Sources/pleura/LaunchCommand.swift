@@ -2,8 +2,10 @@ import ArgumentParser
 import Configuration
 import Coordination
 import Diagnostics
+import Doctor
 import Foundation
-import Training
+import Launching
+import RunFolder
 
 /// `pleura launch`.
 struct LaunchCommand: ParsableCommand {
@@ -36,7 +38,7 @@ struct LaunchCommand: ParsableCommand {
 struct ResumeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "resume",
-        abstract: "Goes on with a run from its newest intact checkpoint."
+        abstract: "Resumes a run from its newest intact checkpoint."
     )
 
     @Argument(help: "The run's folder.", transform: userPath)
@@ -45,7 +47,7 @@ struct ResumeCommand: ParsableCommand {
     @OptionGroup var overrides: OverrideOptions
     @OptionGroup var options: RunOptions
 
-    @Flag(help: "Go on with a config.yaml that was edited by hand since it was written.")
+    @Flag(help: "Take a config.yaml that was edited by hand since the run wrote it.")
     var acceptEditedConfiguration = false
 
     func validate() throws {
@@ -75,16 +77,6 @@ struct ResumeCommand: ParsableCommand {
     }
 }
 
-/// `--set`, as often as wanted.
-struct OverrideOptions: ParsableArguments {
-    @Option(
-        name: .long,
-        parsing: .singleValue,
-        help: ArgumentHelp("Override a field of the configuration.", valueName: "a.b=value")
-    )
-    var set: [String] = []
-}
-
 /// Options that `launch` and `resume` share.
 struct RunOptions: ParsableArguments {
     @Option(help: "Worker processes; also workers.count.")
@@ -102,12 +94,12 @@ struct RunOptions: ParsableArguments {
     /// Where the coordinator listens by default.
     private static let loopback = "tcp://127.0.0.1:*"
 
-    @Flag(help: "Start no workers on this machine: they come by `pleura worker`.")
+    @Flag(help: "Start no workers on this machine; others start them with `pleura worker`.")
     var noLocalWorkers = false
 
     @Option(
         help: ArgumentHelp(
-            "Start the workers on the hosts of this list, through ssh; see \"Several hosts\" in README.md.",
+            "Start the workers on the hosts of this list, through ssh; see docs/hosts.md.",
             valueName: "hosts.yaml"
         ),
         transform: userPath
@@ -125,7 +117,9 @@ struct RunOptions: ParsableArguments {
 
     func validate() throws {
         if hosts != nil && (noLocalWorkers || workers != nil) {
-            throw ValidationError("--hosts says where and how many workers run: leave out --workers and the like.")
+            throw ValidationError(
+                "--hosts says where workers run and how many: leave out --workers and --no-local-workers."
+            )
         }
     }
 
@@ -136,7 +130,9 @@ struct RunOptions: ParsableArguments {
         let report = doctor.examine()
         if report.level > .good && !(quiet && report.level < .failure) { printError(report.table(from: .warning)) }
         guard report.level < .failure else {
-            printError("Nothing was started. `pleura doctor` shows all; --skip-checks starts the run all the same.")
+            printError(
+                "Nothing was started. `pleura doctor` shows every finding; --skip-checks starts the run in spite of them."
+            )
             throw ExitCode(ExitStatus.temporary.rawValue)
         }
     }

@@ -1,9 +1,9 @@
 import ArgumentParser
 import Diagnostics
 import Foundation
-import ProcessControl
+import Platform
+import RunFolder
 import Synchronization
-import Training
 
 /// The command line: parses, calls the library, prints.
 @main

@@ -2,11 +2,13 @@ import ArgumentParser
 import Configuration
 import Diagnostics
 import Foundation
+import Inference
 import KernelSelection
-import ProcessControl
+import Platform
 import Radiography
+import RunFolder
+import Sharding
 import Storage
-import Training
 
 /// `pleura predict`.
 struct PredictCommand: ParsableCommand {
@@ -23,7 +25,7 @@ struct PredictCommand: ParsableCommand {
     )
 
     @Argument(
-        help: "A run's folder, of which the newest intact checkpoint is used, or a checkpoint (.h5).",
+        help: "A run's folder, whose newest intact checkpoint is used, or a checkpoint (.h5).",
         transform: userPath
     )
     var model: String
@@ -40,7 +42,7 @@ struct PredictCommand: ParsableCommand {
     @Option(help: "Compute threads, and decoding processes (default: one a core).")
     var threads: Int?
 
-    @Option(help: "The mask is what is more probable than this.")
+    @Option(help: "Pixels with a probability above this become the mask.")
     var threshold: Float?
 
     @Option(

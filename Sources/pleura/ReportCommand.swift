@@ -1,5 +1,6 @@
 import ArgumentParser
-import Training
+import Inference
+import RunFolder
 
 /// `pleura report`.
 struct ReportCommand: ParsableCommand {

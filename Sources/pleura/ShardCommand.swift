@@ -1,11 +1,10 @@
 import ArgumentParser
 import Diagnostics
 import Foundation
-import ProcessControl
-import Radiography
+import Platform
+import Sharding
 import Storage
 import Synchronization
-import Training
 
 /// `pleura shard`: radiographs and labels in, HDF5 shards out.
 struct ShardCommand: ParsableCommand {
@@ -47,7 +46,7 @@ struct ShardCommand: ParsableCommand {
     var folds: Int?
 
     @Option(
-        help: "Rows of image id,patient; goes before the files' own PatientID.",
+        help: "A table of image id,patient, which is preferred to the files' own PatientID.",
         completion: .file(),
         transform: userPath
     )
@@ -62,7 +61,7 @@ struct ShardCommand: ParsableCommand {
     @Option(help: "The number of decoding processes (default: one a core).")
     var jobs: Int?
 
-    @Option(help: "Decides between equals when patients are dealt to folds.")
+    @Option(help: "The seed by which patients that are alike are dealt to folds.")
     var seed: UInt64 = 0
 
     @Flag(help: "Stop at the first file or row that is bad, overlapping rows included.")

@@ -1,6 +1,6 @@
-import Diagnostics
 import Foundation
-import Radiography
+import Platform
+import Sharding
 
 /// Shows the progress of sharding on standard error: a bar on a terminal, plain lines elsewhere.
 ///

@@ -1,8 +1,8 @@
 import ArgumentParser
 import Diagnostics
 import Foundation
-import ProcessControl
-import Training
+import Platform
+import Simulation
 
 /// `pleura simulate`.
 struct SimulateCommand: ParsableCommand {

@@ -1,8 +1,7 @@
 import ArgumentParser
-import Diagnostics
 import Foundation
-import Storage
-import Training
+import Platform
+import RunFolder
 
 /// `pleura status`.
 struct StatusCommand: ParsableCommand {
@@ -18,7 +17,7 @@ struct StatusCommand: ParsableCommand {
     @Flag(help: "Show it again every second until the run ends.")
     var watch = false
 
-    @Flag(help: "Print the file itself.")
+    @Flag(help: "Print status.json as it is.")
     var json = false
 
     func run() throws {

@@ -1,7 +1,6 @@
 import ArgumentParser
-import Diagnostics
 import Foundation
-import ProcessControl
+import Platform
 import Radiography
 
 /// `pleura synthesize`: phantom radiographs with their labels.
@@ -38,7 +37,7 @@ struct SynthesizeCommand: ParsableCommand {
     var areaScale: Float = 3
 
     @Option(
-        help: "Draw each image of this label file (.csv or .csv.gz) to fit its mask, instead of images of our own.",
+        help: "Draw each image of this label file (.csv or .csv.gz) to fit its mask, instead of random images.",
         completion: .file(),
         transform: userPath
     )

@@ -1,8 +1,8 @@
 import ArgumentParser
 import Diagnostics
 import Foundation
+import RunFolder
 import Storage
-import Training
 
 /// `pleura verify`: reads everything stored at some paths and names what is damaged.
 struct VerifyCommand: ParsableCommand {

@@ -5,8 +5,10 @@ import Diagnostics
 import Foundation
 import Glibc
 import KernelSelection
-import ProcessControl
-import Training
+import Messaging
+import Platform
+import RunLinks
+import WorkerRuntime
 
 /// `pleura worker`.
 struct WorkerCommand: ParsableCommand {

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Training
+import Launching
 
 /// The process that keeps a worker on another host; started through ssh by `launch --hosts` alone.
 struct WorkerGuardCommand: ParsableCommand {

@@ -9,8 +9,8 @@
 //
 // Exits 0 after whatever error of the disk; only a crash or a kill ends it otherwise.
 
-import Diagnostics
 import Glibc
+import Platform
 import Storage
 
 /// Small, but with every group of tensors, with empty ones, and with one of several pieces.

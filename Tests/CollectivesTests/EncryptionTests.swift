@@ -1,7 +1,9 @@
+import Benchmarks
 import CHash
 import Collectives
 import Foundation
 import Messaging
+import Platform
 import Reduction
 import Synchronization
 import Testing

@@ -1,7 +1,7 @@
 import Collectives
 import Foundation
 import Glibc
-import Messaging
+import Platform
 import Reduction
 import Synchronization
 import Testing

@@ -1,5 +1,6 @@
 import Configuration
 import Diagnostics
+import Networks
 import Testing
 
 @Suite("Configurations are read")

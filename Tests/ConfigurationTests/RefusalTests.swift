@@ -1,5 +1,6 @@
 import Configuration
 import Diagnostics
+import Platform
 import Testing
 
 @Suite("Wrong configurations are refused with place and remedy")

@@ -21,7 +21,12 @@ import Testing
     @Test func theLastValidationTakesWhoIsLeft() {
         var rig = CoordinatorRig(
             minimum: 2,
-            validation: ValidationSchedule(interval: .steps(5), sampleCount: 4, countsPerSample: 1, samplesPerRequest: 1),
+            validation: ValidationSchedule(
+                interval: .steps(5),
+                sampleCount: 4,
+                countsPerSample: 1,
+                samplesPerRequest: 1
+            ),
             steps: 1
         )
         _ = rig.begin()
@@ -59,7 +64,12 @@ import Testing
     @Test func whoeverLeavesBeforeTheLastValidationEndsNothing() {
         var rig = CoordinatorRig(
             minimum: 2,
-            validation: ValidationSchedule(interval: .steps(5), sampleCount: 1, countsPerSample: 1, samplesPerRequest: 1),
+            validation: ValidationSchedule(
+                interval: .steps(5),
+                sampleCount: 1,
+                countsPerSample: 1,
+                samplesPerRequest: 1
+            ),
             steps: 1
         )
         _ = rig.begin()
@@ -147,7 +157,11 @@ extension [CoordinatorMachine.Action] {
 
     fileprivate func requests(of peer: PeerID) -> [ValidationRequest] {
         compactMap { action in
-            if case .send(peer, let message) = action, case .validate(let request) = message.body { request } else { nil }
+            if case .send(peer, let message) = action, case .validate(let request) = message.body {
+                request
+            } else {
+                nil
+            }
         }
     }
 

@@ -2,6 +2,7 @@ import Glibc
 import Graph
 import KernelSelection
 import Kernels
+import TestSupport
 import Testing
 
 /// A step allocates nothing: it runs where nothing can be allocated.

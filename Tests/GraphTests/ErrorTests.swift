@@ -1,4 +1,5 @@
 import Graph
+import TestSupport
 import Testing
 
 /// Mistakes in networks are reported with the layer's name, what was found and what fits.

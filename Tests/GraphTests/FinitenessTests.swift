@@ -1,5 +1,6 @@
 import Graph
 import Kernels
+import TestSupport
 import Testing
 
 /// The first layer whose numbers are not finite is found.

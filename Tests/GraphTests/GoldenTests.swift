@@ -1,6 +1,7 @@
 import Graph
 import HDF5IO
 import Kernels
+import TestSupport
 import Testing
 
 /// Values that PyTorch computed in fp64 once; `Tests/Fixtures/operators.py` wrote them.

@@ -1,5 +1,6 @@
 import Graph
 import Kernels
+import TestSupport
 import Testing
 
 /// Every operator's gradient rule against central differences of its own forward pass, by the scalar reference.

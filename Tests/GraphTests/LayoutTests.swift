@@ -2,6 +2,7 @@ import Graph
 import Kernels
 import Numerics
 import Reduction
+import TestSupport
 import Testing
 
 @Suite struct LayoutTests {

@@ -1,5 +1,6 @@
 import Graph
 import Kernels
+import TestSupport
 import Testing
 
 /// A U-Net in miniature: skips, residuals, a transposed convolution, a tensor in two concatenations.

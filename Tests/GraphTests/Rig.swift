@@ -2,6 +2,7 @@ import Graph
 import KernelSelection
 import Kernels
 import Numerics
+import TestSupport
 
 /// A graph with memory of its own: compiles it, runs it, and gives parameters and gradients by name.
 final class Rig {

@@ -1,5 +1,5 @@
 import Foundation
-import Storage
+import Platform
 import Testing
 
 extension Processes {

@@ -25,6 +25,41 @@ import Testing
         #expect((Self.pages["README.md"]?.split(separator: "\n", omittingEmptySubsequences: false).count ?? .max) <= 81)
     }
 
+    @Test func theNewestVersionIsTheProgramsOwn() throws {
+        let runner = try ProgramRunner()
+        defer { runner.remove() }
+        let said = try runner.run(["--version"]).output
+        let heading = try #require(Self.pages["CHANGELOG.md"]?.split(separator: "\n").first { $0.hasPrefix("## ") })
+        let version = heading.dropFirst(3).prefix { $0 != "," && $0 != ":" }
+        #expect(said.trimmingCharacters(in: .whitespacesAndNewlines) == "pleura \(version)")
+    }
+
+    /// A table of CONTRIBUTING.md names files by their names: each of them is there.
+    @Test func filesOfTheChecklistsAreThere() throws {
+        let page = try #require(Self.pages["CONTRIBUTING.md"])
+        let names = Set(
+            (FileManager.default.enumerator(atPath: Self.root.appending(path: "Sources").path)?.allObjects ?? [])
+                .compactMap { ($0 as? String)?.split(separator: "/").last.map(String.init) }
+        )
+        var count = 0
+        for row in page.split(separator: "\n") where row.hasPrefix("| A") {
+            let cells = row.split(separator: "|")
+            try #require(cells.count > 3, "\(row)")
+            for word in cells[2].split(separator: "`").enumerated().filter({ $0.offset % 2 == 1 }).map(\.element) {
+                // A file, a type in a file of its name, or a file that extends one: `+Topic`.
+                guard word.contains(".") || word.first?.isUppercase == true || word.hasPrefix("+"), !word.contains("/"),
+                    !word.contains("FAMILY")
+                else { continue }
+                let isThere = names.contains {
+                    $0 == word || $0 == "\(word).swift" || word.hasPrefix("+") && $0.hasSuffix("\(word).swift")
+                }
+                #expect(isThere, "CONTRIBUTING.md names \(word)")
+                count += 1
+            }
+        }
+        #expect(count > 40)
+    }
+
     @Test func theFieldsArePrintedByTheProgram() throws {
         let runner = try ProgramRunner()
         defer { runner.remove() }

@@ -1,6 +1,7 @@
 import Foundation
 import HostilePeer
 import Messaging
+import Platform
 import Testing
 
 /// What strangers may do to a listening transport, byte by byte.
@@ -43,7 +44,7 @@ struct HostileTransportTests {
         }
         // Between two looks, a loopback connection can hand over some hundred megabytes.
         #expect(sent < 1 << 30, "\(sent) bytes were taken")
-        let reason = try await refusal("held back the end of a message")
+        let reason = try await refusal("does not end its message")
         #expect(reason.contains(speaksFirst ? "2162688 are allowed" : "69632 are allowed"), "\(reason)")
         // Others are not disturbed.
         let decent = try ZeroMQClient(connect: endpoint, identity: .random(role: "decent"), handler: { _ in })

@@ -1,6 +1,7 @@
 import Diagnostics
 import Foundation
 import Messaging
+import Platform
 import Testing
 
 @Suite(.timeLimit(.minutes(15)))

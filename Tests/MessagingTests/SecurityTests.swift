@@ -1,5 +1,6 @@
 import Foundation
 import Messaging
+import Platform
 import Synchronization
 import Testing
 
@@ -129,7 +130,7 @@ struct SecurityTests {
             door.hear(.disconnected(descriptor), at: now)
         }
         #expect(door.count == 200 && door.isShut)
-        #expect(door.report(at: now)?.reason == "it closed before it had said a word of the protocol")
+        #expect(door.report(at: now)?.reason == "it closed the connection without a word of the protocol")
         door.update(at: now + .seconds(1))
         #expect(!door.isShut)
     }

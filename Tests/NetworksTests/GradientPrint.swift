@@ -1,6 +1,7 @@
 import Graph
 import Kernels
 import Numerics
+import TestSupport
 
 /// Gradients that PyTorch computed in fp64 at the initial weights, what is left of them, and how far its own fp32 is.
 struct GoldenGradients: Decodable {

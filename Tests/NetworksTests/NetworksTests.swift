@@ -4,6 +4,7 @@ import KernelSelection
 import Kernels
 import Networks
 import Numerics
+import TestSupport
 import Testing
 
 @Suite struct NetworksTests {

@@ -4,6 +4,7 @@ import KernelSelection
 import Kernels
 import Networks
 import Numerics
+import TestSupport
 import Testing
 
 /// The networks against those of segmentation_models_pytorch; `Tests/Fixtures/networks.py` wrote the files.

@@ -3,6 +3,7 @@ import KernelSelection
 import Kernels
 import Networks
 import Optimization
+import TestSupport
 
 func fixture(_ name: String) -> String {
     var parts = #filePath.split(separator: "/", omittingEmptySubsequences: false)

@@ -4,6 +4,7 @@ import KernelSelection
 import Kernels
 import Networks
 import Numerics
+import TestSupport
 import Testing
 
 /// The proof against PyTorch: `Tests/Fixtures/twenty_steps.py` made the golden losses and gradients, and says what tells a

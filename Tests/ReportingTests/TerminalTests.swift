@@ -1,27 +1,8 @@
 import Reporting
 import Testing
 
-@Suite("Columns and step lines")
+@Suite("Columns")
 struct ColumnsTests {
-    @Test func aStepLineHasFixedColumns() {
-        let lines = [
-            StepLine.text(step: 0, loss: 1.25, gradientNorm: 12.5, learningRate: 1e-3, samplesPerSecond: 9.26),
-            StepLine.text(step: 12_345, loss: 0.000_01, gradientNorm: 1e-9, learningRate: 0, samplesPerSecond: 1234.5),
-            StepLine.text(step: 1, loss: .nan, gradientNorm: .infinity, learningRate: 1, samplesPerSecond: 0),
-        ]
-        #expect(
-            lines == [
-                "step        0  loss   1.25000  grad_norm  1.250e+01  lr  1.000e-03  samples/s      9.3",
-                "step    12345  loss   0.00001  grad_norm  1.000e-09  lr  0.000e+00  samples/s   1234.5",
-                "step        1  loss       nan  grad_norm        inf  lr  1.000e+00  samples/s      0.0",
-            ]
-        )
-        #expect(
-            StepLine.text(.example(3))
-                == "step        3  loss   0.50000  grad_norm  1.250e+00  lr  1.000e-04  samples/s     16.0"
-        )
-    }
-
     @Test(arguments: [
         (Duration.zero, "0:00"), (.milliseconds(59_999), "0:59"), (.seconds(245), "4:05"), (.seconds(3723), "1:02:03"),
         (.seconds(183_840), "2d 03:04"), (.seconds(-5), "0:00"),

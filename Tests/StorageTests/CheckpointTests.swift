@@ -1,6 +1,7 @@
 import Diagnostics
 import Foundation
 import HDF5IO
+import Platform
 import Storage
 import Testing
 

@@ -1,6 +1,6 @@
-import Diagnostics
 import Foundation
 import Glibc
+import Platform
 import Storage
 import Testing
 

@@ -1,5 +1,5 @@
 import Foundation
-import Storage
+import Platform
 
 /// A fresh folder, removed with its owner.
 final class TemporaryFolder: Sendable {

@@ -1,5 +1,4 @@
 import Foundation
-import Storage
 import Testing
 
 /// A system call of a victim that is broken, and how; see the header of `FaultInjection`.

@@ -219,6 +219,7 @@ extension CoordinatorMachine {
             if case .saving = stage { return }
             stage = .settling(comparing: false)
             waitSince = now
+            if members.allSatisfy({ $0.completedSteps == progress.completedSteps }) { proceed() }
             return
         }
         stage = .pausing

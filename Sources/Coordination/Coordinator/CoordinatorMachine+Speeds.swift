@@ -59,6 +59,10 @@ struct WorkerSpeeds: Sendable {
         var figures: [Figures] = []
         /// Of the last steps, whether a majority of the others named it as the last.
         var wasLast: [Bool] = []
+        /// What it took for a sample, by the figures that decide who is slow, and by those that decide how work is split; nil
+        /// before there are two.
+        private(set) var total: Double?
+        private(set) var cost: Double?
         var stepsWithoutWork = 0
         var slowness: Slowness?
 
@@ -77,6 +81,17 @@ struct WorkerSpeeds: Sendable {
                 )
             )
             stepsWithoutWork = 0
+            total = median(\.total, of: WorkerSpeeds.window)
+            if let long = median(\.total, of: WorkerSpeeds.kept), let last = median(\.total, of: WorkerSpeeds.recent) {
+                let isChanged = last > long * WorkerSpeeds.change || last * WorkerSpeeds.change < long
+                cost = isChanged ? last : long
+            }
+        }
+
+        /// The median of the last `count` figures, nil before there are two; of two the smaller.
+        func median(_ value: (Figures) -> Double, of count: Int) -> Double? {
+            let figures = figures.suffix(count)
+            return figures.count >= 2 ? WorkerSpeeds.middle(figures.map(value)) : nil
         }
 
         mutating func note(isLast: Bool) {
@@ -123,8 +138,8 @@ struct WorkerSpeeds: Sendable {
             tracks = tracks.filter { present.contains($0.key) }
         }
         observeNetwork(reports)
-        let medians = reports.map { median($0.worker, \.total, of: Self.window) }
-        guard let usual = middle(medians.compactMap { $0 }) else { return [] }
+        let medians = reports.map { tracks[$0.worker]?.total }
+        guard let usual = Self.middle(medians.compactMap { $0 }) else { return [] }
         var changed: [WorkerNumber] = []
         for (report, median) in zip(reports, medians) {
             guard let median, judge(report.worker, takes: median, usually: usual) else { continue }
@@ -163,31 +178,16 @@ struct WorkerSpeeds: Sendable {
         // One that gets no work any more adds no figures.
         let isKnownEnough = track.figures.count >= Self.window || track.stepsWithoutWork > 0
         if isKnownEnough, factor >= (isKnown ? Self.notSlow : Self.slow) {
-            let waits = median(worker, \.data, of: Self.window) ?? 0
+            let waits = track.median(\.data, of: Self.window) ?? 0
             slowness = Slowness(cause: 2 * waits > own - usual ? .data : .compute, factor: factor)
         } else if track.wasLast.count(where: { $0 }) > Self.window / 2 {
-            slowness = Slowness(cause: .network, factor: middle(networkFactors.compactMap { $0 }) ?? 1)
+            slowness = Slowness(cause: .network, factor: Self.middle(networkFactors.compactMap { $0 }) ?? 1)
         }
         tracks[worker]?.slowness = slowness
         return slowness?.cause != track.slowness?.cause
     }
 
-    /// The median of what `worker` took in the last `count` steps, nil before there are two; of two the smaller.
-    private func median(_ worker: WorkerNumber, _ value: (Figures) -> Double, of count: Int) -> Double? {
-        guard let figures = tracks[worker]?.figures.suffix(count), figures.count >= 2 else { return nil }
-        return middle(figures.map(value))
-    }
-
-    /// The time that `worker` takes for a sample, as far as is known.
-    private func cost(of worker: WorkerNumber) -> Double? {
-        guard let long = median(worker, \.total, of: Self.kept), let last = median(worker, \.total, of: Self.recent)
-        else {
-            return nil
-        }
-        return last > long * Self.change || last * Self.change < long ? last : long
-    }
-
-    private func middle(_ values: [Double]) -> Double? {
+    private static func middle(_ values: [Double]) -> Double? {
         values.isEmpty ? nil : values.sorted()[(values.count - 1) / 2]
     }
 
@@ -196,8 +196,8 @@ struct WorkerSpeeds: Sendable {
     /// Runs of microbatches for `members`, in proportion to their speeds.
     mutating func runs(leafCount: Int, members: [Member]) -> [Range<Int>] {
         let capacities = WorkSplit.capacities(of: members)
-        let known = members.map { cost(of: $0.worker) }
-        guard let usual = middle(known.compactMap { $0 }) else {
+        let known = members.map { tracks[$0.worker]?.cost }
+        guard let usual = Self.middle(known.compactMap { $0 }) else {
             split = nil
             return WorkSplit.runs(leafCount: leafCount, capacities: capacities)
         }

@@ -35,4 +35,16 @@ extension CoordinatorMachine {
         }
         return members.map { status($0, isMember: true) } + joiners.map { status($0, isMember: false) }
     }
+
+    /// Whether it waits for nothing.
+    package var isIdle: Bool { if case .idle = stage { true } else { false } }
+
+    /// The attempt at a step that it leads.
+    package var attempt: Assignment? { if case .stepping(let step) = stage { step.assignment } else { nil } }
+
+    /// Until when the members of a coordinator that has died may come back; nil where none is waited for.
+    package var reattachesUntil: Instant? { if case .reattaching(let waiting) = stage { waiting.until } else { nil } }
+
+    /// What it does, for sentences about a machine that does not as it should.
+    package var stageText: String { "\(stage)" }
 }

@@ -108,7 +108,7 @@ package struct RunProgress: Hashable, Sendable {
     ///
     /// - Parameter patience: rounds without a better score after which the run stops; nil never stops it.
     /// - Returns: whether the round is the best so far.
-    mutating func conclude(_ score: ValidationScore, policy: any TrainingPolicy, patience: UInt32?) -> Bool {
+    package mutating func conclude(_ score: ValidationScore, policy: any TrainingPolicy, patience: UInt32?) -> Bool {
         transition += 1
         validatedAt = completedSteps
         // A score that is not a number is never better, so a broken round cannot become the best.

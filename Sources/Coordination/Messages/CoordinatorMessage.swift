@@ -85,7 +85,7 @@ package struct WorkerTiming: Hashable, Sendable {
     package var heartbeatInterval: Duration
     /// After how long without a message the coordinator counts as gone.
     package var coordinatorSilence: Duration
-    /// How long a worker waits for a coordinator that is gone before it exits.
+    /// Seconds that a worker waits for its coordinator to come back before it exits.
     package var gracePeriod: Duration
 
     package init(heartbeatInterval: Duration, coordinatorSilence: Duration, gracePeriod: Duration) {

@@ -192,7 +192,8 @@ package struct WorkerMachine: Sendable {
         }
         self.work = nil
         reported = work.assignment
-        lastReports = Array(lastReports.filter { $0.step + 1 == report.step }.suffix(1)) + [report]
+        let before = lastReports.last { $0.step + 1 == report.step }
+        lastReports = before.map { [$0, report] } ?? [report]
         progress &+= 1
         enter(.reduced, step: report.step)
         send(.reduced(report))

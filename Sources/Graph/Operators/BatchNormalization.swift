@@ -20,6 +20,8 @@ struct BatchNormalization: Operator {
     var activationAfter = Activation.none
     var hasResidual = false
 
+    var tail: TailNeed { statistics == .batch ? .statistics : .nothing }
+
     func outputShape(_ inputs: [FeatureShape]) throws(ShapeDefect) -> FeatureShape {
         if !(epsilon > 0) || !(momentum > 0 && momentum <= 1) {
             throw ShapeDefect(

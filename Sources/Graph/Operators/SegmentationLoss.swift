@@ -142,6 +142,8 @@ package struct SegmentationLoss: Hashable, Sendable, Codable {
 struct SegmentationLossHead: Operator {
     static let kind = "segmentation loss"
 
+    var tail: TailNeed { .losses }
+
     var loss: SegmentationLoss
 
     func outputShape(_ inputs: [FeatureShape]) throws(ShapeDefect) -> FeatureShape {

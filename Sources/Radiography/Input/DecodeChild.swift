@@ -1,7 +1,6 @@
 private import CDICOM
-private import Diagnostics
 private import Foundation
-private import Storage
+import Platform
 
 /// The life of a decoding process: reads files that may be hostile, in a process that may die.
 package enum DecodeChild {

@@ -1,6 +1,6 @@
 package import Diagnostics
 private import Foundation
-package import ProcessControl
+package import Platform
 
 /// How to start a decoding process.
 package struct DecodeLaunch: Sendable {
@@ -184,7 +184,7 @@ package final class DecodeWorker {
         } catch let error as SocketStream.Failure {
             close(sockets[0])
             let end = reap(process, patience: error == .closed ? 2 : 0)
-            throw launchError(error == .timedOut ? "it said nothing for 60 s" : "it \(Self.words(end))")
+            throw launchError(error == .timedOut ? "it did not answer for 60 s" : "it \(Self.words(end))")
         } catch let error as DecodeLaunchError {
             throw error
         } catch {
@@ -233,7 +233,7 @@ package final class DecodeWorker {
         switch end {
         case .exited(let status): "ended with exit status \(status)"
         case .signal(let number): "was ended by signal \(number) (\(String(cString: strsignal(number))))"
-        case .unknown: "ended in a way that nobody knows"
+        case .unknown: "ended, and how is not known"
         }
     }
 }

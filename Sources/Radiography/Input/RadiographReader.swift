@@ -1,5 +1,5 @@
 private import Glibc
-private import Storage
+import Platform
 
 /// Reads a radiograph from a file of any format that is taken.
 package enum RadiographReader {

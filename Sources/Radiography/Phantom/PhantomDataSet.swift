@@ -1,6 +1,6 @@
 package import Diagnostics
 import Foundation
-private import Storage
+import Platform
 import Synchronization
 
 /// A set of phantom radiographs, written as the challenge's files are.
@@ -215,7 +215,7 @@ package enum PhantomError: ReportableError, Equatable {
         case .cannotWrite(let path, let reason):
             "Cannot write \(path): \(reason). Free some space or name another folder; what was written is incomplete."
         case .badLabels(let reason):
-            "The labels cannot be stood in for. \(reason). Correct the row or take it out."
+            "No phantom can be drawn for a label. \(reason). Correct the row or take it out."
         }
     }
 }

@@ -1,3 +1,4 @@
+import Platform
 import Storage
 
 /// Checks TensorBoard's event files by the checksums that their format has.

@@ -8,11 +8,6 @@ package enum Columns {
         return right(text, width: width)
     }
 
-    /// A number in scientific notation with three decimals, right-aligned.
-    package static func scientific(_ value: Double, width: Int) -> String {
-        right(value.isFinite ? String(format: "%.3e", value) : name(of: value), width: width)
-    }
-
     /// A whole number, right-aligned.
     package static func whole(_ value: Int, width: Int) -> String {
         right(String(value), width: width)

@@ -1,3 +1,5 @@
+import Platform
+
 /// A checkpoint open for reading: its trainer's state, and its tensors by name.
 ///
 /// Thread-safe; tensors are read and checked when asked for.
@@ -134,7 +136,7 @@ package struct CheckpointContents: Sendable {
         for tensor in tensors where groups.contains(where: { tensor.name.hasPrefix($0 + "/") }) {
             guard let entry = entries[tensor.name] else { continue }
             hash.begin(tensor.name, shape: tensor.shape)
-            // A disk that has given the right bytes once need not do so again.
+            // The bytes are checked again: a disk may give right bytes once and wrong ones later.
             var own = SHA256()
             var position = 0
             while position < entry.bytes {

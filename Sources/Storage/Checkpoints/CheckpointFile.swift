@@ -1,5 +1,5 @@
-internal import Diagnostics
 internal import HDF5IO
+import Platform
 
 /// A checkpoint file opened by its seal and manifest, without HDF5.
 struct CheckpointFile: Sendable {
@@ -140,7 +140,12 @@ struct CheckpointFile: Sendable {
             for entry in manifest.entries {
                 guard try file.kind(of: entry.name) == .dataset else {
                     defects.append(
-                        StorageDefect(.missing, file: path, part: entry.part, "it is listed, but no longer in the file")
+                        StorageDefect(
+                            .missing,
+                            file: path,
+                            part: entry.part,
+                            "the manifest names it, and the file does not have it"
+                        )
                     )
                     continue
                 }
@@ -149,7 +154,7 @@ struct CheckpointFile: Sendable {
                 let isTyped = try entry.kind == .text || dataset.storedType() == Float.hdf5Type
                 let shape = try dataset.shape()
                 if shape != entry.shape || !isPlaced || !isTyped {
-                    let detail = "listed with shape \(entry.shape), it stands in the file otherwise: shape \(shape)"
+                    let detail = "the manifest says that its shape is \(entry.shape), the file has \(shape)"
                     defects.append(StorageDefect(.inconsistent, file: path, part: entry.part, detail))
                 }
             }

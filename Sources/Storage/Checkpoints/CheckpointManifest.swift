@@ -68,7 +68,7 @@ struct CheckpointManifest: Codable, Equatable, Sendable {
         return try decoder.decode(CheckpointManifest.self, from: Data(bytes))
     }
 
-    /// What in the list cannot be true of a file whose parts may lie in `range`, or nil.
+    /// The first entry that cannot be true of a file whose parts lie in `range`, with the reason; nil where all can.
     func fault(within range: Range<Int>) -> (part: StorageDefect.Part, text: String)? {
         var end = range.lowerBound
         var names: Set<String> = []

@@ -1,3 +1,5 @@
+import Platform
+
 extension CheckpointStore {
     /// Opens a checkpoint after checking its seal, size and list, but none of its tensors: each is checked when it is
     /// read.

@@ -1,4 +1,5 @@
 package import Diagnostics
+import Platform
 
 /// A finished checkpoint's place.
 package struct CheckpointRecord: Hashable, Sendable {

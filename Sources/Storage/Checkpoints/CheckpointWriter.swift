@@ -1,5 +1,5 @@
-internal import Diagnostics
 internal import HDF5IO
+import Platform
 internal import Synchronization
 
 /// Writes one checkpoint: tensors as they come, in any order and in pieces; then all of it appears at once, or nothing.
@@ -59,7 +59,7 @@ package final class CheckpointWriter: Sendable {
         let temporary = FileSystem.temporaryPath(for: "\(directory)/\(CheckpointStore.fileName(step: step))")
         let file: HDF5File
         do { file = try HDF5File.create(temporary, userBlock: CheckpointSeal.bytes) } catch {
-            // The file stands there where its first bytes could not be written.
+            // The file exists even where its first bytes could not be written, so it is removed.
             try? FileSystem.remove(temporary)
             throw error
         }
@@ -145,7 +145,7 @@ package final class CheckpointWriter: Sendable {
             layout: HDF5Layout(allocatesEarly: true)
         )
         guard let offset = try dataset.contiguousAddress() ?? (bytes == 0 ? 0 : nil) else {
-            throw defect(.missing, .tensor(name), "HDF5 gave it no place in the file")
+            throw defect(.missing, .tensor(name), "HDF5 did not store it")
         }
         return Tensor(shape: shape, bytes: bytes, offset: offset)
     }
@@ -158,14 +158,14 @@ package final class CheckpointWriter: Sendable {
             let wanted = Dictionary(expected.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
             for (name, shape) in wanted.sorted(by: { $0.key < $1.key }) {
                 guard let found = state.tensors[name] else {
-                    throw defect(.missing, .tensor(name), "nobody has handed it over")
+                    throw defect(.missing, .tensor(name), "no worker has handed it over")
                 }
                 guard found.shape == shape else {
-                    throw defect(.inconsistent, .tensor(name), "it came as \(found.shape), not \(shape)")
+                    throw defect(.inconsistent, .tensor(name), "its shape is \(found.shape), expected \(shape)")
                 }
             }
             if let other = state.tensors.keys.filter({ wanted[$0] == nil }).min() {
-                throw defect(.inconsistent, .tensor(other), "it is no tensor of this run's")
+                throw defect(.inconsistent, .tensor(other), "this run has no such tensor")
             }
         }
     }
@@ -200,7 +200,7 @@ package final class CheckpointWriter: Sendable {
             throw error
         }
         let store = CheckpointStore(directory)
-        // On a full disk, what is removed makes the room for the mark.
+        // On a full disk, the removal makes room for writing `latest`.
         do {
             if let retention { try store.prune(retention, knownIntact: step) }
         } catch { warn("\(path) is saved, but older checkpoints could not be removed: \(error)") }
@@ -283,7 +283,7 @@ package final class CheckpointWriter: Sendable {
             position += piece.count
         }
         guard position == tensor.bytes else {
-            throw defect(.missing, .tensor(name), "its bytes from \(position) to \(tensor.bytes) never came")
+            throw defect(.missing, .tensor(name), "its bytes \(position) to \(tensor.bytes) were not handed over")
         }
         if tensor.isInOrder, let hash = tensor.hash.finish() { return hash }
         var hash = SHA256()
@@ -305,7 +305,13 @@ package final class CheckpointWriter: Sendable {
             let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<piece.count])
             guard try disk.read(at: tensor.offset + piece.offset, into: part) == piece.count,
                 XXH3.hash128(UnsafeRawBufferPointer(part)) == piece.hash
-            else { throw defect(.wrongHash, .tensor(name), "the disk does not give back what was written") }
+            else {
+                throw defect(
+                    .wrongHash,
+                    .tensor(name),
+                    "what was read back is not what was written: the disk or its driver is faulty"
+                )
+            }
             body(UnsafeRawBufferPointer(part))
         }
     }
@@ -313,7 +319,7 @@ package final class CheckpointWriter: Sendable {
     private func write(text: String, name: String, to file: HDF5File) throws -> CheckpointManifest.Entry {
         try file.write(string: text, to: name, layout: HDF5Layout(allocatesEarly: true))
         guard let offset = try file.dataset(name).contiguousAddress() else {
-            throw defect(.missing, .text(name), "HDF5 gave it no place in the file")
+            throw defect(.missing, .text(name), "HDF5 did not store it")
         }
         // HDF5 has no strings without bytes; it stores an empty one as a zero.
         let bytes = text.isEmpty ? [0] : Array(text.utf8)

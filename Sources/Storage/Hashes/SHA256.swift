@@ -1,4 +1,5 @@
 internal import CCrypto
+package import Platform
 
 /// A SHA-256 value; in JSON and text, 64 lower-case hexadecimal digits.
 package struct SHA256Digest: Hashable, Sendable, CustomStringConvertible {

@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+import Platform
 internal import Synchronization
 
 /// An append-only journal: one JSON object a line, each on the disk before `append` returns.
@@ -64,7 +65,7 @@ package final class Journal<Entry: Codable & Sendable>: Sendable {
                 try line.withUnsafeBytes { try state.file.append($0) }
                 try state.file.sync()
             } catch {
-                // A part of the line may stand there; without it the next append would be damaged.
+                // A part of the line may have been written: it is cut off, or the next line would be damaged.
                 try? state.file.truncate(to: state.bytes)
                 throw error
             }
@@ -83,7 +84,7 @@ package struct JournalLines: Sendable {
     let soundBytes: Int
     /// Says that a torn last line was left out.
     package let notice: String?
-    /// What is wrong with the last line, where no death of a writer explains its state; `notice` then speaks of it too.
+    /// What is wrong with the last line, where the death of its writer does not explain it; `notice` says so too.
     package let endDefect: StorageDefect?
     private let path: String
 
@@ -120,7 +121,7 @@ package struct JournalLines: Sendable {
                     .wrongHash,
                     file: path,
                     part: .line(number),
-                    "it is damaged or out of order; a copy of the journal from before must be put back"
+                    "it is damaged or out of order; put back an older copy of the journal"
                 )
             }
             notice =
@@ -129,9 +130,15 @@ package struct JournalLines: Sendable {
             // A writer that died has left the beginning of a line, and nothing else.
             let head = Self.head(sequence: number, entry: []).prefix { $0 != UInt8(ascii: ":") }
             if end == nil, !isWhole, !line.prefix(head.count).elementsEqual(head.prefix(line.count)) {
-                endDefect = StorageDefect(.malformed, file: path, part: .line(number), "no entry begins so")
+                endDefect = StorageDefect(
+                    .malformed,
+                    file: path,
+                    part: .line(number),
+                    "no entry of a journal begins like this"
+                )
             } else if isWhole || (end != nil && !Self.hasMissingBlock(line)) {
-                let detail = isWhole ? "its line feed is damaged" : "bytes in it are zero that no crash leaves so"
+                let detail =
+                    isWhole ? "the end of the line is damaged" : "it holds zero bytes where no crash leaves any"
                 endDefect = StorageDefect(.malformed, file: path, part: .line(number), detail)
             }
             break
@@ -167,7 +174,7 @@ package struct JournalLines: Sendable {
                     .foreign,
                     file: path,
                     part: .line(index + 1),
-                    "it is whole, but no entry of this program: \(error)"
+                    "the line is whole, but is no entry that this program knows: \(error)"
                 )
             }
         }

@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+package import Platform
 
 /// `metrics.jsonl`: one JSON object a line, most with a member `step`, with a checksum as its last member.
 ///
@@ -48,7 +49,7 @@ package enum MetricsFile {
         return last.isEmpty || (pieces.count > 1 && isBeginning(last))
     }
 
-    /// Whether a last line without its line feed can be what a writer that died has left of one.
+    /// Whether a last line without a line feed can be the beginning of a line whose writer died.
     static func isBeginning(_ line: ArraySlice<UInt8>) -> Bool {
         let start = Array("{\"kind\":\"".utf8)
         return line.prefix(start.count).elementsEqual(start.prefix(line.count))
@@ -82,13 +83,18 @@ package enum MetricsFile {
                 )
             }
         }
-        // A writer that died inside a line has not written another byte behind it.
+        // A writer that died inside a line wrote nothing after it.
         if let last = pieces.last, fits(last.dropLast()) == true {
-            throw StorageDefect(.malformed, file: path, part: .line(lines.count + 1), "its line feed is damaged")
+            throw StorageDefect(.malformed, file: path, part: .line(lines.count + 1), "the end of the line is damaged")
         }
         // Lines of earlier versions need not begin with their kind.
         if let last = pieces.last, !last.isEmpty, !Array("{\"".utf8).prefix(last.count).elementsEqual(last.prefix(2)) {
-            throw StorageDefect(.malformed, file: path, part: .line(lines.count + 1), "no line begins so")
+            throw StorageDefect(
+                .malformed,
+                file: path,
+                part: .line(lines.count + 1),
+                "no line of metrics begins like this"
+            )
         }
         return lines.count
     }

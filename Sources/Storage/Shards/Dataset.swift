@@ -1,4 +1,5 @@
 package import Diagnostics
+import Platform
 
 /// A data set open for reading: samples by number over all shards.
 ///

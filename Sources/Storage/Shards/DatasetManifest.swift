@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+import Platform
 
 /// `dataset.json`: the list of a data set's shards, their hashes, folds and statistics; written last.
 package struct DatasetManifest: Codable, Hashable, Sendable {

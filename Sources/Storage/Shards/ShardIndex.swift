@@ -1,4 +1,5 @@
 internal import HDF5IO
+import Platform
 
 /// All of a shard but its pixels, and where those lie: read once through HDF5, used without it.
 struct ShardIndex: Sendable {

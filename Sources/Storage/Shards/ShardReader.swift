@@ -1,5 +1,6 @@
 internal import CZlib
 internal import HDF5IO
+import Platform
 
 /// Reads the pixels of one shard, from any thread, without HDF5.
 struct ShardReader: Sendable {

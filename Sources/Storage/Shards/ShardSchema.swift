@@ -129,7 +129,7 @@ package struct ShardSample: Sendable {
         self.metadata = metadata
     }
 
-    /// What of the sample does not fit the schema, or nil.
+    /// What is wrong with the sample by the schema, or nil.
     func fault(under schema: ShardSchema) -> String? {
         if id.isEmpty || id.utf8.contains(0) { return "its id is empty or holds a zero byte" }
         if id.utf8.count > ShardSchema.longestID { return "its id has \(id.utf8.count) bytes" }

@@ -1,5 +1,6 @@
 package import Diagnostics
 internal import HDF5IO
+import Platform
 
 /// The shards in a directory, before or without a manifest.
 package enum ShardSet {

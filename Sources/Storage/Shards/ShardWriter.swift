@@ -1,6 +1,6 @@
 internal import CZlib
-internal import Diagnostics
 internal import HDF5IO
+import Platform
 internal import Synchronization
 
 /// A sample checked, hashed and compressed, ready to be written; made on any thread.

@@ -1,10 +1,9 @@
 import ArgumentParser
+import Benchmarks
 import CSystem
 import Collectives
-import Diagnostics
 import Foundation
 import KernelSelection
-import Messaging
 
 /// `pleura bench allreduce`: times the all-reduce between real worker processes.
 struct BenchAllreduceCommand: ParsableCommand {

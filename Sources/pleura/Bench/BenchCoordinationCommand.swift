@@ -1,8 +1,8 @@
 import ArgumentParser
+import Benchmarks
 import CSystem
 import Diagnostics
 import Foundation
-import Training
 
 /// `pleura bench coordination`.
 struct BenchCoordinationCommand: ParsableCommand {

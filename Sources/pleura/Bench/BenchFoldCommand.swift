@@ -1,9 +1,8 @@
 import ArgumentParser
+import Benchmarks
 import Configuration
-import Diagnostics
 import Foundation
 import KernelSelection
-import Training
 
 /// `pleura bench fold`.
 struct BenchFoldCommand: ParsableCommand {

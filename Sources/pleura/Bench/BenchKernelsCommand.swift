@@ -1,11 +1,9 @@
 import ArgumentParser
+import Benchmarks
 import Configuration
-import Diagnostics
 import Foundation
 import KernelSelection
 import Kernels
-import Storage
-import Training
 
 /// `pleura bench kernels`.
 struct BenchKernelsCommand: ParsableCommand {

@@ -1,10 +1,9 @@
 import ArgumentParser
+import Benchmarks
 import Configuration
-import Diagnostics
 import Foundation
 import KernelSelection
-import Storage
-import Training
+import Platform
 
 /// `pleura bench train`.
 struct BenchTrainCommand: ParsableCommand {

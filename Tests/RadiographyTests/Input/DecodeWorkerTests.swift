@@ -1,41 +1,15 @@
 import Foundation
-import ProcessControl
+import Platform
 import Radiography
+import TestSupport
 import Testing
-
-/// The program that stands beside the test bundle: `swift build --build-tests` makes both.
-enum Program {
-    static let path: String? = {
-        let beginnings = [
-            CommandLine.arguments[0],
-            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? "",
-            Bundle.main.bundlePath + "/x",
-        ]
-        let candidates = beginnings.map { ($0 as NSString).deletingLastPathComponent + "/pleura" }
-        return candidates.first { FileManager.default.isExecutableFile(atPath: $0) }
-    }()
-
-    /// Starts decoding processes of the program.
-    static func launch() throws -> DecodeLaunch {
-        DecodeLaunch(program: .file(try #require(path, "build with --build-tests: pleura is not beside the tests")))
-    }
-
-    /// Starts a shell in place of a decoding process, to misbehave after the greeting.
-    static func impostor(_ script: String, secondsPerFile: Double = 60) -> DecodeLaunch {
-        DecodeLaunch(
-            program: .file("/bin/sh"),
-            arguments: ["-c", "printf PLEURAD1 >&0; " + script],
-            secondsPerFile: secondsPerFile
-        )
-    }
-}
 
 @Suite("Decoding processes", .timeLimit(.minutes(15)))
 struct DecodeWorkerTests {
     @Test("A process reads file after file, as this process would")
     func reads() throws {
         let folder = try TemporaryFolder()
-        let worker = DecodeWorker(try Program.launch())
+        let worker = DecodeWorker(try BuiltProgram.launch())
         for index in 0..<3 {
             let image = GrayImageTests.noise(40, 30, seed: UInt64(index))
             var source = DICOMSource(.bytes(image.pixels), rows: 30, columns: 40)
@@ -56,7 +30,7 @@ struct DecodeWorkerTests {
 
     @Test("A crash refuses the file and says what happened")
     func crash() {
-        let worker = DecodeWorker(Program.impostor("head -c 8 <&0 >/dev/null; kill -SEGV $$"))
+        let worker = DecodeWorker(BuiltProgram.impostor("head -c 8 <&0 >/dev/null; kill -SEGV $$"))
         for _ in 0..<2 {
             let error = #expect(throws: RadiographError.self) { try worker.read("x.dcm", size: 8) }
             #expect(error?.kind == .crashed && error?.reason.contains("signal 11") == true)
@@ -65,7 +39,7 @@ struct DecodeWorkerTests {
 
     @Test("A process that hangs is killed in time")
     func hang() {
-        let worker = DecodeWorker(Program.impostor("exec sleep 1000", secondsPerFile: 0.3))
+        let worker = DecodeWorker(BuiltProgram.impostor("exec sleep 1000", secondsPerFile: 0.3))
         let error = #expect(throws: RadiographError.self) { try worker.read("x.dcm", size: 8) }
         #expect(error?.kind == .timedOut)
     }
@@ -79,7 +53,7 @@ struct DecodeWorkerTests {
         ]
     )
     func babble(script: String) {
-        let worker = DecodeWorker(Program.impostor(script))
+        let worker = DecodeWorker(BuiltProgram.impostor(script))
         let error = #expect(throws: RadiographError.self) { try worker.read("x.dcm", size: 8) }
         #expect(error?.kind == .crashed)
     }

@@ -1,0 +1,46 @@
+/// What follows the gradients in the step's flat vector of sums, by offset from its start: the statistics of each batch
+/// normalisation, then the losses as (high, low) pairs of `Float`.
+struct TailLayout: Sendable {
+    struct Statistics: Sendable {
+        var mean: Int
+        var variance: Int
+    }
+
+    /// By layer name.
+    private(set) var statistics: [String: Statistics] = [:]
+    /// Layers with statistics, in the graph's order.
+    private(set) var statisticsLayers: [String] = []
+    /// The first of three pairs, by the loss's name.
+    private(set) var losses: [String: Int] = [:]
+    private(set) var lossNames: [String] = []
+    /// The pair of the total loss.
+    private(set) var total = 0
+    private(set) var count = 0
+    /// Elements of the tail that nothing writes.
+    private(set) var padding: [Range<Int>] = []
+
+    init(_ graph: Graph) {
+        for node in graph.nodes {
+            guard case .statistics = node.operation.tail else { continue }
+            let channels = graph.shape(of: node.output).channels
+            statistics[node.name] = Statistics(mean: reserve(channels), variance: reserve(channels))
+            statisticsLayers.append(node.name)
+        }
+        let losses = graph.nodes.filter { if case .losses = $0.operation.tail { true } else { false } }
+        total = reserve(2 + 6 * losses.count)
+        for (position, node) in losses.enumerated() {
+            self.losses[node.name] = total + 2 + 6 * position
+            lossNames.append(node.name)
+        }
+    }
+
+    private mutating func reserve(_ elements: Int) -> Int {
+        let offset = count
+        count = padded(offset + elements)
+        if count > offset + elements { padding.append(offset + elements..<count) }
+        return offset
+    }
+}
+
+/// `count` rounded up to a whole number of 64-byte lines.
+func padded(_ count: Int) -> Int { (count + 15) / 16 * 16 }

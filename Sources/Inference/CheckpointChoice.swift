@@ -1,0 +1,83 @@
+import Configuration
+import Diagnostics
+package import Kernels
+import Platform
+package import RunFolder
+import Storage
+
+/// Finds the checkpoint that a command means, and loads its network.
+package struct CheckpointChoice {
+    /// The loaded network.
+    package let model: InferenceModel
+    /// The run's folder; nil where a file was named.
+    package let directory: RunDirectory?
+    /// Sentences about checkpoints that were passed over.
+    package let notes: [String]
+
+    /// Loads `path`: a checkpoint's file, or a run's folder, of which the newest intact checkpoint is meant, or with
+    /// `best` the one with the best validation.
+    package init(_ path: String, best: Bool = false, kernels: KernelTables) throws {
+        guard FileSystem.isDirectory(path) else {
+            directory = nil
+            notes = []
+            model = try InferenceModel(CheckpointStore.open(path), kernels: kernels)
+            return
+        }
+        let run = RunDirectory(path)
+        guard run.exists else { throw RunError.notARun(path) }
+        let (files, damaged) = try Self.files(run)
+        var notes = damaged
+        var candidates = Array(files.reversed())
+        if best {
+            let metric = try RunConfiguration.load(path: run.configuration).checkpoint.metric
+            candidates = Self.ranked(files, by: metric)
+            guard !candidates.isEmpty else {
+                throw RunError.noValidation(
+                    "No checkpoint in \(path) has a validation's \(metric.rawValue), so none is the best. Leave out "
+                        + "--best to take the newest."
+                )
+            }
+        }
+        for file in candidates {
+            do {
+                model = try InferenceModel(file, kernels: kernels)
+                directory = run
+                self.notes = notes
+                return
+            } catch let error as any ReportableError {
+                notes.append("The checkpoint \(file.path) is not used: \(error)")
+            }
+        }
+        let reasons = notes.isEmpty ? "" : " (\(notes.joined(separator: " ")))"
+        throw RunError.cannotUse(directory: path, reason: "it has no intact checkpoint\(reasons)")
+    }
+
+    /// The checkpoints of a run that can be opened and are its own, the oldest first, and sentences about the others.
+    static func files(_ directory: RunDirectory) throws -> (files: [CheckpointContents], notes: [String]) {
+        var files: [CheckpointContents] = []
+        var notes: [String] = []
+        let run = try RunManifest.read(directory)?.run
+        for record in try directory.store.list() {
+            do {
+                let file = try CheckpointStore.open(record.path)
+                if let run { try RunIdentity.require(run, of: file) }
+                files.append(file)
+            } catch let error as any ReportableError {
+                notes.append("The checkpoint \(record.path) is not used: \(error)")
+            }
+        }
+        return (files, notes)
+    }
+
+    /// The checkpoints with a figure of `metric`, the best first, of equals the newest first.
+    static func ranked(
+        _ files: [CheckpointContents],
+        by metric: RunConfiguration.Metric
+    ) -> [CheckpointContents] {
+        let scored = files.compactMap { file -> (file: CheckpointContents, score: Double)? in
+            guard let value = file.trainer.metrics[metric.rawValue], !value.isNaN else { return nil }
+            return (file, metric.largerIsBetter ? value : -value)
+        }
+        return scored.sorted { ($0.score, $0.file.trainer.step) > ($1.score, $1.file.trainer.step) }.map(\.file)
+    }
+}

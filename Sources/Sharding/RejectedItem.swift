@@ -1,0 +1,126 @@
+private import Foundation
+package import Radiography
+
+/// A file or a row that is not in the data set, or that is in it with a reservation; a row of `rejected.csv`.
+package struct RejectedItem: Sendable, Equatable, CustomStringConvertible {
+    package enum Kind: Sendable, Hashable {
+        /// A file that gave no radiograph.
+        case file(RadiographError.Kind)
+        case unreadableFolder
+        /// A file that is no image by its name and its first bytes.
+        case ignoredFile
+        /// A second file of the same image.
+        case duplicateID
+        case imageWithoutLabel
+        case labelWithoutImage
+        /// A row of the label file.
+        case label(LabelFile.Defect.Kind)
+
+        /// The name in `rejected.csv`.
+        package var name: String {
+            switch self {
+            case .file(let kind): kind.rawValue
+            case .unreadableFolder: "unreadable-folder"
+            case .ignoredFile: "ignored-file"
+            case .duplicateID: "duplicate-id"
+            case .imageWithoutLabel: "image-without-label"
+            case .labelWithoutImage: "label-without-image"
+            case .label(let kind): kind.rawValue
+            }
+        }
+
+        /// Whether a file or folder could not be read, so that the run's exit status tells of it.
+        package var isUnreadableFile: Bool {
+            switch self {
+            case .file, .unreadableFolder: true
+            default: false
+            }
+        }
+
+        /// Whether the image is in the data set all the same.
+        package var isWarning: Bool {
+            switch self {
+            case .label(let kind): kind.isWarning
+            case .ignoredFile: true
+            default: false
+            }
+        }
+    }
+
+    package var kind: Kind
+    /// The file that is meant, as the user can open it.
+    package var path: String
+    /// The row, where the file is a table.
+    package var row: Int?
+    package var id: String?
+    package var reason: String
+
+    package init(_ kind: Kind, path: String, row: Int? = nil, id: String? = nil, reason: String) {
+        self.kind = kind
+        self.path = path
+        self.row = row
+        self.id = id
+        self.reason = reason
+    }
+
+    init(_ defect: LabelFile.Defect) {
+        self.init(.label(defect.kind), path: defect.path, row: defect.row, id: defect.id, reason: defect.reason)
+    }
+
+    /// What a scan of the folder `root` could not read.
+    init(_ item: FolderScan.Unreadable, in root: String) {
+        let kind: Kind = item.isFolder ? .unreadableFolder : .file(.unreadable)
+        self.init(kind, path: root + "/" + item.path, reason: item.reason)
+    }
+
+    package var description: String {
+        let place = row.map { "\(path):\($0)" } ?? path
+        // Most files are called after their image.
+        let name = id.flatMap { path.contains($0) ? nil : "\($0): " } ?? ""
+        return "\(place): \(name)\(reason) [\(kind.name)]"
+    }
+
+    /// A second file of an image.
+    static func duplicate(of id: String, path: String, kept: String, isSame: Bool) -> RejectedItem {
+        let relation = isSame ? "the same bytes" : "OTHER content"
+        return RejectedItem(
+            .duplicateID,
+            path: path,
+            id: id,
+            reason: "\(kept) is the same image id with \(relation); kept that one"
+        )
+    }
+
+    /// A file that was passed over.
+    static func ignored(_ path: String) -> RejectedItem {
+        RejectedItem(
+            .ignoredFile,
+            path: path,
+            reason: "neither its name nor its first bytes are those of an image; left out"
+        )
+    }
+
+    /// The first line of every table.
+    static let header = "kind,path,row,id,reason\n"
+
+    /// The items as CSV with a header, by path and row.
+    package static func table(_ items: [RejectedItem]) -> String {
+        let sorted = items.sorted { a, b in
+            if a.path != b.path { return a.path.utf8.lexicographicallyPrecedes(b.path.utf8) }
+            if a.row != b.row { return (a.row ?? 0) < (b.row ?? 0) }
+            return (a.id ?? "").utf8.lexicographicallyPrecedes((b.id ?? "").utf8)
+        }
+        var text = header
+        for item in sorted {
+            let fields = [item.kind.name, item.path, item.row.map(String.init) ?? "", item.id ?? "", item.reason]
+            text += fields.map(quoted).joined(separator: ",") + "\n"
+        }
+        return text
+    }
+
+    /// A CSV field after RFC 4180.
+    package static func quoted(_ field: String) -> String {
+        guard field.utf8.contains(where: { [0x22, 0x2C, 0x0A, 0x0D].contains($0) }) else { return field }
+        return "\"" + field.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+    }
+}

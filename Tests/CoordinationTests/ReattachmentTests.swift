@@ -1,0 +1,69 @@
+import Coordination
+import Testing
+
+/// The machine of a coordinator that takes over.
+@Suite struct ReattachmentTests {
+    private static let members = (0..<2).map {
+        Member(worker: $0, hostName: "host\($0)", hostIdentity: "", threads: 1, endpoints: [])
+    }
+    private static let reattachment = Reattachment(
+        membership: Membership(version: 4, members: members),
+        incarnations: [0: 100, 1: 101],
+        nextNumber: 5,
+        progress: nil
+    )
+
+    private static func back(_ worker: UInt64, _ seat: Seat) -> WorkerMessage.Body {
+        var hello = CoordinatorRig.hello(worker)
+        hello.seat = seat
+        return .hello(hello)
+    }
+
+    private static func report(of step: UInt64) -> ReducedReport {
+        ReducedReport(
+            step: step,
+            generation: 0,
+            sumsDigest: Digest(high: 1, low: 1),
+            stateDigest: nil,
+            losses: [0.5],
+            gradientNorm: 1,
+            nonFinite: nil,
+            timings: StepTimings()
+        )
+    }
+
+    @Test func aStepThatOneHasAppliedIsCommittedForAll() throws {
+        var rig = CoordinatorRig()
+        _ = rig.handle(.start(resume: nil, reattachment: Self.reattachment))
+        _ = rig.say(0, Self.back(0, Seat(worker: 0, fencing: 7, completedSteps: 3, reports: [Self.report(of: 2)])))
+        let actions = rig.say(
+            1,
+            Self.back(1, Seat(worker: 1, fencing: 7, completedSteps: 2, reports: [Self.report(of: 2)]))
+        )
+        let commits = actions.compactMap { action -> ([PeerID], Commit)? in
+            guard case .broadcast(let peers, let message) = action, case .commit(let commit) = message.body else {
+                return nil
+            }
+            return (peers, commit)
+        }
+        #expect(commits.count == 1 && commits.first?.0.count == 1 && commits.first?.1.step == 2)
+        // Its line is kept, whether or not the coordinator before had kept it.
+        #expect(actions.contains { if case .record(let record) = $0 { record.step == 2 } else { false } })
+        let next = rig.say(1, .applied(completedSteps: 3, stateDigest: nil))
+        let assigned = next.compactMap { action -> Assignment? in
+            guard case .broadcast(_, let message) = action, case .assign(let assignment) = message.body else {
+                return nil
+            }
+            return assignment
+        }
+        // Higher than any attempt of the coordinator before.
+        #expect(assigned.first?.step == 3 && (assigned.first?.generation ?? 0) > 0)
+    }
+
+    @Test func strangersWithASeatAreRefused() {
+        var rig = CoordinatorRig()
+        _ = rig.handle(.start(resume: nil, reattachment: Self.reattachment))
+        let actions = rig.say(3, Self.back(3, Seat(worker: 1, fencing: 7, completedSteps: 3)))
+        #expect(actions.refusal?.contains("comes back too late") == true)
+    }
+}

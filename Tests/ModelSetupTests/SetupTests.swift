@@ -1,0 +1,73 @@
+import Configuration
+import ModelSetup
+import Networks
+import Optimization
+import RunFolder
+import Sampling
+import Testing
+
+@Suite struct SetupTests {
+    @Test(arguments: [
+        ("run.seed=2", "`run.seed` is 1, not 2"), ("training.microbatches=8", "`training.microbatches` is 4, not 8"),
+        ("training.microbatch_size=2", "`training.microbatch_size` is 4, not 2"),
+        ("sampler.policy=positives", "`sampler.policy` is all, not positives"),
+        ("data.folds.validation=[1]", "`data.folds.validation` is [0], not [1]"),
+        ("network.base_width=8", "`network.base_width` is 16, not 8"),
+        ("collectives.dtype=bf16", "`collectives.dtype` is fp32, not bf16"),
+    ])
+    func aRunKeepsItsFixedFields(override: String, expected: String) throws {
+        let before = RunConfiguration()
+        #expect(FixedFields.changes(from: before, to: try before.overridden(by: [override])) == [expected])
+    }
+
+    @Test func otherFieldsMayChange() throws {
+        let before = RunConfiguration()
+        let now = try before.overridden(by: [
+            "training.epochs=20", "optimizer.learning_rate=1e-5", "workers.count=5", "data.shards=/elsewhere",
+        ])
+        #expect(FixedFields.changes(from: before, to: now).isEmpty)
+        // A share that moves over the epochs makes their number a part of each epoch's length.
+        let moving = try before.overridden(by: ["sampler.policy=positives", "sampler.positive_share_end=0.3"])
+        let longer = try moving.overridden(by: ["training.epochs=20"])
+        #expect(FixedFields.changes(from: moving, to: longer) == ["`training.epochs` is 10, not 20"])
+    }
+
+    /// Cosine falls over the run's own steps, whether epochs or a number of steps end it.
+    @Test(arguments: [nil, 5, 13, 20, 26] as [UInt64?])
+    func cosineEndsWithTheRun(steps: UInt64?) throws {
+        let schedule = RunSchedule(
+            epochSampleCounts: [40, 24, 40],
+            microbatches: 2,
+            microbatchSize: 2,
+            steps: steps
+        )
+        let configuration = try RunConfiguration().overridden(by: [
+            "schedule.name=cosine", "schedule.minimum=1e-5", "optimizer.learning_rate=1e-3",
+        ])
+        let rate = RunSetup.learningRate(configuration, length: schedule.length)
+        func value(_ epochs: Double) -> Double {
+            rate.learningRate(step: 0, epochs: epochs, state: rate.initialState)
+        }
+        #expect(value(0) == 1e-3)
+        #expect(abs(value(schedule.length) - 1e-5) < 1e-12)
+        // It only falls, and the last step is a step away from the minimum.
+        let values = (0..<schedule.totalSteps).map { value(schedule.epochs(before: schedule.location(of: $0))) }
+        #expect(zip(values, values.dropFirst()).allSatisfy(>))
+        #expect(values.allSatisfy { $0 > 1e-5 })
+    }
+
+    /// Each word means the encoder of its name.
+    @Test func encodersAreTheNetworks() throws {
+        let words = RunConfiguration.Encoder.allCases.map(\.rawValue)
+        for word in words {
+            let configuration = try RunConfiguration().overridden(by: [
+                "network.architecture=unet", "network.encoder=\(word)",
+            ])
+            guard case .unet(let network) = RunSetup.network(configuration, size: 64).architecture else {
+                Issue.record("\(word) gave another architecture")
+                continue
+            }
+            #expect(network.encoder.rawValue == word)
+        }
+    }
+}
