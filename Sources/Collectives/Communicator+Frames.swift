@@ -220,6 +220,8 @@ extension Communicator {
 
     func takeReady(_ header: FrameHeader, from peer: Peer) {
         guard header.senderIncarnation == peer.address.incarnation else { return }
+        // One that somebody has recorded and plays again does not take back a later one; a process never goes back.
+        if let known = peer.ready, known > (header.step, header.generation) { return }
         // Where no socket can be had, this worker answers nobody, and the plan's deadline names it.
         if (try? openLink(to: peer)) != nil { peer.ready = (header.step, header.generation) }
     }

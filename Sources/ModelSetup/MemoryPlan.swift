@@ -66,7 +66,9 @@ package struct MemoryPlan: Hashable, Sendable, Codable {
         let vector = 4 * layout.sumCount
         // Whoever is alone has the sum in its node; frames from other hosts bring all sums, not only a slice.
         let sums = workers == 1 ? 0 : configuration.workers.transport == .zeromq ? vector : vector / workers
-        gradients = (work.nodes + work.borrowed) * vector + sums
+        // Frames wait in libzmq until their peers take them, and as many that have come until they are added: measured.
+        let frames = workers > 1 && configuration.workers.transport == .zeromq ? 4 * vector : 0
+        gradients = (work.nodes + work.borrowed) * vector + sums + frames
         let others = work.allNodes - work.nodes
         peers = others * vector / workers
         if configuration.workers.transport != .zeromq { peers += vector - vector / workers }
@@ -89,8 +91,8 @@ package struct MemoryPlan: Hashable, Sendable, Codable {
         self.init(configuration, layout: setup.layout, arenaBytes: programs.arenaBytes, size: setup.size)
     }
 
-    /// What a worker process holds besides: 30 MiB of code that it has touched, and its heap.
-    private static let programBytes = 58 << 20
+    /// What a worker process holds besides: 42 MiB of code that it has touched, and its heap.
+    private static let programBytes = 70 << 20
     private static let stackBytes = 1 << 18
     /// Pieces of a checkpoint that may be under way.
     private static let windowBytes = 8 * BulkMessage.largestPayload

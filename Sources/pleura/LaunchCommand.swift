@@ -121,6 +121,9 @@ struct RunOptions: ParsableArguments {
                 "--hosts says where workers run and how many: leave out --workers and --no-local-workers."
             )
         }
+        if bind.hasPrefix("inproc://") {
+            throw ValidationError("--bind takes tcp://HOST:PORT or ipc://PATH, found \(bind).")
+        }
     }
 
     /// Looks at the hosts before anything is started; says what is not well, and ends the command where that would fail.

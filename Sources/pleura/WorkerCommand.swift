@@ -95,6 +95,11 @@ struct WorkerCommand: ParsableCommand {
             throw ValidationError("--keys - takes the one key that standard input has: leave out --key.")
         }
         if fetch && shards != nil { throw ValidationError("--fetch and --shards exclude each other.") }
+        if coordinator.hasPrefix("inproc://") || coordinator.hasPrefix("tcp://") && coordinator.hasSuffix(":0") {
+            throw ValidationError(
+                "--coordinator takes the address at which a coordinator listens, as it prints it; found \(coordinator)."
+            )
+        }
         guard security == nil || security == "none" else {
             throw ValidationError("--security takes none, found \(security ?? "").")
         }
