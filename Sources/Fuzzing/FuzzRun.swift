@@ -18,6 +18,8 @@ package struct FuzzRun: Sendable {
         package var first: UInt64 = 0
         /// The names of targets; empty for all.
         package var targets: [String] = []
+        /// Neither time nor memory is limited: for a program that was built with a sanitizer, which takes much of both.
+        package var isUnlimited = false
 
         package init(cases: UInt64, seed: UInt64) {
             self.cases = cases
@@ -64,10 +66,10 @@ package struct FuzzRun: Sendable {
         // What the first use of each decoder takes stays.
         for target in targets { for sample in target.samples { _ = try? target.decode(sample) } }
         let place = CasePlace(seed: options.seed)
-        place.watch(limit: Self.caseLimit)
+        if !options.isUnlimited { place.watch(limit: Self.caseLimit) }
         defer { place.end() }
         let memory = Self.peakBytes
-        Self.limitMemory()
+        if !options.isUnlimited { Self.limitMemory() }
         let clock = ContinuousClock()
         for number in options.first..<options.first + options.cases {
             // A turn through the deal has another order each time, so that no target sees one residue of numbers alone.
@@ -90,6 +92,7 @@ package struct FuzzRun: Sendable {
             rows[index].cases += 1
             if isAccepted { rows[index].accepted += 1 }
             rows[index].slowest = max(rows[index].slowest, time)
+            if options.isUnlimited { continue }
             if time > Self.caseLimit {
                 throw Failure(description: "\(place.name(number)), target \(target.name), took \(time).")
             }

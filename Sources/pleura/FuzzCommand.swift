@@ -24,6 +24,9 @@ struct FuzzCommand: ParsableCommand {
     @Option(help: "One target only; can be given several times.")
     var target: [String] = []
 
+    @Flag(help: "Limit neither time nor memory: for a build with a sanitizer.")
+    var unlimited = false
+
     func validate() throws {
         guard cases > 0, cases <= 1 << 40, first <= 1 << 40 else {
             throw ValidationError("--cases must be from 1 to 2^40, and --first at most that.")
@@ -34,6 +37,7 @@ struct FuzzCommand: ParsableCommand {
         var options = FuzzRun.Options(cases: cases, seed: seed)
         options.first = first
         options.targets = target
+        options.isUnlimited = unlimited
         let start = ContinuousClock.now
         let rows = try FuzzRun(options).run()
         for row in rows {
