@@ -66,4 +66,30 @@ import Testing
         let actions = rig.say(3, Self.back(3, Seat(worker: 1, fencing: 7, completedSteps: 3)))
         #expect(actions.refusal?.contains("comes back too late") == true)
     }
+
+    /// A joiner's first hello is read by the next coordinator, when the one before has welcomed it already.
+    @Test func aJoinerKeepsTheNumberThatItHas() {
+        var rig = CoordinatorRig()
+        _ = rig.handle(.start(resume: nil, reattachment: Self.reattachment))
+        let late = rig.say(4, .hello(CoordinatorRig.hello(4)))
+        #expect(late.log.contains { $0.contains("worker 5 on host host4") })
+        let told = rig.say(4, Self.back(4, Seat(worker: 6, fencing: 7, completedSteps: 0, isMember: false)))
+        let welcomes = told.compactMap { action -> Welcome? in
+            guard case .send(PeerID(4), let message) = action, case .welcome(let welcome) = message.body else {
+                return nil
+            }
+            return welcome
+        }
+        #expect(welcomes.map(\.worker) == [6] && rig.machine.workers.map(\.worker) == [6])
+    }
+
+    @Test func aJoinerWithAnotherNumberThanTheRunsIsTurnedDown() {
+        var rig = CoordinatorRig()
+        _ = rig.begin()
+        _ = rig.handle(.processExited(incarnation: 101, processID: 4001, .signal(9)))
+        _ = rig.say(4, .hello(CoordinatorRig.hello(4)))
+        let told = rig.say(4, Self.back(4, Seat(worker: 9, fencing: 7, completedSteps: 0, isMember: false)))
+        #expect(told.refusal?.contains("Start the worker anew") == true)
+        #expect(rig.machine.workers.map(\.worker) == [0])
+    }
 }

@@ -106,6 +106,11 @@ extension CoordinatorMachine {
             return
         }
         if let index = joiners.firstIndex(where: { $0.sender == sender }) {
+            if let seat = hello.seat, seat.worker != joiners[index].number {
+                // It would not know itself in any plan.
+                turnDown(index, tooLate(seat).reason)
+                return
+            }
             joiners[index].peer = peer
             joiners[index].lastHeard = now
             if !joiners[index].isReady {

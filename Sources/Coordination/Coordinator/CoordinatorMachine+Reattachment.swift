@@ -108,10 +108,16 @@ extension CoordinatorMachine {
             send(.welcome(welcome(for: seat.worker, resume: nil)), to: peer)
             return nil
         }
+        var wasKnown = false
         if let index = joiners.firstIndex(where: { $0.sender == sender }) {
-            joiners[index].peer = peer
-            joiners[index].lastHeard = now
-            return nil
+            if joiners[index].number == seat.worker {
+                joiners[index].peer = peer
+                joiners[index].lastHeard = now
+                return nil
+            }
+            // Its first hello came late, and it was given a number beside the one that it has had since.
+            joiners.remove(at: index)
+            wasKnown = true
         }
         // Numbers are given one after the other, so none is far ahead of those that the journal knows.
         let isTaken = joiners.contains { $0.number == seat.worker || $0.peer == peer } || positions[peer] != nil
@@ -127,6 +133,8 @@ extension CoordinatorMachine {
         member.seat = seat
         nextNumber = max(nextNumber, seat.worker + 1)
         joiners.append(member)
+        // It has not listened to a welcome under another number, and tells now what it has loaded.
+        if wasKnown { send(.welcome(welcome(for: seat.worker, resume: nil)), to: peer) }
         return nil
     }
 
