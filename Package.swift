@@ -229,8 +229,8 @@ let tools: [Target] = [
     .target(
         name: "Doctor",
         dependencies: [
-            "CSystem", "Configuration", "Coordination", "KernelSelection", "Kernels", "Launching", "Messaging",
-            "ModelSetup", "Platform", "RunFolder", "Storage", "WorkerRuntime",
+            "CSystem", "Configuration", "Coordination", "Diagnostics", "KernelSelection", "Kernels", "Launching",
+            "Messaging", "ModelSetup", "Platform", "RunFolder", "Storage", "WorkerRuntime",
         ],
         swiftSettings: strict
     ),

@@ -76,7 +76,8 @@ package struct CoordinationBenchmark: Sendable {
                 resume: nil,
                 console: Console(isQuiet: true),
                 tensors: [],
-                onStep: { _ in
+                hears: { event in
+                    guard case .stepped = event else { return }
                     let commit = Commit(at: MonotonicClock.now, processorSeconds: processProcessorSeconds())
                     commits.withLock { $0.append(commit) }
                 }

@@ -1,5 +1,6 @@
 package import Configuration
 import Coordination
+import CoordinatorRuntime
 package import Diagnostics
 import Foundation
 import Glibc
@@ -98,8 +99,7 @@ package struct TrainingBenchmark {
             configuration,
             options: RunLauncher.Options(
                 isQuiet: true,
-                onStep: { record in commits.add(record) },
-                onPlan: { commits.note($0) }
+                hears: { commits.note($0) }
             )
         )
         notice("training \(options.warmUps) + \(options.steps) steps")
@@ -241,13 +241,17 @@ private final class Commits: Sendable {
 
     var plan: MemoryPlan? { planned.withLock { $0 } }
 
-    func note(_ plan: MemoryPlan) { planned.withLock { $0 = plan } }
-
     var all: [Entry] { entries.withLock { $0 } }
 
-    func add(_ record: Coordination.StepRecord) {
-        let entry = Entry(record: record, at: MonotonicClock.now)
-        entries.withLock { $0.append(entry) }
+    func note(_ event: RunEvent) {
+        switch event {
+        case .planned(let plan): planned.withLock { $0 = plan }
+        case .stepped(let step):
+            guard let record = step.record else { return }
+            let entry = Entry(record: record, at: MonotonicClock.now)
+            entries.withLock { $0.append(entry) }
+        default: break
+        }
     }
 }
 

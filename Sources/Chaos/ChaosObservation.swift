@@ -1,4 +1,5 @@
 import Coordination
+import Diagnostics
 import Foundation
 import Glibc
 import Platform
@@ -113,6 +114,13 @@ struct ChaosDisk {
 
     static func unmount(_ path: String) { try? Self.run(["umount", "--lazy", path]) }
 
+    private struct CommandFailure: ReportableError {
+        var arguments: [String]
+        var status: Int32
+        var exitStatus: ExitStatus { .internal }
+        var description: String { "`\(arguments.joined(separator: " "))` ended with \(status)." }
+    }
+
     private static func run(_ arguments: [String]) throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
@@ -121,7 +129,7 @@ struct ChaosDisk {
         try process.run()
         process.waitUntilExit()
         guard process.terminationStatus == 0 else {
-            throw RunError.data("`\(arguments.joined(separator: " "))` ended with \(process.terminationStatus).")
+            throw CommandFailure(arguments: arguments, status: process.terminationStatus)
         }
     }
 }

@@ -365,8 +365,8 @@ package final class CheckpointKeeper: Sendable {
     private func shareDone(_ share: Share, byteCount: UInt64) {
         guard var open = state.withLock({ $0.open(for: share) }) else { return }
         guard share.bytes == byteCount else {
-            let number = "part \(share.part.part + 1) of \(share.part.parts)"
-            fail(open, RunError.data("Of \(number), \(share.bytes) bytes have come and \(byteCount) were sent."))
+            let part = share.part
+            fail(open, CoordinatorError.cutPart(part.part + 1, of: part.parts, bytes: share.bytes, sent: byteCount))
             return
         }
         open.missing.remove(share.part)

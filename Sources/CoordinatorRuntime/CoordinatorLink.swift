@@ -3,7 +3,7 @@ import Foundation
 import Glibc
 import Synchronization
 
-/// What the launcher tells the coordinator that it has started; the first is the order.
+/// What the launcher tells the coordinator that it has started; the first is the order. It hears of `RunEvent`s.
 package enum ToCoordinator: Codable, Sendable {
     case order(CoordinatorOrder)
     /// A worker process of the launcher's has ended.
@@ -11,21 +11,6 @@ package enum ToCoordinator: Codable, Sendable {
     case drain(reason: String)
     /// A sentence for the log: the coordinator has the terminal.
     case say(String)
-}
-
-/// What the coordinator tells the launcher that has started it.
-package enum FromCoordinator: Codable, Sendable {
-    /// It listens there, for control and for bulk.
-    case listening(control: String, bulk: String)
-    /// The run has begun: from here on its workers hold it in their memory.
-    case began
-    case evicted(incarnation: UInt64)
-    /// The most memory that a worker has said to have taken.
-    case peak(bytes: Int)
-    /// Its loop gets on.
-    case alive(completedSteps: UInt64)
-    case ended(EndedRun)
-    case failed(message: String, status: Int32)
 }
 
 /// How a coordinator is to lead a run.

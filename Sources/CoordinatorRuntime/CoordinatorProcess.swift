@@ -36,7 +36,7 @@ package enum CoordinatorProcess {
         }
         reader.detach()
         guard let order = inbox.take(milliseconds: 60_000).first ?? nil else {
-            throw RunError.data("Standard input has no order for a coordinator: `pleura launch` starts one.")
+            throw CoordinatorError.noOrder
         }
         let refusal = system_die_with_parent(SIGKILL, order.parent)
         // Without its launcher there is nobody to tell.
@@ -49,11 +49,11 @@ package enum CoordinatorProcess {
         do {
             if refusal != 0 { throw SystemError.deathWithParent(code: refusal) }
             let outcome = try lead(order, link) { receiver.begin(with: $0) }
-            link.send(FromCoordinator.ended(EndedRun(outcome)))
+            link.send(RunEvent.ended(EndedRun(outcome)))
         } catch {
             let known = error as? any ReportableError
             link.send(
-                FromCoordinator.failed(
+                RunEvent.failed(
                     message: known?.description ?? "\(error)",
                     status: (known?.exitStatus ?? .internal).rawValue
                 )
@@ -109,8 +109,7 @@ package enum CoordinatorProcess {
         let directory = RunDirectory(order.directory)
         let setup = try RunSetup(configuration, dataset: Dataset.open(configuration.data.shards))
         let console = Console(isVerbose: order.isVerbose, isQuiet: order.isQuiet)
-        let peak = Atomic<Int>(0)
-        var options = CoordinatorShell.Options(
+        let options = CoordinatorShell.Options(
             directory: directory,
             job: order.job,
             fencing: order.fencing,
@@ -122,23 +121,13 @@ package enum CoordinatorProcess {
             console: console,
             tensors: try ModelState(setup).tensors.map(\.signature),
             keys: try order.keys.map { try KeyFolder($0).serverKeys() },
-            onStep: { record in
-                link.send(FromCoordinator.alive(completedSteps: record.step + 1), isFleeting: true)
-                let most = record.workers.map { Int(clamping: $0.timings.residentBytes) }.max() ?? 0
-                if most > peak.load(ordering: .relaxed) {
-                    peak.store(most, ordering: .relaxed)
-                    link.send(FromCoordinator.peak(bytes: most))
-                }
-            },
-            onEviction: { link.send(FromCoordinator.evicted(incarnation: $0)) }
+            run: order.run,
+            session: order.session,
+            hears: { link.send($0, isFleeting: $0.isFleeting) }
         )
-        options.run = order.run
-        options.session = order.session
-        options.onBegin = { link.send(FromCoordinator.began) }
-        options.onBeat = { link.send(FromCoordinator.alive(completedSteps: $0), isFleeting: true) }
         let shell = try CoordinatorShell(setup, options)
         defer { shell.close() }
-        link.send(FromCoordinator.listening(control: shell.endpoint, bulk: shell.bulkEndpoint))
+        link.send(RunEvent.listening(RunEndpoints(control: shell.endpoint, bulk: shell.bulkEndpoint)))
         onReady(shell)
         return try shell.run()
     }

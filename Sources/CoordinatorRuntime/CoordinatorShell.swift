@@ -34,17 +34,11 @@ package final class CoordinatorShell: Sendable {
         package var tensors: [TensorSignature]
         /// Nil: anybody may take part.
         package var keys: ServerKeys?
-        /// Hears of each committed step, on the coordinator's loop: it must return soon.
-        package var onStep: (@Sendable (Coordination.StepRecord) -> Void)?
-        /// Hears which processes were put out of the run, by their incarnation.
-        package var onEviction: (@Sendable (UInt64) -> Void)?
+        /// Hears what happens, on the coordinator's loop: it must return soon.
+        package var hears: @Sendable (RunEvent) -> Void
         /// Which run it is (`RunManifest`), and the session that leads it; nil where nobody asks.
-        var run: String?
-        var session: String?
-        /// Hears, once, that the run has begun: its workers hold it in their memory.
-        var onBegin: (@Sendable () -> Void)?
-        /// Hears every second or so that the loop gets on, with the committed steps.
-        var onBeat: (@Sendable (UInt64) -> Void)?
+        package var run: String?
+        package var session: String?
 
         package init(
             directory: RunDirectory,
@@ -58,14 +52,12 @@ package final class CoordinatorShell: Sendable {
             console: Console,
             tensors: [TensorSignature],
             keys: ServerKeys? = nil,
-            onStep: (@Sendable (Coordination.StepRecord) -> Void)? = nil,
-            onEviction: (@Sendable (UInt64) -> Void)? = nil,
             run: String? = nil,
-            session: String? = nil
+            session: String? = nil,
+            hears: @escaping @Sendable (RunEvent) -> Void = { _ in }
         ) {
             self.run = run
             self.session = session
-            self.onEviction = onEviction
             self.directory = directory
             self.job = job
             self.fencing = fencing
@@ -77,7 +69,7 @@ package final class CoordinatorShell: Sendable {
             self.console = console
             self.tensors = tensors
             self.keys = keys
-            self.onStep = onStep
+            self.hears = hears
         }
     }
 
@@ -212,6 +204,7 @@ package final class CoordinatorShell: Sendable {
         let requests = RunRequestTaker(options, folder, events)
         defer { writer.close() }
         var last: Coordination.StepRecord?
+        var peakBytes = 0
         var lastFault: String?
         var statusAt = MonotonicClock.now
         var refusals = NoticeLimit()
@@ -235,7 +228,8 @@ package final class CoordinatorShell: Sendable {
                     keeper.discard(completedSteps: steps)
                 case .record(let record):
                     last = record
-                    options.onStep?(record)
+                    peakBytes = max(peakBytes, record.peakBytes)
+                    options.hears(.stepped(RunEvent.CommittedStep(record, peakBytes: peakBytes)))
                     recorder.record(record)
                 case .recordValidation(let record): recorder.record(record)
                 case .journal(let entry):
@@ -243,10 +237,10 @@ package final class CoordinatorShell: Sendable {
                     // Who watches the run learns of other members at once.
                     if case .membership = entry { statusAt = MonotonicClock.now }
                     recorder.journal(entry, at: machine.progress)
-                    if case .began = entry { options.onBegin?() }
+                    if case .began = entry { options.hears(.began) }
                 case .evict(_, let peer, let incarnation, _):
                     peers.forget(peer)
-                    options.onEviction?(incarnation)
+                    options.hears(.evicted(incarnation: incarnation))
                 case .confirmSuccession:
                     if let known = try? RunHistory(options.directory).fencing, known > options.fencing {
                         events.push(.succeeded(fencing: known))
@@ -280,7 +274,7 @@ package final class CoordinatorShell: Sendable {
             if MonotonicClock.now >= statusAt {
                 statusAt = MonotonicClock.now + .seconds(1)
                 if let notice = refusals.flush(at: .now) { recorder.log(.warning, notice) }
-                options.onBeat?(machine.progress.completedSteps)
+                options.hears(.alive(completedSteps: machine.progress.completedSteps))
                 // On the status's thread, where a slow disk holds nothing up.
                 writer.perform { requests.take() }
                 writer.write(status(machine, last, lastFault, nil))

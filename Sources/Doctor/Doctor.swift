@@ -342,7 +342,7 @@ private final class Visit: Sendable {
             _ = try probe.ask(ProbeQuestion(clock: true), within: .seconds(60))
             let limit: Duration = question.readsData ? .seconds(24 * 3600) : .seconds(60)
             guard let look = try probe.ask(ProbeQuestion(look: question), within: limit).look else {
-                throw RunError.data("the probe there is of another version")
+                throw ProbeError.otherVersion
             }
             for _ in 0..<5 {
                 let before = Date().timeIntervalSince1970

@@ -3,7 +3,6 @@ import Coordination
 import Foundation
 import Launching
 import Platform
-import RunFolder
 import Synchronization
 
 /// A doctor's end of the channel to one host's probe. Ask one question at a time.
@@ -66,10 +65,8 @@ final class ProbedHost: Sendable {
             }
             if let answer { return answer }
             let said = tail.lines.isEmpty ? "" : "; it said: " + tail.lines.joined(separator: " | ")
-            if let end {
-                throw RunError.data("\(host.isLocal ? "the program" : "ssh") \(end)\(said)")
-            }
-            if ContinuousClock.now >= deadline { throw RunError.data("no answer within \(limit.inWords)\(said)") }
+            if let end { throw ProbeError.ended("\(host.isLocal ? "the program" : "ssh") \(end)\(said)") }
+            if ContinuousClock.now >= deadline { throw ProbeError.silent("no answer within \(limit.inWords)\(said)") }
             state.condition.wait(since: seen)
         }
     }

@@ -1,6 +1,5 @@
 import Foundation
 import Messaging
-import RunFolder
 import RunLinks
 
 /// What a launcher asks of the guard of one worker: one line of JSON on the guard's standard input, since a command line
@@ -45,16 +44,13 @@ package struct GuardOrder: Codable, Sendable, Equatable {
     /// Reads a line; throws where it is no order of this form.
     package init(line: [UInt8]) throws {
         guard let order = try? JSONDecoder().decode(GuardOrder.self, from: Data(line)) else {
-            throw RunError.data("Standard input has no order for a guard: `pleura launch --hosts` starts guards.")
+            throw LaunchError.noOrder
         }
         guard order.format == Self.currentFormat else {
-            throw RunError.data(
-                "The launcher's order has the form \(order.format), this program reads \(Self.currentFormat): install the "
-                    + "launcher's build here."
-            )
+            throw LaunchError.orderForm(found: order.format, reads: Self.currentFormat)
         }
         guard (0...1e6).contains(order.silenceSeconds) else {
-            throw RunError.data("The launcher's order has a silence of \(order.silenceSeconds) s: it is damaged.")
+            throw LaunchError.orderSilence(seconds: order.silenceSeconds)
         }
         self = order
     }

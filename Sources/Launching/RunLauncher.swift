@@ -1,6 +1,6 @@
 package import Configuration
 package import Coordination
-import CoordinatorRuntime
+package import CoordinatorRuntime
 import Diagnostics
 import Foundation
 import Glibc
@@ -8,7 +8,7 @@ import Graph
 import Inference
 import Kernels
 import Messaging
-package import ModelSetup
+import ModelSetup
 import Networks
 import Optimization
 import Platform
@@ -27,7 +27,7 @@ package struct RunLauncher {
         package var bind: String
         /// Start no workers here: they come by `pleura worker`.
         package var startsWorkers: Bool
-        /// Lead the run in a process of its own, which is replaced where it dies; steps are then not heard of.
+        /// Lead the run in a process of its own, which is replaced where it dies; of steps their records are then not heard.
         package var isSupervised: Bool
         /// The hosts on which workers are started in place of this one; their number is `workers.count`.
         package var hosts: HostList?
@@ -37,12 +37,9 @@ package struct RunLauncher {
         package var overridden: Set<String> = []
         /// Goes on with a configuration that was edited by hand since it was written.
         package var acceptsEditedConfiguration = false
-        /// Hears of each committed step, on the coordinator's loop: it must return soon.
-        package var onStep: (@Sendable (Coordination.StepRecord) -> Void)?
-        /// Hears what each worker is planned to take, before the first is started.
-        package var onPlan: (@Sendable (MemoryPlan) -> Void)?
-        /// Hears how the run ended as soon as that is known, before workers and files are closed.
-        package var onOutcome: (@Sendable (RunOutcome) -> Void)?
+        /// Hears what happens, on a thread that leads the run: it must return soon. The end is told as soon as it is known,
+        /// before workers and files are closed.
+        package var hears: @Sendable (RunEvent) -> Void
 
         package init(
             bind: String = "tcp://127.0.0.1:*",
@@ -51,9 +48,7 @@ package struct RunLauncher {
             hosts: HostList? = nil,
             isVerbose: Bool = false,
             isQuiet: Bool = false,
-            onStep: (@Sendable (Coordination.StepRecord) -> Void)? = nil,
-            onPlan: (@Sendable (MemoryPlan) -> Void)? = nil,
-            onOutcome: (@Sendable (RunOutcome) -> Void)? = nil
+            hears: @escaping @Sendable (RunEvent) -> Void = { _ in }
         ) {
             self.bind = bind
             self.startsWorkers = startsWorkers
@@ -61,9 +56,7 @@ package struct RunLauncher {
             self.hosts = hosts
             self.isVerbose = isVerbose
             self.isQuiet = isQuiet
-            self.onStep = onStep
-            self.onPlan = onPlan
-            self.onOutcome = onOutcome
+            self.hears = hears
         }
     }
 
@@ -169,10 +162,7 @@ package struct RunLauncher {
         for shard in manifest.shards where told.contains(where: { $0.contains(shard.file) }) {
             let defects = try StorageVerification.verify("\(folder)/\(shard.file)").flatMap(\.defects)
             guard let first = defects.first else { continue }
-            throw RunError.data(
-                "The run has ended because a shard of its data set is damaged: \(first) Make the shards again with "
-                    + "`pleura shard`, or put a copy there, and go on with `pleura resume \(directory.path)`."
-            )
+            throw LaunchError.damagedShard("\(first)", run: directory.path)
         }
     }
 
@@ -288,16 +278,18 @@ package struct RunLauncher {
         let state = try ModelState(setup)
         try checkpoint.require(state.tensors.map(\.signature), network: setup.network.name)
         if checkpoint.trainer.datasetDigest != setup.datasetDigest {
-            throw RunError.data(
-                "The checkpoint \(checkpoint.path) was trained on the data set \(checkpoint.trainer.datasetDigest); "
-                    + "\(setup.configuration.data.shards) has \(setup.datasetDigest). Give the folder with the same "
-                    + "shards by --set data.shards=FOLDER."
+            throw LaunchError.otherDataset(
+                checkpoint: checkpoint.path,
+                digest: checkpoint.trainer.datasetDigest,
+                shards: setup.configuration.data.shards,
+                found: setup.datasetDigest
             )
         }
         if checkpoint.trainer.numericsProfile != setup.numericsProfile {
-            throw RunError.data(
-                "The checkpoint \(checkpoint.path) has the numerics profile \(checkpoint.trainer.numericsProfile), "
-                    + "the run \(setup.numericsProfile)."
+            throw LaunchError.otherNumerics(
+                checkpoint: checkpoint.path,
+                profile: checkpoint.trainer.numericsProfile,
+                run: setup.numericsProfile
             )
         }
     }
@@ -322,7 +314,7 @@ package struct RunLauncher {
             completedSteps: steps,
             savedSteps: steps
         )
-        options.onOutcome?(outcome)
+        options.hears(.ended(EndedRun(outcome)))
         return outcome
     }
 
@@ -341,7 +333,7 @@ package struct RunLauncher {
         do {
             if let manifest = try RunManifest.read(directory) { return manifest.run }
         } catch let error as StorageDefect {
-            throw RunError.data("\(error) Remove it, and resume again: the newest checkpoint tells which run it is.")
+            throw RunError.damaged("\(error) Remove it, and resume again: the newest checkpoint tells which run it is.")
         }
         var manifest = RunManifest.new(named: configuration.displayName)
         let known = try directory.store.list().reversed().lazy
@@ -406,7 +398,7 @@ package struct RunLauncher {
                 completedSteps: outcome.completedSteps,
                 savedSteps: newest.map { UInt64($0.step) }
             )
-            options.onOutcome?(lost)
+            options.hears(.ended(EndedRun(lost)))
             return lost
         }
     }
@@ -419,7 +411,7 @@ package struct RunLauncher {
             entries = try Journal<JournalLine>.read(directory.journal).entries
             // No run has had so many coordinators; numbers above are refused on the wire too.
             if let highest = entries.compactMap(\.fencing).max(), highest >= JournalLine.mostFencing {
-                throw RunError.data("Its coordinator has the number \(highest), which no run reaches.")
+                throw RunError.damaged("Its coordinator has the number \(highest), which no run reaches.")
             }
         } catch let error as any ReportableError {
             // Under a name that nothing has: an earlier one may be worth a look too.
@@ -439,7 +431,7 @@ package struct RunLauncher {
             try plan.requireRoom(for: configuration.workers.count, in: .current(), of: setup)
         }
         console.say("planned memory: \(plan)")
-        options.onPlan?(plan)
+        options.hears(.planned(plan))
         return plan
     }
 
@@ -557,7 +549,7 @@ package struct RunLauncher {
         let outcome = try shell.run()
         // What follows waits for processes and for the disk, which may be stuck: the user knows the outcome by then,
         // and another Ctrl-C ends the program as it does by default.
-        options.onOutcome?(outcome)
+        options.hears(.ended(EndedRun(outcome)))
         signals.cancel()
         stops?.cancel()
         // Workers that have just been started in the place of lost ones hear of no end.
@@ -577,6 +569,17 @@ package struct RunLauncher {
             reattaches: reattaches,
             savedSteps: resume?.progress.completedSteps
         )
+    }
+
+    /// Hands on to who follows the run what the coordinator says, in this process or in another.
+    private func hear(_ event: RunEvent, _ peak: PeakMemory) {
+        switch event {
+        case .stepped(let step): peak.note(step.peakBytes)
+        // A successor may lead on: the launcher tells the end itself.
+        case .ended, .failed: return
+        case .planned, .listening, .began, .alive, .evicted: break
+        }
+        options.hears(event)
     }
 
     /// The coordinator in this process.
@@ -599,13 +602,12 @@ package struct RunLauncher {
                 console: console,
                 tensors: try ModelState(setup).tensors.map(\.signature),
                 keys: keys,
-                onStep: { [options] record in
-                    peak.note(record)
-                    options.onStep?(record)
-                },
-                onEviction: { launcher.deliver(.evicted(incarnation: $0)) },
                 run: session.run,
-                session: session.holder
+                session: session.holder,
+                hears: { [self] event in
+                    if case .evicted(let incarnation) = event { launcher.deliver(.evicted(incarnation: incarnation)) }
+                    hear(event, peak)
+                }
             )
         )
     }
@@ -638,7 +640,7 @@ package struct RunLauncher {
                     isQuiet: options.isQuiet,
                     parent: getpid()
                 ),
-                onPeak: { peak.note($0) }
+                hears: { [self] in hear($0, peak) }
             ),
             launcher
         )
@@ -761,8 +763,4 @@ private final class PeakMemory: Sendable {
     var bytes: Int { most.load(ordering: .relaxed) }
 
     func note(_ bytes: Int) { most.max(bytes, ordering: .relaxed) }
-
-    func note(_ record: Coordination.StepRecord) {
-        for worker in record.workers { most.max(Int(clamping: worker.timings.residentBytes), ordering: .relaxed) }
-    }
 }

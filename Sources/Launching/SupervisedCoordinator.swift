@@ -51,11 +51,12 @@ struct CoordinatorFailure: ReportableError {
 final class SupervisedCoordinator: RunCoordinator {
     struct Options: Sendable {
         var order: CoordinatorOrder
-        var onPeak: @Sendable (Int) -> Void
+        /// Hears what the coordinator says of the run, but for how it ended: `run` returns that.
+        var hears: @Sendable (RunEvent) -> Void
     }
 
     private enum Event: Sendable {
-        case said(FromCoordinator, process: pid_t)
+        case said(RunEvent, process: pid_t)
         case ended(ExitCause, process: pid_t)
         case stopped(Bool, process: pid_t)
     }
@@ -83,8 +84,7 @@ final class SupervisedCoordinator: RunCoordinator {
         while listening == nil {
             for event in events.take(milliseconds: -1) {
                 switch event {
-                case .said(.listening(let control, let bulk), _):
-                    listening = RunEndpoints(control: control, bulk: bulk)
+                case .said(.listening(let endpoints), _): listening = endpoints
                 case .said(.failed(let message, let status), _):
                     failure = CoordinatorFailure(
                         description: message,
@@ -164,15 +164,16 @@ final class SupervisedCoordinator: RunCoordinator {
         case .said(let message, let process):
             // Of one that was succeeded nothing is heard.
             guard leader.withLock({ $0?.process == process }) else { return [] }
+            options.hears(message)
             var word: LauncherMachine.Word?
             switch message {
-            case .listening: break
+            case .planned, .listening: break
+            case .evicted(let incarnation): return launcher.deliver(.evicted(incarnation: incarnation))
             case .began: word = .began
+            case .stepped(let step): word = .alive(completedSteps: step.completedSteps)
             case .alive(let steps): word = .alive(completedSteps: steps)
             case .ended(let ended): word = ended.outcome.map { .ended($0) }
             case .failed(let message, let status): word = .failed(message, status: status)
-            case .evicted(let incarnation): return launcher.deliver(.evicted(incarnation: incarnation))
-            case .peak(let bytes): options.onPeak(bytes)
             }
             return word.map { launcher.deliver(.coordinatorSaid($0, process: process)) } ?? []
         }
@@ -235,7 +236,7 @@ final class SupervisedCoordinator: RunCoordinator {
         link.send(ToCoordinator.order(order))
         let child = process
         let reader = try OwnedThread(name: "pleura-link") {
-            link.receive(FromCoordinator.self) { events.push(.said($0, process: child)) }
+            link.receive(RunEvent.self) { events.push(.said($0, process: child)) }
         }
         // Its end is told after its last words.
         let watcher = try OwnedThread(name: "pleura-watch") {

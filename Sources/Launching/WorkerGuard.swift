@@ -3,7 +3,6 @@ import Diagnostics
 import Foundation
 import Glibc
 import Platform
-import RunFolder
 import Synchronization
 
 /// The process between a launcher on another host and a worker here: the worker lives only as long as the launcher is heard.
@@ -104,6 +103,6 @@ package enum WorkerGuard {
             if byte == UInt8(ascii: "\n") { return line }
             line.append(byte)
         }
-        throw RunError.data("Standard input has no order for a guard: `pleura launch --hosts` starts guards.")
+        throw LaunchError.noOrder
     }
 }

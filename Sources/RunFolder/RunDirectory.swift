@@ -121,15 +121,24 @@ package enum RunError: ReportableError {
     case nothingToResume(String, reasons: [String])
     case noValidation(String)
     case unknownOverride(String)
+    /// The run was asked for something after its end.
+    case hasEnded(String, outcome: String)
+    /// The run in the folder has written no status.
+    case notBegun(String)
+    /// Nobody is there to be asked: the coordinator's process, and the steps that it had committed.
+    case nobodyLeads(String, coordinator: Int32, completedSteps: UInt64)
+    case noWorker(UInt32, known: [UInt32])
+    /// A file of the run does not hold what the program has written.
+    case damaged(String)
     case data(String)
 
     package var exitStatus: ExitStatus {
         switch self {
         case .busy, .busyWithoutLocks, .folderGone: .temporary
-        case .cannotUse, .notARun, .nothingToResume, .noShards: .missingInput
-        case .alreadyExists, .withoutConfiguration, .unknownOverride: .usage
+        case .cannotUse, .notARun, .nothingToResume, .noShards, .hasEnded, .notBegun, .nobodyLeads: .missingInput
+        case .alreadyExists, .withoutConfiguration, .unknownOverride, .noWorker: .usage
         case .noValidation, .changed, .edited: .badConfiguration
-        case .data: .badInput
+        case .damaged, .data: .badInput
         }
     }
 
@@ -173,6 +182,14 @@ package enum RunError: ReportableError {
                     + "starts anew."
         case .noValidation(let reason): reason
         case .unknownOverride(let text): text
+        case .hasEnded(let directory, let outcome): "The run in \(directory) has ended: \(outcome)"
+        case .notBegun(let directory): "The run in \(directory) has written no status: it has not begun yet."
+        case .nobodyLeads(let directory, let coordinator, let steps):
+            "Nobody leads the run in \(directory): its coordinator (process \(coordinator)) was stopped or killed after step "
+                + "\(steps). There is nothing to drain; `pleura resume \(directory)` goes on."
+        case .noWorker(let worker, let known):
+            "The run has no worker \(worker); it has \(known.map(String.init).joined(separator: ", "))."
+        case .damaged(let sentence): sentence
         case .data(let sentence): sentence
         }
     }

@@ -121,13 +121,13 @@ package struct RunStatus: Codable, Sendable, Equatable {
     package static func read(_ directory: RunDirectory) throws -> RunStatus {
         guard FileSystem.exists(directory.status) else {
             if directory.exists {
-                throw RunError.data("The run in \(directory.path) has written no status: it has not begun yet.")
+                throw RunError.notBegun(directory.path)
             }
             throw RunError.notARun(directory.path)
         }
         let bytes = try OpenFile(directory.status, .read).readAll(limit: 1 << 24)
         do { return try JSONDecoder().decode(RunStatus.self, from: Data(bytes)) } catch {
-            throw RunError.data("The status in \(directory.status) cannot be read: \(error)")
+            throw RunError.damaged("The status in \(directory.status) cannot be read: \(error)")
         }
     }
 

@@ -101,16 +101,16 @@ extension RunProgress {
         do {
             let stored = try JSONDecoder().decode(StoredProgress.self, from: Data(trainer.state.utf8))
             guard stored.completedSteps == UInt64(exactly: trainer.step) else {
-                throw RunError.data("it stands at step \(trainer.step) and says \(stored.completedSteps)")
+                throw RunError.damaged("it stands at step \(trainer.step) and says \(stored.completedSteps)")
             }
             // Far below where counting on would overflow.
             guard stored.completedSteps <= 1 << 48, stored.transition <= 1 << 48, stored.roundsSinceBest <= 1 << 30
             else {
-                throw RunError.data("its counts are those of no run")
+                throw RunError.damaged("its counts are those of no run")
             }
             self = stored.progress
         } catch {
-            throw RunError.data("The trainer's state in \(path) cannot be read: \(error)")
+            throw RunError.damaged("The trainer's state in \(path) cannot be read: \(error)")
         }
     }
 }

@@ -32,12 +32,10 @@ struct DrainCommand: ParsableCommand {
     func run() throws {
         let folder = RunDirectory(directory)
         let before = try RunStatus.read(folder)
-        if let outcome = before.outcome { throw RunError.data("The run in \(directory) has ended: \(outcome)") }
+        if let outcome = before.outcome { throw RunError.hasEnded(directory, outcome: outcome) }
         let known = before.workers.map(\.worker)
         if let unknown = workers.first(where: { !known.contains($0) }) {
-            throw RunError.data(
-                "The run has no worker \(unknown); it has \(known.map(String.init).joined(separator: ", "))."
-            )
+            throw RunError.noWorker(unknown, known: known)
         }
         let session = try requireLeader(folder, before)
         try RunRequest(drain: workers, by: NSUserName(), run: before.run, session: session).send(to: folder)
@@ -75,9 +73,10 @@ struct DrainCommand: ParsableCommand {
         switch RunLock.state(of: folder) {
         case .held(let holder), .unknown(let holder): return holder?.session
         case .free:
-            throw RunError.data(
-                "Nobody leads the run in \(directory): its coordinator (process \(status.coordinator)) was stopped or killed "
-                    + "after step \(status.completedSteps). There is nothing to drain; `pleura resume \(directory)` goes on."
+            throw RunError.nobodyLeads(
+                directory,
+                coordinator: status.coordinator,
+                completedSteps: status.completedSteps
             )
         }
     }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Configuration
 import Coordination
+import CoordinatorRuntime
 import Diagnostics
 import Doctor
 import Foundation
@@ -163,7 +164,9 @@ struct RunOptions: ParsableArguments {
             hosts: hosts,
             isVerbose: verbose,
             isQuiet: quiet,
-            onOutcome: { printError($0.message) }
+            hears: { event in
+                if case .ended(let end) = event { printError(end.message) }
+            }
         )
     }
 }

@@ -15,15 +15,15 @@ import Testing
         let (leads, watches) = try pair()
         // Far more than a socket holds.
         for step in 0..<20_000 {
-            #expect(leads.send(FromCoordinator.alive(completedSteps: UInt64(step)), isFleeting: true))
-            if step % 100 == 0 { #expect(leads.send(FromCoordinator.evicted(incarnation: UInt64(step)))) }
+            #expect(leads.send(RunEvent.alive(completedSteps: UInt64(step)), isFleeting: true))
+            if step % 100 == 0 { #expect(leads.send(RunEvent.evicted(incarnation: UInt64(step)))) }
         }
-        #expect(leads.send(FromCoordinator.began))
+        #expect(leads.send(RunEvent.began))
         let evicted = Mutex<[UInt64]>([])
         let beats = Mutex(0)
         let hasBegun = Mutex(false)
         let reader = Thread {
-            watches.receive(FromCoordinator.self) { message in
+            watches.receive(RunEvent.self) { message in
                 switch message {
                 case .evicted(let incarnation): evicted.withLock { $0.append(incarnation) }
                 case .alive: beats.withLock { $0 += 1 }
@@ -44,7 +44,7 @@ import Testing
     @Test func whoIsGoneIsTold() throws {
         let (leads, watches) = try pair()
         watches.shutdown()
-        #expect(!leads.send(FromCoordinator.began))
+        #expect(!leads.send(RunEvent.began))
         leads.finish()
     }
 }

@@ -19,7 +19,7 @@ extension Processes {
             )
             #expect(running.wait { ((try? runner.metrics("left", kind: "step").count) ?? 0) >= 3 })
             let unknown = try runner.run(["drain", runner.path("left"), "9"])
-            #expect(unknown.status == 65 && unknown.errors.contains("has no worker 9"), "\(unknown.errors)")
+            #expect(unknown.status == 64 && unknown.errors.contains("has no worker 9"), "\(unknown.errors)")
             let left = try runner.run(["drain", runner.path("left"), "1"])
             #expect(left.status == 0 && left.output.contains("worker 1 left at step "), "\(left.errors)")
             let ended = try runner.run(["drain", runner.path("left")])
@@ -29,7 +29,7 @@ extension Processes {
             // A worker that leaves as it was asked to is not replaced.
             #expect(!outcome.errors.contains(" joined at step "), "\(outcome.errors)")
             let over = try runner.run(["drain", runner.path("left")])
-            #expect(over.status == 65 && over.errors.contains("has ended"), "\(over.errors)")
+            #expect(over.status == 66 && over.errors.contains("has ended"), "\(over.errors)")
             let resumed = try runner.run(["resume", runner.path("left")])
             #expect(resumed.status == 0, "\(resumed.errors)")
             #expect(try runner.inspect("left").stateSHA256 == runner.inspect("whole").stateSHA256)
