@@ -328,7 +328,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
         ]
     ),
     ("Chaos", ["Platform"]),
-    ("Integration", ["CHash", "CSystem", "HostilePeer", "Platform", "Storage"]),
+    ("Integration", ["CHash", "CSystem", "HostilePeer", "Platform", "Radiography", "Storage"]),
 ]
 
 let tests: [Target] = testDependencies.map { entry in

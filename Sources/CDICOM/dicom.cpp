@@ -390,6 +390,9 @@ const char *cdicom_text(cdicom_file *file, cdicom_text_field field) {
         case CDICOM_TEXT_IMAGER_PIXEL_SPACING:
             dataset.findAndGetOFStringArray(DCM_ImagerPixelSpacing, file->text);
             break;
+        case CDICOM_TEXT_PATIENT_ORIENTATION:
+            dataset.findAndGetOFStringArray(DCM_PatientOrientation, file->text);
+            break;
         case CDICOM_TEXT_PHOTOMETRIC:
             dataset.findAndGetOFString(DCM_PhotometricInterpretation, file->text);
             break;

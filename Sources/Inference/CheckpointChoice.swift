@@ -11,14 +11,26 @@ package struct CheckpointChoice {
     package let model: InferenceModel
     /// The run's folder; nil where a file was named.
     package let directory: RunDirectory?
+    /// The steps of the run's newest checkpoint; nil where a file was named.
+    package let newestStep: Int?
     /// Sentences about checkpoints that were passed over.
     package let notes: [String]
 
-    /// Loads `path`: a checkpoint's file, or a run's folder, of which the newest intact checkpoint is meant, or with
-    /// `best` the one with the best validation.
-    package init(_ path: String, best: Bool = false, kernels: KernelTables) throws {
+    /// Which checkpoint of a run is meant.
+    package enum Wish: Sendable {
+        /// The newest intact one.
+        case newest
+        /// The one with the best validation by `checkpoint.metric`.
+        case best
+        /// The one with which this rule was found; where there is no rule, or its checkpoint is gone, the newest.
+        case ofRule(SegmentationRule?)
+    }
+
+    /// Loads `path`: a checkpoint's file, or a run's folder, of which the checkpoint that `wish` says is meant.
+    package init(_ path: String, _ wish: Wish = .newest, kernels: KernelTables) throws {
         guard FileSystem.isDirectory(path) else {
             directory = nil
+            newestStep = nil
             notes = []
             model = try InferenceModel(CheckpointStore.open(path), kernels: kernels)
             return
@@ -28,7 +40,14 @@ package struct CheckpointChoice {
         let (files, damaged) = try Self.files(run)
         var notes = damaged
         var candidates = Array(files.reversed())
-        if best {
+        if case .ofRule(let rule?) = wish,
+            let place = candidates.firstIndex(where: {
+                $0.trainer.step == rule.step && FileSystem.name(of: $0.path) == rule.checkpoint
+            })
+        {
+            candidates.insert(candidates.remove(at: place), at: 0)
+        }
+        if case .best = wish {
             let metric = try RunConfiguration.load(path: run.configuration).checkpoint.metric
             candidates = Self.ranked(files, by: metric)
             guard !candidates.isEmpty else {
@@ -42,6 +61,7 @@ package struct CheckpointChoice {
             do {
                 model = try InferenceModel(file, kernels: kernels)
                 directory = run
+                newestStep = files.last?.trainer.step
                 self.notes = notes
                 return
             } catch let error as any ReportableError {

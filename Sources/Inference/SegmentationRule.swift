@@ -84,6 +84,14 @@ package struct SegmentationRule: Codable, Equatable, Sendable {
 }
 
 extension MaskRule {
+    /// The rule as the option takes it that asks for it: `threshold 0.5`, `triplet 0.75,1000,0.3`.
+    package var argument: String {
+        switch self {
+        case .threshold(let value): "threshold \(value)"
+        case .triplet(let top, let area, let bottom): "triplet \(top),\(area),\(bottom)"
+        }
+    }
+
     /// The rule in words for people.
     package var words: String {
         switch self {

@@ -37,7 +37,7 @@ struct RunEvaluationOptions: ParsableArguments {
         try JSONOutput.requireOwn(json)
         try SegmentationRule.requireOwn(RunDirectory(path))
         let variant = try KernelVariant.selected(environment: ProcessInfo.processInfo.environment)
-        let choice = try CheckpointChoice(path, best: best, kernels: variant.tables)
+        let choice = try CheckpointChoice(path, best ? .best : .newest, kernels: variant.tables)
         for note in choice.notes { printError("warning: \(note)") }
         let (dataset, samples) = try RunEvaluation.samples(of: choice.model, shards: shards)
         guard !samples.isEmpty else {

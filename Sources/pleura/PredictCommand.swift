@@ -14,30 +14,46 @@ import Storage
 struct PredictCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "predict",
-        abstract: "Predicts the masks of a folder of radiographs.",
+        abstract: "Predicts the masks of radiographs.",
         discussion: """
-            Reads files that end in \(RadiographFolder.endings), and DICOM files of any other name, nested or flat, and \
-            writes OUTPUT/submission.csv in the challenge's format at 1024×1024, probabilities and overlays as PNG. \
-            Files that cannot be read have no row in it; they are listed in OUTPUT/rejected.csv, and the exit status is \
-            then 65. The rule that makes masks of probabilities is the one \
-            given, else the one that `pleura evaluate RUN` found, else the configuration's validation.threshold.
+            Example: pleura predict runs/first --input radiographs --output predictions
+
+            Reads folders (files that end in \(RadiographFolder.endings), and DICOM files of any other name, nested or \
+            flat), single files, patterns in quotes and shards. Writes OUTPUT/predictions.csv, with probability, area \
+            and side of each radiograph; OUTPUT/submission.csv in the challenge's format; masks of the radiographs' own \
+            sizes, overlays, heat maps and probabilities as PNG. Files that cannot be read are listed in \
+            OUTPUT/rejected.csv, and the exit status is then 65.
+
+            The rule that makes masks of probabilities is the one given, else the one that `pleura evaluate RUN` found, \
+            together with its checkpoint, else the configuration's validation.threshold.
             """
     )
 
     @Argument(
-        help: "A run's folder, whose newest intact checkpoint is used, or a checkpoint (.h5).",
+        help: ArgumentHelp("A run's folder, or a checkpoint (.h5).", valueName: "run"),
         transform: userPath
     )
     var model: String
 
-    @Option(help: "The folder with the radiographs.", completion: .directory, transform: userPath)
-    var input: String
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp(
+            "Folders, files, patterns in quotes, or data sets of shards; as many as wanted.",
+            valueName: "path ..."
+        ),
+        completion: .file(),
+        transform: userPath
+    )
+    var input: [String]
 
     @Option(help: "The folder for what is written; created if need be.", completion: .directory, transform: userPath)
     var output: String
 
-    @Flag(help: "Of a run, use the checkpoint with the best validation instead of the newest.")
+    @Flag(help: "Use the run's checkpoint with the best validation.")
     var best = false
+
+    @Flag(help: "Use the run's newest checkpoint, also where the stored rule was found with another.")
+    var newest = false
 
     @Option(help: "Compute threads, and decoding processes (default: one a core).")
     var threads: Int?
@@ -53,8 +69,14 @@ struct PredictCommand: ParsableCommand {
     )
     var triplet: Triplet?
 
-    @Flag(inversion: .prefixedNo, help: "Take the mean over each image and its mirror image.")
-    var flip = true
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Take the mean over each image and its mirror image (default: as the rule was found, else --flip)."
+    )
+    var flip: Bool?
+
+    @Flag(inversion: .prefixedNo, help: "Write masks of the radiographs' own sizes.")
+    var masks = true
 
     @Flag(inversion: .prefixedNo, help: "Write radiographs with the predicted outline.")
     var overlays = true
@@ -76,6 +98,7 @@ struct PredictCommand: ParsableCommand {
         if let threshold, !(0...1).contains(threshold) {
             throw ValidationError("--threshold must be from 0 to 1, found \(threshold).")
         }
+        if best && newest { throw ValidationError("Give --best or --newest, not both.") }
         if threshold != nil && triplet != nil {
             throw ValidationError("Give --threshold or --triplet, not both.")
         }
@@ -119,24 +142,33 @@ struct PredictCommand: ParsableCommand {
     func run() throws {
         try JSONOutput.requireOwn(json)
         let variant = try KernelVariant.selected(environment: ProcessInfo.processInfo.environment)
-        let choice = try CheckpointChoice(model, best: best, kernels: variant.tables)
-        for note in choice.notes { printError("warning: \(note)") }
-        let (rule, origin) = try rule(choice)
-        let averaged = choice.model.usesAverage ? ", averaged weights" : ""
-        printError("predicting with \(choice.model.checkpoint.path), step \(choice.model.step)\(averaged)")
-        printError("\(rule.words) (\(origin))")
+        let inputs = try PredictionInputs(input)
+        let given = threshold.map(MaskRule.threshold) ?? triplet?.rule
+        let stored =
+            given == nil && FileSystem.isDirectory(model) ? try SegmentationRule.read(RunDirectory(model)) : nil
+        let choice = try CheckpointChoice(
+            model,
+            best ? .best : newest ? .newest : .ofRule(stored),
+            kernels: variant.tables
+        )
+        let ruleChoice = RuleChoice(choice, stored: stored, given: given, flips: flip)
+        let (rule, flip) = (ruleChoice.rule, ruleChoice.flips)
+        for note in choice.notes + ruleChoice.warnings { printError("warning: \(note)") }
+        printError(ruleChoice.sentence)
         let threads = threads ?? UsableProcessors.count
         let pool = try InferencePool(choice.model, threads: threads)
         defer { pool.close() }
-        var options = Prediction.Options(input: input, output: output, rule: rule, jobs: threads)
+        var options = Prediction.Options(inputs: inputs, output: output, rule: rule, jobs: threads)
         options.flips = flip
+        options.writesMasks = masks
         options.writesProbabilities = probabilities
         options.writesOverlays = overlays
         let line = ProgressLine("predict")
         let summary: Prediction.Summary
         do {
             defer { line.end() }
-            summary = try Prediction(pool, options).run(
+            var prediction = Prediction(pool, options)
+            summary = try prediction.run(
                 progress: { line.show(done: $0.done, total: $0.total, rejected: $0.rejected) },
                 note: { line.say("Rejected \($0)") }
             )
@@ -144,10 +176,10 @@ struct PredictCommand: ParsableCommand {
         let rate = String(format: "%.1f images/s (%.1f s)", summary.imagesPerSecond, summary.seconds)
         let rejected =
             summary.rejected.isEmpty
-            ? "none" : "\(summary.rejected.count), with no row in the submission; see \(output)/rejected.csv"
+            ? "none" : "\(summary.rejected.count), with no row in the tables; see \(output)/rejected.csv"
         let ignored = summary.ignored > 0 ? "\n  ignored   \(summary.ignored) files that are no image" : ""
         let lines = """
-            \(summary.images) radiographs, \(summary.positives) with a predicted pneumothorax: \(output)/submission.csv
+            \(summary.images) radiographs, \(summary.positives) with a predicted pneumothorax: \(output)/predictions.csv
               rejected  \(rejected)\(ignored)
               speed     \(rate), \(threads) thread\(threads == 1 ? "" : "s")\(flip ? ", each image twice (flip)" : "")
             """
@@ -172,21 +204,6 @@ struct PredictCommand: ParsableCommand {
             )
         }
         if summary.hasUnreadableFiles { throw ExitCode(ExitStatus.badInput.rawValue) }
-    }
-
-    /// The rule, and where it comes from.
-    private func rule(_ choice: CheckpointChoice) throws -> (MaskRule, String) {
-        if let threshold { return (.threshold(threshold), "from --threshold") }
-        if let triplet { return (triplet.rule, "from --triplet") }
-        if let directory = choice.directory, let stored = try SegmentationRule.read(directory), let rule = stored.rule {
-            var origin = "from \(directory.rule), found with \(stored.checkpoint)"
-            if stored.step != choice.model.step { origin += ", another checkpoint" }
-            if stored.flip != flip { origin += stored.flip ? ", with flips" : ", without flips" }
-            return (rule, origin)
-        }
-        return (
-            .threshold(Float(choice.model.configuration.validation.threshold)), "validation.threshold of the run"
-        )
     }
 }
 

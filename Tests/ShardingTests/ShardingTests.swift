@@ -474,8 +474,8 @@ struct ShardingTests {
         let set = try SmallSet(count: 3, nested: false)
         try set.folder.write("no image", to: "images/1x.dcm")
         var ids: [String] = []
-        let folder = try RadiographFolder(set.images)
-        #expect(folder.files == ["0.dcm", "1.dcm", "1x.dcm", "2.dcm"])
+        let folder = try RadiographFolder([set.images])
+        #expect(folder.files == ["0.dcm", "1.dcm", "1x.dcm", "2.dcm"].map { "\(set.images)/\($0)" })
         try folder.read(size: 16, jobs: 2, launch: BuiltProgram.launch()) { index, id, outcome in
             ids.append(id)
             switch outcome {
@@ -488,5 +488,23 @@ struct ShardingTests {
             }
         }
         #expect(ids == [SmallSet.id(0), SmallSet.id(1), "1x", SmallSet.id(2)])
+    }
+
+    @Test("Files are taken by name too, once, and patterns are those of a shell")
+    func namedFiles() throws {
+        let set = try SmallSet(count: 3, nested: false)
+        try set.folder.write("anything", to: "notes/IM[1]")
+        let (images, odd) = (set.images, set.folder.file("notes/IM[1]"))
+        #expect(try RadiographFolder.expanded("\(images)/[12]*.dcm") == ["1", "2"].map { "\(images)/\($0).dcm" })
+        // What is there is itself.
+        #expect(try RadiographFolder.expanded(odd) == [odd])
+        let folder = try RadiographFolder(["\(images)/2.dcm", images, odd])
+        #expect(folder.files == ["\(images)/2.dcm", "\(images)/0.dcm", "\(images)/1.dcm", odd])
+        for path in ["\(images)/absent", "\(images)/*.tif"] {
+            let error = #expect(throws: AbsentInput.self) {
+                try RadiographFolder(RadiographFolder.expanded(path))
+            }
+            #expect(error?.exitStatus == .missingInput)
+        }
     }
 }

@@ -152,6 +152,7 @@ enum DICOMFile {
         metadata.sex = text(file, CDICOM_TEXT_PATIENT_SEX)
         metadata.age = text(file, CDICOM_TEXT_PATIENT_AGE).flatMap(RadiographMetadata.years)
         metadata.viewPosition = text(file, CDICOM_TEXT_VIEW_POSITION)
+        metadata.patientOrientation = text(file, CDICOM_TEXT_PATIENT_ORIENTATION)
         metadata.transferSyntax = text(file, CDICOM_TEXT_TRANSFER_SYNTAX_UID)
         let spacing = text(file, CDICOM_TEXT_PIXEL_SPACING) ?? text(file, CDICOM_TEXT_IMAGER_PIXEL_SPACING) ?? ""
         let numbers = spacing.split(separator: "\\").map { Double($0.filter { $0 != " " }) }

@@ -28,12 +28,14 @@ package enum DecodeChild {
             try stream.send(DecodeMessage.greeting, within: nil)
             while true {
                 let header = try stream.receive(DecodeMessage.requestHeader, within: nil)
-                let size = DecodeMessage.number(header, at: 0)
+                let word = DecodeMessage.number(header, at: 0)
+                let size = word & ~DecodeMessage.wholeFlag
                 let length = DecodeMessage.number(header, at: 4)
                 guard length <= DecodeMessage.textLimit, size <= 1 << 15 else { return 76 }
                 let path = String(decoding: try stream.receive(length, within: nil), as: UTF8.self)
                 guard cdicom_limit_time(processorSeconds) == 0 else { return 71 }
-                try answer(.init(size: size, path: path), on: stream)
+                let wantsWhole = word & DecodeMessage.wholeFlag != 0
+                try answer(.init(size: size, wantsWhole: wantsWhole, path: path), on: stream)
             }
         } catch {
             return error == .closed ? 0 : 74
@@ -52,6 +54,7 @@ package enum DecodeChild {
             } else {
                 let radiograph = try RadiographReader.read(request.path)
                 pixels = radiograph.image.squared(to: request.size).pixels
+                if request.wantsWhole { pixels += radiograph.image.pixels }
                 report = FileReport(metadata: radiograph.metadata, contentHash: "")
             }
             status = .read

@@ -11,15 +11,19 @@ enum DecodeMessage {
     struct Request: Equatable {
         /// The side of the square image that is wanted, or 0 for the header alone.
         var size: Int
+        /// Whether the image at its own size is wanted too, behind the square one.
+        var wantsWhole = false
         var path: String
 
         func encoded() -> [UInt8] {
             let text = Array(path.utf8)
-            return number(size) + number(text.count) + text
+            return number(size | (wantsWhole ? wholeFlag : 0)) + number(text.count) + text
         }
     }
 
     static let requestHeader = 8
+    /// The bit of a request's size that asks for the image at its own size too.
+    static let wholeFlag = 1 << 31
     /// Status, length of the text, count of pixels.
     static let replyHeader = 12
 

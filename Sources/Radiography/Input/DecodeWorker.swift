@@ -33,6 +33,8 @@ package struct DecodeLaunchError: ReportableError, Equatable {
 /// A radiograph as a decoding process delivers it: the image padded to a square and scaled.
 package struct SquaredRadiograph: Sendable, Equatable {
     package var image: GrayImage
+    /// The image at its own size, where it was asked for.
+    package var whole: GrayImage?
     package var metadata: RadiographMetadata
 }
 
@@ -58,16 +60,17 @@ package final class DecodeWorker {
 
     /// Reads the header of a file, and hashes its bytes.
     package func probe(_ path: String) throws -> FileReport {
-        try report(of: path, size: 0).report
+        try reply(to: .init(size: 0, path: path)).report
     }
 
-    /// Reads a file and delivers its image at `size` × `size`.
-    package func read(_ path: String, size: Int) throws -> SquaredRadiograph {
+    /// Reads a file and delivers its image at `size` × `size`, and at its own size too where `wantsWhole` says so.
+    package func read(_ path: String, size: Int, wantsWhole: Bool = false) throws -> SquaredRadiograph {
         precondition(size > 0 && size <= 1 << 15, "an image of \(size)×\(size) pixels")
-        let (report, pixels) = try report(of: path, size: size)
+        let reply = try reply(to: .init(size: size, wantsWhole: wantsWhole, path: path))
         return SquaredRadiograph(
-            image: GrayImage(width: size, height: size, pixels: pixels),
-            metadata: report.metadata
+            image: GrayImage(width: size, height: size, pixels: reply.pixels),
+            whole: reply.whole,
+            metadata: reply.report.metadata
         )
     }
 
@@ -83,37 +86,57 @@ package final class DecodeWorker {
 
     // MARK: - Requests
 
-    private func report(of path: String, size: Int) throws -> (report: FileReport, pixels: [UInt8]) {
+    private struct Reply {
+        var report: FileReport
+        var pixels: [UInt8]
+        var whole: GrayImage?
+    }
+
+    private func reply(to request: DecodeMessage.Request) throws -> Reply {
+        let path = request.path
         guard path.utf8.count <= DecodeMessage.textLimit, !path.utf8.contains(0) else {
             throw RadiographError(.unreadable, path: path, reason: "its path is too long or holds a zero byte")
         }
         do {
-            return try ask(path, size: size)
+            return try ask(request)
         } catch let error as RadiographError where error.kind == .crashed {
             // Somebody else may have killed it: what a file does, it does twice.
-            return try ask(path, size: size)
+            return try ask(request)
         }
     }
 
-    private func ask(_ path: String, size: Int) throws -> (report: FileReport, pixels: [UInt8]) {
+    private func ask(_ request: DecodeMessage.Request) throws -> Reply {
+        let path = request.path
         let child = try startedChild()
         let stream = child.stream
         let limit = launch.secondsPerFile
         do {
-            try stream.send(DecodeMessage.Request(size: size, path: path).encoded(), within: limit)
+            try stream.send(request.encoded(), within: limit)
             let header = try stream.receive(DecodeMessage.replyHeader, within: limit)
             let length = DecodeMessage.number(header, at: 4)
             let count = DecodeMessage.number(header, at: 8)
             let status = DecodeMessage.Status(rawValue: DecodeMessage.number(header, at: 0))
-            guard let status, length <= DecodeMessage.textLimit, count == (status == .read ? size * size : 0) else {
-                throw babble(path)
-            }
+            let square = request.size * request.size
+            let mostWhole = request.wantsWhole ? DICOMFile.maximumPixels : 0
+            let fitting = status == .read ? square...square + mostWhole : 0...0
+            guard let status, length <= DecodeMessage.textLimit, fitting.contains(count) else { throw babble(path) }
             let text = Data(try stream.receive(length, within: limit))
-            let pixels = try stream.receive(count, within: limit)
             switch status {
             case .read:
                 guard let report = try? JSONDecoder().decode(FileReport.self, from: text) else { throw babble(path) }
-                return (report, pixels)
+                if request.size == 0 { return Reply(report: report, pixels: [], whole: nil) }
+                let (rows, columns) = (report.metadata.rows, report.metadata.columns)
+                let sides = 1..<1 << 16
+                guard sides.contains(rows), sides.contains(columns), rows * columns <= DICOMFile.maximumPixels,
+                    count == square + (request.wantsWhole ? rows * columns : 0)
+                else { throw babble(path) }
+                let pixels = try stream.receive(square, within: limit)
+                let whole = request.wantsWhole ? try stream.receive(rows * columns, within: limit) : nil
+                return Reply(
+                    report: report,
+                    pixels: pixels,
+                    whole: whole.map { GrayImage(width: columns, height: rows, pixels: $0) }
+                )
             case .refused:
                 guard let refusal = try? JSONDecoder().decode(DecodeMessage.Refusal.self, from: text) else {
                     throw babble(path)

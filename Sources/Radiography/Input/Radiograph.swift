@@ -21,6 +21,8 @@ package struct RadiographMetadata: Sendable, Equatable, Codable {
     package var age: Int?
     /// DICOM's code: PA, AP, LL.
     package var viewPosition: String?
+    /// DICOM's Patient Orientation: where the rows of the image go, a backslash, where its columns go, as in `L\F`.
+    package var patientOrientation: String?
     /// Millimetres between the centres of neighbouring rows and columns of the image in the file.
     package var rowSpacing: Double?
     package var columnSpacing: Double?

@@ -6,6 +6,9 @@ package enum RadiographReader {
     /// The largest file that is read: 512 MiB.
     static let fileLimit = 512 << 20
 
+    /// The largest image that is decoded, in pixels.
+    package static var maximumPixels: Int { DICOMFile.maximumPixels }
+
     /// Reads a DICOM, PNG or JPEG file in this process; what it is, its first bytes say.
     ///
     /// Blocks.

@@ -6,6 +6,27 @@ package enum MaskRule: Sendable, Equatable {
     case triplet(top: Float, area: Int, bottom: Float)
 }
 
+extension MaskRule {
+    /// The level above which a map's pixels are the mask; nil where the mask is empty whatever they are.
+    ///
+    /// Areas count pixels of 1024 × 1024.
+    package func level(for map: UnsafeBufferPointer<Float>, size: Int) -> Float? {
+        switch self {
+        case .threshold(let threshold): return threshold
+        case .triplet(let top, let area, let bottom):
+            guard area > 0 else { return bottom }
+            let upsampler = MapUpsampler(size: size)
+            var confident = 0
+            upsampler.forEachColumn(of: map, above: top) { _, column in
+                var count: Int32 = 0
+                for y in 0..<upsampler.side where column[y] > top { count += 1 }
+                confident += Int(count)
+            }
+            return confident < area ? nil : bottom
+        }
+    }
+}
+
 /// From a network's probabilities to the mask that is submitted, at 1024 × 1024.
 package struct Postprocessing: Sendable, Equatable {
     package var rule: MaskRule
@@ -26,25 +47,10 @@ package struct Postprocessing: Sendable, Equatable {
     ///
     /// A probability that is not a number is above nothing. Pure; any thread.
     package func mask(of map: UnsafeBufferPointer<Float>, size: Int) -> RunLengthMask {
-        var mask: RunLengthMask
-        switch rule {
-        case .threshold(let threshold):
-            mask = RunLengthMask(map, size: size, above: threshold)
-        case .triplet(let top, let area, let bottom):
-            let upsampler = MapUpsampler(size: size)
-            var confident = 0
-            if area > 0 {
-                upsampler.forEachColumn(of: map, above: top) { _, column in
-                    var count: Int32 = 0
-                    for y in 0..<MapUpsampler.side where column[y] > top { count += 1 }
-                    confident += Int(count)
-                }
-            }
-            let side = RunLengthMask.challengeSide
-            mask =
-                confident < area
-                ? RunLengthMask(width: side, height: side) : RunLengthMask(map, size: size, above: bottom)
-        }
+        let side = RunLengthMask.challengeSide
+        var mask =
+            rule.level(for: map, size: size).map { RunLengthMask(map, size: size, above: $0) }
+            ?? RunLengthMask(width: side, height: side)
         if minimumComponentArea > 1 { mask = mask.removingComponents(below: minimumComponentArea) }
         if mask.area < minimumTotalArea { mask = RunLengthMask(width: mask.width, height: mask.height) }
         return mask

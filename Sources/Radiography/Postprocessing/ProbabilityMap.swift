@@ -25,23 +25,26 @@ package struct ProbabilityMap: Sendable, Equatable {
     }
 }
 
-/// Reads probability maps of one size at the challenge's 1024 × 1024, column by column.
+/// Reads probability maps of one size at another, the challenge's 1024 × 1024 where none is given, column by column.
 ///
 /// Bilinear between pixel centres, as PyTorch's `interpolate` without `align_corners`: each column is interpolated
 /// across first, then down. Everything that thresholds maps reads them through this, so that all count the same pixels.
 struct MapUpsampler {
     let size: Int
-    static let side = RunLengthMask.challengeSide
+    /// Height and width of what is read.
+    let side: Int
     private let cells: [Int32]
     private let weights: [Float]
 
-    init(size: Int) {
+    init(size: Int, side: Int = RunLengthMask.challengeSide) {
         precondition(ProbabilityMap.sizes.contains(size), "a map of \(size)×\(size)")
+        precondition((1...1 << 16).contains(side), "a map read at \(side)×\(side)")
         self.size = size
+        self.side = side
         var cells: [Int32] = []
         var weights: [Float] = []
-        let scale = Double(size) / Double(Self.side)
-        for pixel in 0..<Self.side {
+        let scale = Double(size) / Double(side)
+        for pixel in 0..<side {
             let place = min(Double(size - 1), max(0, (Double(pixel) + 0.5) * scale - 0.5))
             let cell = Int(place)
             cells.append(Int32(cell))
@@ -51,19 +54,23 @@ struct MapUpsampler {
         self.weights = weights
     }
 
-    /// Calls `body` with each column from the left: its number and its 1024 values.
+    /// Calls `body` with each column from the left, of those in `columns`: its number and its `side` values, of which
+    /// only those in `rows` are set.
     ///
-    /// Columns in which no value is above `floor` are left out: with weights of at most 1 - 1/2048, a value between two
+    /// Columns in which no value is above `floor` are left out: with weights of at most 1 - 1/2¹⁷, a value between two
     /// others never rounds to one above both.
     func forEachColumn(
         of map: UnsafeBufferPointer<Float>,
         above floor: Float,
+        columns: Range<Int>? = nil,
+        rows: Range<Int>? = nil,
         _ body: (_ x: Int, _ column: UnsafePointer<Float>) -> Void
     ) {
         precondition(map.count == size * size, "\(map.count) values for \(size)×\(size)")
-        let size = size
+        let (size, side) = (size, side)
+        let rows = rows ?? 0..<side
         // The map turned, so that its columns are contiguous; with the largest value of each.
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: size * size + 2 * size + Self.side + 1) { memory in
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: size * size + 2 * size + side + 1) { memory in
             guard let turned = memory.baseAddress, let source = map.baseAddress else { return }
             memory.initialize(repeating: 0)
             let peaks = turned + size * size
@@ -72,7 +79,7 @@ struct MapUpsampler {
             turn(source, into: turned, peaks: peaks)
             cells.withUnsafeBufferPointer { cells in
                 weights.withUnsafeBufferPointer { weights in
-                    for x in 0..<Self.side {
+                    for x in columns ?? 0..<side {
                         let cell = Int(cells[x])
                         let next = min(size - 1, cell + 1)
                         guard peaks[cell] > floor || peaks[next] > floor else { continue }
@@ -81,7 +88,7 @@ struct MapUpsampler {
                         let weight = weights[x]
                         for y in 0..<size { blended[y] = left[y] + (right[y] - left[y]) * weight }
                         blended[size] = blended[size - 1]
-                        for y in 0..<Self.side {
+                        for y in rows {
                             let cell = Int(cells[y])
                             let above = blended[cell]
                             column[y] = above + (blended[cell + 1] - above) * weights[y]
