@@ -145,7 +145,11 @@ let formats: [Target] = [
         ],
         swiftSettings: strict
     ),
-    .target(name: "Configuration", dependencies: ["Diagnostics", "Networks", "Platform", yams], swiftSettings: strict),
+    .target(
+        name: "Configuration",
+        dependencies: ["Diagnostics", "Networks", "Optimization", "Platform", yams],
+        swiftSettings: strict
+    ),
     .target(
         name: "Reporting",
         dependencies: ["Diagnostics", "Platform", "Storage", protobuf],
@@ -295,7 +299,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     ("Sharding", ["Diagnostics", "Numerics", "Platform", "Radiography", "Storage", "TestSupport"]),
     ("Wire", ["Coordination", "Numerics", "Reduction"]),
     ("Collectives", ["Benchmarks", "CHash", "CXXHash", "KernelSelection", "Messaging", "Platform", "Reduction"]),
-    ("Configuration", ["Diagnostics", "Networks", "Platform"]),
+    ("Configuration", ["Diagnostics", "Networks", "Optimization", "Platform"]),
     ("Reporting", ["Diagnostics", "Storage"]),
     ("RunFolder", ["Coordination", "Diagnostics", "Messaging", "Platform", "Reporting", "Storage", "TestSupport"]),
     ("RunLinks", ["Collectives", "Configuration", "Messaging", "TestSupport"]),
@@ -310,7 +314,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
         "WorkerRuntime",
         [
             "Collectives", "Configuration", "Coordination", "CoordinatorRuntime", "KernelSelection", "Messaging",
-            "ModelSetup", "Platform", "Reduction", "Storage", "TestSupport",
+            "ModelSetup", "Optimization", "Platform", "Reduction", "Storage", "TestSupport",
         ]
     ),
     (

@@ -38,12 +38,11 @@ private final class SingleTrainer {
 
     private let network: Networks.Network
     private let layout: ParameterLayout
-    private let optimizer = Optimization.Optimizer.adam(
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-8,
-        weightDecay: 1e-4
-    )
+    private let optimizer = {
+        var constants = OptimizerConstants()
+        constants.weightDecay = 1e-4
+        return Adam(constants)
+    }()
     private let kernels: KernelTable
     private let executor: Executor
     private let arena: PageMemory
@@ -98,7 +97,7 @@ private final class SingleTrainer {
         let norm = GradientNorm.norm(total, count: layout.trainedCount, kernels: kernels)
         // Small, so that clipping takes part: the ResNet's first gradients have norms in the tens and above.
         let scale = GradientNorm.clipScale(norm: norm, maximum: 0.125)
-        optimizer.step(step + 1, learningRate: 1e-3, gradientScale: scale).apply(
+        optimizer.update(words: optimizer.words(step: step + 1, rate: 1e-3), scale: scale)?.apply(
             to: weights.floats,
             gradients: total,
             slots: slots.map(\.floats),

@@ -94,7 +94,7 @@ package struct StepProfile: Sendable {
         images = program.images
         size = network.height
 
-        let optimizer = RunSetup.optimizer(configuration)
+        let optimizer = configuration.optimizer.rule
         let kernels = variant.tables
         let arena = try PageMemory(bytes: program.arenaBytes)
         let weights = try PageMemory(bytes: 4 * layout.weightCount)
@@ -143,11 +143,10 @@ package struct StepProfile: Sendable {
             )
             let middle = now()
             let norm = GradientNorm.norm(sums.floats, count: layout.trainedCount, kernels: kernels.float32)
-            optimizer.step(
-                step + 1,
-                learningRate: 1e-4,
-                gradientScale: GradientNorm.clipScale(norm: norm, maximum: 1)
-            ).apply(
+            optimizer.update(
+                words: optimizer.words(step: step + 1, rate: 1e-4),
+                scale: GradientNorm.clipScale(norm: norm, maximum: 1)
+            )?.apply(
                 to: weights.floats,
                 gradients: sums.floats,
                 slots: slots.map(\.floats),

@@ -1,3 +1,5 @@
+import Optimization
+
 // The part of the table about the network, the loss and the optimizer.
 
 extension ConfigurationField {
@@ -66,25 +68,42 @@ extension ConfigurationField {
             .above(0, upTo: 1000),
             "The learning rate after warm-up; the schedule changes it from there."
         ),
-        field("optimizer.momentum", \.optimizer.momentum, .within(0..<1), "For sgd."),
-        field("optimizer.nesterov", \.optimizer.nesterov, "For sgd: look ahead along the momentum."),
+        field(
+            "optimizer.momentum",
+            \.optimizer.momentum,
+            .within(0..<1),
+            "For \(RunConfiguration.OptimizerName.readers(of: .momentum))."
+        ),
+        field(
+            "optimizer.nesterov",
+            \.optimizer.nesterov,
+            "For \(RunConfiguration.OptimizerName.readers(of: .nesterov)): look ahead along the momentum."
+        ),
         field(
             "optimizer.betas",
             \.optimizer.betas,
             .pair(.within(0..<1)),
-            "For adam and adamw: the decays of the gradient's mean and of its square's mean."
+            "For \(RunConfiguration.OptimizerName.readers(of: .betas)): the decays of the gradient's mean and of its square's mean."
         ),
         field(
             "optimizer.epsilon",
             \.optimizer.epsilon,
             .within(1e-30...1),
-            "For adam and adamw: added to the denominator."
+            "For \(RunConfiguration.OptimizerName.readers(of: .epsilon)): added to the denominator."
         ),
         field(
             "optimizer.weight_decay",
             \.optimizer.weightDecay,
             .within(0...1000),
-            "sgd and adam add it, times the weights, to the gradient; adamw shrinks the weights themselves."
+            "sgd and adam add it, times the weights, to the gradient; the others shrink the weights themselves."
+        ),
+        field(
+            "optimizer.groups",
+            \.optimizer.groups,
+            .groups,
+            "Parameters that learn at another rate or decay otherwise, by their names in checkpoints: "
+                + "[{match: vectors, decay: 0}, {match: \"encoder.*\", rate: 0.1}] takes biases and normalisations from the "
+                + "decay, and the encoder a tenth of the rate. The factors of all that match are multiplied."
         ),
         field(
             "optimizer.clip_norm",

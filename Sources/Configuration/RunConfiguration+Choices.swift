@@ -77,11 +77,6 @@ extension RunConfiguration {
         case microbatch
     }
 
-    /// The optimizer.
-    package enum OptimizerName: String, ConfigurationWord {
-        case sgd, adam, adamw
-    }
-
     /// The shape of the learning rate after warm-up.
     package enum ScheduleName: String, ConfigurationWord {
         case constant, cosine, plateau

@@ -1,4 +1,5 @@
 import Networks
+import Optimization
 
 extension RunConfiguration {
     /// Fields that are valid each on its own and contradict each other.
@@ -25,11 +26,11 @@ extension RunConfiguration {
             ["loss.cross_entropy", "loss.dice", "loss.focal"],
             "all weights of the loss are 0, so there is nothing to minimise; set one above 0"
         )
-        refuse(
-            optimizer.name == .sgd && optimizer.nesterov && optimizer.momentum == 0,
-            ["optimizer.nesterov"],
-            "`optimizer.nesterov` needs `optimizer.momentum` above 0"
-        )
+        do {
+            try optimizer.rule.validate()
+        } catch {
+            refuse(true, [error.setting], "`\(error.setting)` \(error.problem)")
+        }
         refuse(
             schedule.name != .constant && schedule.minimum > optimizer.learningRate,
             ["schedule.minimum"],

@@ -148,12 +148,14 @@ extension RunConfiguration {
         package var momentum = 0.9
         /// SGD only.
         package var nesterov = false
-        /// Adam and AdamW only; two numbers.
+        /// Adam and its relatives only; two numbers.
         package var betas = [0.9, 0.999]
-        /// Adam and AdamW only.
+        /// Adam and its relatives only.
         package var epsilon = 1e-8
-        /// L2 in SGD and Adam, decoupled in AdamW.
+        /// L2 in SGD and Adam, decoupled in the others.
         package var weightDecay = 0.0
+        /// Parameters that learn at another rate or decay otherwise; factors of several are multiplied.
+        package var groups: [ParameterGroup] = []
         /// The largest global norm of a gradient; 0 does not clip.
         package var clipNorm = 0.0
     }

@@ -57,7 +57,7 @@ package struct MemoryPlan: Hashable, Sendable, Codable {
         program = Self.programBytes + threads * Self.stackBytes
         thread = arenaBytes + (configuration.validates ? 4 * pixels * (channels + 2) : 0)
 
-        let slots = RunSetup.optimizer(configuration).slots.count
+        let slots = configuration.optimizer.rule.slots.count
         let vectors = 1 + slots + (configuration.averaging.ema == nil ? 0 : 1)
         state = 4 * (vectors * layout.weightCount + layout.bufferCount)
 

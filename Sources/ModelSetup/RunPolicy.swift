@@ -35,17 +35,12 @@ package struct RunPolicy: TrainingPolicy {
         )
         let number = Int(step) + 1
         let clip = setup.configuration.optimizer.clipNorm
-        var values = StepHyperparameters(
+        return StepHyperparameters(
             learningRate: Float(rate),
             clipNorm: clip > 0 ? Float(clip) : .infinity,
-            averageWeight: setup.average?.weight(number) ?? 0
+            averageWeight: setup.average?.weight(number) ?? 0,
+            optimizer: setup.optimizer.words(step: number, rate: rate)
         )
-        if case .adam(let adam) = setup.optimizer.step(number, learningRate: rate) {
-            values.stepSize = adam.stepSize
-            values.rootCorrection2 = adam.rootCorrection2
-            values.decay = adam.decay
-        }
-        return values
     }
 
     package func score(_ counts: [UInt32], countsPerSample: Int) -> ValidationScore {

@@ -21,7 +21,7 @@ package struct RunSetup: Sendable {
     package let graph: Graph
     package let layout: ParameterLayout
     package let buckets: BucketLayout
-    package let optimizer: Optimization.Optimizer
+    package let optimizer: ParameterGroups
     package let learningRate: LearningRateSchedule
     package let average: WeightAverage?
     package let augmentation: AugmentationPolicy?
@@ -73,8 +73,7 @@ package struct RunSetup: Sendable {
         graph = try Self.graph(network, loss: loss, configuration)
         layout = ParameterLayout(graph)
         buckets = layout.bucketLayout(targetBytes: configuration.collectives.bucketBytes)
-        optimizer = Self.optimizer(configuration)
-        try optimizer.validate()
+        optimizer = try ParameterGroups(configuration.optimizer, layout: layout)
         learningRate = Self.learningRate(configuration, length: schedule.length)
         try learningRate.validate()
         average = configuration.averaging.ema.map { WeightAverage(decay: $0) }
@@ -260,28 +259,6 @@ extension RunSetup {
                         over: max(1, configuration.training.epochs - 1)
                     )
                 } ?? .constant(configuration.sampler.positiveShare)
-            )
-        }
-    }
-
-    package static func optimizer(_ configuration: RunConfiguration) -> Optimization.Optimizer {
-        let rule = configuration.optimizer
-        switch rule.name {
-        case .sgd:
-            return .sgd(momentum: rule.momentum, nesterov: rule.nesterov, weightDecay: rule.weightDecay)
-        case .adam:
-            return .adam(
-                beta1: rule.betas[0],
-                beta2: rule.betas[1],
-                epsilon: rule.epsilon,
-                weightDecay: rule.weightDecay
-            )
-        case .adamw:
-            return .adamW(
-                beta1: rule.betas[0],
-                beta2: rule.betas[1],
-                epsilon: rule.epsilon,
-                weightDecay: rule.weightDecay
             )
         }
     }

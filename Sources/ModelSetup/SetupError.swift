@@ -10,12 +10,15 @@ package enum SetupError: ReportableError, Equatable {
     case inputSize(width: Int, height: Int, origin: String, problem: String)
     /// The processes need more memory than is free, as the sentences say.
     case memory(String)
+    /// A group of `optimizer.groups` has no parameter in it.
+    case emptyGroup(match: [String], example: String)
     /// A checkpoint's tensor has another number of values than its name stands for.
     case tensor(name: String, values: Int)
 
     package var exitStatus: ExitStatus {
         switch self {
         case .unlabelled, .noFolds, .inputSize, .memory: .badInput
+        case .emptyGroup: .badConfiguration
         case .tensor: .internal
         }
     }
@@ -32,6 +35,9 @@ package enum SetupError: ReportableError, Equatable {
         case .inputSize(let width, let height, let origin, let problem):
             "The network cannot take images of \(width)×\(height) (\(origin)): \(problem)"
         case .memory(let sentences): sentences
+        case .emptyGroup(let match, let example):
+            "No parameter of this network is named as optimizer.groups has it: \(match.joined(separator: ", ")). Names are "
+                + "those in checkpoints, such as \(example); * stands for any characters."
         case .tensor(let name, let values): "The tensor \(name) has \(values) values."
         }
     }

@@ -1,175 +1,62 @@
 package import Kernels
-import Numerics
 
-/// An optimizer with its constants, as the configuration describes it.
+/// A rule that moves weights by their gradients: one file in `Optimizers`, and its entry in `optimizerFamilies`.
 ///
-/// It holds no state: the slots are flat vectors of the caller, and `step` turns the step's number and learning rate
-/// into the bits of one update. The coordinator calls it and sends the bits; workers only apply them.
-package enum Optimizer: Hashable, Sendable, Codable {
-    /// Stochastic gradient descent as PyTorch's `SGD`, dampening 0.
-    case sgd(momentum: Double, nesterov: Bool, weightDecay: Double)
-    /// Adam with L2 weight decay, as PyTorch's `Adam`.
-    case adam(beta1: Double, beta2: Double, epsilon: Double, weightDecay: Double)
-    /// Adam with decoupled weight decay, as PyTorch's `AdamW`.
-    case adamW(beta1: Double, beta2: Double, epsilon: Double, weightDecay: Double)
+/// An optimizer holds no state: its slots are flat vectors of the caller. `words` turns a step's number and learning rate
+/// into the bits of one update, and `update` reads them. The coordinator calls the first and sends the words, workers call
+/// the second: nobody between them knows what the words mean, and no worker computes with the step's number.
+package protocol Optimizer: Sendable {
+    /// The word of `optimizer.name`.
+    static var name: String { get }
+    /// What it reads of the configuration besides `optimizer.learning_rate` and `optimizer.weight_decay`.
+    static var constants: Set<OptimizerConstant> { get }
 
-    /// Names of the state vectors, which start at 0, in the order in which `apply` takes them; checkpoints use them.
-    package var slots: [String] {
-        switch self {
-        case .sgd(let momentum, _, _): momentum == 0 ? [] : ["momentum_buffer"]
-        case .adam, .adamW: ["exp_avg", "exp_avg_sq"]
-        }
-    }
+    /// The optimizer with these constants, which `validate` checks.
+    init(_ constants: OptimizerConstants)
+
+    /// Names of the state vectors, which start at 0, in the order in which updates take them; checkpoints use them.
+    var slots: [String] { get }
 
     /// Checks the constants.
-    package func validate() throws(OptimizationError) {
-        switch self {
-        case .sgd(let momentum, let nesterov, let weightDecay):
-            try require("optimizer.momentum", momentum, "0 ≤ momentum < 1") { $0 >= 0 && $0 < 1 }
-            try require("optimizer.weight_decay", weightDecay, "a number ≥ 0") { $0 >= 0 }
-            if nesterov && momentum == 0 {
-                throw OptimizationError(
-                    setting: "optimizer.nesterov",
-                    problem: "Nesterov's momentum needs a momentum above 0."
-                )
-            }
-        case .adam(let beta1, let beta2, let epsilon, let weightDecay),
-            .adamW(let beta1, let beta2, let epsilon, let weightDecay):
-            try require("optimizer.beta1", beta1, "0 ≤ beta1 < 1") { $0 >= 0 && $0 < 1 }
-            try require("optimizer.beta2", beta2, "0 ≤ beta2 < 1") { $0 >= 0 && $0 < 1 }
-            try require("optimizer.epsilon", epsilon, "a number > 0") { $0 > 0 }
-            try require("optimizer.weight_decay", weightDecay, "a number ≥ 0") { $0 >= 0 }
-        }
-    }
+    func validate() throws(OptimizationError)
 
-    /// The bits of the update with this number, counted from 1 over the run; computed in `Double`, rounded once.
+    /// The numbers of update `step`, counted from 1 over the run, as bits; computed in `Double`, rounded once. Every step
+    /// has as many.
+    func words(step: Int, rate: Double) -> [UInt32]
+
+    /// The update of which `words` are the numbers; `scale` is the factor of clipping on the gradient, 1 without.
     ///
-    /// `gradientScale` is the factor of clipping, 1 without.
-    package func step(_ number: Int, learningRate: Double, gradientScale: Float = 1) -> OptimizerStep {
-        precondition(number >= 1, "steps are counted from 1")
-        switch self {
-        case .sgd(let momentum, let nesterov, let weightDecay):
-            return .sgd(
-                SGDStep(
-                    learningRate: Float(learningRate),
-                    momentum: Float(momentum),
-                    weightDecay: Float(weightDecay),
-                    nesterov: nesterov,
-                    firstStep: number == 1,
-                    gradientScale: gradientScale
-                )
-            )
-        case .adam(let beta1, let beta2, let epsilon, let weightDecay):
-            return .adam(
-                Self.adamStep(
-                    number,
-                    learningRate,
-                    beta1,
-                    beta2,
-                    epsilon,
-                    weightDecay: weightDecay,
-                    decay: 1,
-                    gradientScale
-                )
-            )
-        case .adamW(let beta1, let beta2, let epsilon, let weightDecay):
-            return .adam(
-                Self.adamStep(
-                    number,
-                    learningRate,
-                    beta1,
-                    beta2,
-                    epsilon,
-                    weightDecay: 0,
-                    decay: 1 - learningRate * weightDecay,
-                    gradientScale
-                )
-            )
-        }
-    }
-
-    private static func adamStep(
-        _ number: Int,
-        _ learningRate: Double,
-        _ beta1: Double,
-        _ beta2: Double,
-        _ epsilon: Double,
-        weightDecay: Double,
-        decay: Double,
-        _ gradientScale: Float
-    ) -> AdamStep {
-        AdamStep(
-            stepSize: Float(learningRate / (1 - Mathematics.pow(beta1, number))),
-            oneMinusBeta1: Float(1 - beta1),
-            beta2: Float(beta2),
-            oneMinusBeta2: Float(1 - beta2),
-            epsilon: Float(epsilon),
-            rootCorrection2: Float((1 - Mathematics.pow(beta2, number)).squareRoot()),
-            weightDecay: Float(weightDecay),
-            decay: Float(decay),
-            gradientScale: gradientScale
-        )
-    }
+    /// Nil where there are more or fewer words than this optimizer makes: they come from another process.
+    func update(words: [UInt32], scale: Float) -> (any OptimizerUpdate)?
 }
 
-/// The bits of one update.
-package enum OptimizerStep: Hashable, Sendable {
-    case sgd(SGDStep)
-    case adam(AdamStep)
+/// A constant that some optimizers read and others do not; the raw value is its field in the section `optimizer`.
+package enum OptimizerConstant: String, Sendable {
+    case momentum, nesterov, betas, epsilon
+}
 
-    /// The same update for parameters without weight decay.
-    package var withoutDecay: OptimizerStep {
-        switch self {
-        case .sgd(var step):
-            step.weightDecay = 0
-            return .sgd(step)
-        case .adam(var step):
-            step.weightDecay = 0
-            step.decay = 1
-            return .adam(step)
-        }
-    }
+/// The constants in the section `optimizer` of a configuration; each optimizer takes those that it reads.
+package struct OptimizerConstants: Hashable, Sendable {
+    package var momentum = 0.9
+    package var nesterov = false
+    package var beta1 = 0.9
+    package var beta2 = 0.999
+    package var epsilon = 1e-8
+    package var weightDecay = 0.0
 
-    /// Updates the elements `range` of the flat vectors.
-    ///
-    /// Elementwise: threads may share the vector by ranges, and no division into ranges changes the bits. `slots` are
-    /// the optimizer's, in its order; `undecayed` are ascending ranges of parameters without weight decay.
-    package func apply(
+    package init() {}
+}
+
+/// One update, ready to be applied to any part of the flat vectors.
+///
+/// Elementwise: threads may share the vectors by ranges, and no division into ranges changes the bits.
+package protocol OptimizerUpdate: Sendable {
+    /// Updates the elements `range`; `slots` are the optimizer's, in its order.
+    func apply(
         to weights: UnsafeMutablePointer<Float>,
         gradients: UnsafePointer<Float>,
         slots: [UnsafeMutablePointer<Float>],
         range: Range<Int>,
-        undecayed: [Range<Int>] = [],
         kernels: KernelTable
-    ) {
-        var position = range.lowerBound
-        for excluded in undecayed where excluded.upperBound > position && excluded.lowerBound < range.upperBound {
-            let part = excluded.clamped(to: position..<range.upperBound)
-            update(weights, gradients, slots, position..<part.lowerBound, kernels)
-            withoutDecay.update(weights, gradients, slots, part, kernels)
-            position = part.upperBound
-        }
-        update(weights, gradients, slots, position..<range.upperBound, kernels)
-    }
-
-    private func update(
-        _ weights: UnsafeMutablePointer<Float>,
-        _ gradients: UnsafePointer<Float>,
-        _ slots: [UnsafeMutablePointer<Float>],
-        _ range: Range<Int>,
-        _ kernels: KernelTable
-    ) {
-        if range.isEmpty { return }
-        let first = range.lowerBound
-        switch self {
-        case .sgd(let step):
-            precondition(step.momentum == 0 || slots.count == 1, "SGD with momentum has one slot")
-            // Without momentum the kernel leaves its buffer alone.
-            let momentum = slots.first ?? weights
-            kernels.sgd(weights + first, gradients + first, momentum + first, range.count, step)
-        case .adam(let step):
-            precondition(slots.count == 2, "Adam has two slots")
-            kernels.adam(weights + first, gradients + first, slots[0] + first, slots[1] + first, range.count, step)
-        }
-    }
+    )
 }

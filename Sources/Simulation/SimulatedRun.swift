@@ -121,7 +121,10 @@ struct SimulatedPolicy: TrainingPolicy {
 
     func hyperparameters(of step: UInt64, at location: StepLocation, schedule: [UInt64]) -> StepHyperparameters {
         let rate = 1 / Float(1 + step) + Float(location.epoch) + Float(schedule[0] % 1024)
-        return StepHyperparameters(learningRate: rate, stepSize: rate * 2, rootCorrection2: 1 / Float(2 + step))
+        return StepHyperparameters(
+            learningRate: rate,
+            optimizer: [(rate * 2).bitPattern, (1 / Float(2 + step)).bitPattern]
+        )
     }
 
     func score(_ counts: [UInt32], countsPerSample: Int) -> ValidationScore {

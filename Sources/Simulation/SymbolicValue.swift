@@ -51,14 +51,9 @@ package struct SymbolicValue: Hashable, Sendable {
 
     /// The weights after a step.
     func applying(_ sum: SymbolicValue, _ hyperparameters: StepHyperparameters) -> SymbolicValue {
-        SymbolicValue(
-            kind: 5,
-            bits,
-            sum.bits,
-            UInt64(hyperparameters.learningRate.bitPattern),
-            UInt64(hyperparameters.stepSize.bitPattern),
-            UInt64(hyperparameters.rootCorrection2.bitPattern)
-        )
+        var value = SymbolicValue(kind: 5, bits, sum.bits, UInt64(hyperparameters.learningRate.bitPattern))
+        for word in hyperparameters.optimizer { value = SymbolicValue(kind: 7, value.bits, UInt64(word)) }
+        return value
     }
 
     /// The counts of validation sample `sample` at these weights.

@@ -282,7 +282,7 @@ extension Pleura_Wire_Commit {
                 hyperparameters,
                 "commit.hyperparameters",
                 isPresent: hasHyperparameters
-            ).value,
+            ).value(),
             wantsStateDigest: wantsStateDigest,
             next: following
         )
@@ -293,24 +293,25 @@ extension Pleura_Wire_Hyperparameters {
     init(_ values: StepHyperparameters) {
         self.init()
         learningRateBits = values.learningRate.bitPattern
-        stepSizeBits = values.stepSize.bitPattern
-        rootCorrection2Bits = values.rootCorrection2.bitPattern
-        decayBits = values.decay.bitPattern
         clipNormBits = values.clipNorm.bitPattern
         averageWeightBits = values.averageWeight.bitPattern
         skipsUpdate = values.skipsUpdate
+        optimizerBits = values.optimizer
     }
 
-    /// Any bits are a number; what they do to the weights the digests and the check for finite sums show.
-    var value: StepHyperparameters {
+    /// Any bits are a number; what they do to the weights the digests and the check for finite sums show. The optimizer
+    /// itself counts its words.
+    func value() throws(WireError) -> StepHyperparameters {
         StepHyperparameters(
             learningRate: Float(bitPattern: learningRateBits),
-            stepSize: Float(bitPattern: stepSizeBits),
-            rootCorrection2: Float(bitPattern: rootCorrection2Bits),
-            decay: Float(bitPattern: decayBits),
             clipNorm: Float(bitPattern: clipNormBits),
             averageWeight: Float(bitPattern: averageWeightBits),
-            skipsUpdate: skipsUpdate
+            skipsUpdate: skipsUpdate,
+            optimizer: try WireLimits.list(
+                optimizerBits,
+                "commit.hyperparameters.optimizer",
+                limit: WireLimits.optimizerWords
+            )
         )
     }
 }

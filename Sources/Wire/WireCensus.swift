@@ -157,7 +157,15 @@ extension WireShape {
             ])
         ),
         5: one("assign", assign),
-        6: one("commit", WireShape([4: one("commit.next", assign), 5: one("commit.repeated", assign)])),
+        6: one(
+            "commit",
+            WireShape([
+                2: one(
+                    "commit.hyperparameters",
+                    WireShape([8: list("commit.hyperparameters.optimizer", WireLimits.optimizerWords, .words)])
+                ), 4: one("commit.next", assign), 5: one("commit.repeated", assign),
+            ])
+        ),
         7: one("abandon"), 8: one("validate"), 9: one("checkpoint"), 10: one("drain"), 11: one("pulse"),
         12: one("finish"),
     ])

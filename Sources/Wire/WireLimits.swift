@@ -13,6 +13,8 @@ enum WireLimits {
     static let configurationBytes = 1 << 19
     static let listed = 16
     static let losses = 64
+    /// Numbers of an optimizer in one step: groups of parameters times a few.
+    static let optimizerWords = 1024
     static let seatReports = 2
     static let counts = 1 << 17
     /// Digests of audits in one report; they fill the largest message.

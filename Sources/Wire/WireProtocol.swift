@@ -12,7 +12,7 @@ import SwiftProtobuf
 /// 16 bits does not always: a commit with another learning rate would be obeyed. It is no proof of who has sent it.
 package enum WireProtocol {
     /// The version of the protocol; raised by every change that an older program cannot read.
-    package static let version: UInt32 = 4
+    package static let version: UInt32 = 5
     /// The most bytes that a worker may send in one message.
     package static let maximumWorkerMessageBytes = 1 << 20
     /// The most bytes of a worker's hello, with which each of its connections begins.

@@ -11,7 +11,8 @@
 /// Control messages between the coordinator and its workers.
 ///
 /// Every field is validated in Sources/Wire before anything of it is used. Numbers of fields are never reused; a change
-/// that an older program cannot read raises `WireProtocol.version`.
+/// that an older program cannot read raises `WireProtocol.version`. Field 15 of both kinds, behind all others, is the hash of
+/// what comes before it (`WireProtocol`); it is written and checked beside the generated code.
 
 import SwiftProtobuf
 
@@ -879,17 +880,14 @@ nonisolated struct Pleura_Wire_Hyperparameters: Sendable {
 
   var learningRateBits: UInt32 = 0
 
-  var stepSizeBits: UInt32 = 0
-
-  var rootCorrection2Bits: UInt32 = 0
-
-  var decayBits: UInt32 = 0
-
   var clipNormBits: UInt32 = 0
 
   var averageWeightBits: UInt32 = 0
 
   var skipsUpdate: Bool = false
+
+  /// What the optimizer wrote for itself.
+  var optimizerBits: [UInt32] = []
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2660,7 +2658,7 @@ nonisolated extension Pleura_Wire_Commit: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension Pleura_Wire_Hyperparameters: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Hyperparameters"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}learning_rate_bits\0\u{3}step_size_bits\0\u{3}root_correction2_bits\0\u{3}decay_bits\0\u{3}clip_norm_bits\0\u{3}average_weight_bits\0\u{3}skips_update\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}learning_rate_bits\0\u{4}\u{4}clip_norm_bits\0\u{3}average_weight_bits\0\u{3}skips_update\0\u{3}optimizer_bits\0\u{c}\u{2}\u{3}")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2669,12 +2667,10 @@ nonisolated extension Pleura_Wire_Hyperparameters: SwiftProtobuf.Message, SwiftP
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularFixed32Field(value: &self.learningRateBits) }()
-      case 2: try { try decoder.decodeSingularFixed32Field(value: &self.stepSizeBits) }()
-      case 3: try { try decoder.decodeSingularFixed32Field(value: &self.rootCorrection2Bits) }()
-      case 4: try { try decoder.decodeSingularFixed32Field(value: &self.decayBits) }()
       case 5: try { try decoder.decodeSingularFixed32Field(value: &self.clipNormBits) }()
       case 6: try { try decoder.decodeSingularFixed32Field(value: &self.averageWeightBits) }()
       case 7: try { try decoder.decodeSingularBoolField(value: &self.skipsUpdate) }()
+      case 8: try { try decoder.decodeRepeatedFixed32Field(value: &self.optimizerBits) }()
       default: break
       }
     }
@@ -2683,15 +2679,6 @@ nonisolated extension Pleura_Wire_Hyperparameters: SwiftProtobuf.Message, SwiftP
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if self.learningRateBits != 0 {
       try visitor.visitSingularFixed32Field(value: self.learningRateBits, fieldNumber: 1)
-    }
-    if self.stepSizeBits != 0 {
-      try visitor.visitSingularFixed32Field(value: self.stepSizeBits, fieldNumber: 2)
-    }
-    if self.rootCorrection2Bits != 0 {
-      try visitor.visitSingularFixed32Field(value: self.rootCorrection2Bits, fieldNumber: 3)
-    }
-    if self.decayBits != 0 {
-      try visitor.visitSingularFixed32Field(value: self.decayBits, fieldNumber: 4)
     }
     if self.clipNormBits != 0 {
       try visitor.visitSingularFixed32Field(value: self.clipNormBits, fieldNumber: 5)
@@ -2702,17 +2689,18 @@ nonisolated extension Pleura_Wire_Hyperparameters: SwiftProtobuf.Message, SwiftP
     if self.skipsUpdate != false {
       try visitor.visitSingularBoolField(value: self.skipsUpdate, fieldNumber: 7)
     }
+    if !self.optimizerBits.isEmpty {
+      try visitor.visitPackedFixed32Field(value: self.optimizerBits, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: Pleura_Wire_Hyperparameters, rhs: Pleura_Wire_Hyperparameters) -> Bool {
     if lhs.learningRateBits != rhs.learningRateBits {return false}
-    if lhs.stepSizeBits != rhs.stepSizeBits {return false}
-    if lhs.rootCorrection2Bits != rhs.rootCorrection2Bits {return false}
-    if lhs.decayBits != rhs.decayBits {return false}
     if lhs.clipNormBits != rhs.clipNormBits {return false}
     if lhs.averageWeightBits != rhs.averageWeightBits {return false}
     if lhs.skipsUpdate != rhs.skipsUpdate {return false}
+    if lhs.optimizerBits != rhs.optimizerBits {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -457,7 +457,17 @@ package final class WorkerEngine: Sendable {
                 report(.failed(message: "The sums of step \(step) are not here any more.", suspect: nil))
                 return
             }
-            if !values.skipsUpdate { update(sums, step: step, norm: norm, values) }
+            if !values.skipsUpdate, !update(sums, norm: norm, values) {
+                let count = values.optimizer.count
+                report(
+                    .failed(
+                        message: "The coordinator sent \(count) numbers for the optimizer of step \(step), which takes "
+                            + "another count: it is of another version of the program.",
+                        suspect: nil
+                    )
+                )
+                return
+            }
             plannedFaults?.reach(.applying, step: step, worker: worker)
             current.withLock { $0.sums = nil }
             allreduce.release(step: step)
@@ -470,7 +480,8 @@ package final class WorkerEngine: Sendable {
         }
     }
 
-    private func update(_ sums: ReducedSums, step: UInt64, norm: Double, _ values: StepHyperparameters) {
+    /// False, and nothing is changed, where the optimizer does not know the numbers that came for it.
+    private func update(_ sums: ReducedSums, norm: Double, _ values: StepHyperparameters) -> Bool {
         let layout = setup.layout
         let state = state
         let table = kernels
@@ -478,7 +489,7 @@ package final class WorkerEngine: Sendable {
             norm: norm,
             maximum: values.clipNorm.isFinite ? Double(values.clipNorm) : nil
         )
-        let rule = setup.optimizer.step(values, isFirst: step == 0, gradientScale: scale)
+        guard let rule = setup.optimizer.update(words: values.optimizer, scale: scale) else { return false }
         let units = (layout.trainedCount + 1023) / 1024
         pool.runOnAll { _, share, shares in
             let first = min(layout.trainedCount, units * share / shares * 1024)
@@ -503,6 +514,7 @@ package final class WorkerEngine: Sendable {
             }
             if share == 0 { Tail(sums, layout: layout).apply(to: state.buffers, layout) }
         }
+        return true
     }
 }
 
@@ -554,22 +566,5 @@ final class BlockSums: @unchecked Sendable {
     subscript(index: Int) -> Double {
         get { values[index] }
         set { values[index] = newValue }
-    }
-}
-
-extension Optimization.Optimizer {
-    /// The update with the bits that the coordinator sent.
-    func step(_ values: StepHyperparameters, isFirst: Bool, gradientScale: Float) -> OptimizerStep {
-        // Constants of the run come from the configuration, the same bits everywhere.
-        switch step(isFirst ? 1 : 2, learningRate: Double(values.learningRate), gradientScale: gradientScale) {
-        case .sgd(var rule):
-            rule.learningRate = values.learningRate
-            return .sgd(rule)
-        case .adam(var rule):
-            rule.stepSize = values.stepSize
-            rule.rootCorrection2 = values.rootCorrection2
-            rule.decay = values.decay
-            return .adam(rule)
-        }
     }
 }

@@ -1,7 +1,54 @@
 import Configuration
 import Diagnostics
 import Networks
+import Optimization
 import Testing
+
+/// Names of parameters, as the groups of an optimizer have them.
+@Suite struct ParameterGroupTests {
+    private func contains(_ pattern: String, _ name: String, shape: [Int] = [8, 4, 3, 3]) throws -> Bool {
+        let configuration = try RunConfiguration.parse(
+            "optimizer: {groups: [{match: \"\(pattern)\"}]}",
+            file: "c.yaml"
+        )
+        return configuration.optimizer.groups[0].contains(name, shape: shape)
+    }
+
+    @Test(arguments: [
+        ("encoder.conv1.weight", true), ("encoder.*", true), ("*.weight", true), ("*", true), ("*conv*", true),
+        ("e*c*1*t", true), ("encoder.conv1.weight*", true), ("**weight", true), ("encoder", false), ("*.bias", false),
+        ("encoder.conv1.weight.*", false), ("conv1.*", false), ("*e*x*", false), ("vectors", false),
+    ])
+    func aStarStandsForAnyCharacters(pattern: String, fits: Bool) throws {
+        #expect(try contains(pattern, "encoder.conv1.weight") == fits)
+    }
+
+    @Test func vectorsAreBiasesAndNormalisations() throws {
+        #expect(try contains("vectors", "encoder.bn1.weight", shape: [64]))
+        #expect(try !contains("vectors", "encoder.conv1.weight"))
+    }
+
+    @Test func factorsOfAllGroupsAreMultiplied() throws {
+        let optimizer = try RunConfiguration.parse(
+            """
+            optimizer:
+              groups: [{match: vectors, decay: 0}, {match: [encoder.*, a.*], rate: 0.1}, {match: encoder.layer1.*, rate: 0.5}]
+            """,
+            file: "c.yaml"
+        ).optimizer
+        #expect(optimizer.factors(of: "decoder.weight", shape: [1, 1, 1, 1]) == .init())
+        #expect(optimizer.factors(of: "decoder.bias", shape: [1]) == .init(decay: 0))
+        #expect(optimizer.factors(of: "encoder.layer1.weight", shape: [1, 1, 1, 1]) == .init(rate: 0.05))
+        #expect(optimizer.factors(of: "encoder.layer2.bn1.bias", shape: [4]) == .init(rate: 0.1, decay: 0))
+    }
+
+    /// Patterns with many stars are no work: each part is looked for from where the last one ended.
+    @Test func starsTakeNoTime() throws {
+        let pattern = String(repeating: "a*", count: 99)
+        #expect(try !contains(pattern + "c", String(repeating: "a", count: 4000)))
+        #expect(try contains(pattern, String(repeating: "a", count: 4000)))
+    }
+}
 
 @Suite("Configurations are read")
 struct ReadingTests {

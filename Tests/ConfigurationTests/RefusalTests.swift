@@ -110,7 +110,7 @@ struct RefusalTests {
         )
         #expect(
             refusal("optimizer: {name: adma}\n") == [
-                "c.yaml, line 1, column 19: `optimizer.name`: expected one of sgd, adam, adamw, found `adma`; "
+                "c.yaml, line 1, column 19: `optimizer.name`: expected one of sgd, adam, adamw, radam, found `adma`; "
                     + "did you mean `adam`?"
             ]
         )
@@ -227,6 +227,22 @@ struct RefusalTests {
             refusal("run:\n  seed: 1\n  name: x\n  seed: 2\n").first?.contains("again in line 4") == true
         )
         #expect(refusal("zzzzzzzz: 1\n").first?.contains("`pleura inspect --fields`") == true)
+    }
+
+    @Test(arguments: [
+        ("{match: a}", "a list, each {match"), ("[a]", "expected {match"), ("[{rate: 1}]", "needs `match`"),
+        ("[{match: []}]", "needs `match`"), ("[{match: ''}]", "needs `match`"),
+        ("[{match: a, rat: 1}]", "expected the keys match, rate and decay, found `rat`"),
+        ("[{match: a, decay: -1}]", "must be 0 to 1000000, found -1"),
+        ("[{match: a, rate: 1e9}]", "must be 0 to 1000000, found"),
+        ("[{match: \(String(repeating: "a", count: 201))}]", "200 bytes at most"),
+        ("[\([String](repeating: "{match: a}", count: 65).joined(separator: ", "))]", "64 at most"),
+    ])
+    func groupsOfParametersHaveTheirForm(text: String, message: String) {
+        let messages = refusal("optimizer: {groups: \(text)}")
+        #expect(messages.count == 1)
+        #expect(messages.first?.contains("`optimizer.groups`: ") == true, "\(messages)")
+        #expect(messages.first?.contains(message) == true, "\(messages)")
     }
 
     @Test(arguments: [

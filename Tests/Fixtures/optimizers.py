@@ -20,6 +20,9 @@ optimizers = {
     "adam": lambda p: torch.optim.Adam(p, lr=0.01),
     "adam_decay": lambda p: torch.optim.Adam(p, lr=0.01, betas=(0.8, 0.99), eps=1e-6, weight_decay=1e-2),
     "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=1e-1),
+    "radam": lambda p: torch.optim.RAdam(p, lr=0.01, weight_decay=1e-1, decoupled_weight_decay=True),
+    # The second moment takes part from the third step on.
+    "radam_short": lambda p: torch.optim.RAdam(p, lr=0.01, betas=(0.8, 0.9), eps=1e-3),
 }
 
 
@@ -32,6 +35,24 @@ def trajectory(make):
         w.grad = torch.tensor(gradients[step], dtype=torch.float64)
         optimizer.step()
         out.append(w.detach().numpy().copy())
+    return np.stack(out)
+
+
+def grouped():
+    """AdamW over three parts of the vector: no decay in the first, a tenth of the rate in the second, both in the third."""
+    cuts = [0, 10, 21, 37]
+    parts = [torch.tensor(start[a:b], dtype=torch.float64, requires_grad=True) for a, b in zip(cuts, cuts[1:])]
+    factors = [(1, 0), (0.1, 1), (0.1, 0)]
+    groups = [{"params": [part], "weight_decay": 0.1 * decay} for part, (_, decay) in zip(parts, factors)]
+    optimizer = torch.optim.AdamW(groups, lr=0.01)
+    out = []
+    for step in range(12):
+        for group, (rate, _) in zip(optimizer.param_groups, factors):
+            group["lr"] = 0.01 * (step + 1) * rate
+        for part, a, b in zip(parts, cuts, cuts[1:]):
+            part.grad = torch.tensor(gradients[step, a:b], dtype=torch.float64)
+        optimizer.step()
+        out.append(np.concatenate([part.detach().numpy() for part in parts]))
     return np.stack(out)
 
 
@@ -64,6 +85,7 @@ with h5py.File(path, "w", libver=("earliest", "v110")) as file:
     write("gradients", gradients)
     for name, make in optimizers.items():
         write(name, trajectory(make))
+    write("groups", grouped())
     write("schedule_cosine", cosine())
     write("schedule_metrics", metrics)
     for mode in ["max", "min"]:

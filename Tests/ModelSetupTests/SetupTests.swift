@@ -1,4 +1,5 @@
 import Configuration
+import Graph
 import ModelSetup
 import Networks
 import Optimization
@@ -54,6 +55,25 @@ import Testing
         let values = (0..<schedule.totalSteps).map { value(schedule.epochs(before: schedule.location(of: $0))) }
         #expect(zip(values, values.dropFirst()).allSatisfy(>))
         #expect(values.allSatisfy { $0 > 1e-5 })
+    }
+
+    /// Groups say what parameters of the network learn otherwise; without groups all are one.
+    @Test func groupsAreParametersOfTheNetwork() throws {
+        func groups(_ overrides: [String]) throws -> ParameterGroups {
+            let configuration = try RunConfiguration().overridden(
+                by: ["optimizer.name=adamw", "optimizer.weight_decay=0.5", "network.base_width=4"] + overrides
+            )
+            let network = RunSetup.network(configuration, size: 32)
+            let layout = ParameterLayout(try network.graph(loss: RunSetup.loss(configuration)))
+            return try ParameterGroups(configuration.optimizer, layout: layout)
+        }
+        #expect(try groups([]).words(step: 1, rate: 0.1).count == 3)
+        #expect(try groups(["optimizer.groups=[{match: vectors, decay: 0}]"]).words(step: 1, rate: 0.1).count == 6)
+        #expect {
+            _ = try groups(["optimizer.groups=[{match: [decoder.*, encodr.*]}, {match: '*.wait'}]"])
+        } throws: { error in
+            "\(error)".contains("No parameter of this network is named") && "\(error)".contains("*.wait")
+        }
     }
 
     /// Each word means the encoder of its name.

@@ -54,15 +54,14 @@ final class Rig {
         computeSums()
         let loss = layout.lossValues(sums.base)[0].value
         step += 1
-        Optimizer.adam(beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0)
-            .step(step, learningRate: learningRate)
-            .apply(
-                to: weights.base,
-                gradients: sums.base,
-                slots: slots.map(\.base),
-                range: 0..<layout.trainedCount,
-                kernels: kernels
-            )
+        let optimizer = Adam(OptimizerConstants())
+        optimizer.update(words: optimizer.words(step: step, rate: learningRate), scale: 1)?.apply(
+            to: weights.base,
+            gradients: sums.base,
+            slots: slots.map(\.base),
+            range: 0..<layout.trainedCount,
+            kernels: kernels
+        )
         layout.applyStatistics(sums.base, to: buffers.base)
         return loss
     }

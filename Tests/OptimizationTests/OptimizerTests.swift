@@ -43,31 +43,90 @@ final class Vectors {
 let tables: [KernelTable] = KernelVariant.allCases.filter(\.isSupported).map(\.table)
 
 /// The optimizers of `Tests/Fixtures/optimizers.py`, under its names.
-private let optimizers: [String: Optimizer] = [
-    "sgd": .sgd(momentum: 0, nesterov: false, weightDecay: 0),
-    "sgd_momentum": .sgd(momentum: 0.9, nesterov: false, weightDecay: 1e-4),
-    "sgd_nesterov": .sgd(momentum: 0.9, nesterov: true, weightDecay: 1e-2),
-    "adam": .adam(beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0),
-    "adam_decay": .adam(beta1: 0.8, beta2: 0.99, epsilon: 1e-6, weightDecay: 1e-2),
-    "adamw": .adamW(beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 1e-1),
+private let optimizers: [String: any Optimizer] = [
+    "sgd": make(SGD.self) { $0.momentum = 0 },
+    "sgd_momentum": make(SGD.self) { $0.weightDecay = 1e-4 },
+    "sgd_nesterov": make(SGD.self) {
+        $0.nesterov = true
+        $0.weightDecay = 1e-2
+    },
+    "adam": make(Adam.self) { _ in },
+    "adam_decay": make(Adam.self) {
+        ($0.beta1, $0.beta2, $0.epsilon, $0.weightDecay) = (0.8, 0.99, 1e-6, 1e-2)
+    },
+    "adamw": make(AdamW.self) { $0.weightDecay = 1e-1 },
+    "radam": make(RAdam.self) { $0.weightDecay = 1e-1 },
+    "radam_short": make(RAdam.self) { ($0.beta1, $0.beta2, $0.epsilon) = (0.8, 0.9, 1e-3) },
 ]
 
+private func make(
+    _ family: any Optimizer.Type,
+    _ change: (inout OptimizerConstants) -> Void
+) -> any Optimizer {
+    var constants = OptimizerConstants()
+    change(&constants)
+    return family.init(constants)
+}
+
+extension Optimizer {
+    /// An update with the words of its step, as a worker has it.
+    fileprivate func step(_ number: Int, rate: Double, scale: Float = 1) throws -> any OptimizerUpdate {
+        try #require(update(words: words(step: number, rate: rate), scale: scale))
+    }
+}
+
 @Suite struct OptimizerTests {
+    @Test func `every optimizer has golden values`() {
+        let tested = Set(optimizers.values.map { type(of: $0).name })
+        #expect(tested == Set(optimizerFamilies.map { $0.name }))
+        #expect(Set(optimizerFamilies.map { $0.name }).count == optimizerFamilies.count)
+    }
+
     @Test(arguments: optimizers.keys.sorted())
     func `twelve steps are PyTorch's`(_ name: String) throws {
-        let file = try HDF5File.open(fixture("optimizers.h5"))
         let optimizer = try #require(optimizers[name])
+        try expectGolden(name, slots: optimizer.slots.count) { step, rate in
+            try optimizer.step(step, rate: rate)
+        }
+    }
+
+    @Test func `groups have rates and decays of their own`() throws {
+        var constants = OptimizerConstants()
+        constants.weightDecay = 0.1
+        let groups = try ParameterGroups(
+            AdamW.self,
+            constants,
+            parameters: [
+                (end: 10, factors: .init(decay: 0)), (end: 20, factors: .init(rate: 0.1)),
+                (end: 21, factors: .init(rate: 0.1)), (end: 37, factors: .init(rate: 0.1, decay: 0)),
+            ]
+        )
+        // One more than the three that have parameters: the optimizer as it is configured.
+        #expect(groups.words(step: 1, rate: 1).count == 4 * 3)
+        #expect(groups.slots == ["exp_avg", "exp_avg_sq"])
+        try expectGolden("groups", slots: 2) { step, rate in
+            try #require(groups.update(words: groups.words(step: step, rate: rate), scale: 1))
+        }
+    }
+
+    /// Compares twelve steps with those of the fixture, at its rates.
+    private func expectGolden(
+        _ name: String,
+        slots: Int,
+        _ update: (_ step: Int, _ rate: Double) throws -> any OptimizerUpdate
+    ) throws {
+        let file = try HDF5File.open(fixture("optimizers.h5"))
         let start = try file.read("start", as: Float.self).values
         let gradients = try file.read("gradients", as: Float.self).values
         let expected = try file.read(name, as: Double.self).values
         for kernels in tables {
-            let vectors = Vectors(start, slots: optimizer.slots.count)
+            let vectors = Vectors(start, slots: slots)
             for step in 0..<12 {
                 for i in 0..<start.count { vectors.gradients[i] = gradients[step * start.count + i] }
-                let bits = optimizer.step(step + 1, learningRate: 0.01 * Double(step + 1))
+                let update = try update(step + 1, 0.01 * Double(step + 1))
                 // Two ranges: as two threads would share it.
                 for range in [0..<20, 20..<start.count] {
-                    bits.apply(
+                    update.apply(
                         to: vectors.weights,
                         gradients: vectors.gradients,
                         slots: vectors.slots,
@@ -82,24 +141,35 @@ private let optimizers: [String: Optimizer] = [
         }
     }
 
-    @Test func `division into ranges and kernel tables does not change the bits`() {
+    @Test func `division into ranges and kernel tables does not change the bits`() throws {
         let random = RandomSequence(seed: 5, purpose: .simulation)
         let start = (0..<1000).map { random.uniform($0, in: -1...1) }
-        let optimizer = Optimizer.adamW(beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1)
-        let undecayed = [16..<32, 100..<117, 990..<1000]
+        var constants = OptimizerConstants()
+        constants.weightDecay = 0.1
+        let plain = ParameterGroups.Factors()
+        let undecayed = ParameterGroups.Factors(decay: 0)
+        let optimizer = try ParameterGroups(
+            AdamW.self,
+            constants,
+            parameters: [
+                (16, plain), (32, undecayed), (100, plain), (117, undecayed), (990, plain), (1000, undecayed),
+            ]
+        )
         var results: [[Float]] = []
         for kernels in tables {
             for cuts in [[0, 1000], [0, 16, 500, 1000], [0, 20, 110, 995, 1000]] {
                 let vectors = Vectors(start, slots: 2)
                 for step in 1...3 {
                     for i in 0..<1000 { vectors.gradients[i] = random.uniform(1000 * step + i, in: -1...1) }
+                    let update = try #require(
+                        optimizer.update(words: optimizer.words(step: step, rate: 1e-2), scale: 0.7)
+                    )
                     for (lower, upper) in zip(cuts, cuts.dropFirst()) {
-                        optimizer.step(step, learningRate: 1e-2, gradientScale: 0.7).apply(
+                        update.apply(
                             to: vectors.weights,
                             gradients: vectors.gradients,
                             slots: vectors.slots,
                             range: lower..<upper,
-                            undecayed: undecayed,
                             kernels: kernels
                         )
                     }
@@ -110,32 +180,73 @@ private let optimizers: [String: Optimizer] = [
         #expect(results.allSatisfy { $0 == results[0] })
     }
 
-    @Test func `excluded parameters do not decay`() {
-        let optimizer = Optimizer.adamW(beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.5)
+    @Test func `parameters of a group do not decay`() throws {
+        var constants = OptimizerConstants()
+        constants.weightDecay = 0.5
+        let optimizer = try ParameterGroups(
+            AdamW.self,
+            constants,
+            parameters: [(16, .init()), (32, .init(decay: 0)), (48, .init())]
+        )
         let vectors = Vectors([Float](repeating: 1, count: 48), slots: 2)
-        optimizer.step(1, learningRate: 0.1).apply(
+        try #require(optimizer.update(words: optimizer.words(step: 1, rate: 0.1), scale: 1)).apply(
             to: vectors.weights,
             gradients: vectors.gradients,
             slots: vectors.slots,
             range: 0..<48,
-            undecayed: [16..<32],
             kernels: .reference
         )
         #expect(vectors.values[0] == 0.95 && vectors.values[16] == 1 && vectors.values[31] == 1)
         #expect(vectors.values[32] == 0.95)
     }
 
-    @Test func `constants out of range are refused`() {
-        #expect(throws: OptimizationError.self) {
-            try Optimizer.sgd(momentum: 1, nesterov: false, weightDecay: 0).validate()
+    /// The words come from another process: no count of them may trap or change a weight.
+    @Test(arguments: optimizers.keys.sorted())
+    func `words of another count are no update`(_ name: String) throws {
+        let optimizer = try #require(optimizers[name])
+        let words = optimizer.words(step: 1, rate: 0.1)
+        for other in [[], Array(words.dropLast()), words + [0], words + words] {
+            #expect(optimizer.update(words: other, scale: 1) == nil)
         }
-        #expect(throws: OptimizationError.self) {
-            try Optimizer.sgd(momentum: 0, nesterov: true, weightDecay: 0).validate()
+        let groups = try ParameterGroups(
+            type(of: optimizer),
+            OptimizerConstants(),
+            parameters: [(16, .init()), (32, .init(rate: 0.5))]
+        )
+        let all = groups.words(step: 1, rate: 0.1)
+        #expect(all.count == 2 * words.count)
+        for other in [[], Array(all.dropLast()), all + [0], words, all + words, all + all] {
+            #expect(groups.update(words: other, scale: 1) == nil)
         }
+    }
+
+    /// A second moment beyond the largest `Float` makes no NaN, as it makes none in Adam.
+    @Test func `an early step of RAdam takes huge gradients`() throws {
+        let optimizer = make(RAdam.self) { _ in }
+        let vectors = Vectors([1, 1], slots: 2)
+        (vectors.gradients[0], vectors.gradients[1]) = (1e25, 1)
+        try optimizer.step(1, rate: 0.5).apply(
+            to: vectors.weights,
+            gradients: vectors.gradients,
+            slots: vectors.slots,
+            range: 0..<2,
+            kernels: .reference
+        )
+        #expect(vectors.values == [1, 0.5])
+    }
+
+    @Test func `constants out of range are refused`() throws {
+        #expect(throws: OptimizationError.self) { try make(SGD.self) { $0.momentum = 1 }.validate() }
         #expect(throws: OptimizationError.self) {
-            try Optimizer.adam(beta1: 0.9, beta2: .nan, epsilon: 1e-8, weightDecay: 0).validate()
+            try make(SGD.self) { ($0.momentum, $0.nesterov) = (0, true) }.validate()
         }
+        #expect(throws: OptimizationError.self) { try make(Adam.self) { $0.beta2 = .nan }.validate() }
+        #expect(throws: OptimizationError.self) { try make(RAdam.self) { $0.weightDecay = -1 }.validate() }
         for optimizer in optimizers.values { #expect(throws: Never.self) { try optimizer.validate() } }
+        let many = (1...100).map { (end: 16 * $0, factors: ParameterGroups.Factors(rate: Double($0))) }
+        #expect(throws: OptimizationError.self) {
+            _ = try ParameterGroups(SGD.self, OptimizerConstants(), parameters: many)
+        }
     }
 }
 

@@ -60,6 +60,17 @@ import Wire
         expectBad("reduced.losses", .reduced(report))
     }
 
+    /// The words mean something to the optimizer alone; how many they may be is known here.
+    @Test func tooManyNumbersForTheOptimizer() throws {
+        func commit(_ words: Int) -> CoordinatorMessage.Body {
+            let values = StepHyperparameters(learningRate: 1, optimizer: [UInt32](repeating: 7, count: words))
+            return .commit(Commit(step: 1, hyperparameters: values, wantsStateDigest: false, next: nil))
+        }
+        expectBad("commit.hyperparameters.optimizer", commit(1025))
+        let message = CoordinatorMessage(fencing: 1, body: commit(1024))
+        #expect(try WireProtocol.decodeCoordinatorMessage(WireProtocol.encode(message)) == message)
+    }
+
     @Test func textOutOfRange() {
         var hello = SampleMessages.hello
         hello.hostName = String(repeating: "x", count: 257)

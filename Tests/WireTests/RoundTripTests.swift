@@ -36,7 +36,7 @@ import Wire
             return
         }
         #expect(commit.hyperparameters.learningRate.bitPattern == 0x7FC0_1234)
-        #expect(commit.hyperparameters.stepSize.bitPattern == 0x8000_0000)
+        #expect(commit.hyperparameters.optimizer == [0x8000_0000, 0, .max])
     }
 
     @Test func longSentencesAreCutAndCleaned() throws {

@@ -137,12 +137,10 @@ enum SampleMessages {
 
     static let hyperparameters = StepHyperparameters(
         learningRate: 1e-4,
-        stepSize: -0.0,
-        rootCorrection2: .leastNonzeroMagnitude,
-        decay: 0.999,
         clipNorm: .infinity,
         averageWeight: 0.01,
-        skipsUpdate: true
+        skipsUpdate: true,
+        optimizer: [0x8000_0000, 0, .max]
     )
 
     static let coordinator: [CoordinatorMessage.Body] = [

@@ -1,8 +1,10 @@
 import Collectives
 import Configuration
 import Coordination
+import Glibc
 import KernelSelection
 import ModelSetup
+import Optimization
 import Reduction
 import Storage
 import Synchronization
@@ -16,6 +18,14 @@ struct WorkerEngineTests {
     private final class Events: Sendable {
         private let all = Mutex<[WorkerMachine.Event]>([])
         func append(_ event: WorkerMachine.Event) { all.withLock { $0.append(event) } }
+        func contains(_ isWanted: (WorkerMachine.Event) -> Bool) -> Bool {
+            all.withLock { $0.contains(where: isWanted) }
+        }
+        /// Returns once there was such an event, or a failure.
+        func wait(for isWanted: (WorkerMachine.Event) -> Bool) {
+            let failures = failures.count
+            while !contains(isWanted) && self.failures.count == failures { usleep(1_000) }
+        }
         var failures: [String] {
             all.withLock { $0 }.compactMap { if case .failed(let message, _) = $0 { message } else { nil } }
         }
@@ -93,6 +103,24 @@ struct WorkerEngineTests {
         #expect(events.failures.last?.contains("has 9 microbatches, the step itself 8") == true, "\(events.failures)")
         #expect(events.failures.count == 3)
         engine.close()
+    }
+
+    /// Numbers that the optimizer does not know are no update: the weights stay, and the worker says so.
+    @Test func numbersOfAnotherOptimizerChangeNothing() throws {
+        defer { engine.close() }
+        engine.begin(try work(step: 0, leaves: 8, members: [(0, engine.allreduce.address)]))
+        events.wait { if case .reduced = $0 { true } else { false } }
+        let before = engine.state.digest()
+        for words in [[], [1], [UInt32](repeating: 0, count: 1024)] {
+            engine.apply(step: 0, StepHyperparameters(learningRate: 1, optimizer: words), wantsStateDigest: false)
+            events.wait { if case .applied = $0 { true } else { false } }
+            #expect(events.failures.last?.hasPrefix("The coordinator sent \(words.count) numbers") == true)
+        }
+        #expect(engine.state.digest() == before)
+        let words = engine.setup.optimizer.words(step: 1, rate: 1e-3)
+        engine.apply(step: 0, StepHyperparameters(learningRate: 1e-3, optimizer: words), wantsStateDigest: false)
+        events.wait { if case .applied = $0 { true } else { false } }
+        #expect(events.failures.count == 3 && engine.state.digest() != before)
     }
 
     @Test func closingGivesUpMicrobatchesThatHaveNotBegun() throws {

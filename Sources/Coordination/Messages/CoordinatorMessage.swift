@@ -172,36 +172,29 @@ package struct Commit: Hashable, Sendable {
 ///
 /// Constants of a run (betas, epsilon, momentum) stand in the resolved configuration instead.
 package struct StepHyperparameters: Hashable, Sendable {
+    /// The schedule's learning rate, for people.
     package var learningRate: Float
-    /// Adam: learningRate / (1 - β₁ᵗ).
-    package var stepSize: Float
-    /// Adam: √(1 - β₂ᵗ).
-    package var rootCorrection2: Float
-    /// AdamW: 1 - learningRate · weight decay; 1 where weights do not decay on their own.
-    package var decay: Float
     /// The largest norm of the gradient; infinity does not clip.
     package var clipNorm: Float
     /// The weight of the new weights in their moving average; 0 where none is kept.
     package var averageWeight: Float
     /// Whether the step leaves the weights alone, because a sum was not finite.
     package var skipsUpdate: Bool
+    /// What the optimizer wrote for itself: nobody else knows what it means.
+    package var optimizer: [UInt32]
 
     package init(
         learningRate: Float,
-        stepSize: Float? = nil,
-        rootCorrection2: Float = 1,
-        decay: Float = 1,
         clipNorm: Float = .infinity,
         averageWeight: Float = 0,
-        skipsUpdate: Bool = false
+        skipsUpdate: Bool = false,
+        optimizer: [UInt32] = []
     ) {
         self.learningRate = learningRate
-        self.stepSize = stepSize ?? learningRate
-        self.rootCorrection2 = rootCorrection2
-        self.decay = decay
         self.clipNorm = clipNorm
         self.averageWeight = averageWeight
         self.skipsUpdate = skipsUpdate
+        self.optimizer = optimizer
     }
 }
 
