@@ -5,6 +5,12 @@ import SwiftProtobuf
 // A coordinator's message and its generated twin. Building the twin cannot fail; reading it checks every field.
 
 extension Pleura_Wire_FromCoordinator {
+    static let shape = WireShape([
+        2: .one("welcome"), 3: .one("refuse"), 4: .one("members", Pleura_Wire_Members.shape),
+        5: .one("assign", Pleura_Wire_Assign.shape), 6: .one("commit", Pleura_Wire_Commit.shape), 7: .one("abandon"),
+        8: .one("validate"), 9: .one("checkpoint"), 10: .one("drain"), 11: .one("pulse"), 12: .one("finish"),
+    ])
+
     init(_ message: CoordinatorMessage) {
         self.init()
         fencing = message.fencing
@@ -135,6 +141,10 @@ extension Pleura_Wire_Resume {
 }
 
 extension Pleura_Wire_Members {
+    static let shape = WireShape([
+        2: .list("members", WireLimits.members, .message(Pleura_Wire_MemberInfo.shape))
+    ])
+
     init(_ membership: Membership) {
         self.init()
         version = membership.version
@@ -165,6 +175,8 @@ extension Pleura_Wire_Members {
 }
 
 extension Pleura_Wire_MemberInfo {
+    static let shape = WireShape([5: .list("members.endpoints", WireLimits.listed)])
+
     func value() throws(WireError) -> Member {
         Member(
             worker: worker,
@@ -181,6 +193,15 @@ extension Pleura_Wire_MemberInfo {
 }
 
 extension Pleura_Wire_Assign {
+    static let shape = WireShape([
+        4: .list("assign.members", WireLimits.members, .numbers),
+        5: .list("assign.node_levels", Int(WireLimits.leaves), .numbers),
+        6: .list("assign.node_indices", Int(WireLimits.leaves), .numbers),
+        7: .list("assign.node_owners", Int(WireLimits.leaves), .numbers),
+        10: .list("assign.audit_microbatches", 2 * Int(WireLimits.leaves), .numbers),
+        11: .list("assign.audit_workers", 2 * Int(WireLimits.leaves), .numbers),
+    ])
+
     init(_ assignment: Assignment) {
         self.init()
         let plan = assignment.plan
@@ -259,6 +280,11 @@ extension Pleura_Wire_Assign {
 }
 
 extension Pleura_Wire_Commit {
+    static let shape = WireShape([
+        2: .one("commit.hyperparameters", Pleura_Wire_Hyperparameters.shape),
+        4: .one("commit.next", Pleura_Wire_Assign.shape), 5: .one("commit.repeated", Pleura_Wire_Assign.shape),
+    ])
+
     init(_ commit: Coordination.Commit) {
         self.init()
         step = commit.step
@@ -290,6 +316,10 @@ extension Pleura_Wire_Commit {
 }
 
 extension Pleura_Wire_Hyperparameters {
+    static let shape = WireShape([
+        8: .list("commit.hyperparameters.optimizer", WireLimits.optimizerWords, .words)
+    ])
+
     init(_ values: StepHyperparameters) {
         self.init()
         learningRateBits = values.learningRate.bitPattern

@@ -4,6 +4,12 @@ import SwiftProtobuf
 // A worker's message and its generated twin. Building the twin cannot fail; reading it checks every field.
 
 extension Pleura_Wire_FromWorker {
+    static let shape = WireShape([
+        2: .one("hello", Pleura_Wire_Hello.shape), 3: .one("ready", Pleura_Wire_Ready.shape), 4: .one("heartbeat"),
+        5: .one("reduced", Pleura_Wire_Reduced.shape), 6: .one("applied"),
+        7: .one("validated", Pleura_Wire_Validated.shape), 8: .one("piece"), 9: .one("failure"), 10: .one("leaving"),
+    ])
+
     init(_ message: WorkerMessage) {
         self.init()
         incarnation = message.incarnation
@@ -54,6 +60,11 @@ extension Pleura_Wire_Digest128 {
 }
 
 extension Pleura_Wire_Hello {
+    static let shape = WireShape([
+        7: .list("hello.numerics_profiles", WireLimits.listed), 9: .list("hello.endpoints", WireLimits.listed),
+        11: .one("hello.seat", Pleura_Wire_SeatHeld.shape),
+    ])
+
     init(_ hello: Hello) {
         self.init()
         protocolVersion = hello.protocolVersion
@@ -97,6 +108,10 @@ extension Pleura_Wire_Hello {
 }
 
 extension Pleura_Wire_SeatHeld {
+    static let shape = WireShape([
+        7: .list("hello.seat.reports", WireLimits.seatReports, .message(Pleura_Wire_Reduced.shape))
+    ])
+
     func value() throws(WireError) -> Seat {
         var taken: [ReducedReport] = []
         for report in try WireLimits.list(reports, "hello.seat.reports", limit: WireLimits.seatReports) {
@@ -115,6 +130,8 @@ extension Pleura_Wire_SeatHeld {
 }
 
 extension Pleura_Wire_Ready {
+    static let shape = WireShape([5: .list("ready.endpoints", WireLimits.listed)])
+
     init(_ ready: Ready) {
         self.init()
         completedSteps = ready.completedSteps
@@ -159,6 +176,12 @@ extension Pleura_Wire_Heartbeat {
 }
 
 extension Pleura_Wire_Reduced {
+    static let shape = WireShape([
+        3: .one("reduced.sums_digest"), 4: .one("reduced.state_digest"),
+        5: .list("reduced.losses", WireLimits.losses, .words), 7: .one("reduced.non_finite"),
+        8: .one("reduced.timings"), 9: .list("reduced.audits", WireLimits.audits),
+    ])
+
     init(_ report: ReducedReport) {
         self.init()
         step = report.step
@@ -257,6 +280,8 @@ extension Pleura_Wire_Applied {
 }
 
 extension Pleura_Wire_Validated {
+    static let shape = WireShape([4: .list("validated.counts", WireLimits.counts, .numbers)])
+
     init(_ result: ValidationResult) {
         self.init()
         round = result.round

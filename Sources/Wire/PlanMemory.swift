@@ -53,7 +53,7 @@ package struct PlanningDecoder: Sendable {
         var encoded = try WireProtocol.message(
             Pleura_Wire_FromCoordinator.self,
             in: bytes,
-            shape: .fromCoordinator,
+            shape: Pleura_Wire_FromCoordinator.shape,
             limit: WireProtocol.maximumCoordinatorMessageBytes,
             checksHash: checksHash
         )

@@ -1,7 +1,8 @@
 /// Counts what a message holds before it is decoded: an empty element takes two bytes on the wire and hundreds in memory.
 ///
-/// Each shape lists the repeated and embedded fields of a message; of all others together there may be `others`, so
-/// that a field which a later program adds does no harm.
+/// Each shape lists the repeated and embedded fields of a message by their numbers in control.proto, and stands beside the
+/// conversion that reads them; of all others together there may be `others`, so that a field which a later program adds does
+/// no harm.
 struct WireShape: Sendable {
     struct Field: Sendable {
         /// As errors name it.
@@ -99,74 +100,24 @@ private struct WireReader {
     func numbers(_ range: Range<Int>) -> Int { bytes[range].reduce(0) { $0 + ($1 < 0x80 ? 1 : 0) } }
 }
 
-extension WireShape {
-    private static func list(_ name: String, _ limit: Int, _ content: Content = .plain) -> Field {
-        Field(name: name, limit: limit, content: content)
+extension WireShape.Field {
+    static func list(_ name: String, _ limit: Int, _ content: WireShape.Content = .plain) -> WireShape.Field {
+        WireShape.Field(name: name, limit: limit, content: content)
     }
 
     /// A field that stands once at most.
-    private static func one(_ name: String, _ shape: WireShape? = nil) -> Field {
-        Field(name: name, limit: 1, content: shape.map { .message($0) } ?? .plain)
+    static func one(_ name: String, _ shape: WireShape? = nil) -> WireShape.Field {
+        WireShape.Field(name: name, limit: 1, content: shape.map { .message($0) } ?? .plain)
     }
+}
 
-    // The numbers are those of Protos/control.proto.
-
-    private static let reduced = WireShape([
-        3: one("reduced.sums_digest"), 4: one("reduced.state_digest"),
-        5: list("reduced.losses", WireLimits.losses, .words), 7: one("reduced.non_finite"),
-        8: one("reduced.timings"), 9: list("reduced.audits", WireLimits.audits),
-    ])
-
-    private static let seat = WireShape([
-        7: list("hello.seat.reports", WireLimits.seatReports, .message(reduced))
-    ])
-
-    private static let assign = WireShape([
-        4: list("assign.members", WireLimits.members, .numbers),
-        5: list("assign.node_levels", Int(WireLimits.leaves), .numbers),
-        6: list("assign.node_indices", Int(WireLimits.leaves), .numbers),
-        7: list("assign.node_owners", Int(WireLimits.leaves), .numbers),
-        10: list("assign.audit_microbatches", 2 * Int(WireLimits.leaves), .numbers),
-        11: list("assign.audit_workers", 2 * Int(WireLimits.leaves), .numbers),
-    ])
-
-    static let fromWorker = WireShape([
-        2: one(
-            "hello",
-            WireShape([
-                7: list("hello.numerics_profiles", WireLimits.listed), 9: list("hello.endpoints", WireLimits.listed),
-                11: one("hello.seat", seat),
-            ])
-        ),
-        3: one("ready", WireShape([5: list("ready.endpoints", WireLimits.listed)])),
-        4: one("heartbeat"), 5: one("reduced", reduced), 6: one("applied"),
-        7: one("validated", WireShape([4: list("validated.counts", WireLimits.counts, .numbers)])),
-        8: one("piece"), 9: one("failure"), 10: one("leaving"),
-    ])
-
-    static let fromCoordinator = WireShape([
-        2: one("welcome"), 3: one("refuse"),
-        4: one(
-            "members",
-            WireShape([
-                2: list(
-                    "members",
-                    WireLimits.members,
-                    .message(WireShape([5: list("members.endpoints", WireLimits.listed)]))
-                )
-            ])
-        ),
-        5: one("assign", assign),
-        6: one(
-            "commit",
-            WireShape([
-                2: one(
-                    "commit.hyperparameters",
-                    WireShape([8: list("commit.hyperparameters.optimizer", WireLimits.optimizerWords, .words)])
-                ), 4: one("commit.next", assign), 5: one("commit.repeated", assign),
-            ])
-        ),
-        7: one("abandon"), 8: one("validate"), 9: one("checkpoint"), 10: one("drain"), 11: one("pulse"),
-        12: one("finish"),
-    ])
+extension WireShape {
+    /// The numbers of the fields that are listed here and in what is embedded: "5/9" is field 9 of field 5.
+    var paths: [String] {
+        fields.enumerated().flatMap { number, field -> [String] in
+            guard let field else { return [] }
+            guard case .message(let shape) = field.content else { return ["\(number)"] }
+            return ["\(number)"] + shape.paths.map { "\(number)/\($0)" }
+        }
+    }
 }
