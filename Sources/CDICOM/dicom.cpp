@@ -1,6 +1,7 @@
 #include "CDICOM.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -26,6 +27,7 @@
 #include <dcmtk/dcmdata/dcrledrg.h>
 #include <dcmtk/dcmdata/dcrleerg.h>
 #include <dcmtk/dcmdata/dcuid.h>
+#include <dcmtk/dcmdata/dcvr.h>
 #include <dcmtk/dcmjpeg/djdecode.h>
 #include <dcmtk/dcmjpeg/djencode.h>
 #include <dcmtk/dcmjpeg/djrplol.h>
@@ -41,6 +43,8 @@ struct cdicom_file {
     std::vector<uint16_t> voi_values;
     std::vector<uint8_t> fragments;
     OFString text;
+    /// What was assumed for the file to be read at all; empty where nothing was.
+    std::string note;
 };
 
 namespace {
@@ -64,9 +68,29 @@ cdicom_status guarded(char *message, size_t capacity, Body body) {
     return CDICOM_DAMAGED;
 }
 
-uint32_t number(DcmItem &item, const DcmTagKey &tag, uint32_t absent) {
+/// A short of the header; `absent` where the element is not there or has no value.
+///
+/// One that is there and cannot be read whole is told in `unreadable`: what a default makes of it is another image.
+uint32_t number(
+    DcmItem &item, const DcmTagKey &tag, uint32_t absent, const char *name = "", const char **unreadable = nullptr) {
+    DcmElement *element = nullptr;
+    if (item.findAndGetElement(tag, element).bad() || element == nullptr || element->getLength() == 0) return absent;
     Uint16 value = 0;
-    return item.findAndGetUint16(tag, value).good() ? value : absent;
+    if (element->getUint16(value, 0).good()) return value;
+    // Other representations, such as UL or IS, are read where their text is a number of 16 bits.
+    OFString text;
+    if (element->getLength() <= 16 && element->ident() != EVR_OB && element->ident() != EVR_OW &&
+        element->ident() != EVR_UN && element->getOFString(text, 0).good()) {
+        uint32_t whole = 0;
+        const bool is_number = !text.empty() && text.size() <= 5 &&
+            std::all_of(text.begin(), text.end(), [](char digit) { return digit >= '0' && digit <= '9'; });
+        if (is_number) {
+            for (const char digit : text) whole = whole * 10 + static_cast<uint32_t>(digit - '0');
+            if (whole <= 0xFFFF) return whole;
+        }
+    }
+    if (unreadable != nullptr && *unreadable == nullptr) *unreadable = name;
+    return absent;
 }
 
 /// Reads the first item of a sequence of look-up tables.
@@ -76,9 +100,12 @@ cdicom_table table(DcmDataset &dataset, const DcmTagKey &sequence, std::vector<u
     cdicom_table result = {};
     DcmItem *item = nullptr;
     if (dataset.findAndGetSequenceItem(sequence, item, 0).bad() || item == nullptr) return result;
-    result.is_damaged = 1;
     DcmElement *descriptor = nullptr;
     DcmElement *data = nullptr;
+    // An item whose elements have no values is no table.
+    const bool is_empty = !item->tagExistsWithValue(DCM_LUTDescriptor) && !item->tagExistsWithValue(DCM_LUTData);
+    if (is_empty) return result;
+    result.is_damaged = 1;
     if (item->findAndGetElement(DCM_LUTDescriptor, descriptor).bad() || descriptor == nullptr) return result;
     if (item->findAndGetElement(DCM_LUTData, data).bad() || data == nullptr) return result;
     // The descriptor is US or SS, and its middle value is signed where the pixels are.
@@ -102,34 +129,27 @@ cdicom_table table(DcmDataset &dataset, const DcmTagKey &sequence, std::vector<u
         if (data->getSint16Array(signed_words).bad() || signed_words == nullptr) return result;
         words = reinterpret_cast<Uint16 *>(signed_words);
     }
-    values.resize(count);
-    if (available >= count) {
-        std::memcpy(values.data(), words, count * sizeof(Uint16));
-    } else if (fields[2] <= 8 && available >= (count + 1) / 2) {
+    if (available == 0) return result;
+    if (available < count && fields[2] <= 8 && available >= (count + 1) / 2) {
         // Entries of 8 bits may be packed two to a word, the first in the low byte.
+        values.resize(count);
         for (size_t index = 0; index < count; index += 1) {
             values[index] = (words[index / 2] >> (index % 2 == 0 ? 0 : 8)) & 0xFF;
         }
     } else {
-        values.clear();
-        return result;
+        // Where entries are missing, the caller sees whether the image needs them.
+        values.assign(words, words + std::min(available, count));
     }
     Uint16 is_signed = 0;
     dataset.findAndGetUint16(DCM_PixelRepresentation, is_signed);
     result.values = values.data();
-    result.count = static_cast<uint32_t>(count);
+    result.count = static_cast<uint32_t>(values.size());
+    result.claimed = static_cast<uint32_t>(count);
     result.first = is_signed && fields[1] > 32767 ? static_cast<int32_t>(fields[1] - 65536)
                                                   : static_cast<int32_t>(fields[1]);
     result.bits = static_cast<uint32_t>(fields[2]);
     result.is_damaged = result.bits < 1 || result.bits > 16;
     return result;
-}
-
-/// Reads two numbers that make sense together: 1 where both are there, 0 where neither has a value, else -1.
-int32_t pair(
-    DcmDataset &dataset, const DcmTagKey &first, double &one, const DcmTagKey &second, double &other) {
-    if (!dataset.tagExistsWithValue(first) && !dataset.tagExistsWithValue(second)) return 0;
-    return dataset.findAndGetFloat64(first, one).good() && dataset.findAndGetFloat64(second, other).good() ? 1 : -1;
 }
 
 /// A text of the meta header, which is written the same way in every file; empty where it cannot be read.
@@ -216,11 +236,14 @@ std::string prepare_rle(DcmDataset &dataset, DcmPixelData &data) {
     for (unsigned long index = 1; index < last; index += 1) {
         DcmPixelItem *item = nullptr;
         Uint8 *bytes = nullptr;
-        if (sequence->getItem(item, index).bad() || item == nullptr || item->getUint8Array(bytes).bad() ||
-            bytes == nullptr) {
+        if (sequence->getItem(item, index).bad() || item == nullptr) {
             return "fragment " + std::to_string(index) + " cannot be read";
         }
         if (first == nullptr) first = item;
+        if (item->getLength() == 0) continue;
+        if (item->getUint8Array(bytes).bad() || bytes == nullptr) {
+            return "fragment " + std::to_string(index) + " cannot be read";
+        }
         frame.insert(frame.end(), bytes, bytes + item->getLength());
     }
     if (first == nullptr) return "it has no fragments";
@@ -240,11 +263,128 @@ std::string prepare_rle(DcmDataset &dataset, DcmPixelData &data) {
     return "";
 }
 
+/// How far a file's meta header goes: the offset of the element after it, or 0 where it is cut off or none.
+///
+/// It is always explicit and little-endian.
+size_t meta_end(const char *path) {
+    std::vector<uint8_t> bytes(1 << 16);
+    FILE *file = fopen(path, "rbe");
+    if (file == nullptr) return 0;
+    bytes.resize(fread(bytes.data(), 1, bytes.size(), file));
+    fclose(file);
+    const auto word = [&](size_t at) { return static_cast<size_t>(bytes[at]) | static_cast<size_t>(bytes[at + 1]) << 8; };
+    size_t place = 132;
+    while (place + 12 <= bytes.size() && word(place) == 0x0002) {
+        const std::string kind(bytes.begin() + static_cast<long>(place) + 4, bytes.begin() + static_cast<long>(place) + 6);
+        const bool is_long = kind == "OB" || kind == "OW" || kind == "UN" || kind == "UT" || kind == "SQ";
+        const size_t length = is_long ? word(place + 8) | word(place + 10) << 16 : word(place + 6);
+        if (length > bytes.size()) return 0;
+        place += (is_long ? 12 : 8) + length;
+    }
+    return place > 132 && place + 12 <= bytes.size() ? place : 0;
+}
+
+/// Reads what follows the meta header as the transfer syntax that it looks like, for a file that names none or a wrong
+/// one; nothing where that gives no image either.
+std::unique_ptr<cdicom_file> reread(const char *path, const std::string &named) {
+    const size_t start = meta_end(path);
+    if (start == 0) return nullptr;
+    // Not opened at that place: DCMTK comes back for large values, and counts from the file's beginning.
+    DcmInputFileStream stream(path);
+    if (stream.status().bad() || stream.skip(static_cast<offile_off_t>(start)) != static_cast<offile_off_t>(start)) {
+        return nullptr;
+    }
+    std::unique_ptr<cdicom_file> file(new cdicom_file);
+    DcmDataset *dataset = file->format.getDataset();
+    dataset->transferInit();
+    const OFCondition done = dataset->read(stream, EXS_Unknown, EGL_noChange, DCM_MaxReadLength);
+    dataset->transferEnd();
+    if (done.bad() || !dataset->tagExists(DCM_SOPClassUID)) return nullptr;
+    const std::string found = DcmXfer(dataset->getOriginalXfer()).getXferName();
+    file->note = named.empty()
+        ? "its meta header names no transfer syntax (0002,0010); it was read as " + found
+        : "its data is not in the transfer syntax that it names (" + named + "); it was read as " + found;
+    return file;
+}
+
+/// What an object is that holds no picture, in words; empty for images and for what cannot be told.
+std::string other_object(DcmDataset &dataset, bool has_pixels) {
+    OFString uid;
+    if (dataset.findAndGetOFString(DCM_SOPClassUID, uid).bad() || uid.empty()) return "";
+    const auto is_of = [&](const std::string &family) {
+        return uid == family.c_str() || uid.compare(0, family.size() + 1, (family + ".").c_str()) == 0;
+    };
+    const std::string storage = "1.2.840.10008.5.1.4.1.1.";
+    // These have pixels that are no picture: presentation states, segmentations, doses, maps of parameters.
+    const bool is_other = is_of(storage + "11") || is_of(storage + "66") || is_of(storage + "481.2") ||
+        is_of(storage + "30") || is_of(storage + "88") || is_of(storage + "104");
+    const char *known = dcmFindNameOfUID(uid.c_str());
+    std::string name = known == nullptr ? "" : known;
+    if (has_pixels) {
+        if (!is_other) return "";
+    } else if (!is_other) {
+        // A class of images lacks its pixels; so may one that nobody knows and that says how large it is.
+        if (name.find("Image") != std::string::npos) return "";
+        if (name.empty() && dataset.tagExistsWithValue(DCM_Rows)) return "";
+    }
+    if (uid == UID_MediaStorageDirectoryStorage) return "a DICOM directory";
+    if (name.empty()) return "an object of the class " + std::string(uid.c_str());
+    const size_t ending = name.rfind("Storage");
+    if (ending != std::string::npos && ending > 0) name.erase(ending);
+    std::string words;
+    for (size_t index = 0; index < name.size(); index += 1) {
+        const bool begins = index > 0 && std::isupper(static_cast<unsigned char>(name[index])) &&
+            std::islower(static_cast<unsigned char>(name[index - 1]));
+        if (begins) words += ' ';
+        words += name[index];
+    }
+    return (is_of(storage + "88") ? "a structured report (" : "another object (") + words + ")";
+}
+
+/// Whether overlays stand in the bits above the pixels' (PS3.5 8.1.2), in the groups 6000, 6002 to 601E.
+bool has_overlays_in_pixels(DcmDataset &dataset) {
+    for (Uint16 group = 0x6000; group <= 0x601E; group += 2) {
+        Uint16 position = 0;
+        if (dataset.findAndGetUint16(DcmTagKey(group, 0x0102), position).good() && position > 0 &&
+            !dataset.tagExistsWithValue(DcmTagKey(group, 0x3000))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// The name of a format that is not taken, by its first bytes; empty where it is not known.
+std::string format_name(const uint8_t *bytes, size_t count) {
+    const auto begins = [&](const std::string &mark, size_t at = 0) {
+        return count >= at + mark.size() && std::memcmp(bytes + at, mark.data(), mark.size()) == 0;
+    };
+    if (begins("RIFF") && begins("WEBP", 8)) return "a WebP image; convert it to PNG";
+    if (begins("II*") || begins(std::string("MM\0*", 4))) return "a TIFF image; convert it to PNG";
+    if (begins("GIF8")) return "a GIF image; convert it to PNG";
+    if (begins("BM") && count > 14) return "a BMP image; convert it to PNG";
+    if (begins(std::string("\0\0\0\x0CjP  ", 8)) || begins("\xFF\x4F\xFF\x51")) {
+        return "a JPEG 2000 image; convert it to PNG";
+    }
+    if (begins("ftyphei", 4) || begins("ftypmif1", 4) || begins("ftypavif", 4)) return "a HEIF image; convert it to PNG";
+    if (begins("PK\x03\x04")) return "a ZIP archive; unpack it";
+    if (begins("\x1F\x8B")) return "a gzip archive; unpack it";
+    if (begins("7z\xBC\xAF") || begins("Rar!")) return "an archive; unpack it";
+    if (begins("%PDF")) return "a PDF document";
+    if (begins("NRRD")) return "an NRRD volume; convert it to PNG";
+    if (begins("\x89HDF")) return "an HDF5 file";
+    if (begins(std::string("n+1\0", 4), 344) || begins(std::string("ni1\0", 4), 344)) {
+        return "a NIfTI volume; convert it to PNG";
+    }
+    return "";
+}
+
 /// Whether the bytes 128..<132 are DICM; -1 where the file cannot be opened.
-int has_preamble(const char *path, std::string &beginning) {
+///
+/// `beginning` is its first readable bytes, `format` what else it is.
+int has_preamble(const char *path, std::string &beginning, std::string &format) {
     FILE *file = fopen(path, "rbe");
     if (file == nullptr) return -1;
-    char bytes[132];
+    char bytes[352];
     const size_t count = fread(bytes, 1, sizeof bytes, file);
     const int failed = ferror(file) ? errno : 0;
     fclose(file);
@@ -258,11 +398,13 @@ int has_preamble(const char *path, std::string &beginning) {
         beginning += bytes[index];
     }
     if (count == 0) beginning.clear();
-    return count == sizeof bytes && std::memcmp(bytes + 128, "DICM", 4) == 0 ? 1 : (count == 0 ? -2 : 0);
+    format = format_name(reinterpret_cast<const uint8_t *>(bytes), count);
+    return count >= 132 && std::memcmp(bytes + 128, "DICM", 4) == 0 ? 1 : (count == 0 ? -2 : 0);
 }
 
-std::string not_dicom(const std::string &beginning) {
+std::string not_dicom(const std::string &beginning, const std::string &format) {
     std::string text = "it is not a DICOM file";
+    if (!format.empty()) return text + " but " + format;
     if (beginning.size() >= 4) text += ": it begins with \"" + beginning + "\"";
     return text;
 }
@@ -273,6 +415,8 @@ int cdicom_prepare(void) {
     static std::once_flag once;
     std::call_once(once, [] {
         OFLog::configure(OFLogger::OFF_LOG_LEVEL);
+        // Elements that a converter wrote as UN are what the dictionary says they are.
+        dcmEnableUnknownVRConversion.set(OFTrue);
         DJDecoderRegistration::registerCodecs();
         DJLSDecoderRegistration::registerCodecs();
         DcmRLEDecoderRegistration::registerCodecs();
@@ -286,8 +430,8 @@ int cdicom_prepare(void) {
 cdicom_status cdicom_open(const char *path, cdicom_file **file, char *message, size_t message_capacity) {
     *file = nullptr;
     return guarded(message, message_capacity, [&]() -> cdicom_status {
-        std::string beginning;
-        const int preamble = has_preamble(path, beginning);
+        std::string beginning, format;
+        const int preamble = has_preamble(path, beginning, format);
         if (preamble == -1) {
             say(message, message_capacity, std::strerror(errno));
             return CDICOM_CANNOT_OPEN;
@@ -296,31 +440,49 @@ cdicom_status cdicom_open(const char *path, cdicom_file **file, char *message, s
             say(message, message_capacity, "it is empty");
             return CDICOM_NOT_DICOM;
         }
+        if (preamble == 0 && !format.empty()) {
+            say(message, message_capacity, not_dicom(beginning, format));
+            return CDICOM_NOT_DICOM;
+        }
         std::unique_ptr<cdicom_file> opened(new cdicom_file);
         // Old files have no preamble; DCMTK then guesses, and what it finds must look like an image.
         const OFCondition loaded = opened->format.loadFile(
             path, EXS_Unknown, EGL_noChange, DCM_MaxReadLength, preamble == 1 ? ERM_fileOnly : ERM_autoDetect);
-        DcmDataset *dataset = opened->format.getDataset();
-        if (preamble == 0 && (loaded.bad() || !dataset->tagExists(DCM_SOPClassUID))) {
-            say(message, message_capacity, not_dicom(beginning));
+        if (preamble == 0 && (loaded.bad() || !opened->format.getDataset()->tagExists(DCM_SOPClassUID))) {
+            say(message, message_capacity, not_dicom(beginning, format));
             return CDICOM_NOT_DICOM;
         }
         if (loaded.bad()) {
             // DCMTK stops at a transfer syntax that it does not know, as it does at damage.
-            const std::string syntax = undecodable(meta_text(path, DCM_TransferSyntaxUID));
+            const std::string named = meta_text(path, DCM_TransferSyntaxUID);
+            const std::string syntax = undecodable(named);
             if (!syntax.empty()) {
                 say(message, message_capacity, syntax);
                 return CDICOM_UNSUPPORTED_SYNTAX;
             }
-            say(message, message_capacity, std::string("it is damaged or cut off (DCMTK: ") + loaded.text() + ")");
-            return CDICOM_DAMAGED;
+            std::unique_ptr<cdicom_file> another = reread(path, named);
+            if (another == nullptr) {
+                say(message, message_capacity,
+                    std::string("it is damaged or cut off (DCMTK: ") + loaded.text() + ")" +
+                        (named.empty() ? "; its meta header names no transfer syntax (0002,0010)" : ""));
+                return CDICOM_DAMAGED;
+            }
+            opened = std::move(another);
         }
+        DcmDataset *dataset = opened->format.getDataset();
         DcmElement *element = nullptr;
-        if (dataset->findAndGetElement(DCM_PixelData, element).bad() || element == nullptr) {
-            const bool is_directory = dataset->tagExists(DCM_DirectoryRecordSequence);
+        const bool has_pixels = dataset->findAndGetElement(DCM_PixelData, element).good() && element != nullptr;
+        const std::string other = other_object(*dataset, has_pixels);
+        if (!other.empty()) {
+            say(message, message_capacity, other);
+            return CDICOM_OTHER_OBJECT;
+        }
+        if (!has_pixels) {
+            const bool is_float = dataset->tagExists(DCM_FloatPixelData) || dataset->tagExists(DCM_DoubleFloatPixelData);
             say(message, message_capacity,
-                is_directory ? "it is a DICOM directory, not an image"
-                             : "it has no pixel data; it may be cut off before it");
+                dataset->tagExists(DCM_DirectoryRecordSequence) ? "it is a DICOM directory, not an image"
+                    : is_float ? "its pixels are numbers of floating point; convert it to 16 bits"
+                               : "it has no pixel data; it may be cut off before it");
             return CDICOM_NO_PIXELS;
         }
         const std::string syntax = undecodable(DcmXfer(dataset->getOriginalXfer()).getXferID());
@@ -347,25 +509,25 @@ void cdicom_describe(cdicom_file *file, cdicom_header *header) {
     *header = cdicom_header{};
     guarded(nullptr, 0, [&]() -> cdicom_status {
         DcmDataset &dataset = *file->format.getDataset();
-        header->rows = number(dataset, DCM_Rows, 0);
-        header->columns = number(dataset, DCM_Columns, 0);
-        header->samples_per_pixel = number(dataset, DCM_SamplesPerPixel, 1);
-        header->bits_allocated = number(dataset, DCM_BitsAllocated, 0);
-        header->bits_stored = number(dataset, DCM_BitsStored, header->bits_allocated);
-        header->high_bit = number(dataset, DCM_HighBit, header->bits_stored - 1);
-        header->is_signed = number(dataset, DCM_PixelRepresentation, 0) == 1;
-        Sint32 frames = 1;
-        header->frames = dataset.findAndGetSint32(DCM_NumberOfFrames, frames).good() && frames > 0
-            ? static_cast<uint32_t>(frames)
-            : 1;
-        header->has_rescale = pair(
-            dataset, DCM_RescaleSlope, header->rescale_slope, DCM_RescaleIntercept, header->rescale_intercept);
-        header->has_window =
-            pair(dataset, DCM_WindowCenter, header->window_center, DCM_WindowWidth, header->window_width);
+        const char **unreadable = &header->unreadable;
+        header->rows = number(dataset, DCM_Rows, 0, "Rows", unreadable);
+        header->columns = number(dataset, DCM_Columns, 0, "Columns", unreadable);
+        header->samples_per_pixel = number(dataset, DCM_SamplesPerPixel, 1, "SamplesPerPixel", unreadable);
+        header->bits_allocated = number(dataset, DCM_BitsAllocated, 0, "BitsAllocated", unreadable);
+        header->bits_stored = number(dataset, DCM_BitsStored, header->bits_allocated, "BitsStored", unreadable);
+        header->high_bit = number(dataset, DCM_HighBit, header->bits_stored - 1, "HighBit", unreadable);
+        header->pixel_representation = number(dataset, DCM_PixelRepresentation, 0, "PixelRepresentation", unreadable);
+        header->has_overlays_in_pixels = has_overlays_in_pixels(dataset);
         header->modality_table = table(dataset, DCM_ModalityLUTSequence, file->modality_values);
         header->voi_table = table(dataset, DCM_VOILUTSequence, file->voi_values);
-        header->is_encapsulated = DcmXfer(dataset.getOriginalXfer()).isEncapsulated();
         DcmElement *pixels = nullptr;
+        DcmPixelSequence *sequence = nullptr;
+        // Plain pixels under the name of a compressed syntax are plain pixels.
+        header->is_encapsulated = DcmXfer(dataset.getOriginalXfer()).isEncapsulated() &&
+            dataset.findAndGetElement(DCM_PixelData, pixels).good() && pixels != nullptr &&
+            OFstatic_cast(DcmPixelData *, pixels)
+                ->getEncapsulatedRepresentation(dataset.getOriginalXfer(), nullptr, sequence)
+                .good();
         if (!header->is_encapsulated && dataset.findAndGetElement(DCM_PixelData, pixels).good() && pixels != nullptr) {
             header->native_bytes = pixels->getLength();
         }
@@ -375,36 +537,54 @@ void cdicom_describe(cdicom_file *file, cdicom_header *header) {
 
 const char *cdicom_text(cdicom_file *file, cdicom_text_field field) {
     file->text.clear();
-    guarded(nullptr, 0, [&]() -> cdicom_status {
+    bool is_readable = true;
+    const cdicom_status status = guarded(nullptr, 0, [&]() -> cdicom_status {
         DcmDataset &dataset = *file->format.getDataset();
         const DcmXfer syntax(dataset.getOriginalXfer());
+        const auto take = [&](const DcmTagKey &tag, bool is_list) {
+            DcmElement *element = nullptr;
+            if (dataset.findAndGetElement(tag, element).bad() || element == nullptr || element->getLength() == 0) return;
+            // No text of an image's header is as long; some that should be texts are megabytes of bytes.
+            const bool is_text = element->getLength() <= 4096 && element->isLeaf() && element->ident() != EVR_OB &&
+                element->ident() != EVR_OW && element->ident() != EVR_UN &&
+                (is_list ? element->getOFStringArray(file->text) : element->getOFString(file->text, 0)).good();
+            if (!is_text) {
+                file->text.clear();
+                is_readable = false;
+            }
+        };
         switch (field) {
-        case CDICOM_TEXT_TRANSFER_SYNTAX_UID: file->text = syntax.getXferID(); return CDICOM_OK;
-        case CDICOM_TEXT_TRANSFER_SYNTAX_NAME: file->text = syntax.getXferName(); return CDICOM_OK;
-        case CDICOM_TEXT_SOP_INSTANCE_UID: dataset.findAndGetOFString(DCM_SOPInstanceUID, file->text); break;
-        case CDICOM_TEXT_PATIENT_ID: dataset.findAndGetOFString(DCM_PatientID, file->text); break;
-        case CDICOM_TEXT_PATIENT_SEX: dataset.findAndGetOFString(DCM_PatientSex, file->text); break;
-        case CDICOM_TEXT_PATIENT_AGE: dataset.findAndGetOFString(DCM_PatientAge, file->text); break;
-        case CDICOM_TEXT_VIEW_POSITION: dataset.findAndGetOFString(DCM_ViewPosition, file->text); break;
-        case CDICOM_TEXT_PIXEL_SPACING: dataset.findAndGetOFStringArray(DCM_PixelSpacing, file->text); break;
-        case CDICOM_TEXT_IMAGER_PIXEL_SPACING:
-            dataset.findAndGetOFStringArray(DCM_ImagerPixelSpacing, file->text);
-            break;
-        case CDICOM_TEXT_PATIENT_ORIENTATION:
-            dataset.findAndGetOFStringArray(DCM_PatientOrientation, file->text);
-            break;
-        case CDICOM_TEXT_PHOTOMETRIC:
-            dataset.findAndGetOFString(DCM_PhotometricInterpretation, file->text);
-            break;
-        case CDICOM_TEXT_VOI_FUNCTION: dataset.findAndGetOFString(DCM_VOILUTFunction, file->text); break;
+        case CDICOM_TEXT_TRANSFER_SYNTAX_UID: file->text = syntax.getXferID(); break;
+        case CDICOM_TEXT_TRANSFER_SYNTAX_NAME: file->text = syntax.getXferName(); break;
+        case CDICOM_TEXT_SOP_INSTANCE_UID: take(DCM_SOPInstanceUID, false); break;
+        case CDICOM_TEXT_PATIENT_ID: take(DCM_PatientID, false); break;
+        case CDICOM_TEXT_PATIENT_SEX: take(DCM_PatientSex, false); break;
+        case CDICOM_TEXT_PATIENT_AGE: take(DCM_PatientAge, false); break;
+        case CDICOM_TEXT_VIEW_POSITION: take(DCM_ViewPosition, false); break;
+        case CDICOM_TEXT_PIXEL_SPACING: take(DCM_PixelSpacing, true); break;
+        case CDICOM_TEXT_IMAGER_PIXEL_SPACING: take(DCM_ImagerPixelSpacing, true); break;
+        case CDICOM_TEXT_PATIENT_ORIENTATION: take(DCM_PatientOrientation, true); break;
+        case CDICOM_TEXT_PIXEL_ASPECT_RATIO: take(DCM_PixelAspectRatio, true); break;
+        case CDICOM_TEXT_PHOTOMETRIC: take(DCM_PhotometricInterpretation, false); break;
+        case CDICOM_TEXT_PRESENTATION_SHAPE: take(DCM_PresentationLUTShape, false); break;
+        case CDICOM_TEXT_VOI_FUNCTION: take(DCM_VOILUTFunction, false); break;
+        case CDICOM_TEXT_WINDOW_CENTER: take(DCM_WindowCenter, true); break;
+        case CDICOM_TEXT_WINDOW_WIDTH: take(DCM_WindowWidth, true); break;
+        case CDICOM_TEXT_RESCALE_SLOPE: take(DCM_RescaleSlope, true); break;
+        case CDICOM_TEXT_RESCALE_INTERCEPT: take(DCM_RescaleIntercept, true); break;
+        case CDICOM_TEXT_FRAMES: take(DCM_NumberOfFrames, true); break;
+        case CDICOM_TEXT_PADDING_VALUE: take(DCM_PixelPaddingValue, true); break;
+        case CDICOM_TEXT_PADDING_LIMIT: take(DCM_PixelPaddingRangeLimit, true); break;
+        case CDICOM_TEXT_NOTE: file->text = file->note.c_str(); break;
         }
         return CDICOM_OK;
     });
-    return file->text.c_str();
+    return is_readable && status == CDICOM_OK ? file->text.c_str() : nullptr;
 }
 
 cdicom_status cdicom_decode(
-    cdicom_file *file, void *pixels, uint32_t capacity, char *message, size_t message_capacity) {
+    cdicom_file *file, uint32_t bytes_per_value, void *pixels, uint32_t capacity, char *message,
+    size_t message_capacity) {
     return guarded(message, message_capacity, [&]() -> cdicom_status {
         DcmDataset *dataset = file->format.getDataset();
         DcmElement *element = nullptr;
@@ -419,6 +599,12 @@ cdicom_status cdicom_decode(
                 say(message, message_capacity, "its pixel data is damaged or cut off (RLE: " + defect + ")");
                 return CDICOM_DAMAGED;
             }
+        }
+        // DCMTK's decoders fill as many bytes a value as the compressed stream has, and lay out the frame by the header.
+        if (number(*dataset, DCM_BitsAllocated, 0) != 8 * bytes_per_value &&
+            dataset->putAndInsertUint16(DCM_BitsAllocated, static_cast<Uint16>(8 * bytes_per_value)).bad()) {
+            say(message, message_capacity, "its header cannot be made that of its pixels");
+            return CDICOM_DAMAGED;
         }
         Uint32 fragment = 0;
         OFString color_model;
@@ -452,10 +638,9 @@ cdicom_status cdicom_fragments(cdicom_file *file, const uint8_t **bytes, size_t 
         for (unsigned long index = 1; index < sequence->card(); index += 1) {
             DcmPixelItem *item = nullptr;
             Uint8 *data = nullptr;
-            if (sequence->getItem(item, index).bad() || item == nullptr || item->getUint8Array(data).bad() ||
-                data == nullptr) {
-                return CDICOM_DAMAGED;
-            }
+            if (sequence->getItem(item, index).bad() || item == nullptr) return CDICOM_DAMAGED;
+            if (item->getLength() == 0) continue;
+            if (item->getUint8Array(data).bad() || data == nullptr) return CDICOM_DAMAGED;
             file->fragments.insert(file->fragments.end(), data, data + item->getLength());
         }
         *bytes = file->fragments.data();

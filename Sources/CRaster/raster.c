@@ -15,6 +15,10 @@ static uint8_t luma(const uint8_t *rgb) {
     return (uint8_t)((299u * rgb[0] + 587u * rgb[1] + 114u * rgb[2] + 500u) / 1000u);
 }
 
+static uint16_t luma16(const uint16_t *rgb) {
+    return (uint16_t)((299u * rgb[0] + 587u * rgb[1] + 114u * rgb[2] + 500u) / 1000u);
+}
+
 // MARK: - PNG
 
 typedef struct {
@@ -56,10 +60,12 @@ int craster_decode_png(const uint8_t *bytes, size_t count, uint64_t max_pixels, 
     png_infop info = NULL;
     // Set between setjmp and longjmp, so volatile.
     uint8_t *volatile rows = NULL;
+    uint16_t *volatile words = NULL;
     uint8_t **volatile pointers = NULL;
     if (setjmp(state.escape) != 0) {
         png_destroy_read_struct(&png, &info, NULL);
         free(rows);
+        free(words);
         free(pointers);
         return 0;
     }
@@ -74,31 +80,45 @@ int craster_decode_png(const uint8_t *bytes, size_t count, uint64_t max_pixels, 
         snprintf(image->message, sizeof image->message, "%u×%u pixels are more than are accepted", width, height);
         longjmp(state.escape, 1);
     }
-    // Everything to 8-bit grey or RGB. Alpha goes: composition would need a background.
+    // Everything to grey or RGB of 8 bits, or of 16 in this machine's order: what 16 bits mean, the caller sees from
+    // their values. Alpha goes: composition would need a background.
+    const uint32_t bytes_per_value = png_get_bit_depth(png, info) == 16 ? 2 : 1;
     png_set_expand(png);
-    png_set_scale_16(png);
     png_set_strip_alpha(png);
+    if (bytes_per_value == 2) png_set_swap(png);
     png_set_interlace_handling(png);
     image->source_channels = png_get_channels(png, info);
     png_read_update_info(png, info);
     const uint32_t channels = png_get_channels(png, info);
     const size_t stride = png_get_rowbytes(png, info);
-    if ((channels != 1 && channels != 3) || stride != (size_t)width * channels) {
+    if ((channels != 1 && channels != 3) || stride != (size_t)width * channels * bytes_per_value) {
         png_error(png, "an unexpected pixel layout");
     }
-    rows = malloc(stride * height);
+    // Cleared: what a decoder leaves out is black, and the same at each run.
+    rows = calloc(height, stride);
     pointers = malloc(sizeof(uint8_t *) * height);
     if (rows == NULL || pointers == NULL) png_error(png, "not enough memory");
     for (uint32_t y = 0; y < height; y += 1) pointers[y] = rows + stride * y;
     png_read_image(png, pointers);
     png_read_end(png, NULL);
-    png_destroy_read_struct(&png, &info, NULL);
-    free(pointers);
-    if (channels == 3) {
-        const size_t pixels = (size_t)width * height;
+    const size_t pixels = (size_t)width * height;
+    if (bytes_per_value == 2) {
+        words = malloc(pixels * sizeof(uint16_t));
+        if (words == NULL) png_error(png, "not enough memory");
+        for (size_t index = 0; index < pixels; index += 1) {
+            uint16_t values[3];
+            memcpy(values, rows + index * channels * 2, (size_t)channels * 2);
+            words[index] = channels == 1 ? values[0] : luma16(values);
+        }
+        free(rows);
+        rows = NULL;
+    } else if (channels == 3) {
         for (size_t index = 0; index < pixels; index += 1) rows[index] = luma(rows + 3 * index);
     }
+    png_destroy_read_struct(&png, &info, NULL);
+    free(pointers);
     image->pixels = rows;
+    image->words = words;
     image->width = width;
     image->height = height;
     image->channels = 1;
@@ -219,7 +239,7 @@ int craster_decode_jpeg(const uint8_t *bytes, size_t count, uint64_t max_pixels,
     }
     const int is_rgb = codec.jpeg_color_space == JCS_RGB;
     if (!is_rgb && codec.jpeg_color_space != JCS_GRAYSCALE && codec.jpeg_color_space != JCS_YCbCr) {
-        snprintf(image->message, sizeof image->message, "its colour space is neither grey nor RGB");
+        snprintf(image->message, sizeof image->message, "its colour space is neither grey nor RGB (CMYK?)");
         longjmp(state.escape, 1);
     }
     codec.out_color_space = is_rgb ? JCS_RGB : JCS_GRAYSCALE;
@@ -242,7 +262,7 @@ int craster_decode_jpeg(const uint8_t *bytes, size_t count, uint64_t max_pixels,
     const uint32_t width = codec.output_width;
     const uint32_t height = codec.output_height;
     const uint32_t channels = (uint32_t)codec.output_components;
-    pixels = malloc((size_t)width * height * channels);
+    pixels = calloc(height, (size_t)width * channels);
     if (pixels == NULL) {
         snprintf(image->message, sizeof image->message, "not enough memory");
         longjmp(state.escape, 1);

@@ -13,6 +13,8 @@ package struct RejectedItem: Sendable, Equatable, CustomStringConvertible {
         case duplicateID
         case imageWithoutLabel
         case labelWithoutImage
+        /// How a picture looks, and what was assumed to read it.
+        case picture(PictureRemark.Kind)
         /// A row of the label file.
         case label(LabelFile.Defect.Kind)
 
@@ -25,6 +27,7 @@ package struct RejectedItem: Sendable, Equatable, CustomStringConvertible {
             case .duplicateID: "duplicate-id"
             case .imageWithoutLabel: "image-without-label"
             case .labelWithoutImage: "label-without-image"
+            case .picture(let kind): kind.rawValue
             case .label(let kind): kind.rawValue
             }
         }
@@ -32,16 +35,18 @@ package struct RejectedItem: Sendable, Equatable, CustomStringConvertible {
         /// Whether a file or folder could not be read, so that the run's exit status tells of it.
         package var isUnreadableFile: Bool {
             switch self {
-            case .file, .unreadableFolder: true
+            case .file(let kind): kind != .otherObject
+            case .unreadableFolder: true
             default: false
             }
         }
 
-        /// Whether the image is in the data set all the same.
+        /// Whether nothing that was meant for the data set is missing: the image is in it, or the file is none.
         package var isWarning: Bool {
             switch self {
             case .label(let kind): kind.isWarning
-            case .ignoredFile: true
+            case .ignoredFile, .picture: true
+            case .file(let kind): kind == .otherObject
             default: false
             }
         }
@@ -71,6 +76,11 @@ package struct RejectedItem: Sendable, Equatable, CustomStringConvertible {
     init(_ item: FolderScan.Unreadable, in root: String) {
         let kind: Kind = item.isFolder ? .unreadableFolder : .file(.unreadable)
         self.init(kind, path: root + "/" + item.path, reason: item.reason)
+    }
+
+    /// What was odd about the picture in a file.
+    init(_ remark: PictureRemark, path: String, id: String) {
+        self.init(.picture(remark.kind), path: path, id: id, reason: remark.reason)
     }
 
     package var description: String {

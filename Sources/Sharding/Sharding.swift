@@ -170,6 +170,9 @@ package struct Sharding {
             let file = paths[index]
             switch outcome {
             case .success(let fileReport): files.append(.init(path: file, report: fileReport))
+            case .failure(let error) where error.kind == .otherObject:
+                // As with files that are no image, nothing is missing.
+                warnings.append(RejectedItem(.file(error.kind), path: error.path, id: error.id, reason: error.reason))
             case .failure(let error):
                 // Where its header is lost, its name may be the id that the labels know.
                 let stem = FolderScan.stem(of: file)
@@ -268,6 +271,8 @@ package struct Sharding {
             try FileSystem.remove(manifestPath)
             try FileSystem.remove(output + "/" + name)
         }
+        let ids = plan.shards.filter { kept[$0.number] != nil }.flatMap { plan.samples[$0.samples].map(\.id) }
+        warnings += PictureWarnings.read("\(output)/\(Self.warningsFile)", of: Set(ids))
         for (_, record) in kept.sorted(by: { $0.key < $1.key }) { report(.kept(shard: record.file)) }
         return kept
     }
@@ -394,6 +399,12 @@ package struct Sharding {
         )
     }
 
+    /// A radiograph as a shard takes it, and what was odd about it.
+    private struct Decoded: Sendable {
+        var sample: EncodedSample
+        var remarks: [RejectedItem]
+    }
+
     /// Makes the shards that are not kept; returns the records of all, in order, and how many images were decoded.
     private mutating func makeShards(
         _ plan: ShardingPlan,
@@ -409,7 +420,7 @@ package struct Sharding {
         var records = kept
         var remaining = missing[...]
         var written = 0
-        var decoded = 0
+        var count = 0
         let done = plan.samples.count - order.count
         report(.sharded(done, of: plan.samples.count))
 
@@ -417,6 +428,8 @@ package struct Sharding {
             defer { written = 0 }
             // A shard all of whose images were rejected has no file.
             guard written > 0 else { return }
+            // What is known of its pictures stands on disk before it does: a run that goes on keeps it.
+            if !hasFinishedSet { try writeTables() }
             let record = try writer.finishShard(number: shard.number, sourceDigest: shard.sourceDigest)
             records[shard.number] = record
             report(.finished(shard: record.file, samples: record.samples))
@@ -432,14 +445,19 @@ package struct Sharding {
             work: { worker, index in
                 let planned = samples[order[index]]
                 return try Self.firstReadable(planned, in: input) { path in
-                    try Self.sample(planned, try worker.read(path, size: size)).encoded(under: schema, deflate: deflate)
+                    let radiograph = try worker.read(path, size: size)
+                    return Decoded(
+                        sample: try Self.sample(planned, radiograph).encoded(under: schema, deflate: deflate),
+                        remarks: radiograph.remarks.map { RejectedItem($0, path: path, id: planned.id) }
+                    )
                 }
             }
         ) { index, attempt in
-            if let sample = attempt.value {
-                try writer.append(sample)
+            if let decoded = attempt.value {
+                for remark in decoded.remarks { try reject(remark) }
+                try writer.append(decoded.sample)
                 written += 1
-                decoded += 1
+                count += 1
             }
             try settle(samples[order[index]], attempt)
             if let shard = remaining.first, order[index] == shard.samples.upperBound - 1 {
@@ -448,7 +466,7 @@ package struct Sharding {
             }
             report(.sharded(done + index + 1, of: plan.samples.count))
         }
-        return (records.sorted { $0.key < $1.key }.map(\.value), decoded)
+        return (records.sorted { $0.key < $1.key }.map(\.value), count)
     }
 
     /// A radiograph with its mask, as a shard takes it.

@@ -40,7 +40,7 @@ struct ShardingPlan {
     var schema: ShardSchema
 
     /// The version of the rules by which files become samples; a change of them makes old shards stale.
-    private static let rulesVersion = 1
+    private static let rulesVersion = 2
 
     init(samples: [Sample], options: ShardingOptions) {
         self.samples = samples.sorted { $0.id.utf8.lexicographicallyPrecedes($1.id.utf8) }

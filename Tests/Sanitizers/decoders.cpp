@@ -18,6 +18,8 @@
 #include <string>
 #include <vector>
 
+#include <png.h>
+
 namespace {
 
 using Bytes = std::vector<uint8_t>;
@@ -66,6 +68,20 @@ void write(const std::string &path, const Bytes &bytes) {
 
 // MARK: Decoding, as the program does
 
+/// The bits of a value in a JPEG or JPEG-LS stream; 0 where it has no frame header.
+uint32_t precision(const uint8_t *bytes, size_t count) {
+    if (count < 4 || bytes[0] != 0xFF || bytes[1] != 0xD8) return 0;
+    for (size_t place = 2; place + 5 <= count && bytes[place] == 0xFF;) {
+        const uint8_t marker = bytes[place + 1];
+        if (marker == 0xDA) return 0;
+        const bool is_frame = (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC) ||
+            marker == 0xF7;
+        if (is_frame) return bytes[place + 4];
+        place += 2 + static_cast<size_t>(bytes[place + 2] << 8 | bytes[place + 3]);
+    }
+    return 0;
+}
+
 /// The pixels, or nothing where the file is refused.
 Bytes decode_dicom(const std::string &path) {
     char message[256] = "";
@@ -80,26 +96,31 @@ Bytes decode_dicom(const std::string &path) {
     cdicom_header header;
     cdicom_describe(file, &header);
     look(&header.rows, sizeof header.rows);
-    look(&header.has_window, sizeof header.has_window);
+    look(&header.pixel_representation, sizeof header.pixel_representation);
+    look(&header.native_bytes, sizeof header.native_bytes);
     for (const cdicom_table *table : {&header.modality_table, &header.voi_table}) {
         if (table->values != nullptr) look(table->values, table->count * sizeof *table->values);
     }
     for (int field = CDICOM_TEXT_SOP_INSTANCE_UID; field <= CDICOM_TEXT_TRANSFER_SYNTAX_NAME; field += 1) {
         const char *text = cdicom_text(file, static_cast<cdicom_text_field>(field));
-        look(text, strlen(text));
+        if (text != nullptr) look(text, strlen(text));
     }
     const uint8_t *fragments = nullptr;
     size_t count = 0;
     if (cdicom_fragments(file, &fragments, &count) == CDICOM_OK) look(fragments, count);
     const uint64_t values = static_cast<uint64_t>(header.rows) * header.columns * header.samples_per_pixel;
-    const uint64_t bytes = values * (header.bits_allocated > 8 ? 2 : 1);
+    // A compressed stream says itself how deep it is; the program asks for what that needs.
+    const uint32_t depth = header.is_encapsulated ? precision(fragments, count) : 0;
+    const uint32_t bytes_per_value = depth == 0 ? (header.bits_allocated > 8 ? 2 : 1) : (depth > 8 ? 2 : 1);
+    const uint64_t bytes = values * bytes_per_value;
     Bytes pixels;
     // The caller refuses what is larger or of another kind before it asks for pixels.
     if (bytes > 0 && bytes <= 1 << 20 && header.bits_allocated <= 16 && header.samples_per_pixel <= 3) {
         // From malloc and not cleared, of the very size: what is not written, or written behind it, is found.
         const size_t capacity = (bytes + 1) / 2 * 2;
         uint8_t *room = static_cast<uint8_t *>(malloc(capacity));
-        if (cdicom_decode(file, room, static_cast<uint32_t>(capacity), message, sizeof message) == CDICOM_OK) {
+        if (cdicom_decode(file, bytes_per_value, room, static_cast<uint32_t>(capacity), message, sizeof message) ==
+            CDICOM_OK) {
             look(room, bytes);
             pixels.assign(room, room + bytes);
         } else {
@@ -119,8 +140,11 @@ void decode_raster(const Bytes &bytes, bool is_png) {
     craster_image image;
     const int done = (is_png ? craster_decode_png : craster_decode_jpeg)(room, bytes.size(), 1 << 20, &image);
     if (done) {
-        look(image.pixels, static_cast<size_t>(image.width) * image.height * image.channels);
+        const size_t values = static_cast<size_t>(image.width) * image.height;
+        if (image.pixels != nullptr) look(image.pixels, values);
+        if (image.words != nullptr) look(image.words, values * sizeof *image.words);
         craster_free(image.pixels);
+        craster_free(image.words);
     } else {
         look(image.message, strlen(image.message));
     }
@@ -257,6 +281,75 @@ std::vector<std::string> make_dicoms(const std::string &folder) {
     return paths;
 }
 
+/// A PNG of 16 bits, grey or RGB.
+Bytes png_of_16_bits(uint32_t channels) {
+    const std::vector<uint16_t> grey = ramp(16);
+    std::vector<uint16_t> values(grey.size() * channels);
+    for (size_t index = 0; index < values.size(); index += 1) values[index] = grey[index / channels];
+    png_image image = {};
+    image.version = PNG_IMAGE_VERSION;
+    image.width = image.height = side;
+    image.format = channels == 1 ? PNG_FORMAT_LINEAR_Y : PNG_FORMAT_LINEAR_RGB;
+    Bytes bytes(1 << 18);
+    png_alloc_size_t length = bytes.size();
+    if (!png_image_write_to_memory(&image, bytes.data(), &length, 0, values.data(), 0, nullptr)) fail(image.message);
+    bytes.resize(length);
+    return bytes;
+}
+
+/// A short of the header, explicit little-endian, set to another value.
+Bytes with_short(Bytes bytes, uint16_t group, uint16_t element, uint16_t value) {
+    const uint8_t tag[] = {
+        static_cast<uint8_t>(group), static_cast<uint8_t>(group >> 8), static_cast<uint8_t>(element),
+        static_cast<uint8_t>(element >> 8), 'U', 'S', 2, 0};
+    const auto found = std::search(bytes.begin(), bytes.end(), std::begin(tag), std::end(tag));
+    if (found == bytes.end()) fail("a file lacks an element");
+    found[8] = static_cast<uint8_t>(value);
+    found[9] = static_cast<uint8_t>(value >> 8);
+    return bytes;
+}
+
+/// Without the element of its meta header that names the transfer syntax.
+Bytes without_syntax(Bytes bytes) {
+    const uint8_t tag[] = {2, 0, 0x10, 0, 'U', 'I'};
+    const auto found = std::search(bytes.begin(), bytes.end(), std::begin(tag), std::end(tag));
+    if (found == bytes.end()) fail("a file names no transfer syntax");
+    const uint8_t length = found[6];
+    bytes.erase(found, found + 8 + length);
+    bytes[140] = static_cast<uint8_t>(bytes[140] - 8 - length);
+    return bytes;
+}
+
+/// Files whose header does not fit their data, as devices and converters leave them (what lies about its size, the program
+/// refuses before it decodes): all are decoded or refused, and give
+/// the same each time.
+std::vector<std::string> make_odd(const std::string &folder, const std::vector<std::string> &sound) {
+    std::vector<std::string> paths;
+    const auto keep = [&](const std::string &of, const char *kind, const Bytes &bytes) {
+        const std::string name = of.substr(of.rfind('/') + 1);
+        const std::string path = folder + "/" + kind + "-" + name;
+        write(path, bytes);
+        const Bytes once = decode_dicom(path);
+        if (decode_dicom(path) != once) fail(path + " gives other pixels at each time");
+        paths.push_back(path);
+    };
+    for (const std::string &path : sound) {
+        const Bytes whole = read(path);
+        const std::string name = path.substr(path.rfind('/') + 1);
+        const bool is_explicit = name.find("implicit") != 0 && name.find("bigendian") != 0 && name.find("deflated") != 0;
+        keep(path, "nameless", without_syntax(whole));
+        if (!is_explicit) continue;
+        keep(path, "allocated8", with_short(whole, 0x28, 0x100, 8));
+        keep(path, "allocated16", with_short(whole, 0x28, 0x100, 16));
+        keep(path, "stored5", with_short(with_short(whole, 0x28, 0x101, 5), 0x28, 0x102, 4));
+        keep(path, "signed", with_short(whole, 0x28, 0x103, 1));
+        Bytes longer = whole;
+        longer.insert(longer.end(), 512, 0xFE);
+        keep(path, "longer", longer);
+    }
+    return paths;
+}
+
 void hash_everything() {
     Random random{1};
     for (size_t length = 0; length < 2200; length += length < 300 ? 1 : 37) {
@@ -284,12 +377,20 @@ int main(int count, char **arguments) {
     if (!cdicom_prepare()) fail("DCMTK's dictionary is missing");
     hash_everything();
     const std::string scratch = folder + "/damaged";
-    for (const std::string &path : make_dicoms(folder)) {
+    std::vector<std::string> paths = make_dicoms(folder);
+    const std::vector<std::string> odd = make_odd(folder, paths);
+    paths.insert(paths.end(), odd.begin(), odd.end());
+    for (const std::string &path : paths) {
         const Bytes whole = read(path);
         for (long round = 0; round < rounds; round += 1) {
             write(scratch, damaged(whole, random));
             decode_dicom(scratch);
         }
+    }
+    for (const uint32_t channels : {1u, 3u}) {
+        const Bytes whole = png_of_16_bits(channels);
+        decode_raster(whole, true);
+        for (long round = 0; round < 4 * rounds; round += 1) decode_raster(damaged(whole, random), true);
     }
     for (const uint32_t channels : {1u, 3u}) {
         const std::vector<uint16_t> wide = ramp(8);

@@ -19,6 +19,8 @@ typedef enum {
     CDICOM_DAMAGED,
     /// DICOM without pixel data.
     CDICOM_NO_PIXELS,
+    /// DICOM that is no picture, such as a report or a presentation state; the message says what.
+    CDICOM_OTHER_OBJECT,
     /// A transfer syntax that DCMTK has no decoder for.
     CDICOM_UNSUPPORTED_SYNTAX,
     /// The program asked for something impossible.
@@ -32,6 +34,8 @@ typedef struct cdicom_file cdicom_file;
 typedef struct {
     const uint16_t *values;
     uint32_t count;
+    /// The entries that its descriptor claims; not below `count`.
+    uint32_t claimed;
     /// The stored value that the first entry is for.
     int32_t first;
     /// The bits of an entry.
@@ -44,18 +48,15 @@ typedef struct {
     uint32_t rows;
     uint32_t columns;
     uint32_t samples_per_pixel;
-    uint32_t frames;
     uint32_t bits_allocated;
     uint32_t bits_stored;
     uint32_t high_bit;
-    int32_t is_signed;
-    /// 1 where slope and intercept are there, -1 where they are there in part or are no numbers; so with the window.
-    int32_t has_rescale;
-    double rescale_slope;
-    double rescale_intercept;
-    int32_t has_window;
-    double window_center;
-    double window_width;
+    /// 0 for plain, 1 for signed values.
+    uint32_t pixel_representation;
+    /// The name of the first of these that is there and cannot be read whole, or null.
+    const char *unreadable;
+    /// Whether overlays stand in the bits above the pixels'.
+    int32_t has_overlays_in_pixels;
     cdicom_table modality_table;
     cdicom_table voi_table;
     /// Whether the pixel data is compressed.
@@ -73,8 +74,19 @@ typedef enum {
     CDICOM_TEXT_PIXEL_SPACING,
     CDICOM_TEXT_IMAGER_PIXEL_SPACING,
     CDICOM_TEXT_PATIENT_ORIENTATION,
+    CDICOM_TEXT_PIXEL_ASPECT_RATIO,
     CDICOM_TEXT_PHOTOMETRIC,
+    CDICOM_TEXT_PRESENTATION_SHAPE,
     CDICOM_TEXT_VOI_FUNCTION,
+    CDICOM_TEXT_WINDOW_CENTER,
+    CDICOM_TEXT_WINDOW_WIDTH,
+    CDICOM_TEXT_RESCALE_SLOPE,
+    CDICOM_TEXT_RESCALE_INTERCEPT,
+    CDICOM_TEXT_FRAMES,
+    CDICOM_TEXT_PADDING_VALUE,
+    CDICOM_TEXT_PADDING_LIMIT,
+    /// What was assumed for the file to be read at all.
+    CDICOM_TEXT_NOTE,
     CDICOM_TEXT_TRANSFER_SYNTAX_UID,
     CDICOM_TEXT_TRANSFER_SYNTAX_NAME,
 } cdicom_text_field;
@@ -90,16 +102,19 @@ cdicom_status cdicom_open(const char *path, cdicom_file **file, char *message, s
 /// names none.
 int cdicom_instance(const char *path, char *uid, size_t capacity);
 
-/// What the header says; absent numbers are 0, absent frames and samples 1.
+/// What the header says; absent numbers are 0, absent samples 1.
 void cdicom_describe(cdicom_file *file, cdicom_header *header);
 
-/// A text of the header, empty where absent. It belongs to the file.
+/// A text of the header, as its device wrote it: empty where absent, null where it is there and is no text. Of lists
+/// (windows, spacings) all values, with backslashes between. It belongs to the file.
 const char *cdicom_text(cdicom_file *file, cdicom_text_field field);
 
 /// Decodes the first frame into `pixels`: stored values as they are in the file, of 1 or 2 bytes each in this machine's
-/// order. `capacity` is even and at least rows · columns · samples · bytes per value.
+/// order. `bytes_per_value` is what the data has, which a compressed stream says itself; `capacity` is even and at least
+/// rows · columns · samples · `bytes_per_value`.
 cdicom_status cdicom_decode(
-    cdicom_file *file, void *pixels, uint32_t capacity, char *message, size_t message_capacity);
+    cdicom_file *file, uint32_t bytes_per_value, void *pixels, uint32_t capacity, char *message,
+    size_t message_capacity);
 
 /// The compressed bytes of a single-frame file, its fragments joined; they belong to the file. Fails where the pixel
 /// data is not compressed.

@@ -8,9 +8,11 @@
 extern "C" {
 #endif
 
-/// An 8-bit image, row-major, `channels` bytes a pixel. `pixels` is from malloc; null on failure.
+/// A grey image, row-major: of 8 bits in `pixels`, or of 16 in `words`. Both are from malloc; the other is null, and both
+/// on failure.
 typedef struct {
     uint8_t *pixels;
+    uint16_t *words;
     uint32_t width;
     uint32_t height;
     uint32_t channels;
@@ -29,8 +31,8 @@ typedef struct {
     char message[240];
 } craster_bytes;
 
-/// Decodes a PNG of any kind to 8-bit grey: palettes are looked up, 16 bits rounded to 8, alpha ignored, colours turned
-/// into luma (299 R + 587 G + 114 B + 500) / 1000. Returns 1, or 0 with a message. More than `max_pixels` are refused.
+/// Decodes a PNG of any kind to grey, of 16 bits where its values have 16, else of 8: palettes are looked up, alpha ignored,
+/// colours turned into luma (299 R + 587 G + 114 B + 500) / 1000. Returns 1, or 0 with a message. More than `max_pixels` are refused.
 int craster_decode_png(const uint8_t *bytes, size_t count, uint64_t max_pixels, craster_image *image);
 
 /// Decodes a JPEG to 8-bit grey; of a colour JPEG the luma. One that is cut off or damaged is refused.

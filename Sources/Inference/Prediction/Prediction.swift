@@ -87,6 +87,9 @@ package struct Prediction: Sendable {
         try inputs.folder?.read(size: pool.model.size, jobs: options.jobs) { index, id, outcome in
             let path = inputs.folder?.files[index] ?? ""
             switch outcome {
+            case .failure(let error) where error.kind == .otherObject:
+                // A report or a presentation state: nothing to predict, and nothing wrong.
+                summary.ignored += 1
             case .failure(let error):
                 reject(RejectedItem(.file(error.kind), path: path, id: error.id, reason: error.reason), note)
             case .success(let radiograph):

@@ -55,7 +55,11 @@ package enum DecodeChild {
                 let radiograph = try RadiographReader.read(request.path)
                 pixels = radiograph.image.squared(to: request.size).pixels
                 if request.wantsWhole { pixels += radiograph.image.pixels }
-                report = FileReport(metadata: radiograph.metadata, contentHash: "")
+                report = FileReport(
+                    metadata: radiograph.metadata,
+                    contentHash: "",
+                    remarks: radiograph.remarks
+                )
             }
             status = .read
             text = try? encoder.encode(report)

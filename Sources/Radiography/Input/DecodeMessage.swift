@@ -55,4 +55,6 @@ package struct FileReport: Codable, Sendable, Equatable {
     package var metadata: RadiographMetadata
     /// XXH3, 128 bits, of the file's bytes, in hexadecimal.
     package var contentHash: String
+    /// What was odd about the picture, where its pixels were read.
+    package var remarks: [PictureRemark] = []
 }

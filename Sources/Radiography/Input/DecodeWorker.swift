@@ -36,6 +36,8 @@ package struct SquaredRadiograph: Sendable, Equatable {
     /// The image at its own size, where it was asked for.
     package var whole: GrayImage?
     package var metadata: RadiographMetadata
+    /// What was odd about it.
+    package var remarks: [PictureRemark] = []
 }
 
 /// One long-lived decoding process and the conversation with it.
@@ -70,7 +72,8 @@ package final class DecodeWorker {
         return SquaredRadiograph(
             image: GrayImage(width: size, height: size, pixels: reply.pixels),
             whole: reply.whole,
-            metadata: reply.report.metadata
+            metadata: reply.report.metadata,
+            remarks: reply.report.remarks
         )
     }
 

@@ -8,6 +8,8 @@ package enum EncodedSize {
         package var width: Int
         package var height: Int
         package var components: Int
+        /// The bits of a value.
+        package var precision: Int
     }
 
     /// The first frame header of a JPEG or JPEG-LS stream, or nothing where it has none before its data.
@@ -32,13 +34,41 @@ package enum EncodedSize {
                 return JPEGFrame(
                     width: word(position + 7),
                     height: word(position + 5),
-                    components: Int(stream[position + 9])
+                    components: Int(stream[position + 9]),
+                    precision: Int(stream[position + 4])
                 )
             default:
                 position += 2 + max(2, word(position + 2))
             }
         }
         return nil
+    }
+
+    /// Whether a second image begins after the end of the first in a JPEG or JPEG-LS stream.
+    ///
+    /// Decoders read the first and stop.
+    package static func hasSecondJPEG(in stream: UnsafeBufferPointer<UInt8>) -> Bool {
+        var position = 2
+        // Thumbnails stand in segments, which are skipped whole until the data begins.
+        while position + 4 <= stream.count, stream[position] == 0xFF, stream[position + 1] != 0xDA {
+            let marker = stream[position + 1]
+            if marker == 0xFF {
+                position += 1
+            } else if marker == 0x01 || (0xD0...0xD9).contains(marker) {
+                position += 2
+            } else {
+                position += 2 + max(2, Int(stream[position + 2]) << 8 | Int(stream[position + 3]))
+            }
+        }
+        var hasEnded = false
+        while position + 1 < stream.count {
+            if stream[position] == 0xFF {
+                if stream[position + 1] == 0xD9 { hasEnded = true }
+                if hasEnded && stream[position + 1] == 0xD8 { return true }
+            }
+            position += 1
+        }
+        return false
     }
 
     /// The number of bytes in each plane of an RLE stream of DICOM (PS3.5 annex G), or nothing where it is malformed.

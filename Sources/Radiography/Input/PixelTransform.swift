@@ -3,12 +3,49 @@ private import Numerics
 /// A look-up table of a DICOM header.
 struct LookupTable: Equatable, Sendable {
     /// The input value of the first entry; smaller inputs take the first entry, larger ones than the last its last.
-    var first: Int
-    var values: [UInt16]
+    let first: Int
+    let values: [UInt16]
+    /// The entries that the table claims to have; not fewer than there are.
+    let claimed: Int
     /// The bits of an entry: the output range is 0 ...
     ///
-    /// 2^bits - 1.
-    var bits: Int
+    /// 2^bits - 1. Where the entries need far fewer bits than the header claims, or more, these are the bits that they need.
+    let bits: Int
+    /// What is assumed about the bits, or nothing where the entries agree with the header.
+    let assumption: String?
+
+    /// A table of at least one entry whose header claims 1 to 16 bits for each.
+    init(first: Int, values: [UInt16], claimed: Int? = nil, bits: Int) {
+        self.first = first
+        self.values = values
+        self.claimed = max(claimed ?? 0, values.count)
+        let maximum = Int(values.max() ?? 0)
+        if maximum >= 1 << bits {
+            self.bits = UInt16(maximum).bitWidth - UInt16(maximum).leadingZeroBitCount
+            assumption = "claims \(bits) bits an entry and has entries to \(maximum); \(self.bits) bits were taken"
+        } else if let fewer = ValueDepth.fewer(than: bits, maximum: maximum) {
+            self.bits = fewer
+            assumption = "claims \(bits) bits an entry and has none above \(maximum); \(fewer) bits were taken"
+        } else {
+            self.bits = bits
+            assumption = nil
+        }
+    }
+
+    /// Whether an input falls on an entry that is claimed and is not there.
+    func lacks(_ input: Int) -> Bool { input >= first + values.count && values.count < claimed }
+}
+
+/// How many bits values have that stand in larger words.
+enum ValueDepth {
+    /// The depth of detectors that values up to `maximum` fit, where they leave most of `bits` unused; else nothing.
+    ///
+    /// Twelve bits in words of sixteen are a sixteenth of the range: nearly black.
+    static func fewer(than bits: Int, maximum: Int) -> Int? {
+        guard maximum > 0 else { return nil }
+        let limit = bits == 16 ? 14 : bits - 4
+        return [8, 10, 12, 14].first { maximum < 1 << $0 && $0 <= limit }
+    }
 }
 
 /// How stored values become 8-bit grey: DICOM's modality transformation, then its values-of-interest transformation,
@@ -38,6 +75,8 @@ struct PixelTransform: Equatable, Sendable {
     var modality: Modality = .identity
     var valuesOfInterest: ValuesOfInterest = .all
     var isInverted = false
+    /// The bits that the values use, where they leave most of `bitsStored` unused and nothing else says their range.
+    var bitsUsed: Int?
 
     /// Why these numbers make no image, or nothing where they do.
     var defect: String? {
@@ -53,6 +92,19 @@ struct PixelTransform: Equatable, Sendable {
             }
         }
         return nil
+    }
+
+    /// What made the greys, for messages; nothing where it is the whole range.
+    var cause: String? {
+        switch valuesOfInterest {
+        case .all: nil
+        case .window(let center, let width, _): "its window is \(Self.shown(center))/\(Self.shown(width))"
+        case .table: "a look-up table made them"
+        }
+    }
+
+    private static func shown(_ number: Double) -> String {
+        abs(number) < 1e9 && number == number.rounded() ? String(Int(number)) : String(number)
     }
 
     /// The grey value of every stored value, indexed by its `bitsStored` bits.
@@ -75,10 +127,24 @@ struct PixelTransform: Equatable, Sendable {
         }
     }
 
+    /// Whether the stored values fall on entries of a look-up table that are claimed and not there: the first that does.
+    func lacksEntry(of stored: some Sequence<Int>) -> Bool {
+        var tables: [LookupTable] = []
+        if case .table(let table) = modality { tables.append(table) }
+        if case .table(let table) = valuesOfInterest { tables.append(table) }
+        guard tables.contains(where: { $0.claimed > $0.values.count }) else { return false }
+        return stored.contains { value in
+            if case .table(let table) = modality, table.lacks(value) { return true }
+            if case .table(let table) = valuesOfInterest { return table.lacks(input(modalityValue(value))) }
+            return false
+        }
+    }
+
     /// The smallest and largest output of the modality transformation.
     private var modalityRange: (low: Double, high: Double) {
-        let lowest = isSigned ? -(1 << (bitsStored - 1)) : 0
-        let highest = lowest + (1 << bitsStored) - 1
+        let bits = bitsUsed ?? bitsStored
+        let lowest = isSigned && bitsUsed == nil ? -(1 << (bits - 1)) : 0
+        let highest = lowest + (1 << bits) - 1
         switch modality {
         case .identity: return (Double(lowest), Double(highest))
         case .rescale(let slope, let intercept):
@@ -104,10 +170,12 @@ struct PixelTransform: Equatable, Sendable {
         case .window(let c, let w, .sigmoid):
             return Self.rounded(255 / (1 + Mathematics.exp(-4 * (x - c) / w)))
         case .table(let table):
-            let index = Int(min(max(x.rounded(), -1e9), 1e9))
-            return Self.rounded(Double(entry(of: table, at: index)) / Double((1 << table.bits) - 1) * 255)
+            return Self.rounded(Double(entry(of: table, at: input(x))) / Double((1 << table.bits) - 1) * 255)
         }
     }
+
+    /// The entry of a table of values of interest that an output of the modality transformation asks for.
+    private func input(_ x: Double) -> Int { Int(min(max(x.rounded(), -1e9), 1e9)) }
 
     private func entry(of table: LookupTable, at input: Int) -> UInt16 {
         table.values[min(max(input - table.first, 0), table.values.count - 1)]

@@ -4,6 +4,8 @@ package import Diagnostics
 package struct Radiograph: Sendable, Equatable {
     package var image: GrayImage
     package var metadata: RadiographMetadata
+    /// What was odd about it.
+    package var remarks: [PictureRemark] = []
 }
 
 /// What a file says about its radiograph.
@@ -40,8 +42,11 @@ package struct RadiographMetadata: Sendable, Equatable, Codable {
     static func years(_ text: String) -> Int? {
         let text = text.filter { $0 != " " }
         guard let unit = text.last else { return nil }
-        if let years = Int(text) { return years < 0 ? nil : years }
-        guard let number = Int(text.dropLast()), number >= 0 else { return nil }
+        func whole(_ digits: some StringProtocol) -> Int? {
+            digits.utf8.allSatisfy { (0x30...0x39).contains($0) } ? Int(digits) : nil
+        }
+        if let years = whole(text) { return years }
+        guard let number = whole(text.dropLast()) else { return nil }
         switch unit {
         case "Y", "y": return number
         case "M", "m": return number / 12
@@ -62,6 +67,8 @@ package struct RadiographError: ReportableError, Equatable {
         case notAnImage = "not-an-image"
         /// An image that is cut off or contradicts itself.
         case damaged
+        /// DICOM that is no picture: a report, a presentation state. It is left out, and nothing is wrong with it.
+        case otherObject = "other-object"
         /// An image of a kind that is not taken: colour, several frames, a transfer syntax without decoder.
         case unsupported
         /// The decoder crashed on it.

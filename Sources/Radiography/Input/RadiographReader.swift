@@ -19,8 +19,12 @@ package enum RadiographReader {
         guard let format = RasterFile.Format(beginning: try beginning(of: path)) else {
             return try DICOMFile.read(path)
         }
-        let image = try RasterFile.decode(try contents(of: path), as: format, path: path)
-        return Radiograph(image: image, metadata: RadiographMetadata(rows: image.height, columns: image.width))
+        let (image, remarks) = try RasterFile.decode(try contents(of: path), as: format, path: path)
+        return Radiograph(
+            image: image,
+            metadata: RadiographMetadata(rows: image.height, columns: image.width),
+            remarks: remarks + image.remarks()
+        )
     }
 
     /// Reads what a file says about its radiograph, and hashes its bytes; damage in the pixels is not noticed.

@@ -18,7 +18,12 @@ package enum RasterFile {
         }
     }
 
-    static func decode(_ bytes: [UInt8], as format: Format, path: String) throws(RadiographError) -> GrayImage {
+    /// Decodes a file to 8-bit grey, upright, with what was assumed.
+    static func decode(
+        _ bytes: [UInt8],
+        as format: Format,
+        path: String
+    ) throws(RadiographError) -> (image: GrayImage, remarks: [PictureRemark]) {
         var image = craster_image()
         let limit = UInt64(DICOMFile.maximumPixels)
         let isDecoded = bytes.withUnsafeBufferPointer { buffer in
@@ -27,8 +32,11 @@ package enum RasterFile {
             case .jpeg: craster_decode_jpeg(buffer.baseAddress, buffer.count, limit, &image)
             }
         }
-        defer { craster_free(image.pixels) }
-        guard isDecoded != 0, let pixels = image.pixels else {
+        defer {
+            craster_free(image.pixels)
+            craster_free(image.words)
+        }
+        guard isDecoded != 0 else {
             let library = format == .png ? "libpng" : "libjpeg"
             throw RadiographError(
                 .damaged,
@@ -37,11 +45,37 @@ package enum RasterFile {
             )
         }
         let count = Int(image.width) * Int(image.height)
-        return GrayImage(
-            width: Int(image.width),
-            height: Int(image.height),
-            pixels: Array(UnsafeBufferPointer(start: pixels, count: count))
-        )
+        var remarks: [PictureRemark] = []
+        var pixels: [UInt8] = []
+        if let words = image.words {
+            pixels = gray(UnsafeBufferPointer(start: words, count: count), &remarks)
+        } else if let bytes = image.pixels {
+            pixels = Array(UnsafeBufferPointer(start: bytes, count: count))
+        }
+        guard count > 0, pixels.count == count else {
+            throw RadiographError(.damaged, path: path, reason: "it has no pixels")
+        }
+        let orientation = format == .jpeg ? ExifOrientation.ofJPEG(bytes) : ExifOrientation.ofPNG(bytes)
+        if orientation != .upright {
+            let reason = "its orientation (Exif) is \(orientation.rawValue): it was \(orientation.words)"
+            remarks.append(PictureRemark(.turned, reason))
+        }
+        let stored = GrayImage(width: Int(image.width), height: Int(image.height), pixels: pixels)
+        return (orientation.applied(to: stored), remarks)
+    }
+
+    /// Values of 16 bits as 8-bit grey: over the whole range, or over that of the detector where they leave most of it.
+    private static func gray(_ words: UnsafeBufferPointer<UInt16>, _ remarks: inout [PictureRemark]) -> [UInt8] {
+        let maximum = Int(words.max() ?? 0)
+        var bits = 16
+        if let fewer = ValueDepth.fewer(than: bits, maximum: maximum) {
+            bits = fewer
+            let reason =
+                "its values have 16 bits and none is above \(maximum): they were taken as values of \(bits) bits"
+            remarks.append(PictureRemark(.depth, reason))
+        }
+        let white = (1 << bits) - 1
+        return words.map { UInt8((2 * 255 * Int($0) + white) / (2 * white)) }
     }
 
     /// What became of a grey JPEG stream.
