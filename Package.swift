@@ -64,6 +64,7 @@ let shims: [Target] = [
 /// no other than each other and the compiler's C headers: no Foundation, no clock, no task (`.ci/check-rooms`).
 let pure: [Target] = [
     .target(name: "Diagnostics", swiftSettings: strict),
+    .target(name: "Settings", dependencies: ["Diagnostics"], swiftSettings: strict),
     .target(name: "Numerics", swiftSettings: strict),
     .target(name: "Reduction", swiftSettings: strict),
     .target(name: "Kernels", dependencies: ["Numerics"], swiftSettings: strict),
@@ -94,7 +95,7 @@ let pure: [Target] = [
         swiftSettings: strict + [.define("BF16")]
     ),
     .target(name: "Graph", dependencies: ["Diagnostics", "Kernels", "Numerics", "Reduction"], swiftSettings: strict),
-    .target(name: "Networks", dependencies: ["Graph", "Kernels"], swiftSettings: strict),
+    .target(name: "Networks", dependencies: ["Graph", "Kernels", "Settings"], swiftSettings: strict),
     .target(name: "Optimization", dependencies: ["Diagnostics", "Kernels", "Numerics"], swiftSettings: strict),
     .target(name: "Sampling", dependencies: ["Diagnostics", "Numerics"], swiftSettings: strict),
     .target(name: "Coordination", dependencies: ["Numerics", "Reduction", "Sampling"], swiftSettings: strict),
@@ -147,7 +148,7 @@ let formats: [Target] = [
     ),
     .target(
         name: "Configuration",
-        dependencies: ["Diagnostics", "Networks", "Optimization", "Platform", yams],
+        dependencies: ["Diagnostics", "Graph", "Networks", "Optimization", "Platform", "Settings", yams],
         swiftSettings: strict
     ),
     .target(
@@ -287,7 +288,10 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     ("Reduction", ["Numerics"]),
     ("Kernels", ["KernelSelection", "Numerics"]),
     ("Graph", ["HDF5IO", "KernelSelection", "Kernels", "Numerics", "Reduction", "TestSupport"]),
-    ("Networks", ["Graph", "KernelSelection", "Kernels", "Numerics", "Optimization", "TestSupport"]),
+    (
+        "Networks",
+        ["Graph", "KernelSelection", "Kernels", "Numerics", "Optimization", "Settings", "TestSupport"]
+    ),
     ("Optimization", ["HDF5IO", "KernelSelection", "Kernels", "Numerics"]),
     ("Sampling", []),
     ("Coordination", ["Reduction", "Sampling"]),
@@ -306,8 +310,8 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     (
         "ModelSetup",
         [
-            "Configuration", "Graph", "Networks", "Optimization", "Platform", "RunFolder", "Sampling", "Storage",
-            "TestSupport",
+            "Configuration", "Graph", "Networks", "Optimization", "Platform", "RunFolder", "Sampling", "Settings",
+            "Storage", "TestSupport",
         ]
     ),
     (
@@ -327,8 +331,8 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     (
         "Launching",
         [
-            "Configuration", "Coordination", "ModelSetup", "Platform", "RunFolder", "RunLinks", "Sampling", "Storage",
-            "TestSupport",
+            "Configuration", "Coordination", "ModelSetup", "Networks", "Platform", "RunFolder", "RunLinks",
+            "Sampling", "Storage", "TestSupport",
         ]
     ),
     ("Chaos", ["Platform"]),

@@ -46,7 +46,7 @@ def import_networks():
 def make_network(load):
     import segmentation_models_pytorch as smp
 
-    classes = {"unet": smp.Unet, "deeplabv3plus": smp.DeepLabV3Plus}
+    classes = {"unet": smp.Unet, "deeplabv3plus": smp.DeepLabV3Plus, "fpn": smp.FPN}
     return classes[load["architecture"]](load["encoder"], encoder_weights=None)
 
 

@@ -48,12 +48,9 @@ package struct FoldBenchmark {
     /// Measures `rounds` rounds, alternating between the two; on the calling thread.
     package func run(microbatches: Int, rounds: Int) throws -> Report {
         precondition(microbatches > 0 && rounds > 0, "nothing to measure")
-        let size = configuration.data.size == 0 ? 256 : configuration.data.size
-        let network = RunSetup.network(configuration, size: size)
-        let layout = ParameterLayout(
-            try RunSetup.graph(network, loss: RunSetup.loss(configuration), configuration)
-        )
-        let buckets = layout.bucketLayout(targetBytes: configuration.collectives.bucketBytes)
+        let model = try ModelPlan(configuration, imageSize: 256)
+        let layout = model.layout
+        let buckets = model.buckets
         let count = layout.sumCount
         let kernels = variant.table
         let gradients = try PageMemory(bytes: 4 * count)
@@ -74,7 +71,7 @@ package struct FoldBenchmark {
                 buffer: sums.floats,
                 scratch: scratch,
                 kernels: kernels,
-                roundedCount: configuration.collectives.dtype == .bf16 ? layout.trainedCount : 0
+                roundedCount: model.roundedCount
             )
             for leaf in 0..<microbatches {
                 let target = try fold.buffer(of: leaf)

@@ -15,8 +15,8 @@ package enum HashTest {
     /// Trains with `tables`, in fp32 and in bf16; the digest is over all runs' weights, buffers and optimizer slots, in the
     /// order of checkpoints. Blocks the calling thread for a second or, emulated, a minute.
     package static func run(tables: KernelTables) throws -> SHA256Digest {
-        let small = Networks.Network(.unetSmall(SmallUNet(baseWidth: 8, dropout: 0.1)), height: 32, width: 32)
-        let resnet = Networks.Network(.unet(UNet(encoder: .resnet18)), height: 32, width: 32, inputChannels: 3)
+        let small = Networks.Network(SmallUNet(baseWidth: 8, dropout: 0.1), height: 32, width: 32)
+        let resnet = Networks.Network(UNet(encoder: .resnet18), height: 32, width: 32, inputChannels: 3)
         var bytes: [UInt8] = []
         let runs: [(Networks.Network, ElementFormat, Int)] = [
             (small, .float32, 3), (resnet, .float32, 2), (small, .bfloat16, 2),

@@ -76,18 +76,11 @@ package struct StepProfile: Sendable {
         guard configuration.data.size > 0 else {
             throw RunError.data("The configuration leaves data.size to the shards; give --set data.size=512.")
         }
-        let precision = RunSetup.precision(configuration)
-        let network = RunSetup.network(configuration, size: configuration.data.size)
-        let graph = try network.graph(loss: RunSetup.loss(configuration))
-        let layout = ParameterLayout(graph)
-        let program = try Program(
-            graph,
-            layout: layout,
-            images: configuration.training.microbatchSize,
-            mode: .training,
-            precision: precision,
-            options: Program.Options(memory: RunSetup.memoryPolicy(configuration))
-        )
+        let model = try ModelPlan(configuration, imageSize: configuration.data.size)
+        let precision = model.precision
+        let network = model.network
+        let layout = model.layout
+        let program = try model.trainingProgram(images: configuration.training.microbatchSize)
         limits = CoreLimits.measure(variant.tables, precision: precision)
         self.network = network.name
         self.precision = configuration.precision.rawValue

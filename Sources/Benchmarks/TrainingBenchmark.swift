@@ -76,9 +76,10 @@ package struct TrainingBenchmark {
         let interruption = Interruption()
         let signals = try SignalWatch(SignalWatch.requests) { _ in interruption.happen() }
         defer { signals.cancel() }
+        let model = try ModelPlan(configuration, imageSize: configuration.data.size)
         // Before anything else runs: it is the limit of an idle core.
         notice("measuring the limit of one core")
-        let limit = CoreLimits.fmaLimit(variant.tables[RunSetup.precision(configuration)])
+        let limit = CoreLimits.fmaLimit(variant.tables[model.precision])
 
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("pleura-bench-\(UUID())").path
         defer {
@@ -106,16 +107,9 @@ package struct TrainingBenchmark {
         let outcome = try launcher.launch()
         if interruption.hasHappened { throw TrainingBenchmarkError.interrupted }
         guard outcome.kind == .completed else { throw TrainingBenchmarkError.ended(outcome.message) }
-        let network = RunSetup.network(configuration, size: configuration.data.size)
-        return try report(commits.all, commits.plan, network: Self.name(of: network), limit: limit)
-    }
-
-    private static func name(of network: Networks.Network) -> String {
-        switch network.architecture {
-        case .unetSmall(let small): "\(network.name)/\(small.baseWidth)"
-        case .unet(let unet): "\(network.name)/\(unet.encoder.rawValue)"
-        case .deepLabV3Plus(let deepLab): "\(network.name)/\(deepLab.encoder.rawValue)"
-        }
+        let network = model.network
+        let name = "\(network.name)/\(network.family.variant)"
+        return try report(commits.all, commits.plan, network: name, limit: limit)
     }
 
     // MARK: Samples

@@ -1,4 +1,6 @@
+import Networks
 import Optimization
+import Settings
 
 // The part of the table about the network, the loss and the optimizer.
 
@@ -7,18 +9,20 @@ extension ConfigurationField {
         field(
             "network.architecture",
             \.network.architecture,
-            "unet-small: a plain U-Net for small images. unet: a U-Net over an encoder. deeplabv3plus: dilated, over a resnet."
+            networkFamilies.map { "\($0.word): \($0.summary)" }.joined(separator: " ")
         ),
         field(
             "network.encoder",
             \.network.encoder,
-            "The encoder of unet and deeplabv3plus; parameters are named as in segmentation_models_pytorch."
+            "The encoder of \(RunConfiguration.Network.families(with: "encoder")); parameters are named as in "
+                + "segmentation_models_pytorch."
         ),
         field(
             "network.base_width",
             \.network.baseWidth,
             .within(1...512),
-            "Channels of the first level of unet-small; each level has twice those of the one above."
+            "Channels of the first level of \(RunConfiguration.Network.families(with: "base_width")); each level has "
+                + "twice those of the one above."
         ),
         field(
             "network.normalisation",
@@ -31,6 +35,11 @@ extension ConfigurationField {
             \.network.dropout,
             .within(0...0.99),
             "The probability to drop a feature before the head."
+        ),
+        field(
+            "network.options",
+            \.network.options,
+            "What else can be set of an architecture, as in {depth: 3}. \(RunConfiguration.Network.optionsInWords)"
         ),
     ]
 

@@ -1,3 +1,4 @@
+package import Graph
 package import Networks
 
 // The values that are one of several words. The raw value is the word in YAML.
@@ -26,14 +27,7 @@ extension RunConfiguration {
     }
 
     /// What a compute thread keeps between forward and backward pass.
-    package enum MemoryChoice: String, ConfigurationWord {
-        /// All that the backward pass reads.
-        case keep
-        /// Not what a pass over memory makes once more.
-        case lean
-        /// Not what convolutions make once more, either.
-        case recompute
-    }
+    package typealias MemoryChoice = MemoryPolicy
 
     /// Which samples an epoch draws.
     package enum SamplerPolicy: String, ConfigurationWord {
@@ -52,13 +46,9 @@ extension RunConfiguration {
     }
 
     /// The network's family.
-    package enum Architecture: String, ConfigurationWord {
-        case unetSmall = "unet-small"
-        case unet
-        case deepLabV3Plus = "deeplabv3plus"
-    }
+    package typealias Architecture = Networks.NetworkArchitecture
 
-    /// The encoder of a `unet` or a `deeplabv3plus`.
+    /// The encoder of the families that have one.
     package typealias Encoder = Networks.Encoder
 
     /// What batch normalisation does in training.
@@ -121,4 +111,8 @@ extension RunConfiguration {
     }
 }
 
+// Words that other modules own.
+
+extension MemoryPolicy: ConfigurationWord {}
+extension Networks.NetworkArchitecture: ConfigurationWord {}
 extension Networks.Encoder: ConfigurationWord {}

@@ -1,4 +1,3 @@
-import Networks
 import Optimization
 
 extension RunConfiguration {
@@ -63,18 +62,7 @@ extension RunConfiguration {
             ["data.folds.validation"],
             "`data.folds.validation: all` leaves no fold to train on; write `train: all` besides to train on all too"
         )
-        refuse(
-            network.architecture == .deepLabV3Plus && !network.encoder.rawValue.hasPrefix("resnet"),
-            ["network.encoder", "network.architecture"],
-            "`network.architecture: deeplabv3plus` takes a resnet, whose last stage can be dilated, found "
-                + "\(network.encoder.rawValue)"
-        )
-        refuse(
-            network.architecture == .deepLabV3Plus && network.normalisation == .train && training.microbatchSize < 2,
-            ["training.microbatch_size", "network.architecture"],
-            "`network.architecture: deeplabv3plus` normalises the mean of each image over the microbatch, which takes 2 "
-                + "or more; set `training.microbatch_size`, or `network.normalisation: frozen`"
-        )
+        found += network.contradictions(microbatchSize: training.microbatchSize)
         if case .values(let mean, let std) = data.normalisation {
             refuse(
                 (data.channels == 1) && (mean.count > 1 || std.count > 1),
@@ -103,6 +91,10 @@ extension RunConfiguration {
 
     /// Warnings, as sentences: settings that are allowed and probably not meant.
     package var remarks: [String] {
+        network.remarks + loadRemarks
+    }
+
+    private var loadRemarks: [String] {
         let threads = workers.count * workers.threads
         guard training.microbatches < threads else { return [] }
         let idle = threads - training.microbatches

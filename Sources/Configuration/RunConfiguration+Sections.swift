@@ -1,4 +1,5 @@
-import Networks
+package import Networks
+package import Settings
 
 // The sections of a configuration. What a user reads about each field, and its range, is in `ConfigurationField`'s
 // table; the comments here add what a caller needs: units and conventions.
@@ -112,10 +113,12 @@ extension RunConfiguration {
     package struct Network: Sendable, Equatable {
         /// The family.
         package var architecture = Architecture.unetSmall
-        /// The encoder of `unet`.
+        /// The encoder of the families that have one.
         package var encoder = Encoder.resnet34
         /// Channels of the first level of `unet-small`; each level doubles them.
         package var baseWidth = 16
+        /// Further settings of the family, by their names.
+        package var options: [String: SettingValue] = [:]
         /// Whether batch normalisation follows its microbatch or stays at its running statistics.
         package var normalisation = BatchNormalisation.train
         /// The probability that an activation before the head is zeroed.

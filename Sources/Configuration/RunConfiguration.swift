@@ -1,3 +1,5 @@
+import Graph
+
 /// Everything that a run needs to know before it starts, with a default for each value.
 ///
 /// A configuration comes from a YAML file and `--set` overrides (`load`, `parse`), and goes back into one with every

@@ -119,6 +119,14 @@ final class Lowering {
         return tensors.count - 1
     }
 
+    /// A new tensor with a value for each channel of each image of `tensor`, in its format.
+    func gate(for tensor: Int) -> Int {
+        var gate = tensors[tensor]
+        gate.shape = FeatureShape(height: 1, width: 1, channels: gate.shape.channels)
+        tensors.append(gate)
+        return tensors.count - 1
+    }
+
     /// Scratch memory for a pass of a convolution whose input, or the gradient to it, is tensor `x`; nil where it needs
     /// none.
     func scratch(_ pass: ConvolutionPass, _ geometry: ConvolutionGeometry, x: Int) -> Int? {

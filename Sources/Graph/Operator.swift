@@ -8,6 +8,9 @@ protocol Operator: Sendable {
     /// The kind as `pleura inspect` and error messages print it.
     static var kind: String { get }
 
+    /// Whether it sets values to zero at random in training, which tests leave out to compare.
+    static var drops: Bool { get }
+
     /// The output's shape for inputs of these shapes, or what does not fit.
     func outputShape(_ inputs: [FeatureShape]) throws(ShapeDefect) -> FeatureShape
 
@@ -52,6 +55,7 @@ struct OperatorState {
 }
 
 extension Operator {
+    static var drops: Bool { false }
     func state(_ inputs: [FeatureShape]) -> OperatorState { OperatorState() }
     func multiplyAdds(_ inputs: [FeatureShape], _ output: FeatureShape) -> Int { 0 }
     var activation: Activation? { nil }

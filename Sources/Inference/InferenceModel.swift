@@ -45,24 +45,17 @@ package final class InferenceModel: @unchecked Sendable {
             checkpoint.trainer.configuration,
             file: "the configuration in \(checkpoint.path)"
         )
-        size = try Self.size(configuration, checkpoint.path)
-        let network = RunSetup.network(configuration, size: size)
-        channels = network.inputChannels
-        normalization = RunSetup.normalization(configuration)
-        let graph = try network.graph(loss: RunSetup.loss(configuration))
-        let layout = ParameterLayout(graph)
-        program = try Program(
-            graph,
-            layout: layout,
-            images: 1,
-            mode: .inference(probabilities: false),
-            precision: RunSetup.precision(configuration)
-        )
-        parameterCount = layout.parameters.reduce(0) { $0 + $1.elementCount }
+        let plan = try ModelPlan(configuration, imageSize: Self.size(configuration, checkpoint.path))
+        size = plan.size
+        channels = plan.network.inputChannels
+        normalization = plan.normalization
+        let layout = plan.layout
+        program = try plan.inferenceProgram()
+        parameterCount = plan.parameterCount
         try checkpoint.require(
             layout.parameters.map { TensorSignature("model/\($0.name)", $0.shape) }
                 + layout.buffers.map { TensorSignature("buffers/\($0.name)", $0.shape) },
-            network: network.name
+            network: plan.network.name
         )
         usesAverage = configuration.averaging.ema != nil
         weights = try PageMemory(bytes: 4 * layout.weightCount)

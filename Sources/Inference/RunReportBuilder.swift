@@ -170,16 +170,10 @@ package struct RunReportBuilder {
         var facts: [RunReport.Fact] = []
         func add(_ name: String, _ value: String) { facts.append(RunReport.Fact(name, value)) }
         let network = configuration.network
-        let detail =
-            switch network.architecture {
-            case .unet, .deepLabV3Plus: network.encoder.rawValue
-            case .unetSmall: "base width \(network.baseWidth)"
-            }
-        let count = setup.map { $0.layout.parameters.reduce(0) { $0 + $1.elementCount } }
-        add(
-            "Network",
-            "\(network.architecture.rawValue), \(detail)" + (count.map { " · \(Self.grouped($0)) parameters" } ?? "")
-        )
+        let options = network.options.isEmpty ? "" : ", " + network.optionsText
+        let words = (try? network.family().words) ?? network.architecture.rawValue
+        let count = setup.map { " · \(Self.grouped($0.plan.parameterCount)) parameters" } ?? ""
+        add("Network", "\(words)\(options)\(count)")
         if let dataset, let setup {
             add(
                 "Data",

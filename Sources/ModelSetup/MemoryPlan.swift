@@ -1,6 +1,6 @@
-package import Configuration
+import Configuration
 import Coordination
-package import Graph
+import Graph
 import Optimization
 package import Platform
 import Reduction
@@ -41,23 +41,25 @@ package struct MemoryPlan: Hashable, Sendable, Codable {
     /// The most that the system counts as resident in the worker between checkpoints.
     package var residentBytes: Int { bytes + peers }
 
-    /// The plan for each of `configuration`'s workers.
+    /// The plan for each worker of the model's configuration.
     ///
     /// - Parameters:
-    ///   - layout: of the network's parameters.
     ///   - arenaBytes: of a compute thread's arena.
-    ///   - size: side of a network input in pixels.
-    package init(_ configuration: RunConfiguration, layout: ParameterLayout, arenaBytes: Int, size: Int) {
+    ///   - threads: where a worker is started with another number than the configuration has.
+    package init(_ plan: ModelPlan, arenaBytes: Int, threads: Int? = nil) {
+        let configuration = plan.configuration
+        let layout = plan.layout
+        let size = plan.size
         let training = configuration.training
         let workers = max(1, configuration.workers.count)
-        let threads = max(1, configuration.workers.threads)
+        let threads = max(1, threads ?? configuration.workers.threads)
         let pixels = size * size
         let channels = configuration.data.channels
         self.threads = threads
         program = Self.programBytes + threads * Self.stackBytes
         thread = arenaBytes + (configuration.validates ? 4 * pixels * (channels + 2) : 0)
 
-        let slots = configuration.optimizer.rule.slots.count
+        let slots = plan.optimizer.slots.count
         let vectors = 1 + slots + (configuration.averaging.ema == nil ? 0 : 1)
         state = 4 * (vectors * layout.weightCount + layout.bufferCount)
 
@@ -86,9 +88,7 @@ package struct MemoryPlan: Hashable, Sendable, Codable {
 
     /// The plan of a run whose programs are compiled; `threads` where a worker was started with another number.
     package init(_ setup: RunSetup, programs: ProgramSet, threads: Int? = nil) {
-        var configuration = setup.configuration
-        if let threads { configuration.workers.threads = threads }
-        self.init(configuration, layout: setup.layout, arenaBytes: programs.arenaBytes, size: setup.size)
+        self.init(setup.plan, arenaBytes: programs.arenaBytes, threads: threads)
     }
 
     /// What a worker process holds besides: 42 MiB of code that it has touched, and its heap.
@@ -163,17 +163,11 @@ extension MemoryPlan {
         if workers > 1 { advice.append("workers.count (\(workers), \(bytes >> 20) MiB each)") }
         var sentence = "Lower " + advice.dropLast().joined(separator: ", ") + " or \(advice[advice.count - 1])."
         if setup.memoryPolicy != .recompute {
-            var other = setup.configuration
-            other.memory = .recompute
-            let program = try Program(
-                setup.graph,
-                layout: setup.layout,
+            let program = try setup.plan.trainingProgram(
                 images: setup.configuration.training.microbatchSize,
-                mode: .training,
-                precision: setup.precision,
-                options: Program.Options(memory: .recompute)
+                memory: .recompute
             )
-            let plan = MemoryPlan(other, layout: setup.layout, arenaBytes: program.arenaBytes, size: setup.size)
+            let plan = MemoryPlan(setup.plan, arenaBytes: program.arenaBytes)
             if plan.thread < thread {
                 sentence += " `memory: recompute` takes \(plan.thread >> 20) MiB of each compute thread."
             }

@@ -23,23 +23,10 @@ package final class ProgramSet: Sendable {
         }
         var programs: [Int: Program] = [:]
         for size in sizes.sorted() {
-            programs[size] = try Program(
-                setup.graph,
-                layout: setup.layout,
-                images: size,
-                mode: .training,
-                precision: setup.precision,
-                options: Program.Options(memory: setup.memoryPolicy)
-            )
+            programs[size] = try setup.plan.trainingProgram(images: size)
         }
         training = programs
-        inference = try Program(
-            setup.graph,
-            layout: setup.layout,
-            images: 1,
-            mode: .inference(probabilities: false),
-            precision: setup.precision
-        )
+        inference = try setup.plan.inferenceProgram()
         arenaBytes = max(programs.values.map(\.arenaBytes).max() ?? 0, inference.arenaBytes)
     }
 }

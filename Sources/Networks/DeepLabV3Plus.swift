@@ -1,14 +1,20 @@
 package import Graph
+package import Settings
 
 /// DeepLabV3+ of segmentation_models_pytorch (Chen et al., "Encoder-Decoder with Atrous Separable Convolution", 2018): the
 /// same layers, names and order of channels, with an output stride of 16.
-package struct DeepLabV3Plus: Hashable, Sendable, Codable {
+package struct DeepLabV3Plus: NetworkFamily {
+    package static let word = "deeplabv3plus"
+    package static let summary = "dilated, over a resnet."
+
     package var encoder: Encoder
     /// Channels of the pyramid and of the decoder.
     package var channels: Int
     package var statistics: NormalizationStatistics
     /// Probability that a feature before the head is dropped.
     package var dropout: Double
+
+    package init() { self.init(encoder: .resnet50) }
 
     package init(
         encoder: Encoder = .resnet50,
@@ -27,15 +33,37 @@ package struct DeepLabV3Plus: Hashable, Sendable, Codable {
     /// Probability that a feature behind the pyramid is dropped, as there.
     private static let pyramidDropout = 0.5
 
-    /// Appends the network; returns the logits, one channel of the input's size.
-    func logits(_ images: Tensor, in builder: inout GraphBuilder) throws(GraphError) -> Tensor {
-        let shape = builder.shape(of: images)
-        if shape.height % 16 != 0 || shape.width % 16 != 0 {
-            throw GraphError(
-                layer: "input",
-                problem: "DeepLabV3+ needs height and width in multiples of 16, found \(shape)."
+    package static let settings: [Setting<DeepLabV3Plus>] = [
+        encoderSetting(\.encoder), dropoutSetting(\.dropout),
+        Setting("decoder_channels", \.channels, .within(1...2048), "Channels of the pyramid and of the decoder."),
+    ]
+
+    package var variant: String { encoder.rawValue }
+    package var sizeDivisor: Int { 16 }
+
+    package func problems(microbatchSize: Int) -> [NetworkProblem] {
+        var problems: [NetworkProblem] = []
+        if !encoder.canDilate {
+            problems.append(
+                NetworkProblem(
+                    .encoder,
+                    "takes a resnet, whose last stage can be dilated, found \(encoder.rawValue)"
+                )
             )
         }
+        if statistics == .batch && microbatchSize < 2 {
+            problems.append(
+                NetworkProblem(
+                    .microbatchSize,
+                    "normalises the mean of each image over the microbatch, which takes 2 or more"
+                )
+            )
+        }
+        return problems
+    }
+
+    package func outputs(_ images: Tensor, in builder: inout GraphBuilder) throws(GraphError) -> NetworkOutputs {
+        let shape = builder.shape(of: images)
         let features = try encoder.features(
             images,
             name: "encoder",
@@ -73,13 +101,14 @@ package struct DeepLabV3Plus: Hashable, Sendable, Codable {
             bias: true,
             initialBias: UNet.headBias
         )
-        return try builder.upsampleBilinear(
+        let map = try builder.upsampleBilinear(
             logits,
             name: "segmentation_head.1",
             height: shape.height,
             width: shape.width,
             alignCorners: true
         )
+        return NetworkOutputs(mask: map)
     }
 
     /// Atrous spatial pyramid pooling: a 1×1 convolution, three dilated separable ones and the image's mean, side by side.
@@ -145,4 +174,8 @@ package struct DeepLabV3Plus: Hashable, Sendable, Codable {
             name: name
         )
     }
+}
+
+extension NetworkArchitecture {
+    package static let deepLabV3Plus = NetworkArchitecture(DeepLabV3Plus.self)
 }

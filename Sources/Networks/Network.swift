@@ -1,52 +1,45 @@
 package import Graph
+import Settings
 
-/// A network and the size of its images: all that a graph is built from, as configurations and checkpoints keep it.
-package struct Network: Hashable, Sendable, Codable {
-    /// The families of networks, by the names that configurations use.
-    package enum Architecture: Hashable, Sendable, Codable {
-        case unetSmall(SmallUNet)
-        case unet(UNet)
-        case deepLabV3Plus(DeepLabV3Plus)
-    }
-
-    package var architecture: Architecture
+/// A network and the size of its images: all that a graph is built from.
+package struct Network: Sendable {
+    package var family: any NetworkFamily
     /// Height and width of the images.
     package var height: Int
     package var width: Int
     /// 1, or 3 where encoders expect colours.
     package var inputChannels: Int
 
-    package init(_ architecture: Architecture, height: Int, width: Int, inputChannels: Int = 1) {
-        self.architecture = architecture
+    package init(_ family: any NetworkFamily, height: Int, width: Int, inputChannels: Int = 1) {
+        self.family = family
         self.height = height
         self.width = width
         self.inputChannels = inputChannels
     }
 
     /// The name that configurations use.
-    package var name: String {
-        switch architecture {
-        case .unetSmall: "unet-small"
-        case .unet: "unet"
-        case .deepLabV3Plus: "deeplabv3plus"
-        }
-    }
+    package var name: String { type(of: family).word }
 
     /// Builds the graph: the network, then `loss` on its logits where given.
     package func graph(loss: SegmentationLoss?) throws(GraphError) -> Graph {
         if inputChannels != 1 && inputChannels != 3 {
             throw GraphError(layer: "input", problem: "images have 1 or 3 channels, not \(inputChannels).")
         }
+        if let problem = family.problems(microbatchSize: .max).first {
+            throw GraphError(layer: "network", problem: "\(name) \(problem.message).")
+        }
+        let divisor = family.sizeDivisor
+        if height % divisor != 0 || width % divisor != 0 {
+            throw GraphError(
+                layer: "input",
+                problem: "\(family.words) needs height and width in multiples of \(divisor), found \(height)×\(width)."
+            )
+        }
         var builder = try GraphBuilder(
             input: FeatureShape(height: height, width: width, channels: inputChannels)
         )
-        let logits: Tensor
-        switch architecture {
-        case .unetSmall(let network): logits = try network.logits(builder.input, in: &builder)
-        case .unet(let network): logits = try network.logits(builder.input, in: &builder)
-        case .deepLabV3Plus(let network): logits = try network.logits(builder.input, in: &builder)
-        }
-        if let loss { try builder.segmentationLoss(logits, loss) }
-        return try builder.finish(output: logits)
+        let outputs = try family.outputs(builder.input, in: &builder)
+        if let loss { try builder.segmentationLoss(outputs.mask, loss) }
+        return try builder.finish(output: outputs.mask)
     }
 }

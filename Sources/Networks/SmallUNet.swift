@@ -1,9 +1,13 @@
 package import Graph
+package import Settings
 
 /// A plain U-Net for demonstrations and tests: `depth` halvings, two convolutions at each scale, no encoder to borrow.
-package struct SmallUNet: Hashable, Sendable, Codable {
+package struct SmallUNet: NetworkFamily {
+    package static let word = "unet-small"
+    package static let summary = "a plain U-Net for small images."
+
     /// How the decoder doubles the size.
-    package enum Upsampling: String, Hashable, Sendable, Codable, CaseIterable {
+    package enum Upsampling: String, Hashable, SettingWord {
         case nearest
         case bilinear
         case transposed
@@ -16,6 +20,8 @@ package struct SmallUNet: Hashable, Sendable, Codable {
     package var statistics: NormalizationStatistics
     /// Probability that a feature before the head is dropped.
     package var dropout: Double
+
+    package init() { self.init(baseWidth: 16) }
 
     package init(
         baseWidth: Int = 16,
@@ -31,23 +37,23 @@ package struct SmallUNet: Hashable, Sendable, Codable {
         self.dropout = dropout
     }
 
-    /// Appends the network; returns the logits, one channel of the input's size.
-    func logits(_ images: Tensor, in builder: inout GraphBuilder) throws(GraphError) -> Tensor {
-        if !(1...7).contains(depth) || !(1...512).contains(baseWidth) {
-            throw GraphError(
-                layer: "input",
-                problem: "unet-small takes a depth of 1 to 7 and a base width of 1 to 512, found \(depth) and "
-                    + "\(baseWidth)."
-            )
-        }
-        let shape = builder.shape(of: images)
-        if shape.height % (1 << depth) != 0 || shape.width % (1 << depth) != 0 {
-            throw GraphError(
-                layer: "input",
-                problem: "unet-small of depth \(depth) needs height and width in multiples of \(1 << depth), found "
-                    + "\(shape)."
-            )
-        }
+    package static let settings: [Setting<SmallUNet>] = [
+        Setting(
+            "base_width",
+            \.baseWidth,
+            .within(1...512),
+            "Channels of the first level; each level has twice those of the one above."
+        ),
+        dropoutSetting(\.dropout),
+        Setting("depth", \.depth, .within(1...7), "How often the size is halved."),
+        Setting("upsampling", \.upsampling, .any, "How the decoder doubles the size."),
+    ]
+
+    package var variant: String { "\(baseWidth)" }
+    package var details: String { "base width \(baseWidth)" }
+    package var sizeDivisor: Int { 1 << depth }
+
+    package func outputs(_ images: Tensor, in builder: inout GraphBuilder) throws(GraphError) -> NetworkOutputs {
         var skips: [Tensor] = []
         var x = images
         for level in 0...depth {
@@ -82,7 +88,7 @@ package struct SmallUNet: Hashable, Sendable, Codable {
             x = try pair(x, name: name, channels: baseWidth << level, in: &builder)
         }
         x = try builder.dropout(x, name: "head.dropout", probability: dropout)
-        return try builder.convolution(
+        let logits = try builder.convolution(
             x,
             name: "head",
             outputChannels: 1,
@@ -90,6 +96,7 @@ package struct SmallUNet: Hashable, Sendable, Codable {
             bias: true,
             initialBias: UNet.headBias
         )
+        return NetworkOutputs(mask: logits)
     }
 
     private func pair(
@@ -111,4 +118,8 @@ package struct SmallUNet: Hashable, Sendable, Codable {
         }
         return x
     }
+}
+
+extension NetworkArchitecture {
+    package static let unetSmall = NetworkArchitecture(SmallUNet.self)
 }

@@ -1,13 +1,19 @@
 package import Graph
+package import Settings
 
 /// The U-Net of segmentation_models_pytorch: the same layers, names and order of channels.
-package struct UNet: Hashable, Sendable, Codable {
+package struct UNet: NetworkFamily {
+    package static let word = "unet"
+    package static let summary = "a U-Net over an encoder."
+
     package var encoder: Encoder
     /// Channels of the decoder's blocks, coarse to fine.
     package var decoderChannels: [Int]
     package var statistics: NormalizationStatistics
     /// Probability that a feature before the head is dropped.
     package var dropout: Double
+
+    package init() { self.init(encoder: .resnet34) }
 
     package init(
         encoder: Encoder = .resnet34,
@@ -21,16 +27,20 @@ package struct UNet: Hashable, Sendable, Codable {
         self.dropout = dropout
     }
 
-    /// Appends the network; returns the logits, one channel of the input's size.
-    func logits(_ images: Tensor, in builder: inout GraphBuilder) throws(GraphError) -> Tensor {
-        let shape = builder.shape(of: images)
-        if shape.height % 32 != 0 || shape.width % 32 != 0 {
-            throw GraphError(
-                layer: "input",
-                problem: "a U-Net with a \(encoder.rawValue) encoder needs height and width in multiples of 32, "
-                    + "found \(shape)."
-            )
-        }
+    package static let settings: [Setting<UNet>] = [
+        encoderSetting(\.encoder), dropoutSetting(\.dropout),
+        Setting(
+            "decoder_channels",
+            \.decoderChannels,
+            .list(of: 5, .within(1...2048)),
+            "Channels of the decoder's blocks, coarse to fine."
+        ),
+    ]
+
+    package var variant: String { encoder.rawValue }
+    package var sizeDivisor: Int { 32 }
+
+    package func outputs(_ images: Tensor, in builder: inout GraphBuilder) throws(GraphError) -> NetworkOutputs {
         if decoderChannels.count != 5 || decoderChannels.contains(where: { $0 < 1 }) {
             throw GraphError(
                 layer: "decoder",
@@ -55,7 +65,7 @@ package struct UNet: Hashable, Sendable, Codable {
             }
         }
         x = try builder.dropout(x, name: "segmentation_head.dropout", probability: dropout)
-        return try builder.convolution(
+        let logits = try builder.convolution(
             x,
             name: "segmentation_head.0",
             outputChannels: 1,
@@ -63,6 +73,7 @@ package struct UNet: Hashable, Sendable, Codable {
             bias: true,
             initialBias: Self.headBias
         )
+        return NetworkOutputs(mask: logits)
     }
 
     /// The probability that every pixel begins with, about 0.12, as its logit.
@@ -71,6 +82,10 @@ package struct UNet: Hashable, Sendable, Codable {
     /// head whose weights are all negative predicts the empty mask and may never leave it (a prior: Lin et al., "Focal
     /// Loss for Dense Object Detection", 2017, section 3.3).
     static let headBias: Float = -2
+}
+
+extension NetworkArchitecture {
+    package static let unet = NetworkArchitecture(UNet.self)
 }
 
 extension GraphBuilder {

@@ -80,20 +80,15 @@ struct InspectCommand: ParsableCommand {
         {
             side = manifest.schema.size
         }
+        let model = try ModelPlan(configuration, imageSize: side)
         let summary = try ModelSummary(
-            RunSetup.network(configuration, size: side),
-            loss: RunSetup.loss(configuration),
+            model.network,
+            loss: model.loss,
             images: configuration.training.microbatchSize,
-            precision: RunSetup.precision(configuration),
-            memory: RunSetup.memoryPolicy(configuration)
+            precision: model.precision,
+            memory: model.memoryPolicy
         )
-        let network = RunSetup.network(configuration, size: side)
-        let plan = MemoryPlan(
-            configuration,
-            layout: ParameterLayout(try network.graph(loss: RunSetup.loss(configuration))),
-            arenaBytes: summary.arenas.first(where: \.isChosen)?.bytes ?? 0,
-            size: side
-        )
+        let plan = MemoryPlan(model, arenaBytes: summary.arenas.first(where: \.isChosen)?.bytes ?? 0)
         if let json {
             try JSONOutput.write(ConfigurationReport(summary: summary, memory: plan), to: json)
         } else {

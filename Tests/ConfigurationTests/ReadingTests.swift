@@ -183,4 +183,35 @@ struct ReadingTests {
         let enough = ["training.microbatches=4", "workers.count=2", "workers.threads=2"]
         #expect(try RunConfiguration.parse("", file: "c.yaml", overrides: enough).remarks.isEmpty)
     }
+
+    @Test func fieldsThatMeanNothingToANetworkAreRemarked() throws {
+        func remarks(_ overrides: String...) throws -> [String] {
+            try RunConfiguration.parse("", file: "c.yaml", overrides: overrides).remarks.filter {
+                $0.hasPrefix("network.")
+            }
+        }
+        #expect(
+            try remarks("network.architecture=unet-small", "network.encoder=resnet50").first
+                == "network.encoder means nothing to unet-small; it is for unet, deeplabv3plus and fpn."
+        )
+        #expect(
+            try remarks("network.architecture=fpn", "network.base_width=8").first
+                == "network.base_width means nothing to fpn; it is for unet-small."
+        )
+        #expect(try remarks("network.architecture=fpn", "network.encoder=resnet50").isEmpty)
+    }
+
+    /// Numbers that a family takes as such may be written without a point.
+    @Test func optionsOfANetworkAreRead() throws {
+        let configuration = try RunConfiguration.parse(
+            "network: {architecture: fpn, options: {decoder_dropout: 0, decoder_pyramid_channels: 64}}",
+            file: "c.yaml"
+        )
+        #expect(
+            try configuration.network.family() as? FPN
+                == FPN(encoder: configuration.network.encoder, pyramidChannels: 64, decoderDropout: 0)
+        )
+        let again = try RunConfiguration.parse(configuration.resolvedYAML(), file: "c.yaml")
+        #expect(again == configuration)
+    }
 }

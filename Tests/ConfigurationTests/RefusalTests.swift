@@ -255,6 +255,38 @@ struct RefusalTests {
         ("data: {folds: {train: [0, 1], validation: [1]}}", "fold 1 both trains and validates"),
         ("data: {folds: {validation: all}}", "leaves no fold to train on"),
         ("data: {normalisation: {mean: [0, 0, 0], std: 1}}", "`data.channels` is 1"),
+        (
+            "network: {architecture: unet-small, options: {dept: 3}}",
+            "unet-small has no option `dept`; did you mean `depth`?"
+        ),
+        (
+            "network: {architecture: unet, options: {dept: 3}}",
+            "unet has no option `dept`; it has decoder_channels"
+        ),
+        (
+            "network: {architecture: unet-small, options: {depth: 8}}",
+            "`depth` must be a whole number, 1 to 7, found 8"
+        ),
+        (
+            "network: {architecture: unet-small, options: {upsampling: cubic}}",
+            "`upsampling` must be one of nearest, bilinear, transposed, found cubic"
+        ),
+        (
+            "network: {architecture: unet, options: {decoder_channels: [8]}}",
+            "`decoder_channels` must be a list of 5, each a whole number, 1 to 2048, found [8]"
+        ),
+        (
+            "network: {architecture: fpn, options: {dropout: 0.1}}",
+            "`dropout` is a field of its own, `network.dropout`"
+        ),
+        (
+            "network: {architecture: deeplabv3plus, encoder: efficientnet-b0}",
+            "`network.architecture: deeplabv3plus` takes a resnet, whose last stage can be dilated"
+        ),
+        (
+            "network: {architecture: deeplabv3plus}\ntraining: {microbatch_size: 1}",
+            "which takes 2 or more; set `training.microbatch_size`, or `network.normalisation: frozen`"
+        ),
         ("workers: {timeouts: {silence_seconds: 1}}", "must be above `workers.heartbeat_seconds` (1)"),
         ("workers: {count: 3, minimum: 4}", "`workers.minimum` (4) must not be above `workers.count` (3)"),
         ("workers: {count: 3, maximum: 2}", "`workers.maximum` (2) must not be below `workers.count` (3)"),
@@ -264,5 +296,12 @@ struct RefusalTests {
         #expect(messages.count == 1)
         #expect(messages.first?.hasPrefix("c.yaml, line ") == true)
         #expect(messages.first?.contains(message) == true)
+    }
+
+    @Test(arguments: ["3", "[1]", "{depth: {a: 1}}", "{depth: [[1]]}", "{depth: \"3\"}", "{[1]: 3}"])
+    func optionsAreNamesAndValues(text: String) {
+        let messages = refusal("network: {architecture: unet-small, options: \(text)}")
+        #expect(messages.count == 1)
+        #expect(messages.first?.contains("`network.options`: expected ") == true)
     }
 }

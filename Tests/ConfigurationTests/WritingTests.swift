@@ -20,7 +20,7 @@ struct WritingTests {
           contrast: {probability: 0.8, range: 0.15}
           gamma: {probability: 0.9, range: [0.6, 1.4]}
           border: constant
-        network: {architecture: unet, encoder: resnet18, base_width: 8, normalisation: frozen, dropout: 0.25}
+        network: {architecture: unet, encoder: resnet18, base_width: 8, normalisation: frozen, dropout: 0.25, options: {decoder_channels: [64, 32, 16, 8, 4]}}
         loss: {cross_entropy: 2.7, dice: 0.9, focal: 4, dice_per: image, smoothing: 1e-6, focal_gamma: 1.5}
         optimizer: {name: adamw, learning_rate: 7.5e-5, momentum: 0.8, nesterov: true, betas: [0.8, 0.99], epsilon: 1e-7, weight_decay: 1e-5, clip_norm: 0.1, groups: [{match: [a.*, vectors], rate: 0.1, decay: 0}, {match: "*.bias", decay: 0.5}]}
         schedule: {name: plateau, warmup_steps: 3, minimum: 1e-7, period_epochs: 8, factor: 0.5, patience: 3, threshold: 0.001}

@@ -28,11 +28,13 @@ NETWORKS = {
     "unet-efficientnet-b0": lambda: smp.Unet("efficientnet-b0", encoder_weights=None),
     "unet-efficientnet-b4": lambda: smp.Unet("efficientnet-b4", encoder_weights=None),
     "deeplabv3plus-resnet50": lambda: smp.DeepLabV3Plus("resnet50", encoder_weights=None),
+    "fpn-resnet34": lambda: smp.FPN("resnet34", encoder_weights=None),
 }
 # The rest of each family: other depths, and other paddings of an EfficientNet.
 SIBLINGS = [("unet", name) for name in ("resnet101", "resnet152", "se_resnext101_32x4d")]
 SIBLINGS += [("unet", f"efficientnet-b{number}") for number in (1, 2, 3, 5, 6, 7)]
 SIBLINGS += [("deeplabv3plus", name) for name in ("resnet18", "resnet34", "resnet101", "resnet152")]
+SIBLINGS += [("fpn", name) for name in ("resnet50", "se_resnext50_32x4d", "efficientnet-b0", "efficientnet-b4")]
 # A norm below this share of the largest is 0 but for rounding: a shift that the next normalisation takes away, or the
 # mean behind one.
 VANISHING = 1e-6
@@ -60,7 +62,7 @@ def still(model):
     """Training, without what drops at random."""
     model.train()
     for module in model.modules():
-        if isinstance(module, nn.Dropout):
+        if isinstance(module, (nn.Dropout, nn.Dropout2d)):
             module.p = 0.0
     if hasattr(model.encoder, "_drop_connect_rate"):
         model.encoder._drop_connect_rate = 0.0
@@ -107,7 +109,7 @@ def distance(single, exact, chosen):
 
 
 def sibling(architecture, encoder, images):
-    classes = {"unet": smp.Unet, "deeplabv3plus": smp.DeepLabV3Plus}
+    classes = {"unet": smp.Unet, "deeplabv3plus": smp.DeepLabV3Plus, "fpn": smp.FPN}
     model = classes[architecture](encoder, encoder_weights=None)
     shapes = initialise(model)
     logits = []

@@ -419,6 +419,15 @@ def dropout(c):
     return x * keep / 0.7
 
 
+@case((3, 4, 5, 2))
+def channel_dropout(c):
+    x = c.stem(6)
+    n, ch = x.shape[:2]
+    bits = words(99, DROPOUT, 7, 3, n * ch).reshape(n, ch, 1, 1)
+    keep = torch.tensor((bits < np.uint32(0.7 * 2**32)).astype(np.float64))
+    return x * keep / 0.7 + x
+
+
 @case((2, 5, 4, 2))
 def loss_dice_image(c):
     return c.stem(5), lambda x, t: dice(x, t)

@@ -285,6 +285,9 @@ private let pointwiseCases: [OperatorCase] = [
     OperatorCase(name: "dropout", kind: "dropout", images: 2, input: shape(4, 5, 2), stem: 6) {
         try $0.dropout($1, name: "op", probability: 0.3)
     },
+    OperatorCase(name: "channel_dropout", kind: "channel dropout", images: 3, input: shape(4, 5, 2), stem: 6) {
+        try $0.add(try $0.dropoutChannels($1, name: "op", probability: 0.3), $1, name: "add")
+    },
 ]
 
 private let resamplingCases: [OperatorCase] = [

@@ -2,6 +2,7 @@ import Configuration
 import Coordination
 import Launching
 import ModelSetup
+import Networks
 import Platform
 import Sampling
 import Storage

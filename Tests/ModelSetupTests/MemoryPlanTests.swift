@@ -34,7 +34,7 @@ import Testing
 
     private func plan(_ overrides: String...) throws -> MemoryPlan {
         let configuration = try Self.configuration().overridden(by: overrides)
-        return MemoryPlan(configuration, layout: layout, arenaBytes: 1000, size: 32)
+        return MemoryPlan(try ModelPlan(configuration, imageSize: 32), arenaBytes: 1000)
     }
 
     @Test func aWorkerThatIsAloneHoldsOneVectorOfSums() throws {

@@ -5,6 +5,7 @@ import Networks
 import Optimization
 import RunFolder
 import Sampling
+import Settings
 import Testing
 
 @Suite struct SetupTests {
@@ -14,6 +15,7 @@ import Testing
         ("sampler.policy=positives", "`sampler.policy` is all, not positives"),
         ("data.folds.validation=[1]", "`data.folds.validation` is [0], not [1]"),
         ("network.base_width=8", "`network.base_width` is 16, not 8"),
+        ("network.options={depth: 3}", "`network.options` is {}, not {depth: 3}"),
         ("collectives.dtype=bf16", "`collectives.dtype` is fp32, not bf16"),
     ])
     func aRunKeepsItsFixedFields(override: String, expected: String) throws {
@@ -63,9 +65,7 @@ import Testing
             let configuration = try RunConfiguration().overridden(
                 by: ["optimizer.name=adamw", "optimizer.weight_decay=0.5", "network.base_width=4"] + overrides
             )
-            let network = RunSetup.network(configuration, size: 32)
-            let layout = ParameterLayout(try network.graph(loss: RunSetup.loss(configuration)))
-            return try ParameterGroups(configuration.optimizer, layout: layout)
+            return try ModelPlan(configuration, imageSize: 32).optimizer
         }
         #expect(try groups([]).words(step: 1, rate: 0.1).count == 3)
         #expect(try groups(["optimizer.groups=[{match: vectors, decay: 0}]"]).words(step: 1, rate: 0.1).count == 6)
@@ -83,11 +83,41 @@ import Testing
             let configuration = try RunConfiguration().overridden(by: [
                 "network.architecture=unet", "network.encoder=\(word)",
             ])
-            guard case .unet(let network) = RunSetup.network(configuration, size: 64).architecture else {
-                Issue.record("\(word) gave another architecture")
-                continue
-            }
+            let network = try #require(try configuration.network.family() as? UNet)
             #expect(network.encoder.rawValue == word)
         }
+    }
+
+    /// A plan needs no data set, and each word means the family of its name.
+    @Test func familiesAreTheNetworks() throws {
+        for family in networkFamilies {
+            let configuration = try RunConfiguration().overridden(by: [
+                "network.architecture=\(family.word)", "network.normalisation=frozen", "network.dropout=0.25",
+            ])
+            let plan = try ModelPlan(configuration, imageSize: 32)
+            #expect(plan.network.name == family.word)
+            #expect(plan.network.family.statistics == .running)
+            #expect(plan.size == 32 && plan.configuration.data.size == 32)
+            #expect(plan.graph.nodes.contains { $0.name.hasSuffix("head.dropout") })
+            #expect(plan.parameterCount > 0)
+        }
+    }
+
+    /// What the family declares can be set, and reaches the graph.
+    @Test func optionsReachTheGraph() throws {
+        let configuration = try RunConfiguration().overridden(by: [
+            "network.architecture=unet-small", "network.options={depth: 2, upsampling: bilinear}",
+        ])
+        #expect(
+            try configuration.network.family() as? SmallUNet == SmallUNet(depth: 2, upsampling: .bilinear)
+        )
+        let wide = try RunConfiguration().overridden(by: [
+            "network.architecture=unet", "network.encoder=resnet18",
+            "network.options={decoder_channels: [64, 32, 16, 8, 4]}",
+        ])
+        let plan = try ModelPlan(wide, imageSize: 32)
+        let parameter = try #require(plan.layout.parameters.first { $0.name == "decoder.blocks.0.conv1.0.weight" })
+        #expect(parameter.shape[0] == 64)
+        #expect(throws: SetupError.self) { try ModelPlan(wide, imageSize: 48) }
     }
 }

@@ -4,6 +4,7 @@ import KernelSelection
 import Kernels
 import Networks
 import Numerics
+import Settings
 import TestSupport
 import Testing
 
@@ -11,7 +12,7 @@ import Testing
     private let loss = SegmentationLoss()
 
     @Test func `unet with resnet34 has as many multiply-adds as PyTorch counts`() throws {
-        let network = Network(.unet(UNet(encoder: .resnet34)), height: 256, width: 256, inputChannels: 3)
+        let network = Network(UNet(encoder: .resnet34), height: 256, width: 256, inputChannels: 3)
         let summary = try ModelSummary(network, loss: loss, images: 2)
         // Half of what torch.utils.flop_counter says of the network in Tests/Fixtures/twenty_steps.py.
         #expect(summary.multiplyAdds == 7_813_988_352)
@@ -33,7 +34,7 @@ import Testing
     @Test func `initial weights are the numpy implementation's`() throws {
         // Printed by Tests/Fixtures/philox.py.
         #expect(Philox(key: 0).block(at: .zero) == SIMD4(1_713_891_541, 3_781_805_453, 3_159_862_348, 2_600_524_760))
-        let graph = try Network(.unetSmall(SmallUNet(baseWidth: 8, depth: 1)), height: 8, width: 8, inputChannels: 3)
+        let graph = try Network(SmallUNet(baseWidth: 8, depth: 1), height: 8, width: 8, inputChannels: 3)
             .graph(loss: loss)
         var parameter = try #require(
             ParameterLayout(graph).parameters.first { $0.name == "encoder.0.conv1.weight" }
@@ -51,46 +52,57 @@ import Testing
 
     @Test func `sizes that do not fit are refused`() {
         #expect(throws: GraphError.self) {
-            try Network(.unet(UNet()), height: 100, width: 96).graph(loss: loss)
+            try Network(UNet(), height: 100, width: 96).graph(loss: loss)
         }
         #expect(throws: GraphError.self) {
-            try Network(.unetSmall(SmallUNet(depth: 4)), height: 24, width: 32).graph(loss: loss)
+            try Network(SmallUNet(depth: 4), height: 24, width: 32).graph(loss: loss)
         }
         #expect(throws: GraphError.self) {
-            try Network(.unet(UNet()), height: 64, width: 64, inputChannels: 2).graph(loss: loss)
+            try Network(UNet(), height: 64, width: 64, inputChannels: 2).graph(loss: loss)
         }
     }
 
     @Test func `dropout stands before the head of both networks, and nowhere without a probability`() throws {
-        for (architecture, head) in [
-            (Network.Architecture.unet(UNet(encoder: .resnet18, dropout: 0.2)), "segmentation_head.dropout"),
-            (.unetSmall(SmallUNet(baseWidth: 8, depth: 2, dropout: 0.2)), "head.dropout"),
-        ] {
-            let network = Network(architecture, height: 32, width: 32)
+        let families: [(any NetworkFamily, String)] = [
+            (UNet(encoder: .resnet18, dropout: 0.2), "segmentation_head.dropout"),
+            (SmallUNet(baseWidth: 8, depth: 2, dropout: 0.2), "head.dropout"),
+        ]
+        for (family, head) in families {
+            let network = Network(family, height: 32, width: 32)
             #expect(try network.graph(loss: nil).nodes.contains { $0.name == head })
         }
-        for architecture in [Network.Architecture.unet(UNet(encoder: .resnet18)), .unetSmall(SmallUNet())] {
-            let graph = try Network(architecture, height: 32, width: 32).graph(loss: nil)
+        let plain: [any NetworkFamily] = [UNet(encoder: .resnet18), SmallUNet()]
+        for family in plain {
+            let graph = try Network(family, height: 32, width: 32).graph(loss: nil)
             #expect(!graph.nodes.contains { $0.name.contains("dropout") })
         }
     }
 
-    @Test func `networks survive coding`() throws {
-        for architecture in [
-            Network.Architecture.unet(UNet(encoder: .resnet18, statistics: .running, dropout: 0.2)),
-            .unetSmall(SmallUNet(baseWidth: 8, depth: 3, upsampling: .transposed, dropout: 0.1)),
-        ] {
-            let network = Network(architecture, height: 64, width: 32)
-            let data = try JSONEncoder().encode(network)
-            let decoded = try JSONDecoder().decode(Network.self, from: data)
-            #expect(decoded == network)
+    /// What a user reads and sets of a family is what the family is.
+    @Test func `families declare their settings`() throws {
+        #expect(Set(networkFamilies.map { $0.word }).count == networkFamilies.count)
+        for family in networkFamilies {
+            let names = family.declarations.map(\.name)
+            #expect(Set(names).count == names.count, "\(family.word)")
+            #expect(names.contains("dropout"), "\(family.word)")
+            for declaration in family.declarations {
+                #expect(declaration.accepts(declaration.defaultValue), "\(family.word), \(declaration.name)")
+            }
         }
+        let given = try SmallUNet(["depth": .whole(3), "upsampling": .word("transposed"), "dropout": .whole(0)])
+        #expect(given == SmallUNet(depth: 3, upsampling: .transposed))
+        #expect(throws: SettingError(setting: "depth", problem: "must be a whole number, 1 to 7, found 8")) {
+            try SmallUNet(["depth": .whole(8)])
+        }
+        #expect(throws: SettingError.self) { try UNet(["decoder_channels": .list([.whole(8)])]) }
+        #expect(throws: SettingError.self) { try UNet(["depth": .whole(3)]) }
+        #expect(throws: SettingError.self) { try FPN(["decoder_segmentation_channels": .whole(48)]) }
     }
 
     @Test(.timeLimit(.minutes(15)), arguments: SmallUNet.Upsampling.allCases)
     func `unet-small learns squares in sixty steps`(_ upsampling: SmallUNet.Upsampling) throws {
         let network = Network(
-            .unetSmall(SmallUNet(baseWidth: 8, depth: 3, upsampling: upsampling)),
+            SmallUNet(baseWidth: 8, depth: 3, upsampling: upsampling),
             height: 32,
             width: 32
         )
@@ -115,7 +127,7 @@ import Testing
     }
 
     @Test func `freed memory is never read in unet with resnet18`() throws {
-        let network = Network(.unet(UNet(encoder: .resnet18)), height: 64, width: 64)
+        let network = Network(UNet(encoder: .resnet18), height: 64, width: 64)
         let rig = try Rig(network, loss: loss, images: 2, seed: 5)
         for index in 0..<rig.images.count {
             rig.images.base[index] = RandomSequence(seed: 6, purpose: .simulation).uniform(index)

@@ -4,6 +4,7 @@ import KernelSelection
 import Kernels
 import Networks
 import Numerics
+import Settings
 import TestSupport
 import Testing
 
@@ -53,17 +54,18 @@ import Testing
     private static let size = 64
     private static let images = 2
 
-    static let networks: [(name: String, architecture: Network.Architecture)] = [
-        ("resnet18", .unet(UNet(encoder: .resnet18))), ("resnet34", .unet(UNet(encoder: .resnet34))),
-        ("unet-resnet50", .unet(UNet(encoder: .resnet50))),
-        ("unet-se_resnext50_32x4d", .unet(UNet(encoder: .seResNeXt50))),
-        ("unet-efficientnet-b0", .unet(UNet(encoder: .efficientNetB0))),
-        ("unet-efficientnet-b4", .unet(UNet(encoder: .efficientNetB4))),
-        ("deeplabv3plus-resnet50", .deepLabV3Plus(DeepLabV3Plus(encoder: .resnet50))),
+    static let networks: [(name: String, family: any NetworkFamily)] = [
+        ("resnet18", UNet(encoder: .resnet18)), ("resnet34", UNet(encoder: .resnet34)),
+        ("unet-resnet50", UNet(encoder: .resnet50)),
+        ("unet-se_resnext50_32x4d", UNet(encoder: .seResNeXt50)),
+        ("unet-efficientnet-b0", UNet(encoder: .efficientNetB0)),
+        ("unet-efficientnet-b4", UNet(encoder: .efficientNetB4)),
+        ("deeplabv3plus-resnet50", DeepLabV3Plus(encoder: .resnet50)),
+        ("fpn-resnet34", FPN(encoder: .resnet34)),
     ]
 
     private func network(_ index: Int) -> Network {
-        Network(Self.networks[index].architecture, height: Self.size, width: Self.size, inputChannels: 3)
+        Network(Self.networks[index].family, height: Self.size, width: Self.size, inputChannels: 3)
     }
 
     @Test(arguments: networks.indices)
@@ -76,9 +78,10 @@ import Testing
         let layout = ParameterLayout(try network.graph(loss: SegmentationLoss()))
         #expect(Dictionary(uniqueKeysWithValues: layout.parameters.map { ($0.name, $0.shape) }) == expected)
         #expect(layout.parameters.allSatisfy { $0.isTrained })
-        // Each normalisation has its buffers beside its weight.
+        // Each batch normalisation has its buffers beside its weight; those of an FPN's decoder are over groups.
         let buffers = Set(layout.buffers.map(\.name))
-        for name in expected.keys where name.hasSuffix(".weight") && expected[name]?.count == 1 {
+        for name in expected.keys
+        where name.hasSuffix(".weight") && expected[name]?.count == 1 && !name.hasPrefix("decoder.seg_blocks") {
             let layer = name.dropLast("weight".count)
             #expect(buffers.contains("\(layer)running_mean") && buffers.contains("\(layer)running_var"))
         }
@@ -143,9 +146,9 @@ import Testing
         for sibling in siblings {
             let label = "\(sibling.architecture)/\(sibling.encoder)"
             let encoder = try #require(Encoder(rawValue: sibling.encoder))
-            let isUNet = sibling.architecture == "unet"
+            let word = try #require(NetworkArchitecture(rawValue: sibling.architecture))
             let network = Network(
-                isUNet ? .unet(UNet(encoder: encoder)) : .deepLabV3Plus(DeepLabV3Plus(encoder: encoder)),
+                try Self.family(word.family, ["encoder": encoder.settingValue]),
                 height: Self.size,
                 width: Self.size,
                 inputChannels: 3
@@ -173,11 +176,22 @@ import Testing
     @Test func `every encoder is compared with PyTorch's`() throws {
         let data = try Data(contentsOf: URL(filePath: fixture("networks_siblings.json")))
         let siblings = try JSONDecoder().decode([Sibling].self, from: data).map(\.encoder)
-        let own = Self.networks.map { $0.name.replacing("unet-", with: "").replacing("deeplabv3plus-", with: "") }
+        // The part behind the family, where the name has one.
+        let own = Self.networks.map { network in
+            let prefix = "\(type(of: network.family).word)-"
+            return network.name.hasPrefix(prefix) ? String(network.name.dropFirst(prefix.count)) : network.name
+        }
         #expect(Set(siblings + own) == Set(Encoder.allCases.map(\.rawValue)))
     }
 
     // MARK: Helpers
+
+    private static func family(
+        _ family: (some NetworkFamily).Type,
+        _ values: [String: SettingValue]
+    ) throws -> any NetworkFamily {
+        try family.init(values)
+    }
 
     /// Uniform numbers, as networks.py draws them.
     private static func draw(_ images: AlignedBuffer) {

@@ -34,7 +34,7 @@ import Testing
     }
 
     private func rig(_ kernels: KernelTable = KernelVariant.best.table) throws -> Rig {
-        let network = Network(.unet(UNet(encoder: .resnet34)), height: golden.size, width: golden.size)
+        let network = Network(UNet(encoder: .resnet34), height: golden.size, width: golden.size)
         return try Rig(network, loss: SegmentationLoss(), images: golden.images, seed: golden.seed, kernels: kernels)
     }
 

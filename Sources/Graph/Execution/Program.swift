@@ -157,7 +157,7 @@ extension Graph {
         copy.nodes = nodes.compactMap { node in
             var node = node
             node.inputs = node.inputs.map { replaced[$0] ?? $0 }
-            guard node.operation is Dropout || node.operation is DropConnect else { return node }
+            guard type(of: node.operation).drops else { return node }
             replaced[node.output] = node.inputs[0]
             return nil
         }

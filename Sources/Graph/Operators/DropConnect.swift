@@ -4,6 +4,7 @@ import Kernels
 /// Nothing in inference.
 struct DropConnect: Operator {
     static let kind = "drop connect"
+    static let drops = true
 
     var probability: Double
 

@@ -3,6 +3,7 @@ import Kernels
 /// Elements set to zero with a probability, the rest scaled up; nothing in inference.
 struct Dropout: Operator {
     static let kind = "dropout"
+    static let drops = true
 
     var probability: Double
 
