@@ -209,7 +209,8 @@ let runtimes: [Target] = [
         name: "Inference",
         dependencies: [
             "Configuration", "Coordination", "Diagnostics", "Graph", "KernelSelection", "Kernels", "ModelSetup",
-            "Networks", "Platform", "Radiography", "Reporting", "RunFolder", "Sampling", "Sharding", "Storage",
+            "Networks", "Numerics", "Platform", "Radiography", "Reporting", "RunFolder", "Sampling", "Sharding",
+            "Storage",
         ],
         swiftSettings: strict
     ),

@@ -8,11 +8,13 @@ package import Storage
 
 /// A network's scores on a validation fold, and the search for the rule that makes masks of its probabilities.
 package struct RunEvaluation: Sendable {
-    /// The score of a plain threshold of 0.5.
-    package let half: DiceScore
-    /// The rule with the highest mean Dice, and its score.
-    package let best: MaskRule
-    package let bestScore: DiceScore
+    /// The figures of a plain threshold of 0.5.
+    package let half: Evaluation
+    /// The rule with the highest mean Dice, or the one that was given, and its figures.
+    package let rule: MaskRule
+    package let figures: Evaluation
+    /// The images in their order, under `rule`.
+    package let images: [ScoredImage]
     package let seconds: Double
 
     /// The rules that are tried, 0.5 first: it stays where none is better.
@@ -33,30 +35,92 @@ package struct RunEvaluation: Sendable {
         return rules
     }
 
-    /// Scores the samples, in their order. There is at least one.
+    /// Scores the samples, in their order, under `rule`, or under the best that a search finds. There is at least one.
     package init(
         _ pool: InferencePool,
         dataset: Dataset,
         samples: [Int],
         flips: Bool,
+        rule: MaskRule? = nil,
         progress: (Int) -> Void = { _ in }
     ) throws {
         let start = ContinuousClock.now
-        let search = RuleSearch(rules: Self.rules)
+        let search = RuleSearch(rules: rule.map { [.threshold(0.5), $0] } ?? Self.rules)
         let size = pool.model.size
-        let counts = try pool.map(samples.count, progress: progress) { index, engine in
+        let found = try pool.map(samples.count, progress: progress) { index, engine in
             let image = try dataset.image(samples[index])
-            return search.counts(
-                of: engine.probabilities(of: image, side: dataset.size, flips: flips),
-                size: size,
-                truth: dataset.mask(of: samples[index])
+            let map = engine.probabilities(of: image, side: dataset.size, flips: flips)
+            let counts = search.counts(of: map, size: size, truth: dataset.mask(of: samples[index]))
+            return (counts: counts, probability: map.reduce(0) { max($0, $1) })
+        }
+        func images(under rule: MaskRule) -> [ScoredImage] {
+            zip(samples, found).map { sample, found in
+                ScoredImage(
+                    id: dataset.id(of: sample),
+                    patient: dataset.metadata(of: sample).patient,
+                    counts: search.counts(of: found.counts, under: rule),
+                    probability: found.probability
+                )
+            }
+        }
+        self.rule = rule ?? search.best(of: found.map(\.counts)).rule
+        half = Evaluation(images(under: .threshold(0.5)))
+        self.images = images(under: self.rule)
+        figures = Evaluation(self.images)
+        seconds = (ContinuousClock.now - start).seconds
+    }
+
+    /// Opens other labelled shards than those of the validation fold, all of whose samples are scored, and says what
+    /// speaks against the score; shards that the network was trained on give their validation fold.
+    ///
+    /// Throws where the shards have no labels, or are the run's own and have no validation fold.
+    package static func samples(
+        of model: InferenceModel,
+        on data: String
+    ) throws -> (dataset: Dataset, samples: [Int], warnings: [String]) {
+        let dataset = try Dataset.open(data)
+        guard dataset.manifest.schema.isLabelled else {
+            throw RunError.data(
+                "The shards in \(data) have no labels, so there is nothing to compare with. Predict them with `pleura "
+                    + "predict RUN --input \(data)`."
             )
         }
-        let outcome = search.best(of: counts)
-        half = outcome.scores[0]
-        best = outcome.rule
-        bestScore = outcome.score
-        seconds = (ContinuousClock.now - start).seconds
+        if dataset.manifest.datasetDigest.description == model.checkpoint.trainer.datasetDigest {
+            let (dataset, samples) = try Self.samples(of: model, shards: data)
+            let sentence = "These are the shards that the run was trained on: their validation fold is scored."
+            return (dataset, samples, [sentence])
+        }
+        try requireChallengeLabels(dataset, data)
+        return (dataset, Array(0..<dataset.count), knownSamples(of: model, in: dataset).map { [$0] } ?? [])
+    }
+
+    /// Says how many samples, or patients of them, are among those that the network was trained on, where these can be
+    /// found; nil where none are.
+    private static func knownSamples(of model: InferenceModel, in dataset: Dataset) -> String? {
+        guard let own = try? Dataset.open(model.configuration.data.shards) else { return nil }
+        var ids: Set<String> = []
+        var patients: Set<String> = []
+        for sample in 0..<own.count {
+            ids.insert(own.id(of: sample))
+            patients.insert(own.metadata(of: sample).patient)
+        }
+        patients.remove("")
+        let known = (0..<dataset.count).count {
+            ids.contains(dataset.id(of: $0)) || patients.contains(dataset.metadata(of: $0).patient)
+        }
+        guard known > 0 else { return nil }
+        return
+            "\(known) of \(dataset.count) radiographs are, or are of patients who are, in the shards that the run was "
+            + "trained with (\(own.directory)): the score is better than it is on others."
+    }
+
+    private static func requireChallengeLabels(_ dataset: Dataset, _ folder: String) throws {
+        guard dataset.labelSize == RunLengthMask.challengeSide else {
+            throw RunError.data(
+                "The labels in \(folder) are \(dataset.labelSize) pixels wide; scores are taken at "
+                    + "\(RunLengthMask.challengeSide)."
+            )
+        }
     }
 
     /// Opens the data set that a network was trained on and finds the validation fold's samples.
@@ -76,15 +140,10 @@ package struct RunEvaluation: Sendable {
             throw RunError.data(
                 "The checkpoint \(model.checkpoint.path) was trained on the data set "
                     + "\(model.checkpoint.trainer.datasetDigest); \(folder) has \(digest). Give the folder with the "
-                    + "same shards."
+                    + "same shards, or other labelled ones with --data."
             )
         }
-        guard dataset.labelSize == RunLengthMask.challengeSide else {
-            throw RunError.data(
-                "The labels in \(folder) are \(dataset.labelSize) pixels wide; scores are taken at "
-                    + "\(RunLengthMask.challengeSide)."
-            )
-        }
+        try requireChallengeLabels(dataset, folder)
         return (dataset, try RunSetup(configuration, dataset: dataset).folds.validation)
     }
 }

@@ -77,14 +77,19 @@ package struct RunReportBuilder {
         report.metrics = metrics
         report.checkpoints = checkpointRows
         report.checkpointMetric = configuration.checkpoint.metric.rawValue
+        let best = CheckpointChoice.ranked(files, by: configuration.checkpoint.metric).first
+        report.chosen = (best ?? files.last).map(chosen)
         report.configuration = configuration.resolvedYAML(documented: true)
         report.footer = "Written by Pleura \(ProgramVersion.current) on \(Self.text(Date()))"
         guard let dataset, let setup, !setup.folds.validation.isEmpty, !files.isEmpty else { return report }
         do {
             let choice = try CheckpointChoice(
                 directory.path,
+                best == nil ? .newest : .best,
                 kernels: KernelVariant.selected(environment: ProcessInfo.processInfo.environment).tables
             )
+            // Heading and radiographs are of one network, also where the best one is damaged.
+            report.chosen = chosen(choice.model.checkpoint)
             // A rule that was searched with another checkpoint says nothing about this one.
             let stored = try SegmentationRule.read(directory).flatMap { $0.step == choice.model.step ? $0 : nil }
             let rule = stored?.rule ?? .threshold(Float(choice.model.configuration.validation.threshold))
@@ -204,10 +209,25 @@ package struct RunReportBuilder {
         return facts
     }
 
+    private func chosen(_ file: CheckpointContents) -> RunReport.ChosenNetwork {
+        let best = CheckpointChoice.ranked(files, by: configuration.checkpoint.metric).first
+        return RunReport.ChosenNetwork(
+            step: file.trainer.step,
+            epoch: epochs[file.trainer.step - 1] ?? max(0, file.trainer.epoch),
+            isBest: file.path == best?.path,
+            metrics: file.trainer.metrics
+        )
+    }
+
+    /// The epochs of steps, by the steps' numbers.
+    private var epochs: [Int: Int] {
+        Dictionary(metrics.steps.map { ($0.step, $0.epoch) }, uniquingKeysWith: { _, last in last })
+    }
+
     private var checkpointRows: [RunReport.CheckpointRow] {
         let metric = configuration.checkpoint.metric
         let best = CheckpointChoice.ranked(files, by: metric).first
-        let epochs = Dictionary(metrics.steps.map { ($0.step, $0.epoch) }, uniquingKeysWith: { _, last in last })
+        let epochs = epochs
         return files.map { file in
             let trainer = file.trainer
             return RunReport.CheckpointRow(

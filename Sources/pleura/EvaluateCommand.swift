@@ -1,22 +1,36 @@
 import ArgumentParser
 import Foundation
+import Inference
+import Platform
 import Radiography
+import Sharding
+import Storage
 
-/// `pleura evaluate`: the challenge's metric of a submission, or of a run on its validation fold.
+/// `pleura evaluate`: the challenge's metric of a submission, or of a run on labelled shards.
 struct EvaluateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "evaluate",
-        abstract: "Scores a submission, or a run on its validation fold, by the challenge's metric.",
+        abstract: "Scores a run, or a submission, by the challenge's metric and as a classifier.",
         usage: """
-            pleura evaluate --predictions FILE --labels FILE [--json PATH]
-            pleura evaluate RUN [--best] [--no-flip] [--threads N] [--shards DIR] [--json PATH]
+            pleura evaluate RUN [--best] [--no-flip] [--threads N] [--shards DIR] [--csv FILE] [--json PATH]
+            pleura evaluate RUN --data SHARDS [--best] [--csv FILE] [--json PATH]
+            pleura evaluate --predictions FILE --labels FILE [--probabilities FILE] [--patients FILE] [--csv FILE]
+                            [--json PATH]
             """,
         discussion: """
-            The mean Dice over the images at 1024×1024; an image where both masks are empty counts 1.
+            Examples:
+              pleura evaluate runs/first --best
+              pleura evaluate runs/first --data shards-of-another-hospital
+              pleura evaluate --predictions predictions/submission.csv --labels labels.csv
 
-            A submission: every image of it must have a label. A run: its newest intact checkpoint predicts the \
-            validation fold, and the thresholds and triplets (top, area, bottom) are searched for the best mean Dice; \
-            the best rule is saved as RUN/rule.json, which `pleura predict RUN` then uses.
+            The mean Dice over the images at 1024×1024, where an image with two empty masks counts 1; sensitivity, \
+            specificity and AUROC of the question "any pneumothorax?"; and intervals of 95 %, over patients where they \
+            are known.
+
+            A run: its newest intact checkpoint, or with --best its best, predicts the validation fold, and the \
+            thresholds and triplets (top, area, bottom) are searched for the best mean Dice; the best rule is saved as \
+            RUN/rule.json, which `pleura predict RUN` then uses. With --data, other labelled shards are scored with that \
+            rule. A submission: every image of it must have a label.
             """
     )
 
@@ -37,7 +51,24 @@ struct EvaluateCommand: ParsableCommand {
     )
     var labels: String?
 
+    @Option(
+        help: "Of a submission: a table with the columns id and probability, such as predictions.csv, for the AUROC.",
+        completion: .file(),
+        transform: userPath
+    )
+    var probabilities: String?
+
+    @Option(
+        help: "Of a submission: a table of image ids and patients, for the intervals.",
+        completion: .file(),
+        transform: userPath
+    )
+    var patients: String?
+
     @OptionGroup var runOptions: RunEvaluationOptions
+
+    @Option(help: "Write a row for each image to this file.", completion: .file(), transform: userPath)
+    var csv: String?
 
     @Option(help: "Write the figures as JSON to this file; - for standard output.", transform: userPath)
     var json: String?
@@ -47,68 +78,78 @@ struct EvaluateCommand: ParsableCommand {
             guard predictions == nil && labels == nil else {
                 throw ValidationError("Give a run's folder, or --predictions and --labels, not both.")
             }
+            guard probabilities == nil && patients == nil else {
+                throw ValidationError("--probabilities and --patients go with --predictions; shards know both.")
+            }
         } else if predictions == nil || labels == nil {
-            throw ValidationError("Give --predictions FILE and --labels FILE, or a run's folder.")
+            throw ValidationError("Give a run's folder, or --predictions FILE and --labels FILE.")
+        } else if runOptions.data != nil {
+            throw ValidationError("--data goes with a run's folder.")
         }
     }
 
     func run() throws {
+        let table = try csv.map(ImageTable.init)
         if let directory {
-            try runOptions.evaluate(directory, json: json)
+            try runOptions.evaluate(directory, json: json, csv: table)
         } else if let predictions, let labels {
-            try score(predictions, labels)
+            try score(predictions, labels, table)
         }
     }
 
-    private func score(_ predictions: String, _ labels: String) throws {
+    private func score(_ predictions: String, _ labels: String, _ table: ImageTable?) throws {
         try JSONOutput.requireOwn(json)
-        let score = try DiceScore(predictions: LabelFile.read(predictions), labels: LabelFile.read(labels))
-        let report = EvaluationReport(score: score)
+        let scored = try SubmissionEvaluation(
+            predictions: LabelFile.read(predictions),
+            labels: LabelFile.read(labels),
+            patients: patients.map { try PatientFile.read($0) } ?? [:],
+            probabilities: probabilities.map { try ProbabilityTable.read($0) }
+        )
+        try table?.write(scored.images)
+        for warning in scored.warnings + [scored.evaluation.warning].compactMap(\.self) {
+            printError("warning: \(warning)")
+        }
         if let json {
-            try JSONOutput.write(report, to: json)
+            try JSONOutput.write(Figures(evaluation: scored.evaluation, missing: scored.missing), to: json)
             if json == "-" { return }
         }
-        try printResult(report.text)
+        try printResult(scored.evaluation.text)
+    }
+
+    /// What `--json` writes of a submission.
+    private struct Figures: Encodable {
+        var evaluation: Evaluation
+        var missing: Int
+
+        private enum CodingKeys: String, CodingKey { case missing = "labelled_without_row" }
+
+        func encode(to encoder: any Encoder) throws {
+            try evaluation.encode(to: encoder)
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(missing, forKey: .missing)
+        }
     }
 }
 
-/// The figures of an evaluation, as they are printed.
-struct EvaluationReport: Encodable {
-    let score: DiceScore
+/// The file of `--csv`, a row for each image.
+struct ImageTable {
+    private let record: OutputRecord
+    private let name: String
 
-    private enum CodingKeys: String, CodingKey {
-        case meanDice = "mean_dice"
-        case positiveDice = "positive_dice"
-        case negativeDice = "negative_dice"
-        case images
-        case positives
-        case negatives
-        case nonEmptyPredictions = "non_empty_predictions"
-    }
-
-    /// All keys stand in every report; a mean over no images is null.
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(score.meanDice, forKey: .meanDice)
-        try container.encode(score.positiveDice, forKey: .positiveDice)
-        try container.encode(score.negativeDice, forKey: .negativeDice)
-        try container.encode(score.images, forKey: .images)
-        try container.encode(score.positives, forKey: .positives)
-        try container.encode(score.negatives, forKey: .negatives)
-        try container.encode(score.nonEmptyPredictions, forKey: .nonEmptyPredictions)
-    }
-
-    var text: String {
-        func figure(_ value: Double?) -> String {
-            guard let value else { return "-" }
-            return String((value * 1e6).rounded() / 1e6)
+    /// Throws where another's file stands there: before the work, not after it.
+    init(_ path: String) throws {
+        let path = FileSystem.tidied(path)
+        name = FileSystem.name(of: path)
+        let folder = String(FileSystem.absolute(path).dropLast(name.count + 1))
+        record = OutputRecord(folder.isEmpty ? "/" : folder)
+        if let obstacle = record.obstacle(name) {
+            throw OccupiedOutput(
+                "The table of images cannot be written to \(path)",
+                [obstacle],
+                advice: "Name another file with --csv, or move that one away."
+            )
         }
-        return """
-            mean Dice              \(figure(score.meanDice))  over \(score.images) images
-            over the positives     \(figure(score.positiveDice))  (\(score.positives))
-            over the negatives     \(figure(score.negativeDice))  (\(score.negatives))
-            non-empty predictions  \(score.nonEmptyPredictions)
-            nothing predicted      \(figure(Double(score.images - score.positives) / Double(max(1, score.images))))
-            """
     }
+
+    func write(_ images: [ScoredImage]) throws { try record.write(ScoredImage.table(images), to: name) }
 }

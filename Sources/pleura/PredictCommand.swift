@@ -81,6 +81,9 @@ struct PredictCommand: ParsableCommand {
     @Flag(inversion: .prefixedNo, help: "Write radiographs with the predicted outline.")
     var overlays = true
 
+    @Flag(inversion: .prefixedNo, help: "Write radiographs with the probabilities in colours.")
+    var heatmaps = true
+
     @Flag(inversion: .prefixedNo, help: "Write maps of probabilities.")
     var probabilities = true
 
@@ -161,6 +164,7 @@ struct PredictCommand: ParsableCommand {
         var options = Prediction.Options(inputs: inputs, output: output, rule: rule, jobs: threads)
         options.flips = flip
         options.writesMasks = masks
+        options.writesHeatMaps = heatmaps
         options.writesProbabilities = probabilities
         options.writesOverlays = overlays
         let line = ProgressLine("predict")
@@ -182,6 +186,7 @@ struct PredictCommand: ParsableCommand {
             \(summary.images) radiographs, \(summary.positives) with a predicted pneumothorax: \(output)/predictions.csv
               rejected  \(rejected)\(ignored)
               speed     \(rate), \(threads) thread\(threads == 1 ? "" : "s")\(flip ? ", each image twice (flip)" : "")
+            Next: look at \(output)/overlays. With labels: pleura evaluate --predictions \(output)/submission.csv --labels FILE
             """
         if json == "-" { printError(lines) } else { printSummary(lines) }
         if let json {

@@ -77,6 +77,19 @@ extension Processes {
             #expect(folder.status == 0 && folder.output.contains("1 files that are no image"), "\(folder)")
             let paths = ["a": "\(films)/a.png", "1.2.3": "\(films)/ward/IM0001"]
             try expectWholeMasks("folder", paths: paths, headerTells: true)
+            // Pictures are of the radiograph, enlarged where it is small, with a legend below.
+            for picture in ["overlays/a.png", "heatmaps/a.png"] {
+                let bytes = try Data(contentsOf: URL(filePath: runner.path("folder/\(picture)")))
+                let (width, height) = (bytes[18..<20].map(Int.init), bytes[22..<24].map(Int.init))
+                #expect(width == [2, 0] && height[0] * 256 + height[1] > 307 + 20, "\(picture) \(width) \(height)")
+            }
+            let few = ["--no-masks", "--no-overlays", "--no-heatmaps", "--no-probabilities"]
+            #expect(try predict(["--input", films] + few, to: "few").status == 0)
+            #expect(
+                try FileManager.default.contentsOfDirectory(atPath: runner.path("few")).filter { !$0.hasPrefix(".") }
+                    .sorted()
+                    == ["predictions.csv", "rejected.csv", "submission.csv"]
+            )
             // A file and a pattern, after one option or two.
             let named = try predict(["--input", paths["a"] ?? "", "\(films)/w*/IM*"] + all, to: "named")
             #expect(named.status == 0, "\(named)")

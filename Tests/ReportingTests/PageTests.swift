@@ -174,6 +174,38 @@ struct PageTests {
         #expect(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;"))
     }
 
+    @Test func theHeadingIsOfOneNetwork() {
+        var report = ExampleReport.resumedRun()
+        report.checkpointMetric = "mean_dice"
+        report.chosen = .init(
+            step: 180,
+            epoch: 8,
+            isBest: true,
+            metrics: ["mean_dice": 0.8125, "positive_dice": 0.625, "images": 20, "positives": 8]
+        )
+        let page = report.html()
+        #expect(
+            page.contains(
+                "<b>step 180</b><span>Best by mean_dice</span><small>epoch 9; the newest is of step 240</small>"
+            )
+        )
+        #expect(page.contains("<b>0.812</b>") || page.contains("<b>0.813</b>"))
+        #expect(page.contains("<b>0.625</b><span>Dice, positives</span><small>8 positives, the same network</small>"))
+        #expect(page.contains("20 images; empty masks 0.600"))
+        // Over no positives there is no mean.
+        report.chosen = .init(
+            step: 240,
+            epoch: 11,
+            isBest: false,
+            metrics: ["mean_dice": 1, "positive_dice": 1, "images": 20, "positives": 0]
+        )
+        #expect(report.html().contains("<b>–</b><span>Dice, positives</span>"))
+        #expect(report.html().contains("<b>step 240</b><span>Newest network</span>"))
+        // Without a checkpoint it is the network of the best validation.
+        report.chosen = nil
+        #expect(report.html().contains("<span>Best by mean_dice</span>"))
+    }
+
     @Test func aRunWithoutAnythingHasAPage() {
         let page = RunReport(title: "empty", status: "nothing yet").html()
         #expect(page.contains("<h1>empty<em>nothing yet</em></h1>"))

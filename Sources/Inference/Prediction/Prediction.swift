@@ -18,6 +18,7 @@ package struct Prediction: Sendable {
         package var writesMasks = true
         package var writesProbabilities = true
         package var writesOverlays = true
+        package var writesHeatMaps = true
         /// Decoding processes.
         package var jobs: Int
 
@@ -84,7 +85,10 @@ package struct Prediction: Sendable {
             done += 1
             progress(Progress(done: done, total: inputs.count, rejected: summary.rejected.count))
         }
-        try inputs.folder?.read(size: pool.model.size, jobs: options.jobs) { index, id, outcome in
+        try inputs.folder?.read(size: pool.model.size, wantsWhole: drawsRadiographs, jobs: options.jobs) {
+            index,
+            id,
+            outcome in
             let path = inputs.folder?.files[index] ?? ""
             switch outcome {
             case .failure(let error) where error.kind == .otherObject:
@@ -95,7 +99,7 @@ package struct Prediction: Sendable {
             case .success(let radiograph):
                 if let name = takeID(id, path, note) {
                     let subject = Subject(id: id, name: name, path: path, metadata: radiograph.metadata)
-                    try submit(subject, side: pool.model.size) { radiograph.image.pixels }
+                    try submit(subject, side: pool.model.size, whole: radiograph.whole) { radiograph.image.pixels }
                 }
             }
             tell()
@@ -106,7 +110,7 @@ package struct Prediction: Sendable {
                 let id = dataset.id(of: sample)
                 if let name = takeID(id, shards.path, note) {
                     let subject = Subject(id: id, name: name, path: shards.path, dataset: dataset, sample: sample)
-                    try submit(subject, side: dataset.size) { try dataset.image(sample) }
+                    try submit(subject, side: dataset.size, whole: nil) { try dataset.image(sample) }
                 }
                 tell()
             }
@@ -139,11 +143,13 @@ package struct Prediction: Sendable {
         return names.name(for: id)
     }
 
+    private var drawsRadiographs: Bool { options.writesOverlays || options.writesHeatMaps }
+
     /// The folders of pictures, and whether they are written.
     private var folders: [(name: String, isWritten: Bool)] {
         [
             ("masks", options.writesMasks), ("probabilities", options.writesProbabilities),
-            ("overlays", options.writesOverlays),
+            ("overlays", options.writesOverlays), ("heatmaps", options.writesHeatMaps),
         ]
     }
 
@@ -191,9 +197,15 @@ package struct Prediction: Sendable {
         }
     }
 
-    /// Has one radiograph predicted, whose square image of `side` × `side` pixels is asked for on a compute thread.
-    private func submit(_ subject: Subject, side: Int, image: @escaping @Sendable () throws -> [UInt8]) throws {
-        let (options, rows) = (options, rows)
+    /// Has one radiograph predicted, whose square image of `side` × `side` pixels is asked for on a compute thread;
+    /// `whole` is the image at its own size, where that is known.
+    private func submit(
+        _ subject: Subject,
+        side: Int,
+        whole: GrayImage?,
+        image: @escaping @Sendable () throws -> [UInt8]
+    ) throws {
+        let (options, rows, drawsRadiographs) = (options, rows, drawsRadiographs)
         try pool.submit { engine in
             let size = engine.model.size
             let pixels = try image()
@@ -201,27 +213,28 @@ package struct Prediction: Sendable {
                 pixels.baseAddress.map { engine.probabilities(of: $0, side: side, flips: options.flips) }
             }
             guard let map else { return }
-            let mask = Postprocessing(rule: options.rule).mask(of: map, size: size)
             let grid = subject.grid
-            let own =
-                options.rule.level(for: map, size: size).map { grid.mask(of: map, size: size, above: $0) }
-                ?? [UInt8](repeating: 0, count: grid.width * grid.height)
+            let level = options.rule.level(for: map, size: size)
+            func mask(on grid: PixelGrid) -> [UInt8] {
+                level.map { grid.mask(of: map, size: size, above: $0) }
+                    ?? [UInt8](repeating: 0, count: grid.width * grid.height)
+            }
+            let own = mask(on: grid)
             let laterality = subject.layout.flatMap { Laterality(of: own, grid: grid, layout: $0) }
-            rows.add(
-                PredictionRow(
-                    id: subject.id,
-                    path: subject.path,
-                    probability: map.reduce(0) { max($0, $1) },
-                    area: own.count { $0 != 0 },
-                    pixelArea: subject.pixelArea,
-                    laterality: laterality,
-                    isLateralityFromHeader: subject.layout?.isFromHeader,
-                    rule: options.rule,
-                    grid: grid,
-                    maskFile: options.writesMasks ? "masks/\(subject.name).png" : nil,
-                    encoded: mask.encoded
-                )
+            let row = PredictionRow(
+                id: subject.id,
+                path: subject.path,
+                probability: map.reduce(0) { max($0, $1) },
+                area: own.count { $0 != 0 },
+                pixelArea: subject.pixelArea,
+                laterality: laterality,
+                isLateralityFromHeader: subject.layout?.isFromHeader,
+                rule: options.rule,
+                grid: grid,
+                maskFile: options.writesMasks ? "masks/\(subject.name).png" : nil,
+                encoded: Postprocessing(rule: options.rule).mask(of: map, size: size).encoded
             )
+            rows.add(row)
             let place = { (folder: String) in "\(options.output)/\(folder)/\(subject.name).png" }
             if options.writesMasks {
                 let bytes = own.map { $0 == 0 ? 0 : 255 as UInt8 }
@@ -231,10 +244,20 @@ package struct Prediction: Sendable {
                 let bytes = ProbabilityMap(size: size, values: Array(map)).bytes
                 try Self.write(RasterFile.png(bytes, width: size, height: size), to: place("probabilities"))
             }
+            guard drawsRadiographs else { return }
+            let square = GrayImage(width: side, height: side, pixels: pixels)
+            let shown = PredictionPicture.radiograph(whole, square: square, grid: grid)
+            let shownGrid = PixelGrid(width: shown.width, height: shown.height)
             if options.writesOverlays {
-                // Outlines need some pixels to be seen: small images are enlarged.
-                let shown = GrayImage(width: side, height: side, pixels: pixels).squared(to: max(size, 512))
-                try Self.write(Overlay.draw(shown, prediction: mask).png(level: 3), to: place("overlays"))
+                let picture = PredictionPicture.overlay(shown, mask: mask(on: shownGrid), legend: row.legend)
+                try Self.write(picture.png(), to: place("overlays"))
+            }
+            if options.writesHeatMaps {
+                let values = shownGrid.values(of: map, size: size)
+                try Self.write(
+                    PredictionPicture.heatMap(shown, values: values, legend: row.legend).png(),
+                    to: place("heatmaps")
+                )
             }
         }
     }

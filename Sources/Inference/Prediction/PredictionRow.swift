@@ -94,6 +94,18 @@ package struct PredictionRow: Sendable {
     /// Whether a pneumothorax is predicted.
     package var isPositive: Bool { encoded != "-1" }
 
+    /// What pictures say of it.
+    var legend: PictureLegend {
+        PictureLegend(
+            id: id,
+            probability: probability,
+            area: area,
+            squareMillimetres: pixelArea.map { Double(area) * $0 },
+            side: laterality.map { $0 == .both ? "both sides" : "patient's \($0.rawValue)" },
+            rule: rule.argument
+        )
+    }
+
     /// The first line of `predictions.csv`.
     package static let header =
         "id,path,probability,area_pixels,area_mm2,laterality,laterality_from,rule,rows,columns,mask\n"

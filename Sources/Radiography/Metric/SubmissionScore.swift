@@ -5,12 +5,19 @@ extension DiceScore {
     ///
     /// Throws where either file has a wrong row among those images, or an image of the submission has no label.
     package init(predictions: LabelFile, labels: LabelFile) throws(EvaluationError) {
-        if let defect = predictions.errors.first {
-            throw .badPredictions(defect.description, count: predictions.errors.count)
-        }
+        self.init(try predictions.counts(against: labels).map(\.counts))
+    }
+}
+
+extension LabelFile {
+    /// Compares a submission with labels: its images, in its order, with the pixels that the metric counts.
+    ///
+    /// Throws where either file has a wrong row among those images, or an image of the submission has no label.
+    package func counts(against labels: LabelFile) throws(EvaluationError) -> [(id: String, counts: ImageCounts)] {
+        if let defect = errors.first { throw .badPredictions(defect.description, count: errors.count) }
         var missing: [String] = []
-        self.init()
-        for entry in predictions.entries {
+        var counts: [(id: String, counts: ImageCounts)] = []
+        for entry in entries {
             guard let label = labels[entry.id] else {
                 if let defect = labels.errors.first(where: { $0.id == entry.id }) {
                     throw .badLabel(defect.description)
@@ -18,16 +25,17 @@ extension DiceScore {
                 missing.append(entry.id)
                 continue
             }
-            add(ImageCounts(prediction: entry.mask, truth: label.mask))
+            counts.append((entry.id, ImageCounts(prediction: entry.mask, truth: label.mask)))
         }
         if let first = missing.first {
             throw .unlabelled(
                 id: first,
                 count: missing.count,
-                predictions: predictions.path,
+                predictions: path,
                 labels: labels.path
             )
         }
+        return counts
     }
 }
 

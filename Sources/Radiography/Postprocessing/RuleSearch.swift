@@ -119,7 +119,8 @@ package struct RuleSearch: Sendable {
         return best(of: counted)
     }
 
-    private func counts(of image: LevelCounts, under rule: MaskRule) -> ImageCounts {
+    /// The metric's counts of an image under one of the rules.
+    package func counts(of image: LevelCounts, under rule: MaskRule) -> ImageCounts {
         func above(_ level: Float) -> ImageCounts {
             // Every level of a rule is in the table.
             let index = levels.firstIndex(of: level) ?? 0

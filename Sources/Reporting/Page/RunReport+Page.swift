@@ -65,16 +65,62 @@ extension RunReport {
         let note: String
     }
 
+    /// The network of the best validation by `checkpointMetric`, where no checkpoint is known.
+    private var validatedNetwork: ChosenNetwork? {
+        func value(_ record: ValidationRecord) -> Double {
+            switch checkpointMetric {
+            case "loss": -record.loss
+            case "positive_dice": record.positiveDice
+            default: record.meanDice
+            }
+        }
+        guard let best = metrics.validations.filter({ value($0).isFinite }).max(by: { value($0) < value($1) }) else {
+            return nil
+        }
+        return ChosenNetwork(
+            step: best.step + 1,
+            epoch: best.epoch,
+            isBest: true,
+            metrics: [
+                "mean_dice": best.meanDice, "positive_dice": best.positiveDice, "images": Double(best.images),
+                "positives": Double(best.positives),
+            ]
+        )
+    }
+
+    /// Figures of one network, and of the whole training.
     private func keyFigures() -> [KeyFigure] {
         var figures: [KeyFigure] = []
-        let validations = metrics.validations
-        if let best = validations.filter(\.positiveDice.isFinite).max(by: { $0.positiveDice < $1.positiveDice }) {
-            let note = "best, epoch \(best.epoch + 1); last \(HTML.fixed(validations.last?.positiveDice ?? .nan, 3))"
-            figures.append(KeyFigure(name: "Dice, positives", value: HTML.fixed(best.positiveDice, 3), note: note))
-        }
-        if let best = validations.filter(\.meanDice.isFinite).max(by: { $0.meanDice < $1.meanDice }) {
-            let note = "best; empty masks \(HTML.fixed(best.emptyPredictionDice, 3))"
-            figures.append(KeyFigure(name: "Dice, all images", value: HTML.fixed(best.meanDice, 3), note: note))
+        if let chosen = chosen ?? validatedNetwork {
+            let newest = metrics.steps.last.map { $0.step + 1 } ?? chosen.step
+            let others = newest > chosen.step ? "; the newest is of step \(newest)" : ""
+            figures.append(
+                KeyFigure(
+                    name: chosen.isBest ? "Best by \(checkpointMetric)" : "Newest network",
+                    value: "step \(chosen.step)",
+                    note: "epoch \(chosen.epoch + 1)\(others)"
+                )
+            )
+            func figure(_ name: String) -> Double? { chosen.metrics[name].flatMap { $0.isFinite ? $0 : nil } }
+            func count(_ name: String) -> String { figure(name).map { HTML.fixed($0, 0) } ?? "–" }
+            if let mean = figure("mean_dice") {
+                var note = "of this network"
+                if let images = figure("images"), let positives = figure("positives"), images > 0 {
+                    note = "\(count("images")) images; empty masks \(HTML.fixed((images - positives) / images, 3))"
+                }
+                figures.append(KeyFigure(name: "Dice, all images", value: HTML.fixed(mean, 3), note: note))
+            }
+            if figure("mean_dice") != nil || figure("positive_dice") != nil {
+                // A mean over no positives is none.
+                let value = figure("positives") == 0 ? nil : figure("positive_dice")
+                figures.append(
+                    KeyFigure(
+                        name: "Dice, positives",
+                        value: value.map { HTML.fixed($0, 3) } ?? "–",
+                        note: "\(count("positives")) positives, the same network"
+                    )
+                )
+            }
         }
         if let last = metrics.steps.last {
             let rates = metrics.steps.map(\.imagesPerSecond).filter { $0 > 0 }.sorted()

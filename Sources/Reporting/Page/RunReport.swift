@@ -84,6 +84,25 @@ package struct RunReport: Sendable {
         }
     }
 
+    /// The network whose figures stand in the heading.
+    package struct ChosenNetwork: Sendable, Equatable {
+        /// Steps that it has seen.
+        package let step: Int
+        package let epoch: Int
+        /// Whether it is the best by `checkpointMetric`; else it is the newest.
+        package let isBest: Bool
+        /// The figures of its own validation, by the names of checkpoints: `mean_dice`, `positive_dice`, `images`,
+        /// `positives`.
+        package let metrics: [String: Double]
+
+        package init(step: Int, epoch: Int, isBest: Bool, metrics: [String: Double]) {
+            self.step = step
+            self.epoch = epoch
+            self.isBest = isBest
+            self.metrics = metrics
+        }
+    }
+
     /// The run's name.
     package var title: String
     /// One or two words beside the name: `complete`, `stopped at step 120`.
@@ -96,6 +115,8 @@ package struct RunReport: Sendable {
     package var pictures: [Picture] = []
     /// The oldest first.
     package var checkpoints: [CheckpointRow] = []
+    /// The network of the heading and the radiographs; nil where no checkpoint is there.
+    package var chosen: ChosenNetwork?
     /// The name of the checkpoints' metric.
     package var checkpointMetric = "metric"
     /// The resolved configuration as YAML; empty for none.

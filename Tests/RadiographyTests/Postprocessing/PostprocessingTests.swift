@@ -195,28 +195,4 @@ struct PostprocessingTests {
         let first = outcome.scores.firstIndex { $0.meanDice == highest }
         #expect(first.map { search.rules[$0] } == outcome.rule)
     }
-
-    @Test("Outlines: true green, predicted orange, both yellow, and the rest untouched")
-    func overlay() throws {
-        let image = GrayImage(width: 64, height: 64, pixels: [UInt8](repeating: 90, count: 64 * 64))
-        func square(_ range: Range<Int>) -> RunLengthMask {
-            mask((0..<1024 * 1024).map { range.contains($0 % 1024 / 16) && range.contains($0 / 1024 / 16) })
-        }
-        let drawn = Overlay.draw(image, truth: square(10..<30), prediction: square(20..<40))
-        func color(_ x: Int, _ y: Int) -> SIMD3<UInt8> {
-            let first = 3 * (y * 64 + x)
-            return SIMD3(drawn.pixels[first], drawn.pixels[first + 1], drawn.pixels[first + 2])
-        }
-        let grey = SIMD3<UInt8>(90, 90, 90)
-        #expect(color(10, 15) == Overlay.truthColor && color(29, 12) == Overlay.truthColor)
-        #expect(color(39, 35) == Overlay.predictionColor)
-        #expect(color(29, 20) == Overlay.bothColor)
-        #expect(color(15, 15) == grey && color(9, 15) == grey && color(50, 50) == grey)
-        #expect(Overlay.draw(image).pixels == [UInt8](repeating: 90, count: 64 * 64 * 3))
-        let png = drawn.png()
-        #expect(png.starts(with: [0x89, 0x50, 0x4E, 0x47]))
-        // An oblong image is padded as the masks are.
-        let oblong = GrayImage(width: 32, height: 64, pixels: [UInt8](repeating: 90, count: 32 * 64))
-        #expect(Overlay.draw(oblong).width == 64)
-    }
 }
