@@ -113,6 +113,7 @@ let ground: [Target] = [
         swiftSettings: strict
     ),
     .target(name: "HDF5IO", dependencies: ["CHDF5", "Diagnostics"], swiftSettings: strict),
+    .target(name: "WeightFiles", dependencies: ["Diagnostics", "Platform"], swiftSettings: strict),
     .target(name: "Messaging", dependencies: ["CSystem", "CZeroMQ", "Diagnostics", "Platform"], swiftSettings: strict),
 ]
 
@@ -179,8 +180,7 @@ let run: [Target] = [
         name: "ModelSetup",
         dependencies: [
             "Configuration", "Coordination", "Diagnostics", "Graph", "Kernels", "Networks", "Optimization", "Platform",
-            "Radiography",
-            "Reduction", "RunLinks", "Sampling", "Storage",
+            "Radiography", "Reduction", "RunLinks", "Sampling", "Storage", "WeightFiles",
         ],
         swiftSettings: strict
     ),
@@ -219,7 +219,7 @@ let runtimes: [Target] = [
         dependencies: [
             "CSystem", "Configuration", "Coordination", "CoordinatorRuntime", "Diagnostics", "Graph", "Inference",
             "Kernels", "Messaging", "ModelSetup", "Networks", "Optimization", "Platform", "Reporting", "RunFolder",
-            "RunLinks", "Sampling", "Storage",
+            "RunLinks", "Sampling", "Storage", "WeightFiles",
         ],
         swiftSettings: strict
     ),
@@ -252,8 +252,8 @@ let tools: [Target] = [
         name: "Fuzzing",
         dependencies: [
             "Collectives", "Configuration", "Coordination", "Diagnostics", "Doctor", "Launching", "Messaging",
-            "Numerics", "Platform", "Radiography", "Reduction", "RunFolder", "RunLinks", "Storage", "Wire",
-            "WorkerRuntime",
+            "Numerics", "Platform", "Radiography", "Reduction", "RunFolder", "RunLinks", "Storage", "WeightFiles",
+            "Wire", "WorkerRuntime",
         ],
         swiftSettings: strict
     ),
@@ -276,7 +276,7 @@ let program: [Target] = [
             argumentParser, "Benchmarks", "CSystem", "Chaos", "Collectives", "Configuration", "Coordination",
             "CoordinatorRuntime", "Diagnostics", "Doctor", "Fuzzing", "Graph", "Inference", "KernelSelection",
             "Kernels", "Launching", "Messaging", "ModelSetup", "Networks", "Platform", "Radiography", "Reporting",
-            "RunFolder", "RunLinks", "Sharding", "Simulation", "Storage", "WorkerRuntime",
+            "RunFolder", "RunLinks", "Sharding", "Simulation", "Storage", "WeightFiles", "WorkerRuntime",
         ],
         swiftSettings: strict
     )
@@ -298,6 +298,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     ("Coordination", ["Reduction", "Sampling"]),
     ("Simulation", ["Coordination", "Sampling"]),
     ("Messaging", ["Diagnostics", "HostilePeer", "Platform"]),
+    ("WeightFiles", ["TestSupport"]),
     ("HDF5IO", ["Diagnostics"]),
     ("Storage", ["Diagnostics", "HDF5IO", "Platform"]),
     ("Radiography", ["Diagnostics", "Numerics", "Platform", "TestSupport"]),

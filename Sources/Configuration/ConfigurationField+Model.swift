@@ -41,6 +41,22 @@ extension ConfigurationField {
             \.network.options,
             "What else can be set of an architecture, as in {depth: 3}. \(RunConfiguration.Network.optionsInWords)"
         ),
+        field(
+            "init.weights",
+            \.initial.weights,
+            "A file with the weights to begin from: safetensors, PyTorch's .pth of a state_dict, or a checkpoint. Of an encoder "
+                + "alone (torchvision, timm, pretrainedmodels, efficientnet_pytorch) or of a whole network."
+        ),
+        field(
+            "init.from",
+            \.initial.from,
+            "A run whose best checkpoint the run begins from, or its newest where none was validated; or a checkpoint's file."
+        ),
+        field(
+            "init.partial",
+            \.initial.partial,
+            "true: take what fits where tensors of the encoder are missing or have other shapes. false: refuse such weights."
+        ),
     ]
 
     static let minimisation: [ConfigurationField] = [

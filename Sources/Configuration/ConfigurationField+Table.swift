@@ -19,6 +19,7 @@ extension ConfigurationField {
         "augmentation.contrast": "Scales the pixels, which are in 0 to 1, about 0.5.",
         "augmentation.gamma": "Raises the pixels, which are in 0 to 1, to a power.",
         "network": "What is trained.",
+        "init": "The weights that the run begins from; without any, all are drawn from the seed.",
         "loss": "What is minimised: the weighted sum of the terms, a mean over each microbatch.",
         "optimizer": "How a step changes the weights.",
         "schedule": "How the learning rate changes over the run.",

@@ -21,6 +21,11 @@ extension RunConfiguration {
             "`training.epochs` and `training.steps` are both 0, so there is nothing to train; set one of them"
         )
         refuse(
+            !initial.weights.isEmpty && !initial.from.isEmpty,
+            ["init.from", "init.weights"],
+            "`init.from` and `init.weights` both name the weights to begin from; leave one of them empty"
+        )
+        refuse(
             loss.crossEntropy + loss.dice + loss.focal == 0,
             ["loss.cross_entropy", "loss.dice", "loss.focal"],
             "all weights of the loss are 0, so there is nothing to minimise; set one above 0"

@@ -109,6 +109,16 @@ extension RunConfiguration {
         package var range = [0.8, 1.25]
     }
 
+    /// `init`: the weights that a run begins from; with neither, all are drawn from the seed.
+    package struct Initial: Sendable, Equatable {
+        /// A file of weights made elsewhere, or a checkpoint; empty for none.
+        package var weights = ""
+        /// A run's folder or a checkpoint; empty for none.
+        package var from = ""
+        /// Take what fits of weights that lack a part of the encoder, or have other shapes.
+        package var partial = false
+    }
+
     /// `network`: what is trained.
     package struct Network: Sendable, Equatable {
         /// The family.

@@ -20,6 +20,8 @@ package struct RunConfiguration: Sendable, Equatable {
     package var augmentation = Augmentation()
     /// The network.
     package var network = Network()
+    /// The weights that the run begins from.
+    package var initial = Initial()
     /// What is minimised.
     package var loss = Loss()
     /// How a step changes the weights.

@@ -31,6 +31,7 @@ struct FuzzTarget {
             workerMessages(), coordinatorMessages(), try frames(roundedCount: 0), try frames(roundedCount: 800),
             bulkMessages(), try addresses(), labels(), configurations(), try dataSets(), try checkpointManifests(),
             checkpointSeals(), try journals(), trainerStates(), pixelData(), try dicomHeaders(), try plannedMessages(),
+            try weightFiles(),
         ] + (try hosts())
     }
 
@@ -350,7 +351,7 @@ extension FuzzTarget {
 }
 
 /// A file of the fuzzer's own, which goes with it.
-private final class ScratchFile {
+final class ScratchFile {
     let folder: String
     var path: String { "\(folder)/input" }
 

@@ -3,7 +3,7 @@ import Diagnostics
 package import Kernels
 import Platform
 package import RunFolder
-import Storage
+package import Storage
 
 /// Finds the checkpoint that a command means, and loads its network.
 package struct CheckpointChoice {
@@ -70,6 +70,36 @@ package struct CheckpointChoice {
         }
         let reasons = notes.isEmpty ? "" : " (\(notes.joined(separator: " ")))"
         throw RunError.cannotUse(directory: path, reason: "it has no intact checkpoint\(reasons)")
+    }
+
+    /// A checkpoint's file, or the newest intact one of a run's folder; its network is not built.
+    package static func newest(_ path: String) throws -> CheckpointContents {
+        guard FileSystem.isDirectory(path) else { return try CheckpointStore.open(path) }
+        let run = RunDirectory(path)
+        guard run.exists else { throw RunError.notARun(path) }
+        return try intact(try files(run).files.reversed(), of: path)
+    }
+
+    private static func intact(_ files: some Sequence<CheckpointContents>, of path: String) throws -> CheckpointContents
+    {
+        var reasons: [String] = []
+        for file in files {
+            guard let defect = CheckpointStore.verify(file.path).first else { return file }
+            reasons.append("\(defect)")
+        }
+        let list = reasons.isEmpty ? "" : " (\(reasons.joined(separator: " ")))"
+        throw RunError.cannotUse(directory: path, reason: "it has no intact checkpoint\(list)")
+    }
+
+    /// The checkpoint that another run begins from: a file, or of a run's folder the one with the best validation, or the newest where
+    /// none was validated.
+    package static func file(_ path: String) throws -> CheckpointContents {
+        guard FileSystem.isDirectory(path) else { return try CheckpointStore.open(path) }
+        let run = RunDirectory(path)
+        guard run.exists else { throw RunError.notARun(path) }
+        let files = try files(run).files
+        let metric = try RunConfiguration.load(path: run.configuration).checkpoint.metric
+        return try intact(ranked(files, by: metric) + files.reversed(), of: path)
     }
 
     /// The checkpoints of a run that can be opened and are its own, the oldest first, and sentences about the others.

@@ -78,6 +78,9 @@ package struct RunLauncher {
         if !resolved.security.keys.isEmpty {
             resolved.security.keys = FileSystem.absolute(configuration.security.keys)
         }
+        for path in [\RunConfiguration.initial.weights, \.initial.from] where !configuration[keyPath: path].isEmpty {
+            resolved[keyPath: path] = FileSystem.absolute(configuration[keyPath: path])
+        }
         keys = try RunSecurity.serverKeys(
             resolved.security,
             bind: options.bind,
@@ -105,6 +108,7 @@ package struct RunLauncher {
         let dataset = try Dataset.open(configuration.data.shards)
         let setup = try RunSetup(configuration, dataset: dataset)
         let plan = try checkMemory(setup)
+        let initial = try InitialCheckpoint(setup)
         try FileSystem.createDirectory(directory.path)
         let lock = try takeLock()
         return try withExtendedLifetime(lock) {
@@ -120,7 +124,8 @@ package struct RunLauncher {
             try manifest.write(directory)
             session.begin(run: manifest.run, in: directory)
             try AtomicFile.write(SealedText.sealed(setup.configuration.resolvedYAML()), to: directory.configuration)
-            let outcome = checked(try recover(try run(setup, plan, resume: nil, fencing: 1), setup, plan))
+            let begin = try initial?.write(run: manifest.run, in: directory) { [console] in console.log(.notice, $0) }
+            let outcome = checked(try recover(try run(setup, plan, resume: begin, fencing: 1), setup, plan))
             writeReport(outcome, dataset)
             return outcome
         }
@@ -138,7 +143,7 @@ package struct RunLauncher {
         {
             attempts -= 1
             console.log(.warning, "\(outcome.message) It goes on by itself with new workers.")
-            if outcome.savedSteps != nil {
+            if try outcome.savedSteps != nil || !directory.store.list().isEmpty {
                 outcome = try resumeHeld()
             } else {
                 _ = try Metrics.cutBack(path: directory.metrics, toStep: 0, validations: 0)

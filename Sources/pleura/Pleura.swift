@@ -14,7 +14,7 @@ struct Pleura: ParsableCommand {
         version: "pleura \(ProgramVersion.current)",
         subcommands: [
             SynthesizeCommand.self, ShardCommand.self, LaunchCommand.self, ResumeCommand.self, WorkerCommand.self,
-            PredictCommand.self, EvaluateCommand.self, StatusCommand.self, ReportCommand.self, InspectCommand.self,
+            PredictCommand.self, EvaluateCommand.self, ExportCommand.self, StatusCommand.self, ReportCommand.self, InspectCommand.self,
             VerifyCommand.self, DoctorCommand.self, DrainCommand.self, ChaosCommand.self, SimulateCommand.self,
             KeygenCommand.self, CoordinateCommand.self, FuzzCommand.self, BenchCommand.self, DecodeWorkerCommand.self,
             WorkerGuardCommand.self, HostProbeCommand.self,

@@ -157,7 +157,9 @@ struct WorkerCommand: ParsableCommand {
         let outcome = try shell.run()
         printError(outcome.message)
         switch outcome.kind {
-        case .finished, .left: return
+        case .finished: return
+        // Whoever has started it by hand, or a scheduler, would take 0 for the run's end. A launcher knows what it asked for.
+        case .left: if parent == nil { throw ExitCode(ExitStatus.temporary.rawValue) }
         case .refused: throw ExitCode(ExitStatus.badConfiguration.rawValue)
         case .coordinatorLost, .failed: throw ExitCode(ExitStatus.temporary.rawValue)
         }

@@ -35,6 +35,19 @@ import Testing
         #expect(throws: KeyError.self) { try KeyFolder.create(folder, workers: 1) }
     }
 
+    @Test func aSecretIsForItsReaderAndRootAlone() {
+        let own = KeyFolder.Reader(user: 1000, groups: [1000, 3000])
+        #expect(own.holdsAlone(mode: 0o600, owner: 1000, group: 1000))
+        #expect(!own.holdsAlone(mode: 0o640, owner: 1000, group: 3000))
+        #expect(!own.holdsAlone(mode: 0o604, owner: 1000, group: 1000))
+        // As Kubernetes mounts it: root's, for a group of the pod.
+        #expect(own.holdsAlone(mode: 0o440, owner: 0, group: 3000))
+        #expect(!own.holdsAlone(mode: 0o440, owner: 0, group: 50))
+        #expect(!own.holdsAlone(mode: 0o444, owner: 0, group: 3000))
+        #expect(!own.holdsAlone(mode: 0o460, owner: 0, group: 3000))
+        #expect(!KeyFolder.Reader(user: 0, groups: [0]).holdsAlone(mode: 0o440, owner: 0, group: 0))
+    }
+
     @Test func eachProcessTakesAKeyOfItsOwn() throws {
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let made = try KeyFolder.create(folder, workers: 2)

@@ -1,6 +1,6 @@
 package import Collectives
 package import Diagnostics
-import Glibc
+package import Glibc
 package import Messaging
 import Platform
 
@@ -166,7 +166,8 @@ package struct KeyFolder: Hashable, Sendable {
                 "\(path) could have been changed by others: it must be a file of yours that only you can write."
             )
         }
-        if isSecret && status.st_mode & 0o077 != 0 {
+        let reader = Reader(user: geteuid(), groups: Set([getegid()] + Self.supplementaryGroups()))
+        if isSecret && !reader.holdsAlone(mode: status.st_mode, owner: status.st_uid, group: status.st_gid) {
             throw KeyError(
                 "\(path) can be read by others, so it is no secret any more. Make new keys with `pleura keygen`; only if "
                     + "nobody else can have read it, `chmod 600 \(path)` is enough."
@@ -239,6 +240,36 @@ package final class WorkerKeys: Sendable {
     /// For frames between workers.
     package func plane(_ protection: PlaneKeys.Protection) -> PlaneKeys {
         PlaneKeys(name: name, pair: pair, workers: workers, protection: protection)
+    }
+}
+
+extension KeyFolder {
+    /// Who reads a key: a process's user and groups.
+    package struct Reader {
+        package var user: uid_t
+        package var groups: Set<gid_t>
+
+        package init(user: uid_t, groups: Set<gid_t>) {
+            self.user = user
+            self.groups = groups
+        }
+
+        /// Whether a file with these permissions can be read by this process and root alone.
+        ///
+        /// That is a file of the user's own without any permission for others; or root's, which one of the user's groups may read
+        /// and nobody else, as Kubernetes mounts secrets for a pod's `fsGroup` (0440).
+        package func holdsAlone(mode: mode_t, owner: uid_t, group: gid_t) -> Bool {
+            let others = mode & 0o077
+            return others == 0 || owner == 0 && user != 0 && others == 0o040 && groups.contains(group)
+        }
+    }
+
+    private static func supplementaryGroups() -> [gid_t] {
+        let count = getgroups(0, nil)
+        guard count > 0 else { return [] }
+        var groups = [gid_t](repeating: 0, count: Int(count))
+        let filled = getgroups(count, &groups)
+        return Array(groups.prefix(max(0, Int(filled))))
     }
 }
 
