@@ -130,6 +130,11 @@ let formats: [Target] = [
         swiftSettings: strict
     ),
     .target(
+        name: "Phantoms",
+        dependencies: ["Diagnostics", "Numerics", "Platform", "Radiography"],
+        swiftSettings: strict
+    ),
+    .target(
         name: "Sharding",
         dependencies: ["Diagnostics", "Numerics", "Platform", "Radiography", "Storage"],
         swiftSettings: strict
@@ -262,7 +267,7 @@ let tools: [Target] = [
         dependencies: [
             "CSystem", "Collectives", "Configuration", "Coordination", "CoordinatorRuntime", "Diagnostics", "Graph",
             "KernelSelection", "Kernels", "Launching", "Messaging", "ModelSetup", "Networks", "Optimization",
-            "Platform", "Radiography", "Reduction", "RunFolder", "RunLinks", "Sampling", "Storage", "Wire",
+            "Phantoms", "Platform", "Radiography", "Reduction", "RunFolder", "RunLinks", "Sampling", "Storage", "Wire",
             "WorkerRuntime",
         ],
         swiftSettings: strict
@@ -275,8 +280,8 @@ let program: [Target] = [
         dependencies: [
             argumentParser, "Benchmarks", "CSystem", "Chaos", "Collectives", "Configuration", "Coordination",
             "CoordinatorRuntime", "Diagnostics", "Doctor", "Fuzzing", "Graph", "Inference", "KernelSelection",
-            "Kernels", "Launching", "Messaging", "ModelSetup", "Networks", "Platform", "Radiography", "Reporting",
-            "RunFolder", "RunLinks", "Sharding", "Simulation", "Storage", "WeightFiles", "WorkerRuntime",
+            "Kernels", "Launching", "Messaging", "ModelSetup", "Networks", "Phantoms", "Platform", "Radiography",
+            "Reporting", "RunFolder", "RunLinks", "Sharding", "Simulation", "Storage", "WeightFiles", "WorkerRuntime",
         ],
         swiftSettings: strict
     )
@@ -302,6 +307,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     ("HDF5IO", ["Diagnostics"]),
     ("Storage", ["Diagnostics", "HDF5IO", "Platform"]),
     ("Radiography", ["Diagnostics", "Numerics", "Platform", "TestSupport"]),
+    ("Phantoms", ["Diagnostics", "Radiography", "TestSupport"]),
     ("Sharding", ["Diagnostics", "Numerics", "Platform", "Radiography", "Storage", "TestSupport"]),
     ("Wire", ["Coordination", "Numerics", "Reduction"]),
     ("Collectives", ["Benchmarks", "CHash", "CXXHash", "KernelSelection", "Messaging", "Platform", "Reduction"]),

@@ -3,6 +3,7 @@ import Coordination
 import CoordinatorRuntime
 package import Foundation
 import ModelSetup
+import Phantoms
 import Platform
 import Radiography
 import RunFolder

@@ -9,6 +9,7 @@ import Kernels
 import Launching
 import ModelSetup
 import Networks
+import Phantoms
 import Platform
 import Radiography
 import RunLinks

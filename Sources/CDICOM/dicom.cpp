@@ -561,6 +561,7 @@ const char *cdicom_text(cdicom_file *file, cdicom_text_field field) {
         case CDICOM_TEXT_PATIENT_SEX: take(DCM_PatientSex, false); break;
         case CDICOM_TEXT_PATIENT_AGE: take(DCM_PatientAge, false); break;
         case CDICOM_TEXT_VIEW_POSITION: take(DCM_ViewPosition, false); break;
+        case CDICOM_TEXT_MODALITY: take(DCM_Modality, false); break;
         case CDICOM_TEXT_PIXEL_SPACING: take(DCM_PixelSpacing, true); break;
         case CDICOM_TEXT_IMAGER_PIXEL_SPACING: take(DCM_ImagerPixelSpacing, true); break;
         case CDICOM_TEXT_PATIENT_ORIENTATION: take(DCM_PatientOrientation, true); break;

@@ -125,6 +125,88 @@ int craster_decode_png(const uint8_t *bytes, size_t count, uint64_t max_pixels, 
     return 1;
 }
 
+int craster_decode_png_values(const uint8_t *bytes, size_t count, uint64_t max_pixels, craster_values *result) {
+    memset(result, 0, sizeof *result);
+    png_state state = {.message = result->message, .bytes = bytes, .count = count};
+    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &state, png_fail, png_ignore);
+    if (png == NULL) {
+        snprintf(result->message, sizeof result->message, "libpng could not be started");
+        return 0;
+    }
+    png_infop info = NULL;
+    // Set between setjmp and longjmp, so volatile.
+    uint8_t *volatile rows = NULL;
+    uint8_t **volatile pointers = NULL;
+    uint16_t *volatile values = NULL;
+    if (setjmp(state.escape) != 0) {
+        png_destroy_read_struct(&png, &info, NULL);
+        free(rows);
+        free(pointers);
+        free(values);
+        return 0;
+    }
+    info = png_create_info_struct(png);
+    if (info == NULL) png_error(png, "not enough memory");
+    png_set_user_limits(png, 1u << 16, 1u << 16);
+    png_set_read_fn(png, &state, png_take);
+    png_read_info(png, info);
+    const uint32_t width = png_get_image_width(png, info);
+    const uint32_t height = png_get_image_height(png, info);
+    if ((uint64_t)width * height > max_pixels) {
+        snprintf(result->message, sizeof result->message, "%u×%u pixels are more than are accepted", width, height);
+        longjmp(state.escape, 1);
+    }
+    // A palette of greys is as good as its greys, in whatever order it has them; of colours the index is the class.
+    uint8_t greys[256] = {0};
+    int has_greys = 0;
+    if (png_get_color_type(png, info) == PNG_COLOR_TYPE_PALETTE) {
+        png_colorp palette = NULL;
+        int colours = 0;
+        png_get_PLTE(png, info, &palette, &colours);
+        has_greys = palette != NULL;
+        for (int index = 0; index < colours && index < 256 && has_greys; index += 1) {
+            has_greys = palette[index].red == palette[index].green && palette[index].red == palette[index].blue;
+            greys[index] = palette[index].red;
+        }
+    }
+    png_set_packing(png);
+    png_set_strip_alpha(png);
+    png_set_interlace_handling(png);
+    png_read_update_info(png, info);
+    const uint32_t channels = png_get_channels(png, info);
+    const uint32_t depth = png_get_bit_depth(png, info);
+    const size_t stride = png_get_rowbytes(png, info);
+    if ((channels != 1 && channels != 3) || (depth != 8 && depth != 16)
+        || stride != (size_t)width * channels * (depth / 8)) {
+        png_error(png, "an unexpected pixel layout");
+    }
+    const size_t pixels = (size_t)width * height;
+    rows = calloc(height, stride);
+    pointers = malloc(sizeof(uint8_t *) * height);
+    values = malloc(sizeof(uint16_t) * pixels);
+    if (rows == NULL || pointers == NULL || values == NULL) png_error(png, "not enough memory");
+    for (uint32_t y = 0; y < height; y += 1) pointers[y] = rows + stride * y;
+    png_read_image(png, pointers);
+    png_read_end(png, NULL);
+    png_destroy_read_struct(&png, &info, NULL);
+    free(pointers);
+    const uint8_t *source = rows;
+    for (size_t index = 0; index < pixels; index += 1) {
+        uint16_t largest = 0;
+        for (uint32_t channel = 0; channel < channels; channel += 1) {
+            uint16_t value = *source++;
+            if (depth == 16) value = (uint16_t)(value << 8 | *source++);
+            if (value > largest) largest = value;
+        }
+        values[index] = has_greys ? greys[largest & 255] : largest;
+    }
+    free(rows);
+    result->values = values;
+    result->width = width;
+    result->height = height;
+    return 1;
+}
+
 static void png_give(png_structp png, png_bytep source, size_t count) {
     png_state *state = png_get_io_ptr(png);
     craster_bytes *output = state->output;

@@ -31,7 +31,7 @@ struct FuzzTarget {
             workerMessages(), coordinatorMessages(), try frames(roundedCount: 0), try frames(roundedCount: 800),
             bulkMessages(), try addresses(), labels(), configurations(), try dataSets(), try checkpointManifests(),
             checkpointSeals(), try journals(), trainerStates(), pixelData(), try dicomHeaders(), try plannedMessages(),
-            try weightFiles(),
+            try weightFiles(), pictures(),
         ] + (try hosts())
     }
 

@@ -18,17 +18,29 @@ struct FolderScan {
     }
 
     /// The endings of image files, in lower case.
-    static let endings = [".dcm", ".dicom", ".png", ".jpg", ".jpeg"]
+    static let endings = [".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff"]
 
     private var visited: Set<[UInt64]> = []
+    private let wanted: [String]
+    private let looksForDICOM: Bool
 
     /// Walks the folder and those below it, links included; hidden files and folders do not count.
     ///
-    /// Throws where the folder itself cannot be listed.
-    init(_ root: String) throws {
+    /// `wanted` are the endings of files to be found, and `excluded` folders that are not entered. Throws where the
+    /// folder itself cannot be listed.
+    init(
+        _ root: String,
+        endings wanted: [String] = endings,
+        looksForDICOM: Bool = true,
+        excluding excluded: [String] = []
+    ) throws {
+        self.wanted = wanted
+        self.looksForDICOM = looksForDICOM
         _ = try FileSystem.names(in: root)
-        var status = stat()
-        if stat(root, &status) == 0 { visited.insert([UInt64(status.st_dev), UInt64(status.st_ino)]) }
+        for folder in excluded + [root] {
+            var status = stat()
+            if stat(folder, &status) == 0 { visited.insert([UInt64(status.st_dev), UInt64(status.st_ino)]) }
+        }
         walk(root, below: "")
         files.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
@@ -62,8 +74,9 @@ struct FolderScan {
                 if visited.insert([UInt64(status.st_dev), UInt64(status.st_ino)]).inserted {
                     walk(path, below: relative)
                 }
-            } else if Self.endings.contains(where: name.lowercased().hasSuffix)
-                || exists && status.st_mode & S_IFMT == S_IFREG && name != "DICOMDIR" && Self.isDICOM(path)
+            } else if wanted.contains(where: name.lowercased().hasSuffix)
+                || looksForDICOM && exists && status.st_mode & S_IFMT == S_IFREG && name != "DICOMDIR"
+                    && Self.isDICOM(path)
             {
                 files.append(relative)
             } else {
@@ -72,20 +85,30 @@ struct FolderScan {
         }
     }
 
-    /// Whether DICOM's mark stands after a preamble: archives export files without an ending.
+    /// Whether DICOM's mark stands after a preamble, or a file begins with the first group of a data set without one:
+    /// archives export files without an ending, and some programs without a header.
     private static func isDICOM(_ path: String) -> Bool {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return false }
         defer { close(descriptor) }
-        var mark = [UInt8](repeating: 0, count: 4)
-        return mark.withUnsafeMutableBytes { pread(descriptor, $0.baseAddress, 4, 128) } == 4
-            && mark == Array("DICM".utf8)
+        var bytes = [UInt8](repeating: 0, count: 132)
+        let count = bytes.withUnsafeMutableBytes { pread(descriptor, $0.baseAddress, 132, 0) }
+        guard count == 132 else { return false }
+        if bytes[128...].elementsEqual("DICM".utf8) { return true }
+        // (0008,00xx) with a type of two capitals, or with a length that is short and even.
+        guard bytes.starts(with: [8, 0]), bytes[2] <= 0x18, bytes[3] == 0 else { return false }
+        let hasType = bytes[4...5].allSatisfy { (0x41...0x5A).contains($0) }
+        return hasType || bytes[4] <= 64 && bytes[4] % 2 == 0 && bytes[5...7].allSatisfy { $0 == 0 }
     }
 
     /// The name of a file without its folder and its ending.
     static func stem(of path: String) -> String {
-        let name = path.split(separator: "/").last.map(String.init) ?? path
-        guard let ending = endings.first(where: name.lowercased().hasSuffix) else { return name }
-        return String(name.dropLast(ending.count))
+        withoutEnding(path.split(separator: "/").last.map(String.init) ?? path)
+    }
+
+    /// A path without its ending, where that is an image's.
+    static func withoutEnding(_ path: String) -> String {
+        guard let ending = endings.first(where: path.lowercased().hasSuffix) else { return path }
+        return String(path.dropLast(ending.count))
     }
 }

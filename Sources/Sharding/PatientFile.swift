@@ -13,7 +13,7 @@ package struct PatientFileError: ReportableError, Equatable {
     }
 }
 
-/// Reads which patient each image is of: a CSV file of two columns, image id and patient, plain or gzip.
+/// Reads which patient each image is of: a table of two columns, image id and patient, plain or gzip.
 package enum PatientFile {
     /// The patients by image id.
     ///
@@ -25,10 +25,13 @@ package enum PatientFile {
     static func parse(_ bytes: [UInt8], path: String) throws(PatientFileError) -> [String: String] {
         var patients: [String: String] = [:]
         var isFirst = true
-        for (index, line) in bytes.split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
-            var text = String(decoding: line, as: UTF8.self)
-            if index == 0 && text.hasPrefix("\u{FEFF}") { text.removeFirst() }
-            let fields = text.split(separator: ",", omittingEmptySubsequences: false).map(unquoted)
+        guard let table = TableText(bytes) else {
+            throw PatientFileError(path: path, row: 1, reason: "Found zero bytes, so it is no table")
+        }
+        let separator = Character(Unicode.Scalar(table.separator))
+        for (index, line) in table.bytes.split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
+            let text = String(decoding: line, as: UTF8.self)
+            let fields = text.split(separator: separator, omittingEmptySubsequences: false).map(unquoted)
             if fields == [""] { continue }
             guard fields.count == 2 else {
                 throw PatientFileError(path: path, row: index + 1, reason: "Found \(fields.count) columns")

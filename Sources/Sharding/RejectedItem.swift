@@ -9,14 +9,24 @@ package struct RejectedItem: Sendable, Equatable, CustomStringConvertible {
         case unreadableFolder
         /// A file that is no image by its name and its first bytes.
         case ignoredFile
-        /// A second file of the same image.
+        /// A second file of the same image, with the same bytes.
         case duplicateID
+        /// A file that has the id of another, and other content.
+        case conflictingID
         case imageWithoutLabel
         case labelWithoutImage
         /// How a picture looks, and what was assumed to read it.
         case picture(PictureRemark.Kind)
         /// A row of the label file.
         case label(LabelFile.Defect.Kind)
+        /// A mask that is an image.
+        case mask(MaskDefect)
+        /// A file of another view than those that were asked for.
+        case otherView
+        /// A lateral view.
+        case lateralView
+        /// A picture of another modality than radiography.
+        case otherModality
 
         /// The name in `rejected.csv`.
         package var name: String {
@@ -24,11 +34,15 @@ package struct RejectedItem: Sendable, Equatable, CustomStringConvertible {
             case .file(let kind): kind.rawValue
             case .unreadableFolder: "unreadable-folder"
             case .ignoredFile: "ignored-file"
-            case .duplicateID: "duplicate-id"
+            case .duplicateID, .conflictingID: "duplicate-id"
             case .imageWithoutLabel: "image-without-label"
             case .labelWithoutImage: "label-without-image"
             case .picture(let kind): kind.rawValue
             case .label(let kind): kind.rawValue
+            case .mask(let defect): defect.rawValue
+            case .otherView: "other-view"
+            case .lateralView: "lateral-view"
+            case .otherModality: "other-modality"
             }
         }
 
@@ -45,11 +59,28 @@ package struct RejectedItem: Sendable, Equatable, CustomStringConvertible {
         package var isWarning: Bool {
             switch self {
             case .label(let kind): kind.isWarning
-            case .ignoredFile, .picture: true
+            case .mask(let defect): defect.isWarning
+            case .ignoredFile, .picture, .lateralView, .otherModality: true
             case .file(let kind): kind == .otherObject
             default: false
             }
         }
+    }
+
+    /// What is wrong with a mask that is an image.
+    package enum MaskDefect: String, Sendable, CaseIterable {
+        /// It has another shape than its radiograph.
+        case otherShape = "mask-shape"
+        /// Of several files or radiographs it is not clear which belong together.
+        case unclear = "unclear-mask"
+        /// Its format is not read.
+        case format = "mask-format"
+        /// It has its radiograph's shape at another size.
+        case scaled = "mask-scaled"
+        /// It covers more than half of its radiograph.
+        case large = "large-mask"
+
+        package var isWarning: Bool { self == .scaled || self == .large }
     }
 
     package var kind: Kind
@@ -94,7 +125,7 @@ package struct RejectedItem: Sendable, Equatable, CustomStringConvertible {
     static func duplicate(of id: String, path: String, kept: String, isSame: Bool) -> RejectedItem {
         let relation = isSame ? "the same bytes" : "OTHER content"
         return RejectedItem(
-            .duplicateID,
+            isSame ? .duplicateID : .conflictingID,
             path: path,
             id: id,
             reason: "\(kept) is the same image id with \(relation); kept that one"

@@ -8,10 +8,11 @@ private import Storage
 /// image ids, so equal input gives equal shards whatever the order of work. A run that was killed is taken up: finished
 /// shards are verified and kept. Blocks for as long as it takes: call it on a thread of its own.
 package struct Sharding {
-    private let options: ShardingOptions
-    private let report: (ShardingEvent) -> Void
+    let options: ShardingOptions
+    let report: (ShardingEvent) -> Void
     private var rejected: [RejectedItem] = []
     private var warnings: [RejectedItem] = []
+    private var losses: LossFinder?
 
     private init(_ options: ShardingOptions, report: @escaping (ShardingEvent) -> Void) {
         self.options = options
@@ -35,9 +36,15 @@ package struct Sharding {
 
     private mutating func run() throws -> ShardingSummary {
         let start = ContinuousClock.now
-        let labels = try options.labels.map { try LabelFile.read($0) }
-        let patients = try options.patients.map { try PatientFile.read($0) } ?? [:]
-        let scan = try FolderScan(options.input)
+        try requireApart()
+        let labels = try options.labels.map { try LabelTable.read($0) }
+        let patients = PatientTable(
+            path: options.patients,
+            try options.patients.map { try PatientFile.read($0) } ?? [:]
+        )
+        var excluded = [options.output]
+        if let masks = options.masks, !Self.isSame(masks, options.input) { excluded.append(masks) }
+        let scan = try FolderScan(options.input, excluding: excluded)
         try FileSystem.createDirectory(options.output)
         try requireOwnOutputs()
         try FileSystem.requireWritable(options.output)
@@ -81,12 +88,27 @@ package struct Sharding {
         )
     }
 
+    private static func isSame(_ a: String, _ b: String) -> Bool {
+        FileSystem.canonical(a) == FileSystem.canonical(b)
+    }
+
+    /// Throws where the output folder is or holds a folder that is read.
+    private func requireApart() throws {
+        let output = FileSystem.canonical(options.output)
+        for input in [options.input, options.masks].compactMap({ $0 }) {
+            let canonical = FileSystem.canonical(input)
+            if canonical == output || canonical.hasPrefix(output == "/" ? "/" : output + "/") {
+                throw ShardingError.outputHoldsInput(output: options.output, input: input)
+            }
+        }
+    }
+
     private var hasFinishedSet: Bool { FileSystem.exists(options.output + "/" + DatasetManifest.fileName) }
 
     private mutating func make(
         scan: FolderScan,
-        labels: LabelFile?,
-        patients: [String: String],
+        labels: LabelTable?,
+        patients: PatientTable,
         since start: ContinuousClock.Instant
     ) throws -> ShardingSummary {
         let plan = try makePlan(scan: scan, labels: labels, patients: patients)
@@ -96,12 +118,15 @@ package struct Sharding {
         guard !records.isEmpty else { throw nothingLeft(labels: labels) }
         try writeTables()
         let manifest = try publish(records, plan: plan, folds: folds)
+        let negatives = manifest.samples - manifest.positives
         return ShardingSummary(
             manifest: manifest,
             rejected: rejected,
             warnings: warnings.filter { $0.kind != .ignoredFile },
             ignoredFiles: scan.ignored.count,
             keptShards: kept.count,
+            loss: losses?.loss(rejected, positives: manifest.positives, negatives: negatives),
+            imagesWithoutPatient: plan.samples.count { $0.patient.isEmpty },
             decodedImages: decoded,
             seconds: (ContinuousClock.now - start) / .seconds(1)
         )
@@ -109,7 +134,7 @@ package struct Sharding {
 
     // MARK: - Rejected items
 
-    private mutating func reject(_ item: RejectedItem) throws {
+    mutating func reject(_ item: RejectedItem) throws {
         if item.kind.isWarning {
             warnings.append(item)
             // A row with a reservation is bad input too.
@@ -127,12 +152,16 @@ package struct Sharding {
         try tables.write(RejectedItem.table(warnings), to: Self.warningsFile)
     }
 
-    private func nothingLeft(labels: LabelFile?) -> ShardingError {
+    private func nothingLeft(labels: LabelTable?) -> ShardingError {
         let image = rejected.first { $0.kind == .imageWithoutLabel }?.id
         let label = rejected.first { $0.kind == .labelWithoutImage }?.id
         var hint: String?
-        if let image, let label, let labels {
-            hint = "No image's id is in \(labels.path): images are called \(image), labels \(label), for example."
+        if let image, let label, let path = labels?.path ?? options.masks {
+            hint = "No image's id is in \(path): images are called \(image), labels \(label), for example."
+        } else if let views = options.views, rejected.contains(where: { $0.kind == .otherView }) {
+            hint =
+                "None is of the views \(views.sorted().joined(separator: ", ")), as --views asks; files that do not say their "
+                + "view are \(ShardingOptions.unknownView.lowercased())."
         }
         return .nothingLeft(
             folder: options.input,
@@ -146,19 +175,68 @@ package struct Sharding {
 
     private mutating func makePlan(
         scan: FolderScan,
-        labels: LabelFile?,
-        patients: [String: String]
+        labels: LabelTable?,
+        patients: PatientTable
     ) throws -> ShardingPlan {
-        for defect in labels?.defects ?? [] { try reject(RejectedItem(defect)) }
         for item in scan.unreadable { try reject(RejectedItem(item, in: options.input)) }
-        guard !scan.files.isEmpty else {
+        var paths = scan.files
+        // Masks may lie beside their radiographs.
+        let isOneFolder = options.masks.map { Self.isSame($0, options.input) } ?? false
+        if isOneFolder { paths.removeAll(where: MaskFolder.isMarked) }
+        guard !paths.isEmpty else {
             throw ShardingError.noImages(folder: options.input, ignored: scan.ignored.count)
         }
+        let masks = try options.masks.map { try MaskFolder($0, names: paths, isSameFolder: isOneFolder) }
+        var (files, excused, nameless) = try probe(paths, labels: labels)
+        files = try select(files) { file in
+            if let label = labels.flatMap({ SampleMatcher.label(of: file, in: $0)?.label }) { excused.insert(label) }
+        }
+        let truth: SampleMatcher.Truth
+        if let labels {
+            truth = try readLabels(labels, of: files)
+        } else if let masks {
+            truth = try readMasks(masks, of: files)
+        } else {
+            truth = .none
+        }
+        let matcher = SampleMatcher(
+            options: options,
+            truth: truth,
+            patients: patients,
+            excusedIDs: excused,
+            namelessFiles: nameless
+        )
+        let samples = try matcher.match(files) { try reject($0) }
+        if options.isLabelled {
+            losses = LossFinder(
+                options: options,
+                images: files.count,
+                labels: labels?.images.count ?? masks?.files.count ?? 0,
+                hasBlanksBesideNone: labels.map { $0.saysNone && $0.blankRows > 0 } ?? false,
+                mayBeAbsolute: labels?.mayBeAbsolute ?? false
+            )
+        }
+        guard !samples.isEmpty else { throw nothingLeft(labels: labels) }
+        let plan = ShardingPlan(samples: samples, options: options)
+        let positives = samples.count { !$0.mask.isEmpty }
+        if let loss = losses?.loss(rejected, positives: positives, negatives: samples.count - positives) {
+            // Said before the work of hours, and at its end.
+            report(.note(loss.line))
+        }
+        try tellPatients(patients, files: files, plan: plan)
+        return plan
+    }
+
+    /// Reads the headers of files: the files that have one, labels that are excused because their file was rejected, and
+    /// how many rejected files have no name in the labels.
+    private mutating func probe(
+        _ paths: [String],
+        labels: LabelTable?
+    ) throws -> (files: [SampleMatcher.File], excused: Set<String>, nameless: Int) {
         var files: [SampleMatcher.File] = []
         var excused: Set<String> = []
         var nameless = 0
         let input = options.input
-        let paths = scan.files
         let probe = { @Sendable (worker: DecodeWorker, index: Int) throws -> Result<FileReport, RadiographError> in
             do {
                 return .success(try worker.probe(input + "/" + paths[index]))
@@ -176,23 +254,14 @@ package struct Sharding {
             case .failure(let error):
                 // Where its header is lost, its name may be the id that the labels know.
                 let stem = FolderScan.stem(of: file)
-                let known = [error.id, stem].compactMap { $0 }.first { labels?[$0] != nil }
+                let known = [error.id, stem].compactMap { $0 }.compactMap { labels?.id(for: $0) }.first
                 if let known { excused.insert(known) } else if error.id == nil { nameless += 1 }
                 let id = known ?? error.id ?? stem
                 try reject(RejectedItem(.file(error.kind), path: error.path, id: id, reason: error.reason))
             }
-            report(.probed(index + 1, of: scan.files.count))
+            report(.probed(index + 1, of: paths.count))
         }
-        let matcher = SampleMatcher(
-            options: options,
-            labels: labels,
-            patients: patients,
-            excusedIDs: excused,
-            namelessFiles: nameless
-        )
-        let samples = try matcher.match(files) { try reject($0) }
-        guard !samples.isEmpty else { throw nothingLeft(labels: labels) }
-        return ShardingPlan(samples: samples, options: options)
+        return (files, excused, nameless)
     }
 
     /// The folds of all samples, and how many there are.
@@ -201,11 +270,11 @@ package struct Sharding {
             // An image without a patient is a patient of its own; the prefixes keep the two kinds of names apart.
             FoldAssignment.Sample(
                 patient: sample.patient.isEmpty ? "image \(sample.id)" : "patient \(sample.patient)",
-                area: sample.mask.area
+                area: sample.areaInChallengePixels
             )
         }
         let patients = Set(samples.map(\.patient)).count
-        let count = options.folds ?? (options.labels == nil ? 0 : defaultFolds(patients: patients))
+        let count = options.folds ?? (options.isLabelled ? defaultFolds(patients: patients) : 0)
         guard count > 0 else { return ([:], 0) }
         guard count <= patients else { throw ShardingError.tooFewPatients(folds: count, patients: patients) }
         let folds = FoldAssignment.folds(of: samples, count: count, seed: options.seed)
@@ -316,7 +385,9 @@ package struct Sharding {
         try eachFile(
             doubtful.count,
             work: { worker, index in
-                try Self.firstReadable(doubtful[index], in: input) { _ = try worker.read($0, size: size) }
+                try Self.firstReadable(doubtful[index], in: input) { path in
+                    try doubtful[index].requireSize(of: try worker.read(path, size: size).metadata, path: path)
+                }
             },
             consume: { outcomes.append((doubtful[$0], $1)) }
         )
@@ -357,7 +428,9 @@ package struct Sharding {
     private mutating func settle<Value: Sendable>(_ sample: ShardingPlan.Sample, _ attempt: Attempt<Value>) throws {
         guard !attempt.failures.isEmpty else { return }
         let paths = Set(sample.spares.map { options.input + "/" + $0.file })
-        rejected.removeAll { $0.kind == .duplicateID && $0.id == sample.id && paths.contains($0.path) }
+        rejected.removeAll {
+            ($0.kind == .duplicateID || $0.kind == .conflictingID) && $0.id == sample.id && paths.contains($0.path)
+        }
         for error in attempt.failures {
             try reject(RejectedItem(.file(error.kind), path: error.path, id: sample.id, reason: error.reason))
         }
@@ -379,7 +452,7 @@ package struct Sharding {
     // MARK: - Decoding
 
     /// Does something with each of `count` things in the decoding processes, and takes the outcomes in order.
-    private func eachFile<Value: Sendable>(
+    func eachFile<Value: Sendable>(
         _ count: Int,
         window: Int = 512,
         work: @escaping @Sendable (DecodeWorker, Int) throws -> Value,
@@ -446,6 +519,7 @@ package struct Sharding {
                 let planned = samples[order[index]]
                 return try Self.firstReadable(planned, in: input) { path in
                     let radiograph = try worker.read(path, size: size)
+                    try planned.requireSize(of: radiograph.metadata, path: path)
                     return Decoded(
                         sample: try Self.sample(planned, radiograph).encoded(under: schema, deflate: deflate),
                         remarks: radiograph.remarks.map { RejectedItem($0, path: path, id: planned.id) }
@@ -477,7 +551,9 @@ package struct Sharding {
             id: planned.id,
             image: radiograph.image.pixels,
             mask: mask,
-            runs: planned.mask.runs.map { ShardRun(start: $0.start, length: $0.length) },
+            runs: planned.mask.resampled(to: RunLengthMask.challengeSide).runs.map {
+                ShardRun(start: $0.start, length: $0.length)
+            },
             metadata: SampleMetadata(
                 patient: planned.patient,
                 sex: metadata.sex ?? "",

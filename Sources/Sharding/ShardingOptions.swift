@@ -6,8 +6,22 @@ package import Storage
 package struct ShardingOptions: Sendable {
     /// The folder with the radiographs, nested or flat.
     package var input: String
-    /// The label file; nothing for a set without labels, as for prediction.
+    /// The label file; with neither labels nor masks, the set is one without labels, as for prediction.
     package var labels: String?
+    /// The folder of masks that are images.
+    package var masks: String?
+    /// Which values of those masks are the finding.
+    package var maskValues = MaskValues.one
+    /// What the numbers of the label file's rows count.
+    package var runNumbering = RunNumbering.auto
+    package var runOrder = RunLengthFormat.Order.columns
+    package var runFrame = RunFrame.auto
+    /// Whether a radiograph without a label is one without the finding.
+    package var takesMissingAsNegative = false
+    /// Whether it is right that some labels or radiographs have no counterpart, or that all are of one kind.
+    package var allowsMissing = false
+    /// The views that are taken, in capitals; nothing for all.
+    package var views: Set<String>?
     /// A file that says which patient each image is of; goes before the files' own PatientID.
     package var patients: String?
     /// The folder of the shards.
@@ -34,6 +48,31 @@ package struct ShardingOptions: Sendable {
     package static let usualFolds = 5
     /// How to start decoding processes.
     package var launch = DecodeLaunch()
+
+    /// Whether the set has labels.
+    var isLabelled: Bool { labels != nil || masks != nil }
+
+    /// What the first number of a pair in a run-length row counts.
+    package enum RunNumbering: String, Sendable, CaseIterable {
+        /// As the rows look; where they do not look like one of the others, that is an error.
+        case auto
+        /// Since the end of the last run.
+        case relative
+        /// Since the beginning of the image.
+        case absolute
+    }
+
+    /// The image in which run-length rows count their pixels.
+    package enum RunFrame: String, Sendable, CaseIterable {
+        case auto
+        /// The challenge's 1024 × 1024, over the radiograph padded to a square.
+        case challenge = "1024"
+        /// The radiograph itself, at its own size.
+        case image
+    }
+
+    /// The word for files without a view, in `views`.
+    package static let unknownView = "UNKNOWN"
 
     package init(input: String, labels: String?, output: String, size: Int, jobs: Int) {
         self.input = input
@@ -68,6 +107,10 @@ package struct ShardingSummary: Sendable {
     /// Files under the input folder whose names are no image's.
     package var ignoredFiles: Int
     package var keptShards: Int
+    /// What was lost between radiographs and labels, where it is more than a data set may lose unasked.
+    package var loss: ShardingLoss?
+    /// Images whose patient is not known, each of which counts as a patient of its own.
+    package var imagesWithoutPatient: Int
     /// Images that this run decoded; the rest was in kept shards.
     package var decodedImages: Int
     package var seconds: Double
@@ -88,14 +131,17 @@ package enum ShardingError: ReportableError {
     case nothingLeft(folder: String, rejected: Int, list: String?, hint: String?)
     case tooFewPatients(folds: Int, patients: Int)
     case otherDataset(output: String, difference: String)
+    /// What the input says can be understood in several ways, or not at all; the text is the whole message.
+    case unclear(String)
+    case outputHoldsInput(output: String, input: String)
     case busy(output: String)
     case interrupted
 
     package var exitStatus: ExitStatus {
         switch self {
-        case .rejected, .nothingLeft: .badInput
+        case .rejected, .nothingLeft, .unclear: .badInput
         case .noImages: .missingInput
-        case .tooFewPatients, .otherDataset: .usage
+        case .tooFewPatients, .otherDataset, .outputHoldsInput: .usage
         case .busy, .interrupted: .temporary
         }
     }
@@ -116,6 +162,10 @@ package enum ShardingError: ReportableError {
         case .otherDataset(let output, let difference):
             "\(output) already holds a finished data set, and \(difference). Choose another --output, or pass --replace "
                 + "to make it anew."
+        case .unclear(let text): text
+        case .outputHoldsInput(let output, let input):
+            "The output folder \(output) holds the input \(input): shards would lie among what they are made from. Give a "
+                + "folder of its own with --output, such as \(output == "." ? "shards" : output + "/shards")."
         case .interrupted:
             "Interrupted. Finished shards are kept: the same command goes on from them."
         case .busy(let output):

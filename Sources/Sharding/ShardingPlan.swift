@@ -8,15 +8,42 @@ struct ShardingPlan {
         var id: String
         /// The file, below the input folder.
         var file: String
+        /// On the square that holds the radiograph, at any side.
         var mask: RunLengthMask
+        /// The size that the radiograph has, where the mask was made for a size.
+        var maskSize: MaskSize?
         var patient: String
         var contentHash: String
         /// Other files of the same image, in the order of `files`: each takes the place of those before it where they
         /// turn out to be damaged.
         var spares: [Spare] = []
 
+        /// The area of the mask where the square has the challenge's side: masks of any side are alike by it.
+        var areaInChallengePixels: Int {
+            guard mask.width != RunLengthMask.challengeSide, !mask.isEmpty else { return mask.area }
+            let side = RunLengthMask.challengeSide
+            return max(1, mask.area * side / mask.width * side / mask.height)
+        }
+
+        /// Throws where a radiograph turns out to have another size than its mask was made for.
+        func requireSize(of metadata: RadiographMetadata, path: String) throws(RadiographError) {
+            guard let maskSize, maskSize.width != metadata.columns || maskSize.height != metadata.rows else { return }
+            throw RadiographError(
+                .damaged,
+                path: path,
+                reason: "its header says \(maskSize.width)×\(maskSize.height) pixels and it has "
+                    + "\(metadata.columns)×\(metadata.rows), so its mask would lie elsewhere"
+            )
+        }
+
         /// The file and its spares.
         var candidates: [String] { [file] + spares.map(\.file) }
+    }
+
+    /// The width and height of the radiograph that a mask was drawn on.
+    struct MaskSize: Sendable, Equatable {
+        var width: Int
+        var height: Int
     }
 
     /// A second file of an image.
@@ -47,7 +74,7 @@ struct ShardingPlan {
         schema = ShardSchema(
             size: options.size,
             labelSize: RunLengthMask.challengeSide,
-            extraMetadata: options.labels == nil ? [ShardSchema.labelColumn] : []
+            extraMetadata: options.isLabelled ? [] : [ShardSchema.labelColumn]
         )
         shards = []
         for start in stride(from: 0, to: samples.count, by: options.shardSize) {
@@ -67,106 +94,17 @@ struct ShardingPlan {
         hash.update("pleura shard source \(rulesVersion)\n")
         hash.update(littleEndian: Int64(options.size))
         hash.update(littleEndian: Int64(options.deflate ?? 0))
-        hash.update(littleEndian: Int64(options.labels == nil ? 0 : 1))
+        hash.update(littleEndian: Int64(options.isLabelled ? 1 : 0))
         for sample in samples {
             hash.update(sized: sample.id)
             hash.update(sized: sample.contentHash)
             hash.update(sized: sample.patient)
             for spare in sample.spares { hash.update(sized: "spare " + spare.contentHash) }
+            // Masks at the challenge's size have been hashed without it since the first version.
+            if sample.mask.width != RunLengthMask.challengeSide { hash.update(sized: "side \(sample.mask.width)") }
             hash.update(littleEndian: Int64(sample.mask.runs.count))
             sample.mask.runs.withUnsafeBytes { hash.update($0) }
         }
         return hash.finish().description
-    }
-}
-
-// MARK: - Matching
-
-/// Matches probed files with labels.
-///
-/// Whatever does not match goes to `reject`.
-struct SampleMatcher {
-    /// A file whose header was read.
-    struct File {
-        var path: String
-        var report: FileReport
-    }
-
-    let options: ShardingOptions
-    let labels: LabelFile?
-    let patients: [String: String]
-    /// Image ids of labels whose image's file was rejected; these are told of already.
-    var excusedIDs: Set<String> = []
-    /// Files that were rejected and whose image ids are not known: a label without an image may be of one of them.
-    var namelessFiles = 0
-
-    /// The samples, in the order of `files`.
-    func match(_ files: [File], reject: (RejectedItem) throws -> Void) throws -> [ShardingPlan.Sample] {
-        let refusedLabels = Set(labels?.rejectedIDs ?? [])
-        var samples: [ShardingPlan.Sample] = []
-        var first: [String: File] = [:]
-        var places: [String: Int] = [:]
-        for file in files {
-            let id = id(of: file, refusedLabels: refusedLabels)
-            let path = options.input + "/" + file.path
-            if let other = first[id] {
-                try reject(
-                    .duplicate(
-                        of: id,
-                        path: path,
-                        kept: options.input + "/" + other.path,
-                        isSame: other.report.contentHash == file.report.contentHash
-                    )
-                )
-                if let place = places[id] {
-                    samples[place].spares.append(.init(file: file.path, contentHash: file.report.contentHash))
-                }
-                continue
-            }
-            first[id] = file
-            var mask = RunLengthMask(width: RunLengthMask.challengeSide, height: RunLengthMask.challengeSide)
-            if let labels {
-                guard let entry = labels[id] else {
-                    let reason =
-                        refusedLabels.contains(id)
-                        ? "its label in \(labels.path) was rejected" : "no row of \(labels.path) has its id"
-                    try reject(RejectedItem(.imageWithoutLabel, path: path, id: id, reason: reason + "; left out"))
-                    continue
-                }
-                mask = entry.mask
-            }
-            places[id] = samples.count
-            samples.append(
-                .init(
-                    id: id,
-                    file: file.path,
-                    mask: mask,
-                    patient: patients[id] ?? file.report.metadata.patientID ?? "",
-                    contentHash: file.report.contentHash
-                )
-            )
-        }
-        for entry in labels?.entries ?? [] where first[entry.id] == nil && !excusedIDs.contains(entry.id) {
-            try reject(
-                RejectedItem(
-                    .labelWithoutImage,
-                    path: labels?.path ?? "",
-                    row: entry.rows.first,
-                    id: entry.id,
-                    reason: "no image under \(options.input) has this id"
-                        + (namelessFiles > 0
-                            ? ", unless it is one of the \(namelessFiles) files that could not be read" : "")
-                )
-            )
-        }
-        return samples
-    }
-
-    /// The SOP instance UID, or the file's name without its ending where labels know that instead.
-    private func id(of file: File, refusedLabels: Set<String>) -> String {
-        let stem = FolderScan.stem(of: file.path)
-        guard let uid = file.report.metadata.sopInstanceUID else { return stem }
-        func isLabelled(_ id: String) -> Bool { labels?[id] != nil || refusedLabels.contains(id) }
-        return !isLabelled(uid) && isLabelled(stem) ? stem : uid
     }
 }

@@ -2,6 +2,7 @@ import ArgumentParser
 import Diagnostics
 import Foundation
 import Platform
+import Radiography
 import Sharding
 import Storage
 import Synchronization
@@ -13,8 +14,15 @@ struct ShardCommand: ParsableCommand {
         abstract: "Makes HDF5 shards from a folder of radiographs and their labels.",
         discussion: """
             Reads files that end in \(RadiographFolder.endings), and DICOM files of any other name, nested or flat, pads \
-            to squares, scales them, and writes them with their masks and folds. Files that cannot be read are listed in \
-            OUTPUT/rejected.csv, and the exit status is then 65; files that are no image, in OUTPUT/warnings.csv. A run that was interrupted goes on when the same command is given again.
+            to squares, scales them, and writes them with their masks and folds. Masks are rows of a table (--labels) or \
+            images (--masks); a folder laid out as nnU-Net's, one that has the folders images and masks, and one that \
+            has a.png beside a_mask.png need neither. What cannot be used is listed in OUTPUT/rejected.csv, and the exit \
+            status is 65 where files could not be read, where more than 1 % of radiographs or labels were lost, and where \
+            all are of one kind. OUTPUT/warnings.csv lists what is odd. A run that was interrupted goes on when the same \
+            command is given again.
+
+            pleura shard --dicom dicom-images-train --labels train-rle.csv --size 512 --output shards
+            pleura shard --dicom images --masks masks --size 512 --output shards
             """
     )
 
@@ -32,6 +40,45 @@ struct ShardCommand: ParsableCommand {
         transform: userPath
     )
     var labels: String?
+
+    @Option(
+        help: "The folder with the masks, PNG or TIFF, called as their radiographs are.",
+        completion: .directory,
+        transform: userPath
+    )
+    var masks: String?
+
+    @Option(help: "Which values of masks are the finding: auto (the only one besides 0), any, or numbers as 1,2.")
+    var maskValues: MaskValues = .one
+
+    @Option(
+        help: """
+            What run-length rows count: auto (as they look), relative (since the last run's end), absolute (since the \
+            image's beginning).
+            """
+    )
+    var rle: ShardingOptions.RunNumbering = .auto
+
+    @Option(help: "How run-length rows number pixels: down the columns, or along the rows.")
+    var rleOrder: RunLengthFormat.Order = .columns
+
+    @Option(
+        help: "The image in which run-length rows count: auto, 1024 (1024×1024, padded to a square), image (its own)."
+    )
+    var rleSize: ShardingOptions.RunFrame = .auto
+
+    @Flag(help: "Radiographs without a row or a mask are ones without a finding.")
+    var missingNegative = false
+
+    @Flag(help: "More than 1 % of radiographs or labels may be lost, and all may be of one kind.")
+    var allowMissing = false
+
+    @Option(
+        help: """
+            Take these views only, as DICOM names them, with commas between; unknown for files that do not say theirs.
+            """
+    )
+    var views: String?
 
     @Flag(help: "Make a set without labels, for prediction.")
     var unlabelled = false
@@ -78,8 +125,15 @@ struct ShardCommand: ParsableCommand {
     var json: String?
 
     func validate() throws {
-        if (labels == nil) != unlabelled {
-            throw ValidationError("Give either --labels FILE or --unlabelled.")
+        let given = [labels.map { _ in "--labels" }, masks.map { _ in "--masks" }, unlabelled ? "--unlabelled" : nil]
+            .compactMap { $0 }
+        if given.count > 1 {
+            throw ValidationError(
+                "Give one of --labels, --masks and --unlabelled; found \(given.joined(separator: " and "))."
+            )
+        }
+        if let views, views.split(separator: ",").isEmpty {
+            throw ValidationError("--views needs names of views, such as PA,AP.")
         }
         func check(_ value: Int?, _ range: ClosedRange<Int>, _ name: String) throws {
             guard let value, !range.contains(value) else { return }
@@ -96,6 +150,23 @@ struct ShardCommand: ParsableCommand {
         try JSONOutput.requireOwn(json)
         let jobs = jobs ?? UsableProcessors.count
         var options = ShardingOptions(input: input, labels: labels, output: output, size: size, jobs: jobs)
+        options.masks = masks
+        options.maskValues = maskValues
+        options.runNumbering = rle
+        options.runOrder = rleOrder
+        options.runFrame = rleSize
+        options.takesMissingAsNegative = missingNegative
+        options.allowsMissing = allowMissing
+        options.views = views.map {
+            Set($0.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces).uppercased() })
+        }
+        try findLayout(&options)
+        if let sizes = Self.nearestSizes(size) {
+            printError(
+                "warning: networks that halve their input five times take multiples of 32, and \(size) is none: the nearest "
+                    + "are \(sizes)."
+            )
+        }
         options.folds = folds
         options.patients = patients
         options.shardSize = shardSize
@@ -118,7 +189,36 @@ struct ShardCommand: ParsableCommand {
         let text = summary.text(output: output, jobs: jobs)
         if json == "-" { printError(text) } else { printSummary(text) }
         if let json { try writeJSON(summary, to: json) }
+        if let loss = summary.loss {
+            printError("pleura shard: \(loss.isAllowed ? "allowed" : "ERROR"): \(loss.line)")
+            if !loss.isAllowed { throw ExitCode(ExitStatus.badInput.rawValue) }
+        }
         if summary.hasUnreadableFiles { throw ExitCode(ExitStatus.badInput.rawValue) }
+    }
+
+    /// Where neither labels nor masks are named, looks for masks in the input folder; a person must have meant something.
+    private func findLayout(_ options: inout ShardingOptions) throws {
+        guard labels == nil, masks == nil, !unlabelled else { return }
+        let layout = try reportingErrors("shard") { [input] in
+            try SourceLayout.find(input, values: maskValues == .one ? nil : maskValues)
+        }
+        guard let layout else {
+            throw ValidationError(
+                "Give --labels FILE, --masks FOLDER, or --unlabelled for a set to predict; \(input) has no masks that are "
+                    + "found by their names."
+            )
+        }
+        printError(layout.words)
+        options.input = layout.radiographs
+        options.masks = layout.masks
+        options.maskValues = layout.values ?? maskValues
+    }
+
+    /// The sizes nearest to one that is no multiple of 32, in words.
+    private static func nearestSizes(_ size: Int) -> String? {
+        guard size % 32 != 0 else { return nil }
+        let below = size / 32 * 32
+        return below > 0 ? "\(below) and \(below + 32)" : "32"
     }
 
     /// How often Ctrl-C was pressed.
@@ -154,6 +254,9 @@ extension ShardingSummary {
         var folds: [Int]
         var rejected: [String: Int]
         var warnings: [String: Int]
+        var lostImages: Int
+        var lostLabels: Int
+        var imagesWithoutPatient: Int
         var ignoredFiles: Int
         var bytes: Int
         var decodedImages: Int
@@ -172,6 +275,9 @@ extension ShardingSummary {
             folds: foldSizes,
             rejected: Self.counts(rejected),
             warnings: Self.counts(warnings),
+            lostImages: loss?.lostImages ?? 0,
+            lostLabels: loss?.lostLabels ?? 0,
+            imagesWithoutPatient: imagesWithoutPatient,
             ignoredFiles: ignoredFiles,
             bytes: bytes,
             decodedImages: decodedImages,
@@ -232,3 +338,14 @@ extension ShardingSummary {
         return lines.joined(separator: "\n")
     }
 }
+
+// MARK: - Words of the command line
+
+extension MaskValues: ExpressibleByArgument {
+    package init?(argument: String) { self.init(argument) }
+    package var defaultValueDescription: String { text }
+}
+
+extension RunLengthFormat.Order: ExpressibleByArgument {}
+extension ShardingOptions.RunNumbering: ExpressibleByArgument {}
+extension ShardingOptions.RunFrame: ExpressibleByArgument {}

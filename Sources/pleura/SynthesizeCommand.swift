@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Phantoms
 import Platform
 import Radiography
 

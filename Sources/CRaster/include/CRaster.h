@@ -46,6 +46,19 @@ int craster_encode_png(
 int craster_encode_jpeg(
     const uint8_t *pixels, uint32_t width, uint32_t height, uint32_t channels, int quality, craster_bytes *result);
 
+/// The values of an image as they stand in its file, row-major, one a pixel; null on failure.
+typedef struct {
+    uint16_t *values;
+    uint32_t width;
+    uint32_t height;
+    /// Why there are none.
+    char message[240];
+} craster_values;
+
+/// Decodes a PNG for what its pixels say and not for how they look: grey values of any depth unscaled, the index of a
+/// palette of colours, the grey of a palette of greys, and of colours the largest channel. Alpha is ignored.
+int craster_decode_png_values(const uint8_t *bytes, size_t count, uint64_t max_pixels, craster_values *result);
+
 void craster_free(void *memory);
 
 #ifdef __cplusplus

@@ -252,6 +252,7 @@ struct DICOMHeaderReader {
         metadata.patientID = text(CDICOM_TEXT_PATIENT_ID)
         metadata.sex = text(CDICOM_TEXT_PATIENT_SEX)
         metadata.viewPosition = text(CDICOM_TEXT_VIEW_POSITION)
+        metadata.modality = text(CDICOM_TEXT_MODALITY)
         metadata.patientOrientation = text(CDICOM_TEXT_PATIENT_ORIENTATION)
         metadata.transferSyntax = text(CDICOM_TEXT_TRANSFER_SYNTAX_UID)
         if let age = text(CDICOM_TEXT_PATIENT_AGE) {

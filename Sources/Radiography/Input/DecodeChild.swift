@@ -31,7 +31,9 @@ package enum DecodeChild {
                 let word = DecodeMessage.number(header, at: 0)
                 let size = word & ~DecodeMessage.wholeFlag
                 let length = DecodeMessage.number(header, at: 4)
-                guard length <= DecodeMessage.textLimit, size <= 1 << 15 else { return 76 }
+                guard length <= DecodeMessage.textLimit, size <= 1 << 15 || size == DecodeMessage.mask else {
+                    return 76
+                }
                 let path = String(decoding: try stream.receive(length, within: nil), as: UTF8.self)
                 guard cdicom_limit_time(processorSeconds) == 0 else { return 71 }
                 let wantsWhole = word & DecodeMessage.wholeFlag != 0
@@ -48,21 +50,29 @@ package enum DecodeChild {
         let text: Data?
         var pixels: [UInt8] = []
         do throws(RadiographError) {
-            let report: FileReport
-            if request.size == 0 {
-                report = try RadiographReader.probe(request.path)
-            } else {
+            switch request.size {
+            case 0:
+                let report = try RadiographReader.probe(request.path)
+                text = try? encoder.encode(report)
+            case DecodeMessage.mask:
+                let parts = request.path.split(separator: "\n", maxSplits: 1, omittingEmptySubsequences: false)
+                let path = parts.count == 2 ? String(parts[1]) : ""
+                let mask = try MaskFile.read(path, values: parts.first.flatMap { MaskValues($0) } ?? .one)
+                pixels = mask.runs.flatMap { DecodeMessage.number(Int($0.x)) + DecodeMessage.number(Int($0.y)) }
+                let report = DecodeMessage.MaskReport(width: mask.width, height: mask.height, values: mask.values)
+                text = try? encoder.encode(report)
+            default:
                 let radiograph = try RadiographReader.read(request.path)
                 pixels = radiograph.image.squared(to: request.size).pixels
                 if request.wantsWhole { pixels += radiograph.image.pixels }
-                report = FileReport(
+                let report = FileReport(
                     metadata: radiograph.metadata,
                     contentHash: "",
                     remarks: radiograph.remarks
                 )
+                text = try? encoder.encode(report)
             }
             status = .read
-            text = try? encoder.encode(report)
         } catch {
             status = .refused
             text = try? encoder.encode(DecodeMessage.Refusal(kind: error.kind, reason: error.reason, id: error.id))

@@ -9,17 +9,22 @@ enum DecodeMessage {
 
     /// One file to read.
     struct Request: Equatable {
-        /// The side of the square image that is wanted, or 0 for the header alone.
+        /// The side of the square image that is wanted, 0 for the header alone, or `mask`.
         var size: Int
         /// Whether the image at its own size is wanted too, behind the square one.
         var wantsWhole = false
+        /// Of a mask, the values that are wanted; they stand before the path, with a line end between.
+        var values: MaskValues?
         var path: String
 
         func encoded() -> [UInt8] {
-            let text = Array(path.utf8)
+            let text = Array(((values.map { $0.text + "\n" } ?? "") + path).utf8)
             return number(size | (wantsWhole ? wholeFlag : 0)) + number(text.count) + text
         }
     }
+
+    /// In the place of a size: the file is a mask, whose runs are wanted.
+    static let mask = 1 << 16
 
     static let requestHeader = 8
     /// The bit of a request's size that asks for the image at its own size too.
@@ -32,6 +37,13 @@ enum DecodeMessage {
         case read = 0
         /// The text is a `Refusal`.
         case refused = 1
+    }
+
+    /// What a mask is, beside its runs.
+    struct MaskReport: Codable {
+        var width: Int
+        var height: Int
+        var values: [Int]
     }
 
     /// Why the child refused a file.

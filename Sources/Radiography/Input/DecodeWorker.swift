@@ -77,6 +77,29 @@ package final class DecodeWorker {
         )
     }
 
+    /// Reads a mask that is an image of its own.
+    package func readMask(_ path: String, values: MaskValues) throws -> MaskPicture {
+        let request = DecodeMessage.Request(size: DecodeMessage.mask, values: values, path: path)
+        let limit = 8 * MaskPicture.runLimit
+        return try asking(request) {
+            try ask(request, bytes: 0...limit) { text, count, stream in
+                let bytes = try stream.receive(count, within: launch.secondsPerFile)
+                guard count % 8 == 0, let report = try? JSONDecoder().decode(DecodeMessage.MaskReport.self, from: text)
+                else { return nil }
+                let numbers = stride(from: 0, to: count, by: 4).map {
+                    Int32(truncatingIfNeeded: DecodeMessage.number(bytes, at: $0))
+                }
+                let mask = MaskPicture(
+                    width: report.width,
+                    height: report.height,
+                    values: report.values,
+                    runs: stride(from: 0, to: numbers.count, by: 2).map { SIMD2(numbers[$0], numbers[$0 + 1]) }
+                )
+                return mask.isSound ? mask : nil
+            }
+        }
+    }
+
     /// Ends the process.
     ///
     /// It keeps no state, so it is killed.
@@ -96,19 +119,50 @@ package final class DecodeWorker {
     }
 
     private func reply(to request: DecodeMessage.Request) throws -> Reply {
-        let path = request.path
-        guard path.utf8.count <= DecodeMessage.textLimit, !path.utf8.contains(0) else {
-            throw RadiographError(.unreadable, path: path, reason: "its path is too long or holds a zero byte")
-        }
-        do {
-            return try ask(request)
-        } catch let error as RadiographError where error.kind == .crashed {
-            // Somebody else may have killed it: what a file does, it does twice.
-            return try ask(request)
+        let square = request.size * request.size
+        let mostWhole = request.wantsWhole ? DICOMFile.maximumPixels : 0
+        let limit = launch.secondsPerFile
+        return try asking(request) {
+            try ask(request, bytes: square...square + mostWhole) { text, count, stream in
+                guard let report = try? JSONDecoder().decode(FileReport.self, from: text) else { return nil }
+                if request.size == 0 { return Reply(report: report, pixels: [], whole: nil) }
+                let (rows, columns) = (report.metadata.rows, report.metadata.columns)
+                let sides = 1..<1 << 16
+                guard sides.contains(rows), sides.contains(columns), rows * columns <= DICOMFile.maximumPixels,
+                    count == square + (request.wantsWhole ? rows * columns : 0)
+                else { return nil }
+                let pixels = try stream.receive(square, within: limit)
+                let whole = request.wantsWhole ? try stream.receive(rows * columns, within: limit) : nil
+                return Reply(
+                    report: report,
+                    pixels: pixels,
+                    whole: whole.map { GrayImage(width: columns, height: rows, pixels: $0) }
+                )
+            }
         }
     }
 
-    private func ask(_ request: DecodeMessage.Request) throws -> Reply {
+    /// Asks once more where the process crashes.
+    private func asking<Value>(_ request: DecodeMessage.Request, _ ask: () throws -> Value) throws -> Value {
+        let path = request.path
+        guard request.encoded().count <= DecodeMessage.textLimit, !path.utf8.contains(0) else {
+            throw RadiographError(.unreadable, path: path, reason: "its path is too long or holds a zero byte")
+        }
+        do {
+            return try ask()
+        } catch let error as RadiographError where error.kind == .crashed {
+            // Somebody else may have killed it: what a file does, it does twice.
+            return try ask()
+        }
+    }
+
+    /// What `take` makes of the reply to a request: its text and its bytes, of which there may be so many. Nothing from
+    /// `take` says that the answer makes no sense.
+    private func ask<Value>(
+        _ request: DecodeMessage.Request,
+        bytes fitting: ClosedRange<Int>,
+        take: (Data, Int, SocketStream) throws -> Value?
+    ) throws -> Value {
         let path = request.path
         let child = try startedChild()
         let stream = child.stream
@@ -119,27 +173,13 @@ package final class DecodeWorker {
             let length = DecodeMessage.number(header, at: 4)
             let count = DecodeMessage.number(header, at: 8)
             let status = DecodeMessage.Status(rawValue: DecodeMessage.number(header, at: 0))
-            let square = request.size * request.size
-            let mostWhole = request.wantsWhole ? DICOMFile.maximumPixels : 0
-            let fitting = status == .read ? square...square + mostWhole : 0...0
-            guard let status, length <= DecodeMessage.textLimit, fitting.contains(count) else { throw babble(path) }
+            guard let status, length <= DecodeMessage.textLimit, status == .read ? fitting.contains(count) : count == 0
+            else { throw babble(path) }
             let text = Data(try stream.receive(length, within: limit))
             switch status {
             case .read:
-                guard let report = try? JSONDecoder().decode(FileReport.self, from: text) else { throw babble(path) }
-                if request.size == 0 { return Reply(report: report, pixels: [], whole: nil) }
-                let (rows, columns) = (report.metadata.rows, report.metadata.columns)
-                let sides = 1..<1 << 16
-                guard sides.contains(rows), sides.contains(columns), rows * columns <= DICOMFile.maximumPixels,
-                    count == square + (request.wantsWhole ? rows * columns : 0)
-                else { throw babble(path) }
-                let pixels = try stream.receive(square, within: limit)
-                let whole = request.wantsWhole ? try stream.receive(rows * columns, within: limit) : nil
-                return Reply(
-                    report: report,
-                    pixels: pixels,
-                    whole: whole.map { GrayImage(width: columns, height: rows, pixels: $0) }
-                )
+                guard let value = try take(text, count, stream) else { throw babble(path) }
+                return value
             case .refused:
                 guard let refusal = try? JSONDecoder().decode(DecodeMessage.Refusal.self, from: text) else {
                     throw babble(path)

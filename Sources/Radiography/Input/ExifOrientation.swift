@@ -6,6 +6,9 @@ package enum ExifOrientation: Int {
     case upright = 1
     case mirrored, turnedHalf, flipped, transposed, turnedRight, transversed, turnedLeft
 
+    /// Whether width and height change places.
+    var isSideways: Bool { rawValue >= 5 }
+
     /// What was done to a picture, in words.
     var words: String {
         switch self {
@@ -85,7 +88,6 @@ package enum ExifOrientation: Int {
     func applied(to image: GrayImage) -> GrayImage {
         guard self != .upright else { return image }
         let (width, height) = (image.width, image.height)
-        let isSideways = rawValue >= 5
         let (newWidth, newHeight) = isSideways ? (height, width) : (width, height)
         var pixels = [UInt8](repeating: 0, count: width * height)
         for y in 0..<newHeight {

@@ -10,7 +10,7 @@ package struct Radiograph: Sendable, Equatable {
 
 /// What a file says about its radiograph.
 ///
-/// All but the size is absent from PNG and JPEG.
+/// All but the size is absent from PNG, JPEG and TIFF.
 package struct RadiographMetadata: Sendable, Equatable, Codable {
     /// The size of the image in the file, before any padding and scaling.
     package var rows: Int
@@ -25,6 +25,8 @@ package struct RadiographMetadata: Sendable, Equatable, Codable {
     package var viewPosition: String?
     /// DICOM's Patient Orientation: where the rows of the image go, a backslash, where its columns go, as in `L\F`.
     package var patientOrientation: String?
+    /// DICOM's code: CR, DX.
+    package var modality: String?
     /// Millimetres between the centres of neighbouring rows and columns of the image in the file.
     package var rowSpacing: Double?
     package var columnSpacing: Double?
@@ -63,7 +65,7 @@ package struct RadiographError: ReportableError, Equatable {
     package enum Kind: String, Sendable, Codable, CaseIterable {
         /// The file or folder cannot be opened.
         case unreadable
-        /// Neither DICOM nor PNG nor JPEG.
+        /// Neither DICOM nor PNG nor JPEG nor TIFF.
         case notAnImage = "not-an-image"
         /// An image that is cut off or contradicts itself.
         case damaged

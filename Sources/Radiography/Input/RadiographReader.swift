@@ -9,7 +9,7 @@ package enum RadiographReader {
     /// The largest image that is decoded, in pixels.
     package static var maximumPixels: Int { DICOMFile.maximumPixels }
 
-    /// Reads a DICOM, PNG or JPEG file in this process; what it is, its first bytes say.
+    /// Reads a DICOM, PNG, JPEG or TIFF file in this process; what it is, its first bytes say.
     ///
     /// Blocks.
     ///
@@ -29,11 +29,16 @@ package enum RadiographReader {
 
     /// Reads what a file says about its radiograph, and hashes its bytes; damage in the pixels is not noticed.
     ///
-    /// Of PNG and JPEG nothing but the hash is known: they have 0 rows and columns here.
+    /// Of PNG, JPEG and TIFF nothing but hash and size are known; where damage hides the size, it is 0.
     package static func probe(_ path: String) throws(RadiographError) -> FileReport {
-        let isRaster = RasterFile.Format(beginning: try beginning(of: path)) != nil
-        let metadata = isRaster ? RadiographMetadata(rows: 0, columns: 0) : try DICOMFile.probe(path)
-        let hash = try contents(of: path).withUnsafeBytes { XXH3.hash128($0) }
+        let format = RasterFile.Format(beginning: try beginning(of: path))
+        var metadata = RadiographMetadata(rows: 0, columns: 0)
+        if format == nil { metadata = try DICOMFile.probe(path) }
+        let bytes = try contents(of: path)
+        if let format, let size = RasterFile.size(bytes, as: format) {
+            metadata = RadiographMetadata(rows: size.height, columns: size.width)
+        }
+        let hash = bytes.withUnsafeBytes { XXH3.hash128($0) }
         return FileReport(metadata: metadata, contentHash: hexadecimal(hash.high) + hexadecimal(hash.low))
     }
 

@@ -6,15 +6,41 @@ package enum RasterFile {
     enum Format {
         case png
         case jpeg
+        case tiff
 
         init?(beginning: some Collection<UInt8>) {
             if beginning.starts(with: [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]) {
                 self = .png
             } else if beginning.starts(with: [0xFF, 0xD8, 0xFF]) {
                 self = .jpeg
+            } else if TIFFFile.begins(beginning) {
+                self = .tiff
             } else {
                 return nil
             }
+        }
+    }
+
+    /// The size that a file says its picture has, upright, where it says one that is possible; damage behind that is not noticed.
+    static func size(_ bytes: [UInt8], as format: Format) -> (width: Int, height: Int)? {
+        let size: (width: Int, height: Int)?
+        switch format {
+        case .png:
+            func number(_ offset: Int) -> Int { (0..<4).reduce(0) { $0 << 8 | Int(bytes[offset + $1]) } }
+            size = bytes.count >= 24 ? (number(16), number(20)) : nil
+        case .jpeg:
+            size = bytes.withUnsafeBufferPointer { EncodedSize.jpegFrame(in: $0) }.map { ($0.width, $0.height) }
+        case .tiff: size = TIFFFile.size(bytes)
+        }
+        guard let size, (1...1 << 16).contains(size.width), (1...1 << 16).contains(size.height) else { return nil }
+        return orientation(bytes, format).isSideways ? (size.height, size.width) : size
+    }
+
+    private static func orientation(_ bytes: [UInt8], _ format: Format) -> ExifOrientation {
+        switch format {
+        case .png: ExifOrientation.ofPNG(bytes)
+        case .jpeg: ExifOrientation.ofJPEG(bytes)
+        case .tiff: .upright
         }
     }
 
@@ -24,12 +50,13 @@ package enum RasterFile {
         as format: Format,
         path: String
     ) throws(RadiographError) -> (image: GrayImage, remarks: [PictureRemark]) {
+        if format == .tiff { return try tiff(bytes, path: path) }
         var image = craster_image()
         let limit = UInt64(DICOMFile.maximumPixels)
         let isDecoded = bytes.withUnsafeBufferPointer { buffer in
             switch format {
             case .png: craster_decode_png(buffer.baseAddress, buffer.count, limit, &image)
-            case .jpeg: craster_decode_jpeg(buffer.baseAddress, buffer.count, limit, &image)
+            case .jpeg, .tiff: craster_decode_jpeg(buffer.baseAddress, buffer.count, limit, &image)
             }
         }
         defer {
@@ -55,13 +82,25 @@ package enum RasterFile {
         guard count > 0, pixels.count == count else {
             throw RadiographError(.damaged, path: path, reason: "it has no pixels")
         }
-        let orientation = format == .jpeg ? ExifOrientation.ofJPEG(bytes) : ExifOrientation.ofPNG(bytes)
+        let orientation = orientation(bytes, format)
         if orientation != .upright {
             let reason = "its orientation (Exif) is \(orientation.rawValue): it was \(orientation.words)"
             remarks.append(PictureRemark(.turned, reason))
         }
         let stored = GrayImage(width: Int(image.width), height: Int(image.height), pixels: pixels)
         return (orientation.applied(to: stored), remarks)
+    }
+
+    private static func tiff(
+        _ bytes: [UInt8],
+        path: String
+    ) throws(RadiographError) -> (image: GrayImage, remarks: [PictureRemark]) {
+        let file = try TIFFFile(bytes, path: path)
+        guard let words = file.words else { return (file.gray(), []) }
+        var remarks: [PictureRemark] = []
+        var pixels = words.withUnsafeBufferPointer { gray($0, &remarks) }
+        if file.isInverted { for index in pixels.indices { pixels[index] = 255 - pixels[index] } }
+        return (GrayImage(width: file.width, height: file.height, pixels: pixels), remarks)
     }
 
     /// Values of 16 bits as 8-bit grey: over the whole range, or over that of the detector where they leave most of it.

@@ -1,13 +1,21 @@
 extension LabelFile {
-    /// Reads the bytes of a CSV file; `path` is for messages.
+    /// Reads the bytes of a CSV file in the challenge's format; `path` is for messages.
     package init(
         bytes: [UInt8],
         path: String,
         width: Int = RunLengthMask.challengeSide,
         height: Int = RunLengthMask.challengeSide
     ) throws(LabelFileError) {
-        var builder = LabelBuilder(path: path, width: width, height: height)
-        let result = bytes.withUnsafeBufferPointer { buffer in
+        self = try LabelTable(bytes: bytes, path: path).resolved(.challenge) { _ in (width, height) }
+    }
+}
+
+extension LabelTable {
+    /// Reads the bytes of a CSV file; `path` is for messages.
+    package init(bytes: [UInt8], path: String) throws(LabelFileError) {
+        guard let text = TableText(bytes) else { throw .notText(path: path) }
+        var builder = LabelBuilder(path: path, separator: text.separator)
+        let result = text.bytes.withUnsafeBufferPointer { buffer in
             Result { () throws(LabelFileError) in try builder.readRows(buffer) }
         }
         try result.get()
@@ -21,8 +29,13 @@ private struct Columns {
     var id: Int
     var mask: Int
 
-    static let idNames: Set<String> = ["imageid", "image_id", "fname", "filename", "id", "image"]
-    static let maskNames: Set<String> = ["encodedpixels", "encoded_pixels", "mask", "rle"]
+    static let idNames: Set<String> = [
+        "imageid", "image_id", "image id", "fname", "filename", "file_name", "file", "id", "image", "name", "img",
+        "sopinstanceuid", "path",
+    ]
+    static let maskNames: Set<String> = [
+        "encodedpixels", "encoded_pixels", "encoded pixels", "mask", "rle", "rle_mask", "mask_rle", "pixels",
+    ]
 
     /// The columns that a header names, or nothing.
     init?(header names: [String]) {
@@ -45,55 +58,43 @@ private struct Columns {
 
 /// Collects rows by image.
 private struct LabelBuilder {
-    private struct Row {
-        var number: Int
-        var mask: RunLengthMask
-    }
-
-    private struct Image {
-        var id: String
-        var rows: [Row] = []
-        var isRejected = false
-    }
-
     private let path: String
-    private let width: Int
-    private let height: Int
+    private let separator: UInt8
     private var columns: Columns?
-    private var images: [Image] = []
+    private var images: [LabelTable.Image] = []
     private var indices: [String: Int] = [:]
     private var defects: [LabelFile.Defect] = []
     private var rowCount = 0
 
-    init(path: String, width: Int, height: Int) {
+    init(path: String, separator: UInt8) {
         self.path = path
-        self.width = width
-        self.height = height
+        self.separator = separator
     }
 
     mutating func readRows(_ bytes: UnsafeBufferPointer<UInt8>) throws(LabelFileError) {
-        guard !bytes.contains(0) else { throw .notText(path: path) }
-        var start = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
+        var start = 0
         var number = 0
         while start < bytes.count {
             number += 1
             var end = start
             while end < bytes.count && bytes[end] != 0x0A { end += 1 }
-            let line = trimmed(UnsafeBufferPointer(rebasing: bytes[start..<end]))
-            if !line.isEmpty { try readRow(line, number: number) }
+            let line = UnsafeBufferPointer(rebasing: bytes[start..<end])
+            if !trimmed(line).isEmpty { try readRow(line, number: number) }
             start = end + 1
         }
     }
 
     private mutating func readRow(_ line: UnsafeBufferPointer<UInt8>, number: Int) throws(LabelFileError) {
-        let fields = split(line)
+        let fields = split(line, at: separator)
         guard let columns else {
             let texts = fields.map { String(decoding: $0, as: UTF8.self) }
             if let named = Columns(header: texts) {
                 self.columns = named
                 return
             }
-            let looksLikeData = fields.count == 2 && fields[1].contains { $0 >= 0x30 && $0 <= 0x39 }
+            let looksLikeData =
+                fields.count == 2 && !fields[0].isEmpty
+                && (fields[1].contains { $0 >= 0x30 && $0 <= 0x39 } || Self.isBlankWord(fields[1]))
             guard looksLikeData else {
                 throw .wrongColumns(path: path, row: number, found: excerpt(texts.joined(separator: ",")))
             }
@@ -120,18 +121,33 @@ private struct LabelBuilder {
         }
         let index = imageIndex(of: id)
         do throws(RunLengthError) {
-            let mask = try RunLengthMask(encoded: fields[columns.mask], width: width, height: height)
-            images[index].rows.append(Row(number: number, mask: mask))
+            let cell: LabelTable.Cell
+            let field = fields[columns.mask]
+            if field.elementsEqual("-1".utf8) {
+                cell = .none
+            } else if Self.isBlankWord(field) {
+                cell = .blank(String(decoding: field, as: UTF8.self))
+            } else {
+                cell = .runs(try RunLengthNumbers(field))
+            }
+            images[index].rows.append(.init(number: number, cell: cell))
         } catch {
             images[index].isRejected = true
             report(.badRuns, number, id, error.description)
         }
     }
 
+    /// Whether a field is empty, or what pandas and databases write for that.
+    private static func isBlankWord(_ field: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard field.count <= 4 else { return false }
+        let words = ["", "nan", "none", "null", "na", "n/a", "<na>", "-1.0"]
+        return words.contains(String(decoding: field, as: UTF8.self).lowercased())
+    }
+
     private mutating func imageIndex(of id: String) -> Int {
         if let index = indices[id] { return index }
         indices[id] = images.count
-        images.append(Image(id: id))
+        images.append(LabelTable.Image(id: id))
         return images.count - 1
     }
 
@@ -139,48 +155,9 @@ private struct LabelBuilder {
         defects.append(.init(kind: kind, path: path, row: row, id: id, reason: reason))
     }
 
-    consuming func finish() throws(LabelFileError) -> LabelFile {
+    consuming func finish() throws(LabelFileError) -> LabelTable {
         guard rowCount > 0 else { throw .noRows(path: path) }
-        var entries: [LabelFile.Entry] = []
-        var rejected: [String] = []
-        entries.reserveCapacity(images.count)
-        for index in images.indices {
-            if let entry = merge(images[index]) { entries.append(entry) } else { rejected.append(images[index].id) }
-        }
-        return LabelFile(path: path, entries: entries, rejectedIDs: rejected, defects: defects, rowCount: rowCount)
-    }
-
-    /// The union of an image's rows, or nothing where they cannot be one mask.
-    private mutating func merge(_ image: Image) -> LabelFile.Entry? {
-        var isRejected = image.isRejected
-        if let empty = image.rows.first(where: \.mask.isEmpty), let full = image.rows.first(where: { !$0.mask.isEmpty })
-        {
-            report(
-                .emptyAndMask,
-                max(empty.number, full.number),
-                image.id,
-                "the image has both -1 (row \(empty.number)) and a mask (row \(full.number)); keep one"
-            )
-            isRejected = true
-        }
-        var union = RunLengthMask(width: width, height: height)
-        for (index, row) in image.rows.enumerated() {
-            if let same = image.rows[..<index].first(where: { $0.mask == row.mask }) {
-                report(.duplicateRow, row.number, image.id, "the row repeats row \(same.number)")
-            } else {
-                let overlap = union.intersectionArea(row.mask)
-                if overlap > 0 {
-                    report(
-                        .overlappingRows,
-                        row.number,
-                        image.id,
-                        "\(overlap) of \(row.mask.area) pixels are also in earlier rows of the image; used the union"
-                    )
-                }
-            }
-            union = union.union(row.mask)
-        }
-        return isRejected ? nil : .init(id: image.id, mask: union, rows: image.rows.map(\.number))
+        return LabelTable(path: path, images: images, defects: defects, rowCount: rowCount)
     }
 }
 
@@ -201,15 +178,15 @@ private func trimmed(_ bytes: UnsafeBufferPointer<UInt8>) -> UnsafeBufferPointer
 
 /// The fields of a line, without blanks or quotation marks around them.
 ///
-/// A comma inside quotation marks does not part.
-private func split(_ line: UnsafeBufferPointer<UInt8>) -> [UnsafeBufferPointer<UInt8>] {
+/// A separator inside quotation marks does not part.
+private func split(_ line: UnsafeBufferPointer<UInt8>, at separator: UInt8) -> [UnsafeBufferPointer<UInt8>] {
     var fields: [UnsafeBufferPointer<UInt8>] = []
     var start = 0
     var isQuoted = false
     for index in 0...line.count {
         if index < line.count {
             if line[index] == 0x22 { isQuoted.toggle() }
-            if line[index] != 0x2C || isQuoted { continue }
+            if line[index] != separator || isQuoted { continue }
         }
         var field = trimmed(UnsafeBufferPointer(rebasing: line[start..<index]))
         if field.count >= 2 && field.first == 0x22 && field.last == 0x22 {

@@ -81,7 +81,7 @@ extension RunLengthMask {
     }
 
     /// Calls `body` with each run, cut at the ends of columns: the column and the rows in it.
-    private func forEachColumnSpan(_ body: (_ x: Int, _ rows: Range<Int>) -> Void) {
+    func forEachColumnSpan(_ body: (_ x: Int, _ rows: Range<Int>) -> Void) {
         for run in runs {
             var start = Int(run.start)
             let end = Int(run.end)

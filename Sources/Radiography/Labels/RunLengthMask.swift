@@ -125,6 +125,9 @@ package enum RunLengthError: ReportableError, Equatable {
     case zeroLength(run: Int)
     case oddCount(Int)
     case outOfRange(run: Int, end: Int, pixels: Int)
+    /// Of runs that count from the image's beginning: one that begins before the one before it ends.
+    case descends(run: Int, start: Int, end: Int)
+    case beforeFirst(run: Int, start: Int, first: Int)
 
     package var exitStatus: ExitStatus { .badInput }
 
@@ -142,6 +145,11 @@ package enum RunLengthError: ReportableError, Equatable {
             "odd run: found \(count) numbers, so gap \(count / 2 + 1) has no length; the row may be cut off"
         case .outOfRange(let run, let end, let pixels):
             "run \(run): it ends at pixel \(end), but the mask has only \(pixels) pixels"
+        case .descends(let run, let start, let end):
+            "run \(run): it starts at pixel \(start), and the run before it ends at \(end); starts that count from the "
+                + "image's beginning rise"
+        case .beforeFirst(let run, let start, let first):
+            "run \(run): it starts at pixel \(start), and the first pixel is \(first)"
         }
     }
 }
@@ -161,36 +169,12 @@ extension RunLengthMask {
 
     /// The same from bytes of ASCII.
     init(encoded bytes: UnsafeBufferPointer<UInt8>, width: Int, height: Int) throws(RunLengthError) {
-        self.init(width: width, height: height)
-        let pixels = width * height
-        var scanner = NumberScanner(bytes: bytes)
-        var numbers = 0
-        var position = 0
-        var start = 0
-        while let token = scanner.next() {
-            let run = numbers / 2 + 1
-            guard let value = token.value else {
-                if numbers == 0 && scanner.text(of: token) == "-1" && scanner.isAtEnd { return }
-                throw Self.badNumber(scanner.text(of: token), run: run)
-            }
-            if numbers & 1 == 0 {
-                start = position + value
-            } else {
-                guard value > 0 else { throw .zeroLength(run: run) }
-                let end = start + value
-                guard end <= pixels else { throw .outOfRange(run: run, end: end, pixels: pixels) }
-                append(Run(start: Int32(start), length: Int32(value)))
-                position = end
-            }
-            numbers += 1
+        let isBlank = { (byte: UInt8) in byte <= 0x20 }
+        if bytes.drop(while: isBlank).reversed().drop(while: isBlank).elementsEqual("1-".utf8) {
+            self.init(width: width, height: height)
+        } else {
+            self = try RunLengthNumbers(bytes).mask(.challenge, width: width, height: height)
         }
-        guard numbers > 0 else { throw .blank }
-        guard numbers & 1 == 0 else { throw .oddCount(numbers) }
-    }
-
-    private static func badNumber(_ text: String, run: Int) -> RunLengthError {
-        if let value = Int(text), value < 0 { return .negative(run: run, value: value) }
-        return .notANumber(run: run, text: String(text.prefix(40)))
     }
 
     /// The challenge's text of this mask, `-1` where it is empty.
@@ -207,53 +191,5 @@ extension RunLengthMask {
             position = run.end
         }
         return text
-    }
-}
-
-/// Splits ASCII bytes at blanks and reads decimal numbers below 2³¹.
-private struct NumberScanner {
-    struct Token {
-        var start: Int
-        var end: Int
-        /// Nothing where the token is not a run of digits or exceeds 2³¹ - 1.
-        var value: Int?
-    }
-
-    let bytes: UnsafeBufferPointer<UInt8>
-    private var index = 0
-
-    init(bytes: UnsafeBufferPointer<UInt8>) {
-        self.bytes = bytes
-    }
-
-    private static func isBlank(_ byte: UInt8) -> Bool {
-        byte == 0x20 || (byte >= 0x09 && byte <= 0x0D)
-    }
-
-    var isAtEnd: Bool {
-        bytes[index...].allSatisfy(Self.isBlank)
-    }
-
-    func text(of token: Token) -> String {
-        String(decoding: bytes[token.start..<token.end], as: UTF8.self)
-    }
-
-    mutating func next() -> Token? {
-        let count = bytes.count
-        while index < count && Self.isBlank(bytes[index]) { index += 1 }
-        guard index < count else { return nil }
-        let start = index
-        var value = 0
-        var isNumber = true
-        while index < count && !Self.isBlank(bytes[index]) {
-            let digit = bytes[index] &- 0x30
-            if digit <= 9 && value <= Int(Int32.max) {
-                value = value * 10 + Int(digit)
-            } else {
-                isNumber = false
-            }
-            index += 1
-        }
-        return Token(start: start, end: index, value: isNumber && value <= Int(Int32.max) ? value : nil)
     }
 }

@@ -1,4 +1,5 @@
 import Numerics
+import Radiography
 
 /// Where the pneumothoraces of a phantom are: between the chest wall and the visceral pleura of a collapsed lung.
 struct PhantomCollapse {

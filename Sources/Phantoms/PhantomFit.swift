@@ -1,3 +1,5 @@
+import Radiography
+
 /// Poses a phantom around a given mask, so that the mask lies between a lung's chest wall and its visceral pleura.
 struct PhantomFit {
     /// The signed distance to the mask, smoothed by about two pixels of 1024.

@@ -1,6 +1,8 @@
 import Diagnostics
 import Foundation
+import Phantoms
 import Radiography
+import TestSupport
 import Testing
 
 @Suite("Phantom data sets", .timeLimit(.minutes(15)))

@@ -1,6 +1,7 @@
 package import Diagnostics
 import Foundation
 import Platform
+package import Radiography
 import Synchronization
 
 /// A set of phantom radiographs, written as the challenge's files are.

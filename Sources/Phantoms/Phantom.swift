@@ -1,3 +1,5 @@
+package import Radiography
+
 /// What phantoms are drawn: their number does not matter, each is a function of these and its index.
 package struct PhantomOptions: Sendable, Equatable {
     /// The seed of everything drawn.

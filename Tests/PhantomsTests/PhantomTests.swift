@@ -1,5 +1,7 @@
 import Foundation
+import Phantoms
 import Radiography
+import TestSupport
 import Testing
 
 @Suite("Phantoms")
