@@ -186,9 +186,12 @@ struct ShardCommand: ParsableCommand {
             defer { display.end() }
             return try Sharding.run(settled, report: display.show)
         }
-        let text = summary.text(output: output, jobs: jobs)
+        let text = summary.text(output: output, jobs: jobs) + "\n" + summary.next(output)
         if json == "-" { printError(text) } else { printSummary(text) }
         if let json { try writeJSON(summary, to: json) }
+        if let kind = summary.onlyKind {
+            printError("warning: all \(summary.manifest.samples) radiographs of the set are \(kind).")
+        }
         if let loss = summary.loss {
             printError("pleura shard: \(loss.isAllowed ? "allowed" : "ERROR"): \(loss.line)")
             if !loss.isAllowed { throw ExitCode(ExitStatus.badInput.rawValue) }
@@ -285,6 +288,20 @@ extension ShardingSummary {
             imagesPerSecond: imagesPerSecond,
             datasetDigest: manifest.datasetDigest.description
         )
+    }
+
+    /// The word for what all samples of a small set are; a larger one is a loss.
+    fileprivate var onlyKind: String? {
+        guard loss == nil, manifest.schema.isLabelled else { return nil }
+        if manifest.positives == 0 { return "negative" }
+        return manifest.positives == manifest.samples ? "positive" : nil
+    }
+
+    /// What to do with the set.
+    fileprivate func next(_ output: String) -> String {
+        manifest.schema.isLabelled
+            ? "Next: pleura launch CONFIG --set data.shards=\(output)"
+            : "Next: pleura predict RUN --input \(output) --output predictions"
     }
 
     private var bytes: Int { manifest.shards.reduce(0) { $0 + $1.bytes } }

@@ -187,6 +187,21 @@ extension Processes {
                 negative.errors.contains("ERROR: All 24 radiographs of the set are negative."),
                 "\(negative.errors)"
             )
+            // A handful may well be of one kind; it is said.
+            let few = runner.path("few")
+            try FileManager.default.createDirectory(atPath: few, withIntermediateDirectories: true)
+            for index in 0..<3 {
+                let image = RasterFile.png([UInt8](0..<64), width: 8, height: 8)
+                try Data(image).write(to: URL(fileURLWithPath: few + "/x\(index).png"))
+            }
+            let handful = try runner.run([
+                "shard", "--dicom", few, "--labels", write((0..<3).map { ("x\($0)", "-1") }), "--size", "32",
+                "--output",
+                runner.path("handful"),
+            ])
+            #expect(handful.status == 0, "\(handful.errors)")
+            #expect(handful.errors.contains("warning: all 3 radiographs of the set are negative."), "\(handful.errors)")
+            #expect(handful.output.contains("Next: pleura launch CONFIG --set data.shards="), "\(handful.output)")
             let positives = all.filter { $0.runs != "-1" }
             let left = try shard(write(positives), output: "positives")
             #expect(left.status == 65, "\(left.errors)")
