@@ -313,13 +313,19 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     ("Collectives", ["Benchmarks", "CHash", "CXXHash", "KernelSelection", "Messaging", "Platform", "Reduction"]),
     ("Configuration", ["Diagnostics", "Networks", "Optimization", "Platform"]),
     ("Reporting", ["Diagnostics", "Storage"]),
-    ("RunFolder", ["Coordination", "Diagnostics", "Messaging", "Platform", "Reporting", "Storage", "TestSupport"]),
+    (
+        "RunFolder",
+        [
+            "Configuration", "Coordination", "Diagnostics", "Messaging", "Platform", "Reporting", "Storage",
+            "TestSupport",
+        ]
+    ),
     ("RunLinks", ["Collectives", "Configuration", "Messaging", "TestSupport"]),
     (
         "ModelSetup",
         [
-            "Configuration", "Graph", "Networks", "Optimization", "Platform", "RunFolder", "Sampling", "Settings",
-            "Storage", "TestSupport",
+            "Configuration", "Coordination", "Graph", "Networks", "Optimization", "Platform", "RunFolder", "Sampling",
+            "Settings", "Storage", "TestSupport",
         ]
     ),
     (
@@ -332,7 +338,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     (
         "CoordinatorRuntime",
         [
-            "Coordination", "Messaging", "Platform", "RunLinks", "Storage", "TestSupport", "WorkerRuntime",
+            "Coordination", "Messaging", "Platform", "Reporting", "RunLinks", "Storage", "TestSupport", "WorkerRuntime",
         ]
     ),
     ("Inference", ["Radiography", "RunFolder", "Storage", "TestSupport"]),

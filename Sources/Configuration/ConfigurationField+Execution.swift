@@ -45,7 +45,11 @@ extension ConfigurationField {
             .within(0...1),
             "A pixel whose probability is above this is positive."
         ),
-        field("validation.metric", \.validation.metric, "The result of validation that the plateau schedule watches."),
+        field(
+            "validation.metric",
+            \.validation.metric,
+            "For plateau: watches this result of validation where it is to be another one than checkpoint.metric's."
+        ),
         field(
             "checkpoint.every_steps",
             \.checkpoint.everySteps,
@@ -68,12 +72,14 @@ extension ConfigurationField {
             "checkpoint.keep_best",
             \.checkpoint.keepBest,
             .within(0...1_000_000),
-            "How many of the best checkpoints are kept beside those."
+            "How many of the best checkpoints are kept beside those. One is saved whenever a validation is among so many "
+                + "best; of equal ones the earlier is the better."
         ),
         field(
             "checkpoint.metric",
             \.checkpoint.metric,
-            "The result of validation that says which checkpoints are the best."
+            "The result of validation that decides which network is the best: in the log, the report, what is kept, the "
+                + "plateau schedule, and for `--best` of predict and evaluate."
         ),
     ]
 

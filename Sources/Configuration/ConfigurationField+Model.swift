@@ -166,7 +166,7 @@ extension ConfigurationField {
             "schedule.threshold",
             \.schedule.threshold,
             .within(0...1_000_000),
-            "For plateau: the smallest change of validation.metric that counts as improvement."
+            "For plateau: the smallest change of checkpoint.metric that counts as improvement."
         ),
         field(
             "averaging.ema",

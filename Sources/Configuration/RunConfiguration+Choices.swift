@@ -83,6 +83,12 @@ extension RunConfiguration {
 
         /// True where a larger value is a better one.
         package var largerIsBetter: Bool { self != .loss }
+
+        /// What users read beside its values: the training loss is called loss too.
+        package var label: String { self == .loss ? "validation loss" : rawValue }
+
+        /// A value as a score, of which the higher is the better; and the value of a score.
+        package func score(_ value: Double) -> Double { largerIsBetter ? value : -value }
     }
 
     /// Whether the coordinator and its workers use keys.

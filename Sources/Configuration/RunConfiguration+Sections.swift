@@ -217,8 +217,8 @@ extension RunConfiguration {
         package var everyEpochs = 1
         /// The probability above which a pixel is positive.
         package var threshold = 0.5
-        /// The result of validation that the plateau schedule watches.
-        package var metric = Metric.positiveDice
+        /// What the plateau schedule watches; nil for what `checkpoint.metric` says.
+        package var metric: Metric?
     }
 
     /// `checkpoint`.
@@ -229,10 +229,10 @@ extension RunConfiguration {
         package var everyMinutes = 10.0
         /// How many of the newest checkpoints are kept.
         package var keepLast = 3
-        /// How many of the best by `metric` stay besides.
+        /// How many of the best by `metric` stay besides; each is saved when it becomes one of them.
         package var keepBest = 1
-        /// The result of validation that says which checkpoints are the best.
-        package var metric = Metric.positiveDice
+        /// The result of validation that decides: which network is the best, wherever one is called so.
+        package var metric = Metric.meanDice
     }
 
     /// `workers`: the processes that compute.

@@ -53,6 +53,9 @@ extension RunConfiguration {
     /// Samples in one step: microbatches × samples in each.
     package var globalBatchSize: Int { training.microbatches * training.microbatchSize }
 
+    /// The result of validation that the plateau schedule watches.
+    package var scheduleMetric: Metric { validation.metric ?? checkpoint.metric }
+
     /// The name for titles: `run.name`, or the last component of the run's folder, or "run".
     package var displayName: String {
         if !run.name.isEmpty { return run.name }

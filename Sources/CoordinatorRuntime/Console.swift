@@ -45,7 +45,7 @@ package final class Console: Sendable {
         if !isQuiet { write { $0.message(sentence) } }
     }
 
-    func step(_ record: Reporting.StepRecord, done: Int, total: Int, epochs: Int, dice: Double?) {
+    func step(_ record: Reporting.StepRecord, done: Int, total: Int, epochs: Int, score: WorkProgress.Score) {
         if isQuiet { return }
         let now = Duration.nanoseconds((MonotonicClock.now - Instant(nanoseconds: 0)).inNanoseconds)
         let progress = WorkProgress.training(
@@ -54,19 +54,14 @@ package final class Console: Sendable {
             done: done,
             steps: total,
             loss: record.loss,
-            dice: dice,
+            score: score,
             imagesPerSecond: record.imagesPerSecond
         )
         write { $0.update(progress, at: now) }
     }
 
-    func validation(_ record: Reporting.ValidationRecord) {
-        func figure(_ value: Double) -> String { value.isNaN ? "-" : String(format: "%.4f", value) }
-        say(
-            "validation after step \(record.step): Dice \(figure(record.meanDice)), positives "
-                + "\(figure(record.positiveDice)), negatives \(figure(record.negativeDice)), loss "
-                + "\(figure(record.loss))\(record.isBest ? "  (best so far)" : "")"
-        )
+    func validation(_ record: Reporting.ValidationRecord, by metric: String, best: ValidationLine.Best?) {
+        say(ValidationLine(record, by: metric, best: best).text)
     }
 
     package func finish() { write { $0.finish() } }

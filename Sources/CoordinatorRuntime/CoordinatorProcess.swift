@@ -116,7 +116,7 @@ package enum CoordinatorProcess {
             expectedWorkers: order.expectedWorkers,
             bind: [order.bind],
             bulkBind: order.bulkBind,
-            resume: try resumePoint(order, directory, console),
+            resume: try resumePoint(order, configuration, directory, console),
             reattachment: order.reattaches ? try RunHistory(directory).reattachment : nil,
             console: console,
             tensors: try ModelState(setup).tensors.map(\.signature),
@@ -136,6 +136,7 @@ package enum CoordinatorProcess {
     /// newest that is intact.
     private static func resumePoint(
         _ order: CoordinatorOrder,
+        _ configuration: RunConfiguration,
         _ directory: RunDirectory,
         _ console: Console
     ) throws -> ResumePoint? {
@@ -151,7 +152,7 @@ package enum CoordinatorProcess {
         guard let path else { return nil }
         let checkpoint = try CheckpointStore.open(path)
         return ResumePoint(
-            progress: try RunProgress(checkpoint.trainer, path: path),
+            progress: try ResumedProgress.read(checkpoint, configuration, directory),
             file: path.split(separator: "/").last.map(String.init) ?? path
         )
     }

@@ -135,7 +135,7 @@ package final class CoordinatorShell: Sendable {
             directory: options.directory.checkpoints,
             shards: setup.configuration.data.shards,
             tensors: options.tensors,
-            retention: Self.retention(setup.configuration),
+            retention: setup.configuration.checkpoint.retention,
             curve: options.keys?.listening,
             requireFolder: { if options.run != nil { try folder.check() } }
         ) { outcome in
@@ -395,7 +395,7 @@ package final class CoordinatorShell: Sendable {
             checkpoints: CheckpointPolicy(
                 everySteps: checkpoint.everySteps > 0 ? UInt64(checkpoint.everySteps) : nil,
                 every: checkpoint.everyMinutes > 0 ? .milliseconds(Int(checkpoint.everyMinutes * 60_000)) : nil,
-                onBest: checkpoint.keepBest > 0,
+                best: checkpoint.keepBest,
                 folder: FileSystem.absolute(options.directory.checkpoints)
             ),
             onNonFinite: run.training.onNonFinite == .skip ? .skip : .stop,
@@ -404,19 +404,6 @@ package final class CoordinatorShell: Sendable {
             bulkEndpoint: keeper.endpoints.first ?? "",
             timing: timing,
             tokenSeed: UInt64.random(in: .min ... .max)
-        )
-    }
-
-    private static func retention(_ configuration: RunConfiguration) -> RetentionPolicy {
-        let checkpoint = configuration.checkpoint
-        return RetentionPolicy(
-            keepLast: checkpoint.keepLast,
-            keepBest: checkpoint.keepBest > 0
-                ? .init(
-                    metric: checkpoint.metric.rawValue,
-                    mode: checkpoint.metric.largerIsBetter ? .maximum : .minimum,
-                    count: checkpoint.keepBest
-                ) : nil
         )
     }
 

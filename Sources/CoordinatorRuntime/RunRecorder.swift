@@ -33,6 +33,8 @@ package final class RunRecorder {
     private var damaged: Set<String> = []
     /// The figures of the last validation, and the completed steps at which they were taken.
     package private(set) var lastMetrics: (step: UInt64, values: [String: Double])?
+    /// The best of `checkpoint.metric` so far.
+    private var best: RunProgress.Best?
 
     package init(
         setup: RunSetup,
@@ -53,6 +55,7 @@ package final class RunRecorder {
     /// The run begins at `progress`: lines of later steps, which only lost workers had done, go, and what comes is appended.
     private func begin(at progress: RunProgress) {
         lastCommit = MonotonicClock.now
+        best = progress.best
         keep("metrics.jsonl") {
             _ = try Metrics.cutBack(
                 path: directory.metrics,
@@ -89,6 +92,9 @@ package final class RunRecorder {
             ]
         )
     }
+
+    /// The figure that decides which network is the best.
+    private var metric: RunConfiguration.Metric { setup.configuration.checkpoint.metric }
 
     package static var time: Double { Date().timeIntervalSince1970 }
 
@@ -135,12 +141,16 @@ package final class RunRecorder {
             done: Int(record.step) + 1,
             total: total,
             epochs: setup.schedule.epochCount,
-            dice: lastMetrics?.values["positive_dice"]
+            score: WorkProgress.Score(
+                metric.label,
+                last: lastMetrics?.values[metric.rawValue],
+                best: best.map { metric.score($0.score) }
+            )
         )
     }
 
     package func record(_ record: Coordination.ValidationRecord) {
-        func metric(_ name: String) -> Double { record.score.metrics.first { $0.name == name }?.value ?? .nan }
+        func value(_ name: String) -> Double { record.score.metrics.first { $0.name == name }?.value ?? .nan }
         let last = max(0, Int(record.progress.completedSteps) - 1)
         let epoch = setup.schedule.totalSteps > 0 ? setup.schedule.location(of: UInt64(last)).epoch : 0
         let line = Reporting.ValidationRecord(
@@ -149,12 +159,12 @@ package final class RunRecorder {
             epoch: epoch,
             time: Self.time,
             seconds: record.duration.seconds,
-            loss: metric("loss"),
-            meanDice: metric("mean_dice"),
-            positiveDice: metric("positive_dice"),
-            negativeDice: metric("negative_dice"),
-            images: Int(metric("images")),
-            positives: Int(metric("positives")),
+            loss: value("loss"),
+            meanDice: value("mean_dice"),
+            positiveDice: value("positive_dice"),
+            negativeDice: value("negative_dice"),
+            images: Int(value("images")),
+            positives: Int(value("positives")),
             threshold: setup.configuration.validation.threshold,
             isBest: record.isBest
         )
@@ -166,7 +176,12 @@ package final class RunRecorder {
         lastCommit = MonotonicClock.now
         keep("metrics.jsonl") { try metrics?.append(line) }
         keep("TensorBoard's events") { try board?.write(line) }
-        console.validation(line)
+        best = record.progress.best
+        console.validation(
+            line,
+            by: metric.rawValue,
+            best: best.map { .init(value: metric.score($0.score), steps: Int($0.completedSteps)) }
+        )
     }
 
     /// Appends to the journal; where the run begins, `progress` tells at what state.

@@ -255,7 +255,10 @@ struct FuzzTarget {
             completedSteps: 4,
             transition: 2,
             validatedAt: 4,
-            best: .init(transition: 1, completedSteps: 2, score: 0.5),
+            ranking: [
+                .init(transition: 1, completedSteps: 2, score: 0.5),
+                .init(transition: 2, completedSteps: 4, score: 0.25),
+            ],
             roundsSinceBest: 1,
             stoppedEarly: false,
             scheduleState: [1, 2, 3]

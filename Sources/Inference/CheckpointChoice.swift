@@ -48,8 +48,9 @@ package struct CheckpointChoice {
             candidates.insert(candidates.remove(at: place), at: 0)
         }
         if case .best = wish {
-            let metric = try RunConfiguration.load(path: run.configuration).checkpoint.metric
-            candidates = Self.ranked(files, by: metric)
+            let checkpoint = try RunConfiguration.load(path: run.configuration).checkpoint
+            let metric = checkpoint.metric
+            candidates = Self.ranked(files, by: checkpoint)
             guard !candidates.isEmpty else {
                 throw RunError.noValidation(
                     "No checkpoint in \(path) has a validation's \(metric.rawValue), so none is the best. Leave out "
@@ -98,8 +99,8 @@ package struct CheckpointChoice {
         let run = RunDirectory(path)
         guard run.exists else { throw RunError.notARun(path) }
         let files = try files(run).files
-        let metric = try RunConfiguration.load(path: run.configuration).checkpoint.metric
-        return try intact(ranked(files, by: metric) + files.reversed(), of: path)
+        let checkpoint = try RunConfiguration.load(path: run.configuration).checkpoint
+        return try intact(ranked(files, by: checkpoint) + files.reversed(), of: path)
     }
 
     /// The checkpoints of a run that can be opened and are its own, the oldest first, and sentences about the others.
@@ -119,15 +120,11 @@ package struct CheckpointChoice {
         return (files, notes)
     }
 
-    /// The checkpoints with a figure of `metric`, the best first, of equals the newest first.
+    /// The checkpoints with a figure of `checkpoint.metric`, the best first, of equals the earliest first.
     static func ranked(
         _ files: [CheckpointContents],
-        by metric: RunConfiguration.Metric
+        by checkpoint: RunConfiguration.Checkpoint
     ) -> [CheckpointContents] {
-        let scored = files.compactMap { file -> (file: CheckpointContents, score: Double)? in
-            guard let value = file.trainer.metrics[metric.rawValue], !value.isNaN else { return nil }
-            return (file, metric.largerIsBetter ? value : -value)
-        }
-        return scored.sorted { ($0.score, $0.file.trainer.step) > ($1.score, $1.file.trainer.step) }.map(\.file)
+        checkpoint.best(atLeast: 1).ranked(files) { ($0.trainer.step, $0.trainer.metrics) }
     }
 }

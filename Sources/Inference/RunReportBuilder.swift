@@ -77,7 +77,7 @@ package struct RunReportBuilder {
         report.metrics = metrics
         report.checkpoints = checkpointRows
         report.checkpointMetric = configuration.checkpoint.metric.rawValue
-        let best = CheckpointChoice.ranked(files, by: configuration.checkpoint.metric).first
+        let best = CheckpointChoice.ranked(files, by: configuration.checkpoint).first
         report.chosen = (best ?? files.last).map(chosen)
         report.configuration = configuration.resolvedYAML(documented: true)
         report.footer = "Written by Pleura \(ProgramVersion.current) on \(Self.text(Date()))"
@@ -210,7 +210,7 @@ package struct RunReportBuilder {
     }
 
     private func chosen(_ file: CheckpointContents) -> RunReport.ChosenNetwork {
-        let best = CheckpointChoice.ranked(files, by: configuration.checkpoint.metric).first
+        let best = CheckpointChoice.ranked(files, by: configuration.checkpoint).first
         return RunReport.ChosenNetwork(
             step: file.trainer.step,
             epoch: epochs[file.trainer.step - 1] ?? max(0, file.trainer.epoch),
@@ -226,7 +226,7 @@ package struct RunReportBuilder {
 
     private var checkpointRows: [RunReport.CheckpointRow] {
         let metric = configuration.checkpoint.metric
-        let best = CheckpointChoice.ranked(files, by: metric).first
+        let best = CheckpointChoice.ranked(files, by: configuration.checkpoint).first
         let epochs = epochs
         return files.map { file in
             let trainer = file.trainer

@@ -220,7 +220,7 @@ package struct RunLauncher {
         for skipped in found.skipped {
             console.log(.warning, "The checkpoint \(skipped.record.path) is not used: \(skipped)")
         }
-        let progress = try RunProgress(checkpoint.trainer, path: checkpoint.path)
+        let progress = try ResumedProgress.read(checkpoint, setup.configuration, directory)
         if setup.isComplete(progress) { return alreadyComplete(progress.completedSteps) }
         for sentence in try ResumeChanges.sentences(from: checkpoint, to: setup, at: progress, dataset) {
             console.log(.warning, sentence)

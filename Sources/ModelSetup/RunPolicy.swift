@@ -60,19 +60,20 @@ package struct RunPolicy: TrainingPolicy {
             loss += Double(Float(bitPattern: counts[first + 3]))
         }
         loss /= Double(samples)
-        let mean = dice.meanDice ?? 0
-        let positive = dice.positiveDice ?? mean
+        // A figure over no image is none.
+        let (mean, positive) = (dice.meanDice ?? .nan, dice.positiveDice ?? .nan)
+        let metric = setup.configuration.checkpoint.metric
         let score =
-            switch setup.configuration.checkpoint.metric {
+            switch metric {
             case .meanDice: mean
             case .positiveDice: positive
-            case .loss: -loss
+            case .loss: loss
             }
         return ValidationScore(
-            score: score,
+            score: metric.score(score),
             metrics: [
                 .init(name: "mean_dice", value: mean), .init(name: "positive_dice", value: positive),
-                .init(name: "negative_dice", value: dice.negativeDice ?? 1), .init(name: "loss", value: loss),
+                .init(name: "negative_dice", value: dice.negativeDice ?? .nan), .init(name: "loss", value: loss),
                 .init(name: "images", value: Double(dice.images)),
                 .init(name: "positives", value: Double(dice.positives)),
             ]
@@ -80,8 +81,12 @@ package struct RunPolicy: TrainingPolicy {
     }
 
     package func scheduleState(after score: ValidationScore, round: UInt32, schedule: [UInt64]) -> [UInt64] {
-        let name = setup.configuration.validation.metric.rawValue
-        let metric = score.metrics.first { $0.name == name }?.value ?? score.score
+        let name = setup.configuration.scheduleMetric.rawValue
+        func value(_ name: String) -> Double? {
+            score.metrics.first { $0.name == name }?.value
+        }
+        // Where there are no positives, their figure is none, and that of all images is watched.
+        let metric = value(name).flatMap { $0.isNaN ? nil : $0 } ?? value("mean_dice") ?? score.score
         return Self.words(setup.learningRate.state(after: metric, from: state(schedule)))
     }
 

@@ -171,7 +171,7 @@ extension RunSetup {
                     patience: rule.patience,
                     minimum: rule.minimum,
                     threshold: rule.threshold,
-                    higherIsBetter: configuration.validation.metric.largerIsBetter
+                    higherIsBetter: configuration.scheduleMetric.largerIsBetter
                 )
             }
         return LearningRateSchedule(

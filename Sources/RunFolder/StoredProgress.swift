@@ -11,6 +11,8 @@ package struct StoredProgress: Codable {
     package var bestSteps: UInt64?
     /// As bits: JSON has no place for every `Double`.
     package var bestScore: UInt64?
+    /// The best rounds behind that one, each as transition, steps and score; absent where there is none.
+    package var nextBest: [[UInt64]]?
     package var roundsSinceBest: UInt32
     package var stoppedEarly: Bool
     package var scheduleState: [UInt64]
@@ -34,6 +36,8 @@ package struct StoredProgress: Codable {
         bestTransition = progress.best?.transition
         bestSteps = progress.best?.completedSteps
         bestScore = progress.best?.score.bitPattern
+        let next = progress.ranking.dropFirst()
+        nextBest = next.isEmpty ? nil : next.map { [$0.transition, $0.completedSteps, $0.score.bitPattern] }
         roundsSinceBest = progress.roundsSinceBest
         stoppedEarly = progress.stoppedEarly
         scheduleState = progress.scheduleState
@@ -61,19 +65,23 @@ package struct StoredProgress: Codable {
     }
 
     package var progress: RunProgress {
-        var best: RunProgress.Best?
+        var ranking: [RunProgress.Best] = []
         if let bestTransition, let bestSteps, let bestScore {
-            best = RunProgress.Best(
-                transition: bestTransition,
-                completedSteps: bestSteps,
-                score: Double(bitPattern: bestScore)
-            )
+            for words in [[bestTransition, bestSteps, bestScore]] + (nextBest ?? []) where words.count == 3 {
+                ranking.append(
+                    RunProgress.Best(
+                        transition: words[0],
+                        completedSteps: words[1],
+                        score: Double(bitPattern: words[2])
+                    )
+                )
+            }
         }
         return RunProgress(
             completedSteps: completedSteps,
             transition: transition,
             validatedAt: validatedAt,
-            best: best,
+            ranking: ranking,
             roundsSinceBest: roundsSinceBest,
             stoppedEarly: stoppedEarly,
             scheduleState: scheduleState

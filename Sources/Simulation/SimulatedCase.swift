@@ -163,7 +163,7 @@ package struct SimulatedCase: Hashable, Sendable, CustomStringConvertible {
             let policy = session.checkpoints
             var checkpoints = policy.everySteps.map { ["every \($0) steps"] } ?? []
             if let interval = policy.every { checkpoints.append("every \(interval)") }
-            if policy.onBest { checkpoints.append("of the best") }
+            if policy.best > 0 { checkpoints.append("of the best") }
             lines.append(
                 "session \(session.fencing >> 7): \(session.threads.count) workers with threads \(session.threads), at least "
                     + "\(session.minimumWorkers), \(session.respawns) respawns, checkpoints "

@@ -49,7 +49,7 @@ struct SimulatedDraws: Sendable {
         let checkpoints = CheckpointPolicy(
             everySteps: random.oneIn(2) ? UInt64(random.integer(in: 1...10)) : nil,
             every: random.oneIn(3) ? .milliseconds(random.integer(in: 20...300)) : nil,
-            onBest: random.oneIn(2),
+            best: random.oneIn(2) ? 1 : 0,
             streams: random.integer(in: 1...4)
         )
         let respawns = random.integer(in: 0...8)

@@ -9,6 +9,8 @@ package struct SimulatedRun: Sendable {
     package let schedule: RunSchedule
     package let validation: ValidationSchedule
     package let patience: UInt32?
+    /// Of how many of the best rounds of validation checkpoints are kept.
+    package let best: Int
     /// The epochs' plans, made once.
     let plans: [EpochPlan]
     /// Entry k is the undisturbed run's state when k steps are complete.
@@ -33,6 +35,7 @@ package struct SimulatedRun: Sendable {
         microbatchSize: Int,
         validation: ValidationSchedule,
         patience: UInt32? = nil,
+        best: Int = 1,
         maximumSteps: UInt64? = nil
     ) throws(SamplingError) {
         self.seed = seed
@@ -56,6 +59,7 @@ package struct SimulatedRun: Sendable {
         self.schedule = schedule
         self.validation = validation
         self.patience = patience
+        self.best = best
         let plans = (0..<epochs).map {
             sampler.plan(of: $0, microbatches: microbatches, microbatchSize: microbatchSize)
         }
@@ -71,7 +75,8 @@ package struct SimulatedRun: Sendable {
                 _ = progress.conclude(
                     policy.score(counts, countsPerSample: validation.countsPerSample),
                     policy: policy,
-                    patience: patience
+                    patience: patience,
+                    keeping: best
                 )
             }
             if progress.stoppedEarly || progress.completedSteps == schedule.totalSteps {

@@ -141,6 +141,16 @@ struct ReadingTests {
         #expect(later.optimizer.learningRate == 2e-4)
     }
 
+    /// One key says which network is the best; the other is for a plateau that watches something else.
+    @Test func oneMetricDecides() throws {
+        let plain = try RunConfiguration.parse("", file: "c.yaml")
+        #expect(plain.checkpoint.metric == .meanDice && plain.scheduleMetric == .meanDice)
+        let loss = try RunConfiguration.parse("checkpoint: {metric: loss}", file: "c.yaml")
+        #expect(loss.scheduleMetric == .loss && !loss.scheduleMetric.largerIsBetter)
+        let both = try RunConfiguration.parse("validation: {metric: positive_dice}", file: "c.yaml")
+        #expect(both.scheduleMetric == .positiveDice && both.checkpoint.metric == .meanDice)
+    }
+
     @Test func foldersAreAskedForOnlyWhereARunStarts() throws {
         let error = #expect(throws: ConfigurationError.self) { try RunConfiguration().checkTrainable() }
         #expect(error?.description.contains("--set data.shards=FOLDER") == true)

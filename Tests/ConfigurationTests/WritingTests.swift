@@ -26,8 +26,8 @@ struct WritingTests {
         schedule: {name: plateau, warmup_steps: 3, minimum: 1e-7, period_epochs: 8, factor: 0.5, patience: 3, threshold: 0.001}
         averaging: {ema: 0.999}
         training: {epochs: 3, steps: 12, microbatches: 6, microbatch_size: 2, on_nonfinite: skip}
-        validation: {every_epochs: 2, threshold: 0.4, metric: loss}
-        checkpoint: {every_steps: 100, every_minutes: 2.5, keep_last: 5, keep_best: 3, metric: mean_dice}
+        validation: {every_epochs: 2, threshold: 0.4, metric: positive_dice}
+        checkpoint: {every_steps: 100, every_minutes: 2.5, keep_last: 5, keep_best: 3, metric: loss}
         workers: {count: 4, minimum: 2, maximum: 6, respawns: 3, threads: 2, transport: zeromq, heartbeat_seconds: 0.5, grace_seconds: 7, timeouts: {join_seconds: 8, silence_seconds: 9, phase_seconds: 10}}
         audit: {rate: 0.5, minimum_steps: 3}
         collectives: {bucket_bytes: 1048576, dtype: bf16}

@@ -452,7 +452,7 @@ import Testing
     @Test func aDrainWhileTheBestStateWaitsSavesIt() {
         var rig = CoordinatorRig(
             validation: ValidationSchedule(interval: .steps(2), sampleCount: 1, countsPerSample: 1),
-            checkpoints: CheckpointPolicy(everySteps: 1, onBest: true)
+            checkpoints: CheckpointPolicy(everySteps: 1, best: 1)
         )
         _ = rig.begin()
         for worker: UInt64 in 0..<2 { _ = rig.say(worker, .reduced(CoordinatorRig.reduced(0))) }
@@ -471,6 +471,24 @@ import Testing
             }
         )
         #expect(rig.handle(.checkpointDurable(completedSteps: 2)).outcome?.kind == .drained)
+    }
+
+    @Test func theBestAreRankedAndOfEqualOnesTheEarlierIsAhead() {
+        var progress = RunProgress.fresh(scheduleState: [])
+        var places: [Int?] = []
+        for score in [0.5, 0.7, 0.7, .nan, 0.6, 0.7, 0.9] {
+            progress.completedSteps += 10
+            let score = ValidationScore(score: score, metrics: [])
+            places.append(progress.conclude(score, policy: CoordinatorRig.Policy(), patience: nil, keeping: 3))
+        }
+        #expect(places == [0, 0, 1, nil, 2, 2, 0])
+        #expect(progress.ranking.map(\.completedSteps) == [70, 20, 30])
+        #expect(progress.best?.score == 0.9 && progress.isAtBest)
+        // With none kept the best one is known all the same.
+        var alone = RunProgress.fresh(scheduleState: [])
+        let score = ValidationScore(score: 1, metrics: [])
+        #expect(alone.conclude(score, policy: CoordinatorRig.Policy(), patience: nil, keeping: 0) == 0)
+        #expect(alone.best?.score == 1)
     }
 
     @Test func aPauseOfTheClockDoesNotRunBackwards() {

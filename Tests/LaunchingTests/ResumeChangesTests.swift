@@ -35,7 +35,7 @@ import Testing
             completedSteps: old.schedule.totalSteps,
             transition: 0,
             validatedAt: nil,
-            best: nil,
+            ranking: [],
             roundsSinceBest: 0,
             stoppedEarly: false,
             scheduleState: RunPolicy(old).initialScheduleState

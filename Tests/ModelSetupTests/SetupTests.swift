@@ -1,4 +1,5 @@
 import Configuration
+import Coordination
 import Graph
 import ModelSetup
 import Networks
@@ -6,6 +7,8 @@ import Optimization
 import RunFolder
 import Sampling
 import Settings
+import Storage
+import TestSupport
 import Testing
 
 @Suite struct SetupTests {
@@ -74,6 +77,31 @@ import Testing
         } throws: { error in
             "\(error)".contains("No parameter of this network is named") && "\(error)".contains("*.wait")
         }
+    }
+
+    /// A figure over no image is none: neither a 1.0, nor the figure of others, nor ever the best.
+    @Test func figuresOverNoImageAreNone() throws {
+        let folder = try TemporaryFolder()
+        try NoiseShards.write(to: folder.path)
+        func score(_ counts: [UInt32], _ metric: String) throws -> ValidationScore {
+            let configuration = try RunConfiguration().overridden(by: [
+                "network.architecture=unet-small", "checkpoint.metric=\(metric)", "schedule.name=plateau",
+            ])
+            let policy = RunPolicy(try RunSetup(configuration, dataset: Dataset.open(folder.path)))
+            return policy.score(counts, countsPerSample: RunPolicy.countsPerSample)
+        }
+        func value(_ name: String, _ score: ValidationScore) -> Double? {
+            score.metrics.first { $0.name == name }?.value
+        }
+        // Two negatives, one of them with a false alarm.
+        let negatives: [UInt32] = [0, 0, 0, Float(0.5).bitPattern, 0, 9, 0, Float(0.25).bitPattern]
+        let mean = try score(negatives, "mean_dice")
+        #expect(mean.score == 0.5 && value("negative_dice", mean) == 0.5)
+        #expect(value("positive_dice", mean)?.isNaN == true)
+        #expect(try score(negatives, "positive_dice").score.isNaN)
+        #expect(try score(negatives, "loss").score == -0.375)
+        let positives: [UInt32] = [5, 5, 5, 0]
+        #expect(value("negative_dice", try score(positives, "mean_dice"))?.isNaN == true)
     }
 
     /// Each word means the encoder of its name.

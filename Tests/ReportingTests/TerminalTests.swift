@@ -15,7 +15,15 @@ struct ColumnsTests {
 @Suite("Progress")
 struct ProgressTests {
     private func progress(_ done: Int, epoch: Int = 2, loss: Double = 0.4312, dice: Double? = 0.612) -> WorkProgress {
-        .training(epoch: epoch, epochs: 12, done: done, steps: 480, loss: loss, dice: dice, imagesPerSecond: 35.21)
+        .training(
+            epoch: epoch,
+            epochs: 12,
+            done: done,
+            steps: 480,
+            loss: loss,
+            score: .init("mean_dice", last: dice, best: dice.map { $0 + 0.1 }),
+            imagesPerSecond: 35.21
+        )
     }
 
     /// The line that stands on the terminal after `text`.
@@ -25,16 +33,16 @@ struct ProgressTests {
     }
 
     @Test func aTerminalShowsOneLine() {
-        var display = ProgressDisplay(style: .terminal(columns: 120))
+        var display = ProgressDisplay(style: .terminal(columns: 138))
         #expect(
             shown(display.update(progress(0, dice: nil), at: .zero))
                 == "epoch  3/12 " + String(repeating: "─", count: 39)
-                + "    0/480  loss  0.4312  dice      -  images/s    35.2        - left"
+                + "    0/480  loss  0.4312  mean_dice      -  best      -  images/s    35.2        - left"
         )
         let line = shown(display.update(progress(120), at: .seconds(60)))
         #expect(
             line == "epoch  3/12 " + String(repeating: "━", count: 9) + String(repeating: "─", count: 30)
-                + "  120/480  loss  0.4312  dice 0.6120  images/s    35.2     3:00 left"
+                + "  120/480  loss  0.4312  mean_dice 0.6120  best 0.7120  images/s    35.2     3:00 left"
         )
     }
 
@@ -45,7 +53,8 @@ struct ProgressTests {
         #expect(line.count <= max(20, columns - 1))
         #expect(!line.contains("\n"))
         if columns >= 60 { #expect(line.contains("120/480") && line.contains("left")) }
-        if columns >= 100 { #expect(line.contains("loss") && line.contains("images/s")) }
+        if columns >= 80 { #expect(line.contains("loss") && line.contains("mean_dice")) }
+        if columns >= 120 { #expect(line.contains("best") && line.contains("images/s")) }
     }
 
     @Test func aTerminalIsDrawnAtMostTenTimesASecond() {
@@ -74,7 +83,8 @@ struct ProgressTests {
         #expect(lines.allSatisfy { $0.hasSuffix("\n") && !$0.contains("\u{1B}") && !$0.contains("\r") })
         #expect(Set(lines.map(\.count)).count == 1, "columns do not move")
         #expect(
-            lines[0] == "epoch  1/12  step   0/480  loss  0.4312  dice 0.6120  images/s    35.2  left        -\n"
+            lines[0]
+                == "epoch  1/12  step   0/480  loss  0.4312  mean_dice 0.6120  best 0.7120  images/s    35.2  left        -\n"
         )
         // At 0, 10, 20, at the epoch's change at 25, at 35, 45, at 50, and at 60.
         #expect(lines.count == 8)

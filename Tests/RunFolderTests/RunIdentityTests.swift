@@ -169,7 +169,7 @@ import Testing
             completedSteps: 2,
             transition: 0,
             validatedAt: nil,
-            best: nil,
+            ranking: [],
             roundsSinceBest: 0,
             stoppedEarly: false,
             scheduleState: []

@@ -145,7 +145,7 @@ import Testing
     func theBestStateIsSavedItself(seed: UInt64) throws {
         let run = try Worlds.run(validation: ValidationSchedule(interval: .steps(1), sampleCount: 5))
         var disk = SimulatedDisk()
-        let checkpoints = CheckpointPolicy(everySteps: 1, onBest: true)
+        let checkpoints = CheckpointPolicy(everySteps: 1, best: 1)
         let result = try Worlds.play(run, Worlds.session(seed: seed, checkpoints: checkpoints), &disk)
         #expect(result.outcome?.kind == .completed)
         let bests = Set(run.reference.compactMap(\.after.best?.completedSteps))
@@ -154,6 +154,21 @@ import Testing
             let saved = try #require(disk.saved[steps])
             #expect(saved.progress == run.reference[Int(steps)].after)
         }
+    }
+
+    /// To enter the k best is an event that saves: they are the best of all rounds, whatever the other rhythms are.
+    @Test(arguments: 0..<20 as Range<UInt64>)
+    func eachOfTheBestStatesIsSavedItself(seed: UInt64) throws {
+        let run = try Worlds.run(validation: ValidationSchedule(interval: .steps(1), sampleCount: 5), best: 3)
+        var disk = SimulatedDisk()
+        let result = try Worlds.play(run, Worlds.session(seed: seed, checkpoints: CheckpointPolicy(best: 3)), &disk)
+        #expect(result.outcome?.kind == .completed)
+        let best = try #require(run.reference.last).after.ranking.map(\.completedSteps)
+        #expect(best.count == 3)
+        for steps in best { #expect(disk.saved[steps]?.progress == run.reference[Int(steps)].after) }
+        // Nor is anything saved that was none of them, but the end.
+        let entered = run.reference.map(\.after).filter(\.isAtBest).map(\.completedSteps)
+        #expect(Set(disk.saved.keys) == Set(entered + [run.lastStep]))
     }
 
     @Test func aCompleteRunSaysSo() throws {

@@ -8,7 +8,8 @@ enum Worlds {
         microbatches: Int = 6,
         validation: ValidationSchedule? = nil,
         samples: Int = 40,
-        patience: UInt32? = nil
+        patience: UInt32? = nil,
+        best: Int = 1
     ) throws -> SimulatedRun {
         try SimulatedRun(
             seed: 11,
@@ -18,7 +19,8 @@ enum Worlds {
             microbatchSize: 2,
             validation: validation
                 ?? ValidationSchedule(interval: .epochs(1), sampleCount: 13, samplesPerRequest: 3),
-            patience: patience
+            patience: patience,
+            best: best
         )
     }
 

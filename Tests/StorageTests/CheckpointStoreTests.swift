@@ -88,6 +88,20 @@ import Testing
         #expect(try store.list().map(\.step) == [6, 7])
     }
 
+    /// Of equal ones the earlier is the better, here and wherever a best one is chosen.
+    @Test func ofEqualOnesTheEarlierIsKept() throws {
+        for (mode, figures) in [
+            (RetentionPolicy.Mode.maximum, [0.5, 0.9, 0.9, 0.9, 0.1]), (.minimum, [0.5, 0.2, 0.2, 0.2, 0.6]),
+        ] {
+            let best = RetentionPolicy.Best(metric: "dice", mode: mode, count: 2)
+            let steps = best.ranked(Array(figures.enumerated())) { ($0.offset, ["dice": $0.element]) }.map(\.offset)
+            #expect(Array(steps.prefix(4)) == [1, 2, 3, 0])
+        }
+        for step in 1...4 { try CheckpointSamples.write(step: step, metrics: ["dice": 0.9], to: folder.path) }
+        try store.prune(RetentionPolicy(keepLast: 1, keepBest: .init(metric: "dice", mode: .maximum, count: 1)))
+        #expect(try store.list().map(\.step) == [1, 4])
+    }
+
     @Test func theNewestIntactOneIsNeverRemoved() throws {
         for step in [10, 20, 30, 40] { try CheckpointSamples.write(step: step, to: folder.path) }
         // Damage in a tensor of the newest two, which their seals do not show.
@@ -106,8 +120,8 @@ import Testing
         }
         let policy = RetentionPolicy(keepLast: 1, keepBest: .init(metric: "dice", mode: .maximum, count: 1))
         try CheckpointSamples.write(step: 30, metrics: ["dice": 0.1], retention: policy, to: folder.path)
-        // 20 is the best of those that the run has reached; 50 and 60 are another's.
-        #expect(try store.list().map(\.step) == [20, 30, 50, 60])
+        // 10 is the best of those that the run has reached; 50 and 60 are another's.
+        #expect(try store.list().map(\.step) == [10, 30, 50, 60])
         #expect(store.latest()?.step == 30)
     }
 

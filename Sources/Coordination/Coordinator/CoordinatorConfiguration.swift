@@ -147,8 +147,8 @@ package struct CheckpointPolicy: Hashable, Sendable {
     package var everySteps: UInt64?
     /// As soon as so much time has passed since the last; nil does not watch the time.
     package var every: Duration?
-    /// After each round of validation that is the best so far.
-    package var onBest: Bool
+    /// After each round of validation that is then one of so many best; 0 saves none for that.
+    package var best: Int
     /// Among how many workers a checkpoint's tensors are divided at most.
     package var streams: Int
     /// The folder of the checkpoints, for workers on the same file system.
@@ -157,14 +157,15 @@ package struct CheckpointPolicy: Hashable, Sendable {
     package init(
         everySteps: UInt64? = nil,
         every: Duration? = nil,
-        onBest: Bool = false,
+        best: Int = 0,
         streams: Int = 4,
         folder: String = ""
     ) {
         precondition(streams > 0, "a checkpoint needs a stream")
+        precondition(best >= 0, "fewer than no checkpoints cannot be kept")
         self.everySteps = everySteps
         self.every = every
-        self.onBest = onBest
+        self.best = best
         self.streams = streams
         self.folder = folder
     }

@@ -8,20 +8,22 @@ extension CoordinatorMachine {
     }
 
     /// Whether a checkpoint of the present state is due.
-    func isCheckpointDue(isBest: Bool) -> Bool {
+    ///
+    /// - Parameter isAmongBest: whether it has just become one of the best that are kept.
+    func isCheckpointDue(isAmongBest: Bool) -> Bool {
         let policy = configuration.checkpoints
-        var isDue = owesCheckpoint || (isBest && policy.onBest)
+        var isDue = owesCheckpoint || isAmongBest
         if let steps = policy.everySteps { isDue = isDue || progress.completedSteps % max(1, steps) == 0 }
         if let interval = policy.every { isDue = isDue || now - lastCheckpointAt >= interval }
         return isDue && !isSaved
     }
 
     /// Begins a checkpoint that is due, or remembers it where another is in flight.
-    mutating func takeCheckpoint(isBest: Bool) {
+    mutating func takeCheckpoint(isAmongBest: Bool) {
         if checkpoint != nil {
             owesCheckpoint = true
         } else {
-            beginCheckpoint(isBest && configuration.checkpoints.onBest ? .best : .interval)
+            beginCheckpoint(isAmongBest ? .best : .interval)
         }
     }
 

@@ -279,10 +279,10 @@ extension CoordinatorMachine {
         }
     }
 
-    /// All members stand at the committed state: the best one so far is saved, where its coordinator died before it was.
+    /// All members stand at the committed state: one of the best is saved, where its coordinator died before it was.
     mutating func proceedAfterTakeover() {
-        if configuration.checkpoints.onBest, !isSaved, checkpoint == nil, !isComplete, ending == nil,
-            progress.validatedAt == progress.completedSteps, progress.best?.transition == progress.transition
+        if configuration.checkpoints.best > 0, !isSaved, checkpoint == nil, !isComplete, ending == nil,
+            progress.isAtBest
         {
             beginCheckpoint(.best)
         }

@@ -11,7 +11,7 @@ extension CoordinatorMachine {
         /// Waits until all members have applied the last commit; whether they tell the digests of their states then.
         case settling(comparing: Bool)
         case validating(ValidationInFlight)
-        /// The validation was the best so far; its checkpoint waits for the one in flight, and the next step for it.
+        /// The validation is among the best; its checkpoint waits for the one in flight, and the next step for it.
         case holding
         /// Waits for the last checkpoint of a run that ends in order.
         case saving

@@ -165,7 +165,7 @@ extension CoordinatorMachine {
         observe(reports)
         let isInterrupted =
             ending != nil || isComplete || isValidationPending || isAdmissionDue || members.contains(where: \.isLeaving)
-        let isSaving = !isInterrupted && isCheckpointDue(isBest: false)
+        let isSaving = !isInterrupted && isCheckpointDue(isAmongBest: false)
         let next = isInterrupted ? nil : assignment(ofStep: progress.completedSteps, isSaving: isSaving)
         let wantsStateDigest = isInterrupted && configuration.stateDigestInterval > 0
         // Recorded before it is said: a coordinator that takes over then knows which steps can be committed, whatever it
@@ -196,7 +196,7 @@ extension CoordinatorMachine {
         )
         if let next {
             begin(next)
-            if isSaving { takeCheckpoint(isBest: false) }
+            if isSaving { takeCheckpoint(isAmongBest: false) }
         } else {
             // Checkpoints at this state come after validation, so that they hold what it moves.
             for position in members.indices { members[position].stateDigest = nil }
@@ -295,26 +295,33 @@ extension CoordinatorMachine {
             validation.counts,
             countsPerSample: configuration.validation.countsPerSample
         )
-        let isBest = progress.conclude(score, policy: policy, patience: configuration.earlyStopPatience)
+        let count = configuration.checkpoints.best
+        let place = progress.conclude(
+            score,
+            policy: policy,
+            patience: configuration.earlyStopPatience,
+            keeping: count
+        )
         actions.append(.journal(.transition(progress)))
         actions.append(
             .recordValidation(
                 ValidationRecord(
                     progress: progress,
                     score: score,
-                    isBest: isBest,
+                    isBest: place == 0,
                     duration: now - validation.since,
                     counts: validation.counts
                 )
             )
         )
-        let isSaving = !isComplete && ending == nil && isCheckpointDue(isBest: isBest)
-        if isSaving, isBest, configuration.checkpoints.onBest, checkpoint != nil {
+        let isAmongBest = count > 0 && place != nil
+        let isSaving = !isComplete && ending == nil && isCheckpointDue(isAmongBest: isAmongBest)
+        if isSaving, isAmongBest, checkpoint != nil {
             // The checkpoint must be of this very state: the next step would move it on.
             stage = .holding
             return
         }
-        if isSaving { takeCheckpoint(isBest: isBest) }
+        if isSaving { takeCheckpoint(isAmongBest: isAmongBest) }
         proceed()
     }
 }

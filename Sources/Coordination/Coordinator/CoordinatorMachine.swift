@@ -193,7 +193,7 @@ package struct CoordinatorMachine: Sendable {
             }
         case .holding:
             if checkpoint == nil {
-                takeCheckpoint(isBest: true)
+                takeCheckpoint(isAmongBest: true)
                 proceed()
             }
         case .saving: continueSaving()

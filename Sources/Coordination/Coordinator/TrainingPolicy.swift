@@ -53,7 +53,9 @@ package struct RunProgress: Hashable, Sendable {
     /// The completed steps at the last validation; a run that is resumed between a step after which validation is due
     /// and its end validates first.
     package var validatedAt: UInt64?
-    package var best: Best?
+    /// The best rounds of validation so far, as many as the run keeps checkpoints of and one at least: the best first, of
+    /// equal scores the earlier one.
+    package var ranking: [Best]
     package var roundsSinceBest: UInt32
     /// Whether early stopping has ended the run.
     package var stoppedEarly: Bool
@@ -64,7 +66,7 @@ package struct RunProgress: Hashable, Sendable {
         completedSteps: UInt64,
         transition: UInt64,
         validatedAt: UInt64?,
-        best: Best?,
+        ranking: [Best],
         roundsSinceBest: UInt32,
         stoppedEarly: Bool,
         scheduleState: [UInt64]
@@ -72,7 +74,7 @@ package struct RunProgress: Hashable, Sendable {
         self.completedSteps = completedSteps
         self.transition = transition
         self.validatedAt = validatedAt
-        self.best = best
+        self.ranking = ranking
         self.roundsSinceBest = roundsSinceBest
         self.stoppedEarly = stoppedEarly
         self.scheduleState = scheduleState
@@ -84,14 +86,22 @@ package struct RunProgress: Hashable, Sendable {
             completedSteps: 0,
             transition: 0,
             validatedAt: nil,
-            best: nil,
+            ranking: [],
             roundsSinceBest: 0,
             stoppedEarly: false,
             scheduleState: scheduleState
         )
     }
 
-    /// The best round of validation so far; of equal scores the first.
+    /// The best round of validation so far.
+    package var best: Best? { ranking.first }
+
+    /// Whether the last round of validation, at this very state, is among the best.
+    package var isAtBest: Bool {
+        validatedAt == completedSteps && ranking.contains { $0.transition == transition }
+    }
+
+    /// One of the best rounds of validation.
     package struct Best: Hashable, Sendable {
         package var transition: UInt64
         package var completedSteps: UInt64
@@ -104,27 +114,38 @@ package struct RunProgress: Hashable, Sendable {
         }
     }
 
-    /// Moves best, early stopping and schedule by one round of validation, all at once.
+    /// Moves ranking, early stopping and schedule by one round of validation, all at once.
     ///
-    /// - Parameter patience: rounds without a better score after which the run stops; nil never stops it.
-    /// - Returns: whether the round is the best so far.
-    package mutating func conclude(_ score: ValidationScore, policy: any TrainingPolicy, patience: UInt32?) -> Bool {
+    /// - Parameters:
+    ///   - patience: rounds without a better score after which the run stops; nil never stops it.
+    ///   - count: how many of the best rounds are remembered; the best one is in any case.
+    /// - Returns: the round's place among those, from 0 for the best so far; nil where it is none of them.
+    package mutating func conclude(
+        _ score: ValidationScore,
+        policy: any TrainingPolicy,
+        patience: UInt32?,
+        keeping count: Int = 1
+    ) -> Int? {
         transition += 1
         validatedAt = completedSteps
-        // A score that is not a number is never better, so a broken round cannot become the best.
-        let isBest = best.map { score.score > $0.score } ?? !score.score.isNaN
-        if isBest {
-            best = Best(transition: transition, completedSteps: completedSteps, score: score.score)
-            roundsSinceBest = 0
-        } else {
-            roundsSinceBest += 1
-        }
+        let place = enter(score.score, keeping: max(1, count))
+        if place == 0 { roundsSinceBest = 0 } else { roundsSinceBest += 1 }
         if let patience, roundsSinceBest >= patience { stoppedEarly = true }
         scheduleState = policy.scheduleState(
             after: score,
             round: UInt32(truncatingIfNeeded: transition),
             schedule: scheduleState
         )
-        return isBest
+        return place
+    }
+
+    /// Puts the round into the ranking, behind those that are as good: they came before it.
+    private mutating func enter(_ score: Double, keeping count: Int) -> Int? {
+        // A score that is not a number is never better, so a broken round cannot become the best.
+        guard !score.isNaN else { return nil }
+        let place = ranking.firstIndex { score > $0.score } ?? ranking.count
+        ranking.insert(Best(transition: transition, completedSteps: completedSteps, score: score), at: place)
+        if ranking.count > count { ranking.removeSubrange(count...) }
+        return place < ranking.count ? place : nil
     }
 }

@@ -147,6 +147,16 @@ package struct ValidationRecord: Sendable, Equatable {
         self.isBest = isBest
     }
 
+    /// The figures by the names that they have in `metrics.jsonl` and in `checkpoint.metric`.
+    package var figures: [(name: String, value: Double)] {
+        [
+            ("mean_dice", meanDice), ("positive_dice", positiveDice), ("negative_dice", negativeDice), ("loss", loss),
+        ]
+    }
+
+    /// The figure of a name; NaN where there is none.
+    package func figure(_ name: String) -> Double { figures.first { $0.name == name }?.value ?? .nan }
+
     /// The mean Dice of predicting nothing on these images: the share of negatives.
     package var emptyPredictionDice: Double {
         images > 0 ? Double(images - positives) / Double(images) : .nan

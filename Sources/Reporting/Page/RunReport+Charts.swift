@@ -8,23 +8,23 @@ extension RunReport {
     private var resumedSteps: [Double] {
         zip(metrics.steps, metrics.steps.dropFirst())
             .filter { $0.incarnation != $1.incarnation }
-            .map { Double($1.step) }
+            .map { Double($1.step + 1) }
     }
 
     private func curve(_ value: (StepRecord) -> Double) -> Curve {
-        Curve(metrics.steps.map { Curve.Point(Double($0.step), value($0)) })
+        Curve(metrics.steps.map { Curve.Point(Double($0.step + 1), value($0)) })
     }
 
     private func validated(_ value: (ValidationRecord) -> Double) -> Curve {
-        Curve(metrics.validations.map { Curve.Point(Double($0.step), value($0)) })
+        Curve(metrics.validations.map { Curve.Point(Double($0.step + 1), value($0)) })
     }
 
     private func chart(_ title: String, _ series: [LineChart.Series], including: [Double] = []) -> LineChart {
         LineChart(
             title: title,
-            xName: "step",
+            xName: "steps",
             series: series.filter { series in series.parts.contains { !$0.points.isEmpty } },
-            span: [0, Double(metrics.steps.last?.step ?? 0)],
+            span: [0, Double((metrics.steps.last?.step ?? -1) + 1)],
             including: including,
             breaks: resumedSteps,
             breakName: "resumed"

@@ -30,22 +30,39 @@ package struct WorkProgress: Sendable, Equatable {
         self.figures = figures
     }
 
+    /// The figure that decides which network is the best.
+    package struct Score: Sendable, Equatable {
+        /// What it is called.
+        package var name: String
+        /// Of the last validation, and the best so far; nil before the first.
+        package var last: Double?
+        package var best: Double?
+
+        package init(_ name: String, last: Double? = nil, best: Double? = nil) {
+            self.name = name
+            self.last = last
+            self.best = best
+        }
+    }
+
     /// The progress of a training run.
     ///
     /// - Parameters:
     ///   - epoch: counts from 0; shown from 1.
     ///   - done: steps that are committed.
-    ///   - dice: of the last validation; nil before the first.
     package static func training(
         epoch: Int,
         epochs: Int,
         done: Int,
         steps: Int,
         loss: Double,
-        dice: Double?,
+        score: Score,
         imagesPerSecond: Double
     ) -> WorkProgress {
         let width = String(epochs).count
+        func figure(_ name: String, _ value: Double?) -> Figure {
+            Figure(name, value.map { Columns.fixed($0, width: 6, decimals: 4) } ?? Columns.right("-", width: 6))
+        }
         return WorkProgress(
             heading: "epoch \(Columns.whole(min(epoch + 1, epochs), width: width))/\(epochs)",
             done: done,
@@ -53,7 +70,8 @@ package struct WorkProgress: Sendable, Equatable {
             unit: "step",
             figures: [
                 Figure("loss", Columns.fixed(loss, width: 7, decimals: 4)),
-                Figure("dice", dice.map { Columns.fixed($0, width: 6, decimals: 4) } ?? Columns.right("-", width: 6)),
+                figure(score.name, score.last),
+                figure("best", score.best),
                 Figure("images/s", Columns.fixed(imagesPerSecond, width: 7, decimals: 1)),
             ]
         )

@@ -144,10 +144,7 @@ package struct CheckpointStore: Sendable {
         }
         var kept = Set(sound.suffix(max(0, policy.keepLast)).map(\.record))
         if let best = policy.keepBest {
-            let ranked = sound.compactMap { entry -> (record: CheckpointRecord, score: Double)? in
-                guard let value = entry.metrics[best.metric], !value.isNaN else { return nil }
-                return (entry.record, best.mode == .maximum ? value : -value)
-            }.sorted { ($0.score, $0.record.step) > ($1.score, $1.record.step) }
+            let ranked = best.ranked(sound) { (step: $0.record.step, metrics: $0.metrics) }
             kept.formUnion(ranked.prefix(max(0, best.count)).map(\.record))
         }
         // A kept one may have damage that its seal does not show: look, from the newest down, for one that is whole.

@@ -71,6 +71,19 @@ package struct RetentionPolicy: Equatable, Sendable {
             self.mode = mode
             self.count = count
         }
+
+        /// Those of `items` that have the metric, the best first and of equals the one of the earlier step: the only rule by
+        /// which any part of the program says which checkpoint is the best.
+        package func ranked<Item>(_ items: [Item], by trainer: (Item) -> (step: Int, metrics: [String: Double]))
+            -> [Item]
+        {
+            let scored = items.compactMap { item -> (item: Item, score: Double, step: Int)? in
+                let (step, metrics) = trainer(item)
+                guard let value = metrics[metric], !value.isNaN else { return nil }
+                return (item, mode == .maximum ? value : -value, step)
+            }
+            return scored.sorted { ($0.score, -$0.step) > ($1.score, -$1.step) }.map(\.item)
+        }
     }
 
     /// Which end of a metric is good.
