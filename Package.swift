@@ -223,8 +223,8 @@ let runtimes: [Target] = [
         name: "Launching",
         dependencies: [
             "CSystem", "Configuration", "Coordination", "CoordinatorRuntime", "Diagnostics", "Graph", "Inference",
-            "Kernels", "Messaging", "ModelSetup", "Networks", "Optimization", "Platform", "Reporting", "RunFolder",
-            "RunLinks", "Sampling", "Storage", "WeightFiles",
+            "KernelSelection", "Kernels", "Messaging", "ModelSetup", "Networks", "Optimization", "Platform",
+            "Reporting", "RunFolder", "RunLinks", "Sampling", "Storage", "WeightFiles",
         ],
         swiftSettings: strict
     ),

@@ -3,6 +3,7 @@ import Coordination
 import CoordinatorRuntime
 package import Foundation
 import ModelSetup
+import Networks
 import Phantoms
 import Platform
 import Radiography
@@ -142,7 +143,10 @@ package struct CoordinationBenchmark: Sendable {
         run.data.shards = "\(folder)/shards"
         run.data.size = 64
         run.data.folds.train = .all
+        run.data.channels = 1
         run.sampler.policy = .all
+        run.network.architecture = .unetSmall
+        run.workers.threads = .count(1)
         run.training.epochs = steps
         run.training.microbatches = workers
         run.training.microbatchSize = 1

@@ -53,7 +53,7 @@ package struct TrainingBenchmark {
         run.data.folds.train = .all
         run.sampler.policy = .all
         run.schedule.name = .constant
-        run.schedule.warmupSteps = 0
+        run.schedule.warmupSteps = .count(0)
         run.training.epochs = 1
         run.training.steps = options.warmUps + options.steps
         run.training.microbatches = options.workers * options.threads
@@ -63,7 +63,7 @@ package struct TrainingBenchmark {
         run.checkpoint.keepBest = 0
         run.checkpoint.keepLast = 1
         run.workers.count = options.workers
-        run.workers.threads = options.threads
+        run.workers.threads = .count(options.threads)
         self.configuration = run
         self.options = options
         self.variant = variant

@@ -303,7 +303,8 @@ final class DisturbedRun {
         let most = workers.maximum == 0 ? workers.count + 2 : workers.maximum
         guard let endpoint = status.endpoint, status.workers.count < most else { return nil }
         var arguments = [
-            "worker", "--coordinator", Endpoint.reachable(endpoint, at: "127.0.0.1"), "--threads", "\(workers.threads)",
+            "worker", "--coordinator", Endpoint.reachable(endpoint, at: "127.0.0.1"), "--threads",
+            workers.threads.count.map(String.init) ?? "1",
             "--parent", "\(getpid())",
         ]
         let security = chaos.configuration.security

@@ -112,8 +112,9 @@ extension ConfigurationField {
         field(
             "workers.threads",
             \.workers.threads,
-            .within(1...1024),
-            "Compute threads of each worker; a microbatch runs on one."
+            .unlessAuto(1...1024),
+            "Compute threads of each worker; a microbatch runs on one. auto: an equal share of the host's usable cores, and no "
+                + "more than have microbatches. The result is the same."
         ),
         field(
             "workers.transport",

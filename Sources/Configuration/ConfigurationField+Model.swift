@@ -120,7 +120,8 @@ extension ConfigurationField {
             "optimizer.weight_decay",
             \.optimizer.weightDecay,
             .within(0...1000),
-            "sgd and adam add it, times the weights, to the gradient; the others shrink the weights themselves."
+            "sgd and adam add it, times the weights, to the gradient; the others shrink the weights themselves. Where it is left out, "
+                + "it is 0.01 for adamw and 0 for the others."
         ),
         field(
             "optimizer.groups",
@@ -140,8 +141,9 @@ extension ConfigurationField {
         field(
             "schedule.warmup_steps",
             \.schedule.warmupSteps,
-            .within(0...1_000_000_000),
-            "Steps at the start over which the learning rate rises; fewer than the run has."
+            .unlessAuto(0...1_000_000_000),
+            "Steps at the start over which the learning rate rises; fewer than the run has. auto: a twentieth of the run, "
+                + "and 200 at most."
         ),
         field(
             "schedule.minimum",

@@ -152,7 +152,8 @@ extension ConfigurationWord {
     init(node: Node) throws(ValueProblem) {
         guard let text = node.bareText else { throw node.refusal(expected: Self.kind) }
         guard let value = Self(rawValue: text) else {
-            let near = Spelling.nearest(to: text, in: Self.allCases.map(\.rawValue))
+            let words = Self.allCases.map(\.rawValue)
+            let near = OtherWords.value(text, in: words) ?? Spelling.nearest(to: text, in: words)
             throw node.refusal(expected: Self.kind, hint: near.map { "; did you mean `\($0)`?" } ?? "")
         }
         self = value

@@ -41,10 +41,11 @@ extension RunConfiguration {
             "`schedule.minimum` (\(schedule.minimum.yaml)) is above `optimizer.learning_rate` "
                 + "(\(optimizer.learningRate.yaml))"
         )
+        let warmUp = schedule.warmupSteps.count ?? 0
         refuse(
-            training.steps > 0 && schedule.warmupSteps >= training.steps,
+            training.steps > 0 && warmUp >= training.steps,
             ["schedule.warmup_steps"],
-            "`schedule.warmup_steps` (\(schedule.warmupSteps)) leaves nothing of `training.steps` "
+            "`schedule.warmup_steps` (\(warmUp)) leaves nothing of `training.steps` "
                 + "(\(training.steps))"
         )
         refuse(
@@ -100,7 +101,8 @@ extension RunConfiguration {
     }
 
     private var loadRemarks: [String] {
-        let threads = workers.count * workers.threads
+        // Threads that are left to the machine are no more than have work, as far as whole workers go.
+        let threads = workers.count * (workers.threads.count ?? 1)
         guard training.microbatches < threads else { return [] }
         let idle = threads - training.microbatches
         return [

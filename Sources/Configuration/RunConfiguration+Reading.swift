@@ -89,13 +89,26 @@ struct ConfigurationReader {
     private var problems: [ConfigurationError.Problem] = []
     /// Where each field got its value, by its name.
     private var origins: [String: ConfigurationError.Origin] = [:]
+    /// Whether fields that nobody names have been chosen before, and stay.
+    private let isWhole: Bool
 
-    init(startingFrom configuration: RunConfiguration = RunConfiguration()) {
-        self.configuration = configuration
+    /// - Parameter configuration: the one to change; nil begins with the defaults.
+    init(startingFrom configuration: RunConfiguration? = nil) {
+        self.configuration = configuration ?? RunConfiguration()
+        isWhole = configuration != nil
+    }
+
+    /// Defaults that stand on another field.
+    private mutating func chooseDefaults() {
+        if isWhole { return }
+        if origins["optimizer.weight_decay"] == nil, configuration.optimizer.name != .adamw {
+            configuration.optimizer.weightDecay = 0
+        }
     }
 
     /// The configuration, once its fields fit each other.
-    consuming func finish() throws(ConfigurationError) -> RunConfiguration {
+    mutating func finish() throws(ConfigurationError) -> RunConfiguration {
+        chooseDefaults()
         // Values that were refused are still at their defaults, so a comparison of fields would mislead.
         if problems.isEmpty {
             problems = configuration.contradictions().map { contradiction in
@@ -188,10 +201,12 @@ struct ConfigurationReader {
         default:
             let keys = ConfigurationField.keys(in: path).prefix(3).joined(separator: ", ")
             let subject = path.isEmpty ? "a configuration" : "`\(name)`"
+            let meant = node.bareText.flatMap { OtherWords.section(name, given: $0) }
             problems.append(
                 .init(
                     origin: origin(node.mark),
                     message: "\(subject) has keys of its own (\(keys), …), found \(node.found)"
+                        + (meant.map { "; \($0)" } ?? "")
                 )
             )
         }
@@ -209,6 +224,7 @@ struct ConfigurationReader {
         if ConfigurationField.all.contains(where: { $0.name == section.joined(separator: ".") }) {
             return "\(message), which is a value and has no keys"
         }
+        if let hint = OtherWords.hint(for: wrong) { return "\(message): \(hint)" }
         if let near = Spelling.nearest(to: wrong, in: ConfigurationField.keys(in: section)) {
             return "\(message); did you mean `\(near)`?"
         }

@@ -24,9 +24,9 @@ extension RunConfiguration {
         /// The side of a network input in pixels; 0 for the shards' own.
         package var size = 0
         /// 1, or 3 equal ones.
-        package var channels = 1
+        package var channels = 3
         /// The shift and scale of pixels in 0...1.
-        package var normalisation = Normalisation.values(mean: [0.5], std: [0.25])
+        package var normalisation = Normalisation.imagenet
     }
 
     /// `data.folds`.
@@ -40,7 +40,7 @@ extension RunConfiguration {
     /// `sampler`: which samples an epoch draws.
     package struct Sampler: Sendable, Equatable {
         /// All samples, or the positives with a share of the negatives.
-        package var policy = SamplerPolicy.all
+        package var policy = SamplerPolicy.positives
         /// The share of positives in the first epoch, above 0 and up to 1.
         package var positiveShare = 0.5
         /// The share in the last epoch, reached linearly; nil for the first epoch's.
@@ -122,7 +122,7 @@ extension RunConfiguration {
     /// `network`: what is trained.
     package struct Network: Sendable, Equatable {
         /// The family.
-        package var architecture = Architecture.unetSmall
+        package var architecture = Architecture.unet
         /// The encoder of the families that have one.
         package var encoder = Encoder.resnet34
         /// Channels of the first level of `unet-small`; each level doubles them.
@@ -144,7 +144,7 @@ extension RunConfiguration {
         /// The weight of the focal loss.
         package var focal = 0.0
         /// Over what the soft Dice sums its pixels.
-        package var dicePer = DiceScope.microbatch
+        package var dicePer = DiceScope.image
         /// What soft Dice adds to its numerator and denominator.
         package var smoothing = 1.0
         /// The exponent of the focal loss.
@@ -154,9 +154,9 @@ extension RunConfiguration {
     /// `optimizer`.
     package struct Optimizer: Sendable, Equatable {
         /// The rule.
-        package var name = OptimizerName.adam
+        package var name = OptimizerName.adamw
         /// The peak of the schedule.
-        package var learningRate = 1e-3
+        package var learningRate = 3e-4
         /// SGD only.
         package var momentum = 0.9
         /// SGD only.
@@ -165,22 +165,22 @@ extension RunConfiguration {
         package var betas = [0.9, 0.999]
         /// Adam and its relatives only.
         package var epsilon = 1e-8
-        /// L2 in SGD and Adam, decoupled in the others.
-        package var weightDecay = 0.0
+        /// L2 in SGD and Adam, decoupled in the others. The default is AdamW's: one that a text leaves out is 0 for the others.
+        package var weightDecay = 1e-2
         /// Parameters that learn at another rate or decay otherwise; factors of several are multiplied.
         package var groups: [ParameterGroup] = []
         /// The largest global norm of a gradient; 0 does not clip.
-        package var clipNorm = 0.0
+        package var clipNorm = 1.0
     }
 
     /// `schedule`: the learning rate over the run.
     package struct Schedule: Sendable, Equatable {
         /// How the learning rate moves after warm-up.
-        package var name = ScheduleName.constant
-        /// Steps of linear rise from 0.
-        package var warmupSteps = 0
+        package var name = ScheduleName.cosine
+        /// Steps of linear rise from 0; left to the run's length: `warmUpSteps(of:)`.
+        package var warmupSteps = CountChoice.auto
         /// The lowest learning rate of cosine and plateau.
-        package var minimum = 0.0
+        package var minimum = 1e-6
         /// Cosine: epochs from the peak to the minimum; 0 for the rest of the run.
         package var periodEpochs = 0
         /// Plateau: the factor of each fall.
@@ -200,13 +200,13 @@ extension RunConfiguration {
     /// `training`: how long, and the shape of a global batch.
     package struct Training: Sendable, Equatable {
         /// Epochs: how often the run goes through what the sampler draws.
-        package var epochs = 10
+        package var epochs = 40
         /// When above 0, the run ends after this many steps, whatever `epochs` says.
         package var steps = 0
         /// Microbatches in a global batch.
-        package var microbatches = 4
+        package var microbatches = 16
         /// Samples in a microbatch; the statistics of batch normalisation are over one microbatch.
-        package var microbatchSize = 4
+        package var microbatchSize = 2
         /// What happens to a step whose gradient or loss is not finite.
         package var onNonFinite = NonFiniteChoice.stop
     }
@@ -245,8 +245,8 @@ extension RunConfiguration {
         package var maximum = 0
         /// How many of its dead workers `launch` starts anew, over the whole run.
         package var respawns = 10
-        /// Compute threads of each; one microbatch runs on one thread.
-        package var threads = 1
+        /// Compute threads of each; one microbatch runs on one thread. Left to the machine: `threads(usable:workers:)`.
+        package var threads = CountChoice.auto
         /// How gradients travel.
         package var transport = Transport.auto
         /// Seconds between two heartbeats of a worker.

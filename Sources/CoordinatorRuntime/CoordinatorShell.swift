@@ -206,6 +206,9 @@ package final class CoordinatorShell: Sendable {
         var last: Coordination.StepRecord?
         var peakBytes = 0
         var lastFault: String?
+        let damage = ShardDamage(setup.configuration.data.shards) { [events] defect in
+            events.push(.stopRequested(reason: "a shard of the data set is damaged: \(defect)"))
+        }
         var statusAt = MonotonicClock.now
         var refusals = NoticeLimit()
         while true {
@@ -233,7 +236,10 @@ package final class CoordinatorShell: Sendable {
                     recorder.record(record)
                 case .recordValidation(let record): recorder.record(record)
                 case .journal(let entry):
-                    if case .lost(_, let sentence) = entry { lastFault = sentence }
+                    if case .lost(_, let sentence) = entry {
+                        lastFault = sentence
+                        damage.examine(sentence)
+                    }
                     // Who watches the run learns of other members at once.
                     if case .membership = entry { statusAt = MonotonicClock.now }
                     recorder.journal(entry, at: machine.progress)
@@ -250,7 +256,7 @@ package final class CoordinatorShell: Sendable {
                     if let notice = refusals.notice(sentence, at: .now) { recorder.log(.warning, notice) }
                 case .end(let outcome):
                     options.console.finish()
-                    writer.write(status(machine, last, lastFault, outcome), isLast: true)
+                    writer.write(status(machine, recorder.training, last, lastFault, outcome), isLast: true)
                     waitForGoodbye(of: told, atMost: outcome.kind == .stopped ? .milliseconds(300) : .seconds(2))
                     return outcome
                 }
@@ -277,13 +283,14 @@ package final class CoordinatorShell: Sendable {
                 options.hears(.alive(completedSteps: machine.progress.completedSteps))
                 // On the status's thread, where a slow disk holds nothing up.
                 writer.perform { requests.take() }
-                writer.write(status(machine, last, lastFault, nil))
+                writer.write(status(machine, recorder.training, last, lastFault, nil))
             }
         }
     }
 
     private func status(
         _ machine: CoordinatorMachine,
+        _ training: RunStatus.Training?,
         _ last: Coordination.StepRecord?,
         _ lastFault: String?,
         _ outcome: RunOutcome?
@@ -327,7 +334,8 @@ package final class CoordinatorShell: Sendable {
                 )
             },
             run: options.run,
-            host: HostName.own
+            host: HostName.own,
+            training: training
         )
     }
 

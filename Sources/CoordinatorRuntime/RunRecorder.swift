@@ -33,6 +33,9 @@ package final class RunRecorder {
     private var damaged: Set<String> = []
     /// The figures of the last validation, and the completed steps at which they were taken.
     package private(set) var lastMetrics: (step: UInt64, values: [String: Double])?
+    /// The last step that was done, and the first of this process: when, and how many were done with it.
+    private var lastStep: (epoch: Int, loss: Double, done: UInt64)?
+    private var firstDone: (time: Instant, done: UInt64)?
     /// The best of `checkpoint.metric` so far.
     private var best: RunProgress.Best?
 
@@ -104,6 +107,8 @@ package final class RunRecorder {
         let now = MonotonicClock.now
         let seconds = (now - lastCommit).seconds
         lastCommit = now
+        lastStep = (record.location.epoch, Double(record.losses.first ?? .nan), record.step + 1)
+        firstDone = firstDone ?? (now, record.step + 1)
         let names = setup.layout.losses.map(\.name)
         var parts: [String: Double] = [:]
         for (name, value) in zip(names, record.losses).dropFirst() {
@@ -181,6 +186,25 @@ package final class RunRecorder {
             line,
             by: metric.rawValue,
             best: best.map { .init(value: metric.score($0.score), steps: Int($0.completedSteps)) }
+        )
+    }
+
+    /// How far the training is, for the run's status; nil before its first step.
+    package var training: RunStatus.Training? {
+        guard let lastStep, let firstDone else { return nil }
+        func number(_ value: Double?) -> Double? { value.flatMap { $0.isFinite ? $0 : nil } }
+        let done = lastStep.done - min(lastStep.done, firstDone.done)
+        let left = setup.schedule.totalSteps - min(setup.schedule.totalSteps, lastStep.done)
+        let seconds = (MonotonicClock.now - firstDone.time).seconds
+        return RunStatus.Training(
+            epoch: min(lastStep.epoch + 1, setup.schedule.epochCount),
+            epochs: setup.schedule.epochCount,
+            loss: number(lastStep.loss),
+            metric: metric.label,
+            score: number(lastMetrics?.values[metric.rawValue]),
+            best: number(best.map { metric.score($0.score) }),
+            bestSteps: best?.completedSteps,
+            secondsLeft: done > 0 ? seconds / Double(done) * Double(left) : nil
         )
     }
 

@@ -113,7 +113,8 @@ package struct Doctor {
     // MARK: The run as a whole
 
     private func examineSplit(_ report: inout DoctorReport) {
-        let own = setup.configuration.workers.threads
+        // Where threads are left to the machines, each worker has work for at least one.
+        let own = setup.configuration.workers.threads.count ?? 1
         let threads = list.seats.reduce(0) { $0 + ($1.host.threads ?? own) }
         let microbatches = setup.configuration.training.microbatches
         let rounds = (microbatches + threads - 1) / threads
@@ -228,7 +229,9 @@ package struct Doctor {
     }
 
     private func examineProcessor(_ host: HostList.Host, _ look: ProbeAnswer.Look, _ add: Add) {
-        let threads = host.workers * (host.threads ?? setup.configuration.workers.threads)
+        let threads =
+            host.workers
+            * (host.threads ?? setup.configuration.threads(usable: look.cores, workers: host.workers))
         let found = "\(look.variant)\(look.hasDotProduct ? " with bf16" : ""), \(look.cores) cores, \(look.processor)"
         if setup.precision == .bfloat16, !look.hasDotProduct {
             add(
@@ -256,7 +259,7 @@ package struct Doctor {
 
     private func examineMemory(_ host: HostList.Host, _ look: ProbeAnswer.Look, _ add: Add) {
         var own = plan
-        own.threads = host.threads ?? plan.threads
+        own.threads = host.threads ?? setup.configuration.threads(usable: look.cores, workers: host.workers)
         let needed = (own.bytes + own.checkpoint) * host.workers
         let found = "\(host.workers) × \(Self.size(own.bytes + own.checkpoint)) of \(Self.size(look.memoryBytes)) free"
         if needed > look.memoryBytes {

@@ -194,10 +194,10 @@ package struct RunReportBuilder {
                 + configuration.schedule.name.rawValue
         )
         add("Numerics", "\(configuration.precision.rawValue), seed \(configuration.run.seed)")
-        let threads = configuration.workers.threads
+        let threads = configuration.workers.threads.count.map { "\($0) thread\($0 == 1 ? "" : "s")" }
         add(
             "Workers",
-            "\(configuration.workers.count) × \(threads) thread\(threads == 1 ? "" : "s"), "
+            "\(configuration.workers.count) × \(threads ?? "the threads of their share of the cores"), "
                 + configuration.workers.transport.rawValue
         )
         if let first = metrics.steps.first, first.time.isFinite, first.time > 0 {

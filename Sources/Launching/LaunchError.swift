@@ -3,7 +3,7 @@ import Diagnostics
 /// Why a run cannot go on with what is there.
 enum LaunchError: ReportableError {
     /// A file of the data set is damaged, as the sentence says; the run in the folder ended for it.
-    case damagedShard(String, run: String)
+    case damagedShard(String, shards: String, run: String)
     /// The checkpoint was trained on the data set of one digest; the folder has another.
     case otherDataset(checkpoint: String, digest: String, shards: String, found: String)
     /// The checkpoint's bits come from other arithmetic than the run's.
@@ -25,9 +25,9 @@ enum LaunchError: ReportableError {
 
     var description: String {
         switch self {
-        case .damagedShard(let defect, let run):
-            "The run has ended because a shard of its data set is damaged: \(defect) Make the shards again with "
-                + "`pleura shard`, or put a copy there, and go on with `pleura resume \(run)`."
+        case .damagedShard(let defect, let shards, let run):
+            "The run has ended because a shard of its data set is damaged: \(defect) `pleura verify \(shards)` finds all that "
+                + "is. Make the shards again with `pleura shard`, or put a copy there, and go on with `pleura resume \(run)`."
         case .otherDataset(let checkpoint, let digest, let shards, let found):
             "The checkpoint \(checkpoint) was trained on the data set \(digest); \(shards) has \(found). Give the folder with "
                 + "the same shards by --set data.shards=FOLDER."

@@ -14,8 +14,11 @@ package struct RemoteWorkers: Sendable {
 
     /// What all of them are told.
     package struct Settings: Sendable {
-        /// Compute threads where a host's entry names none.
-        package var threads: Int
+        /// Compute threads where a host's entry names none; where they are left to the machine, each worker takes its share
+        /// of its host's cores.
+        package var threads: RunConfiguration.CountChoice
+        /// How many of them have work at most.
+        package var mostThreads: Int
         /// A guard ends its worker when nothing has been heard from here for so long.
         package var silenceSeconds: Double
         /// Where the keys are; nil for a run without.
@@ -26,13 +29,15 @@ package struct RemoteWorkers: Sendable {
         package var onLine: @Sendable (String) -> Void
 
         package init(
-            threads: Int,
+            threads: RunConfiguration.CountChoice,
+            mostThreads: Int = 1024,
             silenceSeconds: Double,
             keys: KeyFolder?,
             isOpen: Bool,
             onLine: @escaping @Sendable (String) -> Void
         ) {
             self.threads = threads
+            self.mostThreads = mostThreads
             self.silenceSeconds = silenceSeconds
             self.keys = keys
             self.isOpen = isOpen
@@ -140,8 +145,13 @@ package struct RemoteWorkers: Sendable {
     }
 
     private func arguments(_ host: HostList.Host, incarnation: UInt64) -> [String] {
-        var result = [
-            "--threads", "\(host.threads ?? settings.threads)", "--incarnation", "\(incarnation)", "--host", host.name,
+        let threads = host.threads.map { RunConfiguration.CountChoice.count($0) } ?? settings.threads
+        var result =
+            threads.count.map { ["--threads", "\($0)"] } ?? [
+                "--threads", "auto", "--workers-here", "\(host.workers)", "--most-threads", "\(settings.mostThreads)",
+            ]
+        result += [
+            "--incarnation", "\(incarnation)", "--host", host.name,
             "--cache", "cache", "--cache-limit", "\(host.cacheGiB)",
         ]
         // On this machine the coordinator is reached by loopback, which tells nothing of how others reach the worker.

@@ -107,6 +107,7 @@ package struct RunLauncher {
         }
         let dataset = try Dataset.open(configuration.data.shards)
         let setup = try RunSetup(configuration, dataset: dataset)
+        warnOfEnlarging(dataset, setup)
         let plan = try checkMemory(setup)
         let initial = try InitialCheckpoint(setup)
         try FileSystem.createDirectory(directory.path)
@@ -159,7 +160,8 @@ package struct RunLauncher {
     /// Throws what is wrong with a shard that a lost worker has named, where something is: new workers would fail at the
     /// same sample, and the cause is the data and not the worker.
     private func requireSoundShards(after outcome: RunOutcome) throws {
-        guard outcome.kind == .workerLost, let folder = try? directory.shards(configuration.data.shards),
+        guard [.workerLost, .stopped].contains(outcome.kind),
+            let folder = try? directory.shards(configuration.data.shards),
             let manifest = try? DatasetManifest.read(in: folder)
         else { return }
         let lines = (try? Journal<JournalLine>.read(directory.journal).entries) ?? []
@@ -167,7 +169,7 @@ package struct RunLauncher {
         for shard in manifest.shards where told.contains(where: { $0.contains(shard.file) }) {
             let defects = try StorageVerification.verify("\(folder)/\(shard.file)").flatMap(\.defects)
             guard let first = defects.first else { continue }
-            throw LaunchError.damagedShard("\(first)", run: directory.path)
+            throw LaunchError.damagedShard("\(first)", shards: configuration.data.shards, run: directory.path)
         }
     }
 
@@ -180,6 +182,7 @@ package struct RunLauncher {
         return try withExtendedLifetime(lock) {
             session.begin(run: try identify(), in: directory)
             let outcome = checked(try resumeHeld())
+            try requireSoundShards(after: outcome)
             guard outcome.kind == .workerLost else { return outcome }
             let setup = try RunSetup(
                 configuration,
@@ -198,6 +201,7 @@ package struct RunLauncher {
         }
         let dataset = try Dataset.open(configuration.data.shards)
         let setup = try RunSetup(configuration, dataset: dataset)
+        warnOfEnlarging(dataset, setup)
         if let outcome = try reattach(setup) {
             writeReport(outcome, dataset)
             return outcome
@@ -446,16 +450,12 @@ package struct RunLauncher {
     private func examineMachine() throws {
         guard options.startsWorkers, options.hosts == nil else { return }
         if Endpoint.isLoopback(options.bind) { try Loopback.requireUp() }
-        let threads = configuration.workers.count * configuration.workers.threads
-        let usable = UsableProcessors.count
-        guard threads > usable else { return }
-        let limits = UsableProcessors.limits
-        console.log(
-            .warning,
-            "\(configuration.workers.count) workers with \(configuration.workers.threads) threads each want \(threads) cores, "
-                + "and this process may use \(usable)\(limits.isEmpty ? "" : " (\(limits))"): they take turns, and more of them "
-                + "make the run no faster."
-        )
+        for remark in LaunchRemarks.local(configuration, .own) { console.log(.warning, remark) }
+    }
+
+    /// Says where the network's input is larger than what the shards have.
+    private func warnOfEnlarging(_ dataset: Dataset, _ setup: RunSetup) {
+        if let remark = LaunchRemarks.sizes(shards: dataset.size, network: setup.size) { console.log(.warning, remark) }
     }
 
     /// Says what a terminal's stop (Ctrl-Z) does not stop, and then lets it stop this process.
@@ -526,7 +526,7 @@ package struct RunLauncher {
         let crew = try WorkerCrew(
             WorkerCrew.Options(
                 coordinator: shell.endpoint,
-                threads: configuration.workers.threads,
+                threads: configuration.threads(usable: UsableProcessors.count),
                 logs: directory.logs,
                 security: { [keys, configuration] seat in
                     var arguments: [String] = []
@@ -658,6 +658,7 @@ package struct RunLauncher {
                 hosts,
                 RemoteWorkers.Settings(
                     threads: configuration.workers.threads,
+                    mostThreads: configuration.mostThreads,
                     // A worker that hears no coordinator ends by itself after its grace period; then its guard has no use.
                     silenceSeconds: max(30, 2 * configuration.workers.graceSeconds),
                     keys: keys?.folder,

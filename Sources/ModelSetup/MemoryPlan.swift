@@ -52,7 +52,7 @@ package struct MemoryPlan: Hashable, Sendable, Codable {
         let size = plan.size
         let training = configuration.training
         let workers = max(1, configuration.workers.count)
-        let threads = max(1, threads ?? configuration.workers.threads)
+        let threads = max(1, threads ?? configuration.threads(usable: UsableProcessors.count))
         let pixels = size * size
         let channels = configuration.data.channels
         self.threads = threads

@@ -48,14 +48,17 @@ package struct RunSetup: Sendable {
             microbatchSize: configuration.training.microbatchSize,
             steps: steps > 0 ? UInt64(steps) : nil
         )
-        let warmUp = configuration.schedule.warmupSteps
+        let warmUp = configuration.warmUpSteps(of: schedule.totalSteps)
         remark =
             warmUp < schedule.totalSteps
             ? nil
             : "schedule.warmup_steps is \(warmUp) and the run has \(schedule.totalSteps) steps, so the learning rate is "
                 + "never reached. Warm up for fewer steps, or train for more epochs."
-        plan = try ModelPlan(configuration, imageSize: dataset.size)
-        learningRate = Self.learningRate(configuration, length: schedule.length)
+        // Resolved: the run keeps it, whatever its length becomes.
+        var resolved = configuration
+        resolved.schedule.warmupSteps = .count(warmUp)
+        plan = try ModelPlan(resolved, imageSize: dataset.size)
+        learningRate = Self.learningRate(resolved, length: schedule.length)
         try learningRate.validate()
         augmentation = configuration.augmentation.enabled ? Self.augmentation(configuration) : nil
     }
@@ -177,7 +180,7 @@ extension RunSetup {
         return LearningRateSchedule(
             base: configuration.optimizer.learningRate,
             rule: shape,
-            warmUpSteps: rule.warmupSteps
+            warmUpSteps: rule.warmupSteps.count ?? 0
         )
     }
 

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Platform
+import Reporting
 import Synchronization
 
 /// How a run stands, as its coordinator writes it every second to `status.json` in the run's folder.
@@ -67,6 +68,53 @@ package struct RunStatus: Codable, Sendable, Equatable {
         }
     }
 
+    /// How far the training is, and how good.
+    package struct Training: Codable, Sendable, Equatable {
+        /// From 1.
+        package var epoch: Int
+        package var epochs: Int
+        /// Of the last step; nil where it is no number.
+        package var loss: Double?
+        /// The figure that decides which network is the best: of the last validation, and the best so far with the steps that
+        /// were done at it.
+        package var metric: String
+        package var score: Double?
+        package var best: Double?
+        package var bestSteps: UInt64?
+        /// What the rest takes at the mean speed so far.
+        package var secondsLeft: Double?
+
+        package init(
+            epoch: Int,
+            epochs: Int,
+            loss: Double?,
+            metric: String,
+            score: Double?,
+            best: Double?,
+            bestSteps: UInt64?,
+            secondsLeft: Double?
+        ) {
+            self.epoch = epoch
+            self.epochs = epochs
+            self.loss = loss
+            self.metric = metric
+            self.score = score
+            self.best = best
+            self.bestSteps = bestSteps
+            self.secondsLeft = secondsLeft
+        }
+
+        /// The first line of a status.
+        func line(isOver: Bool) -> String {
+            func fixed(_ value: Double?) -> String { value.map { String(format: "%.4f", $0) } ?? "-" }
+            let after = bestSteps.map { " after \($0) steps" } ?? ""
+            let left = secondsLeft.map { Columns.clock(.seconds(Int(min($0, 1e9)))) } ?? "-"
+            return
+                "epoch \(epoch)/\(epochs)  loss \(fixed(loss))  \(metric) \(fixed(score))  best \(fixed(best))\(after)"
+                + (isOver ? "" : "  left \(left)")
+        }
+    }
+
     /// Seconds since 1970.
     package var time: Double
     package var coordinator: Int32
@@ -86,6 +134,8 @@ package struct RunStatus: Codable, Sendable, Equatable {
     package var run: String?
     /// The host of the coordinator.
     package var host: String?
+    /// Nil before the first step, and in those of earlier versions.
+    package var training: Training?
 
     package init(
         time: Double,
@@ -100,8 +150,10 @@ package struct RunStatus: Codable, Sendable, Equatable {
         outcome: String? = nil,
         workers: [Worker],
         run: String? = nil,
-        host: String? = nil
+        host: String? = nil,
+        training: Training? = nil
     ) {
+        self.training = training
         self.time = time
         self.coordinator = coordinator
         self.endpoint = endpoint
@@ -164,13 +216,15 @@ package struct RunStatus: Codable, Sendable, Equatable {
     /// Whether the run goes on no more, in order or not.
     package func isOver(_ liveness: Liveness) -> Bool { outcome != nil || liveness == .dead }
 
-    /// The status as a table for people; `directory` is what they call the run.
-    package func table(_ liveness: Liveness, of directory: RunDirectory) -> String {
+    /// The status as a table for people; `directory` is what they call the run. In `columns` too few for all, what matters
+    /// least is left out.
+    package func table(_ liveness: Liveness, of directory: RunDirectory, columns: Int? = nil) -> String {
         func fixed(_ value: Double?, _ decimals: Int = 1) -> String {
             value.map { String(format: "%.\(decimals)f", $0) } ?? "-"
         }
         func share(_ value: Double?) -> String { value.map { String(format: "%.0f %%", 100 * $0) } ?? "-" }
-        var lines = ["\(job): \(completedSteps) of \(totalSteps) steps are committed"]
+        var lines = training.map { [$0.line(isOver: isOver(liveness))] } ?? []
+        lines.append("\(job): \(completedSteps) of \(totalSteps) steps are committed")
         if let outcome {
             lines.append("ended: \(outcome)")
         } else if liveness == .dead {
@@ -209,9 +263,17 @@ package struct RunStatus: Codable, Sendable, Equatable {
             ])
         }
         if workers.isEmpty { return lines.joined(separator: "\n") }
-        let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        var widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        for name in ["process", "wait", "data", "network", "compute", "for s", "MiB", "host"] {
+            guard let columns, widths.reduce(-2, { $0 + $1 + 2 }) > columns,
+                let column = rows[0].firstIndex(of: name)
+            else { continue }
+            for row in rows.indices { rows[row].remove(at: column) }
+            widths.remove(at: column)
+        }
         lines += rows.map { row in
-            zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }.joined(separator: "  ")
+            let cells = zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }
+            return String(cells.joined(separator: "  ").reversed().drop { $0 == " " }.reversed())
         }
         return lines.joined(separator: "\n")
     }

@@ -47,5 +47,6 @@ struct DoctorCommand: ParsableCommand {
         let report = try Doctor(resolved, hosts: list, bind: bind, readsData: !quick).examine()
         try printResult(json ? try report.json : report.table())
         if report.level == .failure { throw ExitCode(ExitStatus.temporary.rawValue) }
+        NextCommand.say("pleura launch \(configuration)\(hosts.map { " --hosts \($0)" } ?? "")", "starts the run")
     }
 }

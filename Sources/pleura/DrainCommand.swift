@@ -44,6 +44,7 @@ struct DrainCommand: ParsableCommand {
             let status = try RunStatus.read(folder)
             if let outcome = status.outcome {
                 try printResult(outcome)
+                NextCommand.say("pleura resume \(directory)", "goes on where it stopped")
                 return
             }
             let left = status.workers.map(\.worker).filter(workers.contains)

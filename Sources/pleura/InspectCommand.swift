@@ -56,7 +56,7 @@ struct InspectCommand: ParsableCommand {
             return
         }
         if fields {
-            guard let text = RunConfiguration.explain(path) else {
+            guard let text = RunConfiguration.explain(path, width: min(100, StandardStream.output.columns ?? 80)) else {
                 throw RunError.unknownOverride(
                     "A configuration has no field or section \(path ?? ""); `pleura inspect --fields` prints all."
                 )
@@ -93,6 +93,7 @@ struct InspectCommand: ParsableCommand {
             try JSONOutput.write(ConfigurationReport(summary: summary, memory: plan), to: json)
         } else {
             try printResult("\(summary.text)planned memory     \(plan)")
+            NextCommand.say("pleura launch \(path)", "trains it")
         }
     }
 
@@ -134,10 +135,20 @@ struct InspectCommand: ParsableCommand {
         }
     }
 
+    /// Figures with their names in a few lines, as people read them; whole numbers without decimals, none as a dash.
+    private static func figures(_ metrics: [String: Double]) -> String {
+        metrics.sorted { $0.key < $1.key }.map { name, value in
+            let whole = Int(exactly: value).flatMap { ["images", "positives"].contains(name) ? "\($0)" : nil }
+            return "\(name) \(whole ?? (value.isFinite ? String(format: "%.4f", value) : "-"))"
+        }.joined(separator: "\n            ")
+    }
+
     private func inspectCheckpoint(_ path: String) throws {
         let checkpoint: CheckpointContents
+        var run: String?
         if FileSystem.isDirectory(path) {
             let directory = RunDirectory(path)
+            run = path
             guard directory.exists else { throw RunError.notARun(path) }
             let found = try directory.store.newestIntact { _ in }
             for skipped in found.skipped {
@@ -172,13 +183,10 @@ struct InspectCommand: ParsableCommand {
         try printResult("checkpoint  \(report.path)")
         try printResult("network     \(report.network), \(report.parameters) parameters, \(report.numericsProfile)")
         try printResult("step        \(report.step) (epoch \(report.epoch))")
-        for (name, value) in report.metrics.sorted(by: { $0.key < $1.key }) {
-            try printResult(
-                "\(name.padding(toLength: 12, withPad: " ", startingAt: 0))\(String(format: "%.4f", value))"
-            )
-        }
-        try printResult("weights     sha256 \(report.weightsSHA256)")
-        try printResult("state       sha256 \(report.stateSHA256)")
+        try printResult("weights     \(report.weightsSHA256)")
+        try printResult("state       \(report.stateSHA256)")
         try printResult("data set    \(report.datasetDigest)")
+        if !report.metrics.isEmpty { try printResult("validation  \(Self.figures(report.metrics))") }
+        if let run { NextCommand.say("pleura evaluate \(run)", "scores it on the validation fold") }
     }
 }

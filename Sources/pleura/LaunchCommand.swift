@@ -6,7 +6,9 @@ import Diagnostics
 import Doctor
 import Foundation
 import Launching
+import Platform
 import RunFolder
+import Storage
 
 /// `pleura launch`.
 struct LaunchCommand: ParsableCommand {
@@ -19,7 +21,10 @@ struct LaunchCommand: ParsableCommand {
             """
     )
 
-    @Argument(help: "The configuration, such as configs/demo.yaml.", transform: userPath)
+    @Argument(
+        help: "The configuration, such as configs/demo.yaml; or a folder of shards, to train with the defaults.",
+        transform: userPath
+    )
     var configuration: String
 
     @OptionGroup var overrides: OverrideOptions
@@ -28,10 +33,40 @@ struct LaunchCommand: ParsableCommand {
     func run() throws {
         let hosts = try options.hostList()
         let sets = overrides.set + options.overrides(hosts)
-        let resolved = try RunConfiguration.load(path: configuration, overrides: sets)
-        for remark in resolved.remarks { printError("warning: \(remark)") }
-        if let hosts { try options.check(hosts, resolved) }
-        try CommandOutcome.finish(try RunLauncher(resolved, options: options.launcher(hosts)).launch())
+        var resolved = try read(sets)
+        let folder = try nameFolder(&resolved)
+        do {
+            for remark in resolved.remarks { printError("warning: \(remark)") }
+            if let hosts { try options.check(hosts, resolved) }
+            let outcome = try RunLauncher(resolved, options: options.launcher(hosts)).launch()
+            try CommandOutcome.finish(outcome, run: resolved.run.directory)
+        } catch {
+            folder?.removeIfEmpty()
+            throw error
+        }
+    }
+
+    /// The configuration; that of a folder of shards is the defaults.
+    private func read(_ sets: [String]) throws -> RunConfiguration {
+        guard FileSystem.exists("\(configuration)/\(DatasetManifest.fileName)") else {
+            return try RunConfiguration.load(path: configuration, overrides: sets)
+        }
+        return try RunConfiguration.parse(
+            "",
+            file: configuration,
+            overrides: ["data.shards=\(configuration)"] + sets
+        )
+    }
+
+    /// Makes a folder for a run that has none yet; nil where it has one, or has no shards to train on.
+    private func nameFolder(_ resolved: inout RunConfiguration) throws -> NewRunFolder? {
+        let manifest = "\(resolved.data.shards)/\(DatasetManifest.fileName)"
+        guard resolved.run.directory.isEmpty, !resolved.data.shards.isEmpty else { return nil }
+        guard FileSystem.exists(manifest) else { throw RunError.noShards(resolved.data.shards) }
+        let folder = try NewRunFolder(resolved, file: configuration)
+        resolved.run.directory = folder.path
+        if !options.quiet { printError("the run is \(folder.path)") }
+        return folder
     }
 }
 
@@ -74,7 +109,7 @@ struct ResumeCommand: ParsableCommand {
         var launcher = options.launcher(hosts)
         launcher.acceptsEditedConfiguration = acceptEditedConfiguration
         launcher.overridden = Set(sets.compactMap { $0.split(separator: "=").first.map(String.init) })
-        try CommandOutcome.finish(try RunLauncher(resolved, options: launcher).resume())
+        try CommandOutcome.finish(try RunLauncher(resolved, options: launcher).resume(), run: directory)
     }
 }
 
@@ -83,8 +118,8 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Worker processes; also workers.count.")
     var workers: Int?
 
-    @Option(help: "Compute threads of each worker; also workers.threads.")
-    var threads: Int?
+    @Option(help: "Compute threads of each worker, or auto; also workers.threads.")
+    var threads: ThreadChoice?
 
     @Option(help: "How gradients travel: auto, shared-memory or zeromq; also workers.transport.")
     var transport: String?
@@ -173,9 +208,16 @@ struct RunOptions: ParsableArguments {
 
 /// How a run's outcome becomes an exit status.
 enum CommandOutcome {
-    static func finish(_ outcome: RunOutcome) throws {
+    /// Says what to do next with the run in the folder `run`, and throws the status of an outcome that is none of order.
+    static func finish(_ outcome: RunOutcome, run: String) throws {
         switch outcome.kind {
-        case .completed, .drained: return
+        case .completed:
+            NextCommand.say(
+                "pleura evaluate \(run) --best",
+                "finds the rule that makes masks, and scores the validation fold"
+            )
+        case .drained where outcome.savedSteps != nil: NextCommand.say("pleura resume \(run)", "goes on")
+        case .drained: return
         case .stopped, .workerLost, .notStarted, .notSaved: throw ExitCode(ExitStatus.temporary.rawValue)
         case .diverged: throw ExitCode(ExitStatus.internal.rawValue)
         }

@@ -12,12 +12,28 @@ struct Pleura: ParsableCommand {
         commandName: "pleura",
         abstract: "Trains pneumothorax segmenters on chest radiographs across many worker processes.",
         version: "pleura \(ProgramVersion.current)",
-        subcommands: [
-            SynthesizeCommand.self, ShardCommand.self, LaunchCommand.self, ResumeCommand.self, WorkerCommand.self,
-            PredictCommand.self, EvaluateCommand.self, ExportCommand.self, StatusCommand.self, ReportCommand.self, InspectCommand.self,
-            VerifyCommand.self, DoctorCommand.self, DrainCommand.self, ChaosCommand.self, SimulateCommand.self,
-            KeygenCommand.self, CoordinateCommand.self, FuzzCommand.self, BenchCommand.self, DecodeWorkerCommand.self,
-            WorkerGuardCommand.self, HostProbeCommand.self,
+        groupedSubcommands: [
+            CommandGroup(name: "Data", subcommands: [SynthesizeCommand.self, ShardCommand.self]),
+            CommandGroup(
+                name: "Train",
+                subcommands: [LaunchCommand.self, ResumeCommand.self, StatusCommand.self, DrainCommand.self]
+            ),
+            CommandGroup(
+                name: "Results",
+                subcommands: [
+                    PredictCommand.self, EvaluateCommand.self, ReportCommand.self, InspectCommand.self,
+                    ExportCommand.self,
+                ]
+            ),
+            CommandGroup(name: "Hosts", subcommands: [DoctorCommand.self, WorkerCommand.self, KeygenCommand.self]),
+            CommandGroup(
+                name: "Checks",
+                subcommands: [
+                    VerifyCommand.self, BenchCommand.self, ChaosCommand.self, SimulateCommand.self, FuzzCommand.self,
+                    // What the program starts for itself.
+                    CoordinateCommand.self, DecodeWorkerCommand.self, WorkerGuardCommand.self, HostProbeCommand.self,
+                ]
+            ),
         ]
     )
 
@@ -29,7 +45,7 @@ struct Pleura: ParsableCommand {
         let status = Mutex(ExitStatus.done.rawValue)
         do {
             try ProcessStart.runOnOwnThread {
-                let found = perform()
+                let found = refusal() ?? perform()
                 status.withLock { $0 = found }
             }
         } catch {
@@ -37,6 +53,13 @@ struct Pleura: ParsableCommand {
             status.withLock { $0 = error.exitStatus.rawValue }
         }
         Foundation.exit(status.withLock { $0 })
+    }
+
+    /// Says that there is no such command; nil where there is one.
+    private static func refusal() -> Int32? {
+        guard let sentence = CommandHints.unknownCommand(ProcessStart.arguments, of: Pleura.self) else { return nil }
+        printError("pleura: \(sentence)")
+        return ExitStatus.usage.rawValue
     }
 
     /// Runs the command on the calling thread, which may block; returns the status to exit with.
@@ -63,10 +86,11 @@ struct Pleura: ParsableCommand {
             )
             return ExitStatus.internal.rawValue
         }
-        let text = fullMessage(for: error)
+        let text = HelpText.page(fullMessage(for: error), arguments: ProcessStart.arguments)
         if text.isEmpty { return code.rawValue }
         if code != .success {
             printError(text)
+            if let hint = CommandHints.unknownOption(in: text) { printError(hint) }
             return code.rawValue
         }
         do { try printResult(text) } catch {

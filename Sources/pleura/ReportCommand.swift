@@ -16,5 +16,9 @@ struct ReportCommand: ParsableCommand {
         let folder = RunDirectory(directory)
         for note in try RunReportBuilder.write(folder) { printError("warning: \(note)") }
         printSummary(folder.report)
+        NextCommand.say(
+            "pleura evaluate \(directory) --best",
+            "finds the rule that makes masks; a browser opens the page"
+        )
     }
 }

@@ -32,10 +32,16 @@ struct StatusCommand: ParsableCommand {
                 try printResult(String(decoding: bytes, as: UTF8.self))
             } else {
                 // Home and clear: the table stays where it is.
-                let clear = watch && StandardStream.output.columns != nil ? "\u{1B}[H\u{1B}[2J" : ""
-                try printResult(clear + status.table(liveness, of: folder))
+                let columns = StandardStream.output.columns
+                let clear = watch && columns != nil ? "\u{1B}[H\u{1B}[2J" : ""
+                try printResult(clear + status.table(liveness, of: folder, columns: columns))
             }
-            if !watch || status.isOver(liveness) { return }
+            if !watch || status.isOver(liveness) {
+                if status.outcome != nil, !json {
+                    NextCommand.say("pleura evaluate \(directory) --best", "scores the best network")
+                }
+                return
+            }
             // Another process writes the file, and sends no event here.
             Thread.sleep(forTimeInterval: 1)
         }

@@ -91,5 +91,9 @@ struct SynthesizeCommand: ParsableCommand {
             "\(out): \(summary.images) phantoms of \(size)×\(size), \(summary.positives) with a pneumothorax, "
                 + "\(summary.rows) label rows, \(Int(Double(summary.images) / max(seconds, 1e-3))) images/s"
         )
+        NextCommand.say(
+            "pleura shard --dicom \(out)/dicom-images-train --labels \(out)/train-rle.csv --output shards",
+            "makes shards of them"
+        )
     }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Diagnostics
 import Foundation
+import Platform
 import RunFolder
 import Storage
 
@@ -42,6 +43,12 @@ struct VerifyCommand: ParsableCommand {
         }
         if let unheard { throw unheard }
         if status != .done { throw ExitCode(status.rawValue) }
+        guard let path = paths.first, paths.count == 1 else { return }
+        if FileSystem.exists("\(path)/\(DatasetManifest.fileName)") {
+            NextCommand.say("pleura launch \(path)", "trains on it")
+        } else if RunDirectory(path).exists {
+            NextCommand.say("pleura status \(path)", "shows how it stands")
+        }
     }
 
     /// Damage is worse than absence.

@@ -10,6 +10,38 @@ import Platform
 import RunLinks
 import WorkerRuntime
 
+/// Compute threads of a worker, as an option.
+enum ThreadChoice: ExpressibleByArgument, CustomStringConvertible {
+    case auto
+    case count(Int)
+
+    init?(argument: String) {
+        if argument == "auto" {
+            self = .auto
+            return
+        }
+        guard let count = Int(argument), (1...1024).contains(count) else { return nil }
+        self = .count(count)
+    }
+
+    var description: String {
+        switch self {
+        case .auto: "auto"
+        case .count(let count): "\(count)"
+        }
+    }
+
+    var defaultValueDescription: String { description }
+
+    /// The threads of one of `workers` on this host, of which more than `most` have no work.
+    func count(workers: Int, most: Int) -> Int {
+        switch self {
+        case .count(let count): count
+        case .auto: max(1, min(UsableProcessors.count / max(1, workers), most, 1024))
+        }
+    }
+}
+
 /// `pleura worker`.
 struct WorkerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -20,8 +52,19 @@ struct WorkerCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Where the coordinator listens.", valueName: "tcp://HOST:PORT"))
     var coordinator: String
 
-    @Option(help: "Compute threads.")
-    var threads = 1
+    @Option(
+        help: ArgumentHelp(
+            "Compute threads; auto for as many as this process may use cores.",
+            valueName: "threads"
+        )
+    )
+    var threads = ThreadChoice.count(1)
+
+    @Option(help: .hidden)
+    var workersHere = 1
+
+    @Option(help: .hidden)
+    var mostThreads = 1024
 
     @Option(help: "Serve this job only.")
     var job: String?
@@ -106,9 +149,6 @@ struct WorkerCommand: ParsableCommand {
         if security != nil && (keys != nil || key != nil) {
             throw ValidationError("--security none and --keys exclude each other.")
         }
-        guard threads >= 1 && threads <= 1024 else {
-            throw ValidationError("--threads must be from 1 to 1024, found \(threads).")
-        }
     }
 
     func run() throws {
@@ -129,7 +169,7 @@ struct WorkerCommand: ParsableCommand {
         }
         let options = WorkerOptions(
             coordinator: coordinator,
-            threads: threads,
+            threads: threads.count(workers: workersHere, most: mostThreads),
             incarnation: incarnation ?? .random(in: 1 ... .max),
             job: job,
             listen: address.listen,

@@ -122,7 +122,7 @@ struct RefusalTests {
         #expect(
             refusal("optimizer: adam\n") == [
                 "c.yaml, line 1, column 12: `optimizer` has keys of its own (name, learning_rate, momentum, …), "
-                    + "found `adam`"
+                    + "found `adam`; write `optimizer: {name: adam}`"
             ]
         )
         #expect(
@@ -173,7 +173,7 @@ struct RefusalTests {
     @Test func precisionsAreTwo() {
         #expect(
             refusal("precision: fp16\n") == [
-                "c.yaml, line 1, column 12: `precision`: expected one of fp32, bf16, found `fp16`; did you mean `fp32`?"
+                "c.yaml, line 1, column 12: `precision`: expected one of fp32, bf16, found `fp16`; did you mean `bf16`?"
             ]
         )
     }
@@ -249,12 +249,12 @@ struct RefusalTests {
         ("training: {epochs: 0}", "nothing to train"),
         ("loss: {cross_entropy: 0, dice: 0}", "nothing to minimise"),
         ("optimizer: {name: sgd, nesterov: true, momentum: 0}", "needs `optimizer.momentum`"),
-        ("schedule: {name: cosine, minimum: 1}", "is above `optimizer.learning_rate` (0.001)"),
+        ("schedule: {name: cosine, minimum: 1}", "is above `optimizer.learning_rate` (0.0003)"),
         ("training: {steps: 10}\nschedule: {warmup_steps: 10}", "leaves nothing of `training.steps` (10)"),
         ("schedule: {name: plateau}\nvalidation: {every_epochs: 0}", "follows the validation"),
         ("data: {folds: {train: [0, 1], validation: [1]}}", "fold 1 both trains and validates"),
         ("data: {folds: {validation: all}}", "leaves no fold to train on"),
-        ("data: {normalisation: {mean: [0, 0, 0], std: 1}}", "`data.channels` is 1"),
+        ("data: {channels: 1, normalisation: {mean: [0, 0, 0], std: 1}}", "`data.channels` is 1"),
         (
             "network: {architecture: unet-small, options: {dept: 3}}",
             "unet-small has no option `dept`; did you mean `depth`?"

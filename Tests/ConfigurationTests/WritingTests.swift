@@ -9,8 +9,8 @@ struct WritingTests {
         precision: bf16
         memory: recompute
         run: {directory: "runs/a \\"b\\"\\tü", seed: 9007199254740993, name: "true"}
-        data: {shards: ./s, folds: {validation: all, train: [1, 3]}, size: 64, channels: 3, normalisation: {mean: [0.1, 0.2, 0.3], std: 0.5}}
-        sampler: {policy: positives, positive_share: 0.8, positive_share_end: 0.22}
+        data: {shards: ./s, folds: {validation: all, train: [1, 3]}, size: 64, channels: 1, normalisation: {mean: 0.1, std: 0.5}}
+        sampler: {policy: all, positive_share: 0.8, positive_share_end: 0.22}
         augmentation:
           enabled: false
           flip: {probability: 0.1}
@@ -20,12 +20,12 @@ struct WritingTests {
           contrast: {probability: 0.8, range: 0.15}
           gamma: {probability: 0.9, range: [0.6, 1.4]}
           border: constant
-        network: {architecture: unet, encoder: resnet18, base_width: 8, normalisation: frozen, dropout: 0.25, options: {decoder_channels: [64, 32, 16, 8, 4]}}
-        loss: {cross_entropy: 2.7, dice: 0.9, focal: 4, dice_per: image, smoothing: 1e-6, focal_gamma: 1.5}
-        optimizer: {name: adamw, learning_rate: 7.5e-5, momentum: 0.8, nesterov: true, betas: [0.8, 0.99], epsilon: 1e-7, weight_decay: 1e-5, clip_norm: 0.1, groups: [{match: [a.*, vectors], rate: 0.1, decay: 0}, {match: "*.bias", decay: 0.5}]}
+        network: {architecture: unet-small, encoder: resnet18, base_width: 8, normalisation: frozen, dropout: 0.25, options: {depth: 3}}
+        loss: {cross_entropy: 2.7, dice: 0.9, focal: 4, dice_per: microbatch, smoothing: 1e-6, focal_gamma: 1.5}
+        optimizer: {name: sgd, learning_rate: 7.5e-5, momentum: 0.8, nesterov: true, betas: [0.8, 0.99], epsilon: 1e-7, weight_decay: 1e-5, clip_norm: 0.1, groups: [{match: [a.*, vectors], rate: 0.1, decay: 0}, {match: "*.bias", decay: 0.5}]}
         schedule: {name: plateau, warmup_steps: 3, minimum: 1e-7, period_epochs: 8, factor: 0.5, patience: 3, threshold: 0.001}
         averaging: {ema: 0.999}
-        training: {epochs: 3, steps: 12, microbatches: 6, microbatch_size: 2, on_nonfinite: skip}
+        training: {epochs: 3, steps: 12, microbatches: 6, microbatch_size: 3, on_nonfinite: skip}
         validation: {every_epochs: 2, threshold: 0.4, metric: positive_dice}
         checkpoint: {every_steps: 100, every_minutes: 2.5, keep_last: 5, keep_best: 3, metric: loss}
         workers: {count: 4, minimum: 2, maximum: 6, respawns: 3, threads: 2, transport: zeromq, heartbeat_seconds: 0.5, grace_seconds: 7, timeouts: {join_seconds: 8, silence_seconds: 9, phase_seconds: 10}}
@@ -90,13 +90,26 @@ struct WritingTests {
 
     @Test func explanationsNameDefaultTypeAndRange() throws {
         let text = try #require(RunConfiguration.explain("optimizer", width: 80))
-        #expect(text.hasPrefix("optimizer: How a step changes the weights.\n  optimizer.name = adam\n"))
-        #expect(text.contains("optimizer.learning_rate = 0.001\n"))
+        #expect(text.hasPrefix("optimizer: How a step changes the weights.\n  optimizer.name = adamw\n"))
+        #expect(text.contains("optimizer.learning_rate = 0.0003\n"))
         #expect(text.contains("a\n      number, above 0, up to 1000)"))
         #expect(text.split(separator: "\n").allSatisfy { $0.count <= 80 })
         #expect(RunConfiguration.explain("optimizer.betas")?.contains("optimizer.name") == false)
         #expect(RunConfiguration.explain("nothing") == nil)
         #expect(try #require(RunConfiguration.explain()).contains("collectives.bucket_bytes = 4194304"))
+    }
+
+    /// What the repository advises for a data set of real radiographs is what a run does of which nothing else is said.
+    @Test func theDefaultsAreTheAdvisedConfiguration() throws {
+        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let advised = try RunConfiguration.load(path: root.appending(path: "configs/unet-resnet34-512.yaml").path())
+        let own: Set = ["run.directory", "data.shards", "data.size", "schedule.warmup_steps"]
+        for field in ConfigurationField.all where !own.contains(field.name) {
+            #expect(field.text(in: advised) == field.defaultText, "\(field.name)")
+        }
+        #expect(advised.schedule.warmupSteps == .count(RunConfiguration().warmUpSteps(of: 6000)))
+        #expect(RunConfiguration().data.size == 0)
     }
 
     @Test(arguments: [

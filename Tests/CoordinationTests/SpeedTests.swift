@@ -121,7 +121,7 @@ import Testing
     @Test func theCauseIsNamed() throws {
         var rig = CoordinatorRig(workers: 3, microbatches: 16, steps: 30)
         var assignment = try #require(rig.begin(workers: 3).assignment)
-        for _ in 0..<6 {
+        for _ in 0..<8 {
             assignment = try #require(
                 step(&rig, assignment, compute: [10, 10, 10], data: [0, 25, 0]).assignment
             )
@@ -137,6 +137,21 @@ import Testing
             )
         }
         #expect(rig.machine.workers.map(\.slowness?.cause) == [nil, nil, .network])
+    }
+
+    /// A worker that goes back and forth about the bound is named a few times over a long run, and not hundreds of times.
+    @Test(arguments: [4, 10, 25])
+    func oneAtTheEdgeDoesNotFillTheLog(period: Int) throws {
+        var rig = CoordinatorRig(microbatches: 32, steps: 3000)
+        var assignment = try #require(rig.begin().assignment)
+        var log: [String] = []
+        for number in 0..<2000 {
+            let isSlow = number / period % 2 == 1
+            let actions = step(&rig, assignment, compute: [10, isSlow ? 16 : 12])
+            log += actions.log.filter { $0.contains("slow") }
+            assignment = try #require(actions.assignment)
+        }
+        #expect(log.count <= 12, "\(log.count)")
     }
 
     @Test func oneThatIsTooSlowForAnyWorkIsTriedAgain() throws {

@@ -47,6 +47,18 @@ extension Processes {
             let heading = "<b>step \(best.steps)</b><span>Best by mean_dice</span>"
             #expect(page.contains(heading), "\(heading)")
 
+            // Names are whole, and nothing is wider than a terminal.
+            let inspected = try runner.run(["inspect", runner.path("run")]).output
+            for name in ["mean_dice 0.", "positive_dice 0.", "negative_dice ", "loss 0.", "images 8\n"] {
+                #expect(inspected.contains(name), "\(inspected)")
+            }
+            let lines = inspected.split(separator: "\n").filter { !$0.contains("/") }
+            #expect(lines.allSatisfy { $0.count <= 80 }, "\(inspected)")
+
+            let status = try runner.run(["status", runner.path("run")]).output.split(separator: "\n")
+            #expect(status.first?.hasPrefix("epoch 8/8  loss 0.") == true)
+            #expect(status.first?.contains("best \(figure) after \(best.steps) steps") == true, "\(status)")
+
             let scored = try runner.run(["evaluate", runner.path("run"), "--best"])
             #expect(
                 scored.status == 0 && scored.output.contains("step \(best.steps)"),

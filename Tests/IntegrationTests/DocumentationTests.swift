@@ -105,7 +105,7 @@ import Testing
             help[key] = text
             return text
         }
-        let commands = try helpText([]).split(separator: "\n").drop { !$0.hasPrefix("SUBCOMMANDS") }
+        let commands = try helpText([]).split(separator: "\n").drop { !$0.hasSuffix("SUBCOMMANDS:") }
             .compactMap {
                 $0.hasPrefix("  ") && !$0.hasPrefix("   ") ? $0.split(separator: " ").first.map(String.init) : nil
             }

@@ -83,13 +83,18 @@ struct ProgramRunner {
             data:
               shards: \(path("shards"))
               folds: {validation: [0]}
+              channels: 1
+              normalisation: {mean: 0.5, std: 0.25}
+            sampler: {policy: all}
+            loss: {dice_per: microbatch}
+            schedule: {name: constant, warmup_steps: 0}
             network: {architecture: unet-small, base_width: 8}
             optimizer: {name: adam, learning_rate: 1e-3, clip_norm: 1}
             training: {epochs: 2, microbatches: 3, microbatch_size: 2}
             validation: {every_epochs: 1}
             checkpoint: {every_steps: 2, keep_last: 10}
             averaging: {ema: 0.9}
-            workers: {count: 2, heartbeat_seconds: 0.25}
+            workers: {count: 2, threads: 1, heartbeat_seconds: 0.25}
             \(changes)
             """
         let file = path("config.yaml")

@@ -13,12 +13,15 @@ import Testing
 
 @Suite struct SetupTests {
     @Test(arguments: [
-        ("run.seed=2", "`run.seed` is 1, not 2"), ("training.microbatches=8", "`training.microbatches` is 4, not 8"),
-        ("training.microbatch_size=2", "`training.microbatch_size` is 4, not 2"),
-        ("sampler.policy=positives", "`sampler.policy` is all, not positives"),
+        ("run.seed=2", "`run.seed` is 1, not 2"), ("training.microbatches=8", "`training.microbatches` is 16, not 8"),
+        ("training.microbatch_size=4", "`training.microbatch_size` is 2, not 4"),
+        ("sampler.policy=all", "`sampler.policy` is positives, not all"),
         ("data.folds.validation=[1]", "`data.folds.validation` is [0], not [1]"),
         ("network.base_width=8", "`network.base_width` is 16, not 8"),
-        ("network.options={depth: 3}", "`network.options` is {}, not {depth: 3}"),
+        (
+            "network.options={decoder_channels: [64, 32, 16, 8, 4]}",
+            "`network.options` is {}, not {decoder_channels: [64, 32, 16, 8, 4]}"
+        ),
         ("collectives.dtype=bf16", "`collectives.dtype` is fp32, not bf16"),
     ])
     func aRunKeepsItsFixedFields(override: String, expected: String) throws {
@@ -35,7 +38,7 @@ import Testing
         // A share that moves over the epochs makes their number a part of each epoch's length.
         let moving = try before.overridden(by: ["sampler.policy=positives", "sampler.positive_share_end=0.3"])
         let longer = try moving.overridden(by: ["training.epochs=20"])
-        #expect(FixedFields.changes(from: moving, to: longer) == ["`training.epochs` is 10, not 20"])
+        #expect(FixedFields.changes(from: moving, to: longer) == ["`training.epochs` is 40, not 20"])
     }
 
     /// Cosine falls over the run's own steps, whether epochs or a number of steps end it.
@@ -77,6 +80,19 @@ import Testing
         } throws: { error in
             "\(error)".contains("No parameter of this network is named") && "\(error)".contains("*.wait")
         }
+    }
+
+    /// A short run warms up for a part of it, and the saved configuration says for how many steps.
+    @Test(arguments: [("auto", 1, 0), ("auto", 40, 2), ("auto", 100_000, 200), ("7", 40, 7)])
+    func theWarmUpFitsTheRun(asked: String, steps: Int, expected: Int) throws {
+        let folder = try TemporaryFolder()
+        try NoiseShards.write(to: folder.path)
+        let configuration = try RunConfiguration().overridden(by: [
+            "network.architecture=unet-small", "schedule.warmup_steps=\(asked)", "training.steps=\(steps)",
+        ])
+        let setup = try RunSetup(configuration, dataset: Dataset.open(folder.path))
+        #expect(setup.configuration.schedule.warmupSteps == .count(expected))
+        #expect(setup.learningRate.warmUpSteps == expected && setup.remark == nil)
     }
 
     /// A figure over no image is none: neither a 1.0, nor the figure of others, nor ever the best.

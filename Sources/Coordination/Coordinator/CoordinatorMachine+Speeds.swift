@@ -64,7 +64,11 @@ struct WorkerSpeeds: Sendable {
         private(set) var total: Double?
         private(set) var cost: Double?
         var stepsWithoutWork = 0
-        var slowness: Slowness?
+        private(set) var slowness: Slowness?
+        /// What it has been found to be for so many steps, where that is another verdict than the one that stands.
+        private var found: (cause: SlowCause?, steps: Int)?
+        /// How often it was slow and is not any more.
+        private var recoveries = 0
 
         mutating func take(_ timings: StepTimings, threads: UInt32) {
             guard timings.samples > 0 else {
@@ -94,6 +98,24 @@ struct WorkerSpeeds: Sendable {
             return figures.count >= 2 ? WorkerSpeeds.middle(figures.map(value)) : nil
         }
 
+        /// Takes the verdict of a step; returns whether another cause stands since. One that stands gives way only to what
+        /// lasts: for some steps, and for the more of them the oftener the worker has gone back and forth, so that one at the
+        /// edge does not fill the log.
+        mutating func take(_ verdict: Slowness?) -> Bool {
+            if verdict?.cause == slowness?.cause {
+                (slowness, found) = (verdict, nil)
+                return false
+            }
+            let steps = found.map { $0.cause == verdict?.cause ? $0.steps + 1 : 1 } ?? 1
+            guard steps >= WorkerSpeeds.patience << min(recoveries, WorkerSpeeds.mostDoublings) else {
+                found = (verdict?.cause, steps)
+                return false
+            }
+            if verdict == nil { recoveries += 1 }
+            (slowness, found) = (verdict, nil)
+            return true
+        }
+
         mutating func note(isLast: Bool) {
             if wasLast.count == WorkerSpeeds.window { wasLast.removeFirst() }
             wasLast.append(isLast)
@@ -110,6 +132,9 @@ struct WorkerSpeeds: Sendable {
     /// A worker is slow from the first factor on, and until it is below the second.
     private static let slow = 1.5
     private static let notSlow = 1.25
+    /// For how many steps in a row another verdict must be found before it stands, and how often that doubles.
+    private static let patience = 3
+    private static let mostDoublings = 8
     /// A new split must promise to save such a part of the step: samples have been loaded by the old one.
     private static let leastGain = 0.05
     /// A worker that gets no work is tried again at the price of such a part of the time.
@@ -183,8 +208,7 @@ struct WorkerSpeeds: Sendable {
         } else if track.wasLast.count(where: { $0 }) > Self.window / 2 {
             slowness = Slowness(cause: .network, factor: Self.middle(networkFactors.compactMap { $0 }) ?? 1)
         }
-        tracks[worker]?.slowness = slowness
-        return slowness?.cause != track.slowness?.cause
+        return tracks[worker]?.take(slowness) ?? false
     }
 
     private static func middle(_ values: [Double]) -> Double? {

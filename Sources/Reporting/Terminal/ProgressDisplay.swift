@@ -129,7 +129,9 @@ package struct ProgressDisplay: Sendable {
 
     /// Text to write for a message between updates: the message stands above the bar.
     package func message(_ text: String) -> String {
-        style == .log || standing.isEmpty ? text + "\n" : "\r\u{1B}[K" + text + "\n" + standing
+        guard case .terminal(let columns) = style else { return text + "\n" }
+        let lines = TextWrap.sentences(text, columns: columns)
+        return standing.isEmpty ? lines + "\n" : "\r\u{1B}[K" + lines + "\n" + standing
     }
 
     /// Text to write when the work ends or is interrupted: leaves the bar where it is.
