@@ -10,6 +10,7 @@
 #include <mutex>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <dcmtk/config/osconfig.h>
@@ -341,6 +342,22 @@ std::string other_object(DcmDataset &dataset, bool has_pixels) {
     return (is_of(storage + "88") ? "a structured report (" : "another object (") + words + ")";
 }
 
+/// Whether the bytes of pixel data that is not compressed are all the same from `start` on, and there are some.
+bool is_blank_after(DcmElement &pixels, uint64_t start) {
+    const uint64_t count = pixels.getLength();
+    if (start >= count) return false;
+    const Uint8 *bytes = nullptr;
+    Uint8 *narrow = nullptr;
+    Uint16 *wide = nullptr;
+    if (pixels.getUint8Array(narrow).good()) {
+        bytes = narrow;
+    } else if (pixels.getUint16Array(wide).good()) {
+        bytes = reinterpret_cast<const Uint8 *>(wide);
+    }
+    if (bytes == nullptr) return false;
+    return std::all_of(bytes + start, bytes + count, [&](Uint8 byte) { return byte == bytes[start]; });
+}
+
 /// Whether overlays stand in the bits above the pixels' (PS3.5 8.1.2), in the groups 6000, 6002 to 601E.
 bool has_overlays_in_pixels(DcmDataset &dataset) {
     for (Uint16 group = 0x6000; group <= 0x601E; group += 2) {
@@ -530,6 +547,9 @@ void cdicom_describe(cdicom_file *file, cdicom_header *header) {
                 .good();
         if (!header->is_encapsulated && dataset.findAndGetElement(DCM_PixelData, pixels).good() && pixels != nullptr) {
             header->native_bytes = pixels->getLength();
+            const uint64_t needed = static_cast<uint64_t>(header->rows) * header->columns * header->samples_per_pixel *
+                ((header->bits_allocated + 7) / 8);
+            header->is_excess_blank = is_blank_after(*pixels, needed);
         }
         return CDICOM_OK;
     });
@@ -606,6 +626,16 @@ cdicom_status cdicom_decode(
             dataset->putAndInsertUint16(DCM_BitsAllocated, static_cast<Uint16>(8 * bytes_per_value)).bad()) {
             say(message, message_capacity, "its header cannot be made that of its pixels");
             return CDICOM_DAMAGED;
+        }
+        // Its decoders refuse headers without what the caller takes from defaults.
+        const std::pair<DcmTagKey, Uint16> defaults[] = {
+            {DCM_SamplesPerPixel, 1}, {DCM_PixelRepresentation, 0}, {DCM_BitsStored, static_cast<Uint16>(8 * bytes_per_value)},
+            {DCM_HighBit, static_cast<Uint16>(8 * bytes_per_value - 1)}};
+        for (const auto &[tag, value] : defaults) {
+            if (!dataset->tagExistsWithValue(tag)) dataset->putAndInsertUint16(tag, value);
+        }
+        if (!dataset->tagExistsWithValue(DCM_PhotometricInterpretation)) {
+            dataset->putAndInsertString(DCM_PhotometricInterpretation, "MONOCHROME2");
         }
         Uint32 fragment = 0;
         OFString color_model;

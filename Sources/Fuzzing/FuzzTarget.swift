@@ -32,7 +32,7 @@ struct FuzzTarget {
             bulkMessages(), try addresses(), labels(), configurations(), try dataSets(), try checkpointManifests(),
             checkpointSeals(), try journals(), trainerStates(), pixelData(), try dicomHeaders(), try plannedMessages(),
             try weightFiles(), pictures(),
-        ] + (try hosts())
+        ] + (try hosts()) + rasters()
     }
 
     /// Decoders that break the rules, each its own: they show that a run notices. Only run by name.

@@ -23,11 +23,27 @@ package final class ProgramSet: Sendable {
         }
         var programs: [Int: Program] = [:]
         for size in sizes.sorted() {
-            programs[size] = try setup.plan.trainingProgram(images: size)
+            do throws(GraphError) {
+                programs[size] = try setup.plan.trainingProgram(images: size)
+            } catch {
+                throw Self.explained(error, size: size, of: sizes.max() ?? size)
+            }
         }
         training = programs
         inference = try setup.plan.inferenceProgram()
         arenaBytes = max(programs.values.map(\.arenaBytes).max() ?? 0, inference.arenaBytes)
+    }
+}
+
+extension ProgramSet {
+    /// An error of a program, with where its number of images comes from: no line of the configuration has it.
+    private static func explained(_ error: GraphError, size: Int, of full: Int) -> GraphError {
+        guard size < full else { return error }
+        var error = error
+        error.problem +=
+            " The last microbatch of an epoch is that small: \(size) of \(full) is left over of the samples. Another "
+            + "training.microbatch_size, or a sample more or less, leaves another rest."
+        return error
     }
 }
 

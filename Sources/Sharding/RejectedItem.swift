@@ -110,7 +110,7 @@ package struct RejectedItem: Sendable, Equatable, CustomStringConvertible {
     }
 
     /// What was odd about the picture in a file.
-    init(_ remark: PictureRemark, path: String, id: String) {
+    package init(_ remark: PictureRemark, path: String, id: String) {
         self.init(.picture(remark.kind), path: path, id: id, reason: remark.reason)
     }
 

@@ -181,10 +181,13 @@ struct PredictCommand: ParsableCommand {
         let rejected =
             summary.rejected.isEmpty
             ? "none" : "\(summary.rejected.count), with no row in the tables; see \(output)/rejected.csv"
+        let warnings =
+            summary.warnings.isEmpty
+            ? "" : "\n  warnings  \(summary.warnings.count) about how radiographs look; see \(output)/warnings.csv"
         let ignored = summary.ignored > 0 ? "\n  ignored   \(summary.ignored) files that are no image" : ""
         let lines = """
             \(summary.images) radiographs, \(summary.positives) with a predicted pneumothorax: \(output)/predictions.csv
-              rejected  \(rejected)\(ignored)
+              rejected  \(rejected)\(warnings)\(ignored)
               speed     \(rate), \(threads) thread\(threads == 1 ? "" : "s")\(flip ? ", each image twice (flip)" : "")
             Next: look at \(output)/overlays. With labels: pleura evaluate --predictions \(output)/submission.csv --labels FILE
             """

@@ -77,6 +77,10 @@ extension Processes {
             #expect(folder.status == 0 && folder.output.contains("1 files that are no image"), "\(folder)")
             let paths = ["a": "\(films)/a.png", "1.2.3": "\(films)/ward/IM0001"]
             try expectWholeMasks("folder", paths: paths, headerTells: true)
+            // The film in the ward has pixels of 0.2 mm × 0.1 mm: predicted, and told.
+            let warnings = try String(contentsOfFile: runner.path("folder/warnings.csv"), encoding: .utf8)
+            #expect(warnings.contains("pixels-not-square,\(films)/ward/IM0001,,1.2.3,"), "\(warnings)")
+            #expect(folder.output.contains("about how radiographs look"), "\(folder.output)")
             // Pictures are of the radiograph, enlarged where it is small, with a legend below.
             for picture in ["overlays/a.png", "heatmaps/a.png"] {
                 let bytes = try Data(contentsOf: URL(filePath: runner.path("folder/\(picture)")))
@@ -88,7 +92,7 @@ extension Processes {
             #expect(
                 try FileManager.default.contentsOfDirectory(atPath: runner.path("few")).filter { !$0.hasPrefix(".") }
                     .sorted()
-                    == ["predictions.csv", "rejected.csv", "submission.csv"]
+                    == ["predictions.csv", "rejected.csv", "submission.csv", "warnings.csv"]
             )
             // A file and a pattern, after one option or two.
             let named = try predict(["--input", paths["a"] ?? "", "\(films)/w*/IM*"] + all, to: "named")

@@ -41,6 +41,26 @@ import Testing
         #expect(FixedFields.changes(from: moving, to: longer) == ["`training.epochs` is 40, not 20"])
     }
 
+    /// What is left over of an epoch may be one image, over which batch normalisation has no variance.
+    @Test func aLastMicrobatchOfOneImageIsToldAsThat() throws {
+        let folder = try TemporaryFolder()
+        // Nine of thirteen are left for training: two microbatches of four and one of one.
+        try NoiseShards.write(13, to: folder.path)
+        let dataset = try Dataset.open(folder.path)
+        func programs(microbatchSize: Int) throws {
+            let configuration = try RunConfiguration().overridden(by: [
+                "network.architecture=deeplabv3plus", "network.encoder=resnet18", "network.base_width=8",
+                "data.folds.validation=[1]", "training.microbatches=1", "training.microbatch_size=\(microbatchSize)",
+                "workers.count=1", "workers.threads=1",
+            ])
+            _ = try ProgramSet(RunSetup(configuration, dataset: dataset))
+        }
+        let error = #expect(throws: GraphError.self) { try programs(microbatchSize: 4) }
+        #expect(error?.problem.contains("last microbatch of an epoch is that small") == true, "\(error?.problem ?? "")")
+        #expect(error?.problem.contains("1 of 4 is left over") == true)
+        try programs(microbatchSize: 3)
+    }
+
     /// Cosine falls over the run's own steps, whether epochs or a number of steps end it.
     @Test(arguments: [nil, 5, 13, 20, 26] as [UInt64?])
     func cosineEndsWithTheRun(steps: UInt64?) throws {

@@ -63,6 +63,8 @@ typedef struct {
     int32_t is_encapsulated;
     /// The bytes of pixel data that is not compressed.
     uint64_t native_bytes;
+    /// Whether the bytes behind those that the image takes are all the same; 0 where there are none.
+    int32_t is_excess_blank;
 } cdicom_header;
 
 typedef enum {

@@ -38,6 +38,8 @@ package struct Prediction: Sendable {
         package var positives = 0
         /// Files and folders that could not be read, and second files of an image.
         package var rejected: [RejectedItem] = []
+        /// What was odd about radiographs that were predicted all the same.
+        package var warnings: [RejectedItem] = []
         /// Files that are no image by their names and first bytes, and were passed over.
         package var ignored = 0
         package var seconds = 0.0
@@ -98,6 +100,7 @@ package struct Prediction: Sendable {
                 reject(RejectedItem(.file(error.kind), path: path, id: error.id, reason: error.reason), note)
             case .success(let radiograph):
                 if let name = takeID(id, path, note) {
+                    summary.warnings += radiograph.remarks.map { RejectedItem($0, path: path, id: id) }
                     let subject = Subject(id: id, name: name, path: path, metadata: radiograph.metadata)
                     try submit(subject, side: pool.model.size, whole: radiograph.whole) { radiograph.image.pixels }
                 }
@@ -121,6 +124,7 @@ package struct Prediction: Sendable {
         try tables.write(PredictionRow.table(rows), to: Self.predictionsFile)
         try tables.write(PredictionRow.submission(rows), to: Self.submissionFile)
         try tables.write(RejectedItem.table(summary.rejected), to: Self.rejectedFile)
+        try tables.write(RejectedItem.table(summary.warnings), to: Self.warningsFile)
         summary.images = rows.count
         summary.positives = rows.count(where: \.isPositive)
         summary.seconds = (ContinuousClock.now - start).seconds
@@ -156,13 +160,14 @@ package struct Prediction: Sendable {
     private static let predictionsFile = "predictions.csv"
     private static let submissionFile = "submission.csv"
     private static let rejectedFile = "rejected.csv"
+    private static let warningsFile = "warnings.csv"
 
     /// Throws where files that predictions did not write stand in their places; of the folders of pictures, where any
     /// picture is another's, since its name may be that of a radiograph which is yet to be read.
     private func requireOwnOutputs() throws {
         let output = options.output
         let tables = OutputRecord(output)
-        var obstacles = [Self.predictionsFile, Self.submissionFile, Self.rejectedFile].compactMap {
+        var obstacles = [Self.predictionsFile, Self.submissionFile, Self.rejectedFile, Self.warningsFile].compactMap {
             tables.obstacle($0)
         }
         for (name, isWritten) in folders where isWritten && FileSystem.isDirectory("\(output)/\(name)") {

@@ -14,6 +14,8 @@ struct DICOMHeader {
     var isEncapsulated: Bool
     /// The bytes of pixel data that is not compressed.
     var nativeBytes: Int
+    /// Whether what is more than the image takes is of one value.
+    var isExcessBlank: Bool
     var hasOverlaysInPixels: Bool
     var metadata: RadiographMetadata
     /// What was assumed.
@@ -84,6 +86,7 @@ struct DICOMHeaderReader {
             padding: padding,
             isEncapsulated: raw.is_encapsulated != 0,
             nativeBytes: Int(clamping: raw.native_bytes),
+            isExcessBlank: raw.is_excess_blank != 0,
             hasOverlaysInPixels: raw.has_overlays_in_pixels != 0,
             metadata: metadata,
             remarks: []
@@ -99,6 +102,10 @@ struct DICOMHeaderReader {
     private mutating func photometric(samples: UInt32) throws(RadiographError) -> Bool {
         let written = text(CDICOM_TEXT_PHOTOMETRIC) ?? ""
         let name = written.filter { $0 != " " && $0 != "_" }.uppercased()
+        if samples == 1, name.hasPrefix("MONO"), name != "MONOCHROME1", name != "MONOCHROME2" {
+            let shown = HeaderNumber.shown(written)
+            throw refusal(.unsupported, "its photometric interpretation ‘\(shown)’ does not say which value is white")
+        }
         guard samples == 1, ["", "MONOCHROME1", "MONOCHROME2"].contains(name) else {
             throw refusal(
                 .unsupported,
@@ -135,10 +142,11 @@ struct DICOMHeaderReader {
         let rowBytes = header.columns * header.bytesPerValue
         let expected = header.rows * rowBytes
         let excess = header.nativeBytes - expected
-        // An eighth more may be padding, twice as much is another image than the header's.
+        // What is blank is padding however much it is; of other bytes an eighth may be, and twice as much is another image
+        // than the header's.
         guard excess < 0 || excess >= max(rowBytes, 2) else { return }
         let found = "it has \(header.nativeBytes) bytes of pixels under a header of \(header.columns)×\(header.rows)"
-        guard excess > 0, 8 * excess <= expected else {
+        guard excess > 0, header.isExcessBlank || 8 * excess <= expected else {
             throw refusal(.damaged, "\(found), which takes \(expected)")
         }
         remarks.append(PictureRemark(.header, "\(found); the last \(excess) were taken for padding"))

@@ -12,6 +12,8 @@ package struct PictureRemark: Sendable, Equatable, Codable {
         case clipped
         /// One grey fills a large part of one side, as of an image that is cut off.
         case emptySide = "empty-side"
+        /// Its corners are white and its middle is darker, as of a negative.
+        case inverted = "looks-inverted"
         /// The picture was turned as its file says.
         case turned
         /// The values have fewer or more bits than their file says.

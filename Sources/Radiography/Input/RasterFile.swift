@@ -48,11 +48,12 @@ package enum RasterFile {
     static func decode(
         _ bytes: [UInt8],
         as format: Format,
-        path: String
+        path: String,
+        maximumPixels: Int = DICOMFile.maximumPixels
     ) throws(RadiographError) -> (image: GrayImage, remarks: [PictureRemark]) {
         if format == .tiff { return try tiff(bytes, path: path) }
         var image = craster_image()
-        let limit = UInt64(DICOMFile.maximumPixels)
+        let limit = UInt64(maximumPixels)
         let isDecoded = bytes.withUnsafeBufferPointer { buffer in
             switch format {
             case .png: craster_decode_png(buffer.baseAddress, buffer.count, limit, &image)

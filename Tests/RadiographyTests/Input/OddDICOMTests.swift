@@ -137,6 +137,7 @@ struct OddDICOMTests {
         let padded = try read(512)
         #expect(padded.image.pixels == Self.bytes)
         #expect(padded.remarks.map(\.kind) == [.header] && padded.remarks[0].reason.contains("last 512"))
+        #expect(try read(4096).image.pixels == Self.bytes && read(4096).remarks.map(\.kind) == [.header])
         let double = refusal(of: try edited(source) { try $0.addPixels(Self.bytes) })
         #expect(double?.kind == .damaged && double?.reason.contains("8192 bytes") == true)
     }
@@ -238,6 +239,7 @@ struct OddDICOMTests {
             #expect(radiograph.image.pixels == gray().map { 255 - $0 } && radiograph.remarks.map(\.kind) == [.header])
         }
         #expect(throws: RadiographError.self) { try read("MONOCHROME3") }
+        #expect(refusal(of: try path(words("PhotometricInterpretation=MONO2")))?.reason.contains("‘MONO2’") == true)
         #expect(try read("").remarks.map(\.kind) == [.header])
     }
 

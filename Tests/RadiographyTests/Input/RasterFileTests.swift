@@ -211,6 +211,10 @@ struct RasterFileTests {
         #expect(kinds { ($0 + $1) % 2 * 255 } == [.fewGreys])
         #expect(kinds { 100 + ($0 + $1) % 20 } == [.narrowRange])
         #expect(kinds { $0 % 2 == 0 ? 0 : 64 + 2 * $1 } == [.clipped])
+        // A body on white film, and on black.
+        func body(_ x: Int, _ y: Int) -> Int { min(250, ((x - 32) * (x - 32) + (y - 32) * (y - 32)) / 4) }
+        #expect(kinds { body($0, $1) } == [.inverted])
+        #expect(kinds { 255 - body($0, $1) }.isEmpty)
         #expect(kinds { $0 < 30 ? 9 : 2 * $0 + $1 } == [.emptySide])
         #expect(kinds { $1 > 30 ? 200 : 2 * $0 + $1 } == [.emptySide])
     }
