@@ -72,8 +72,10 @@ final class SharedRegion: @unchecked Sendable {
         let upper = min((bytes.upperBound + 4095) & ~4095, layout.byteCount)
         guard upper > lower, system_populate(base + lower, upper - lower, true) != 0 else { return }
         let code = errno
-        // Kernels before 5.14 do not know the call; pages then come as they are touched.
-        if code != EINVAL { throw .system("Cannot take \(upper - lower) bytes of shared memory", code: code) }
+        // Kernels before 5.14 do not know the call, and filters of containers may; pages then come as they are touched.
+        if ![EINVAL, ENOSYS, EPERM].contains(code) {
+            throw .system("Cannot take \(upper - lower) bytes of shared memory", code: code)
+        }
     }
 
     func store(_ value: UInt64, at offset: Int) {

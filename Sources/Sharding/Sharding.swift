@@ -576,8 +576,10 @@ package struct Sharding {
         plan: ShardingPlan,
         folds: (byID: [String: Int], count: Int)
     ) throws -> DatasetManifest {
+        let tables = [Self.rejectedFile, Self.warningsFile]
         if let manifest = try? DatasetManifest.read(in: options.output), manifest.shards == records,
-            !options.replaces
+            !options.replaces,
+            try manifest.tables == DatasetManifest.seals(of: tables, in: options.output)
         {
             // `keepShards` found the folds equal too: the data set is complete, and stays untouched.
             return manifest
@@ -587,7 +589,8 @@ package struct Sharding {
             schema: plan.schema,
             shards: records,
             folds: folds.byID,
-            foldCount: folds.count
+            foldCount: folds.count,
+            tables: tables
         )
     }
 }

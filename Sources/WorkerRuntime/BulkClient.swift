@@ -11,6 +11,10 @@ package final class BulkClient: Sendable {
     private static let window: UInt64 = 8
     /// How often a part of a file is asked for, where the connection breaks each time.
     private static let fetchAttempts = 5
+    /// How often in a row a share may go on over another connection without a piece that was taken.
+    private static let barrenAttempts = 4
+    /// How long a share may go on over connections that break: less than its coordinator waits for it.
+    private static let handingOver = Duration.seconds(45)
     /// How long to wait for a connection that broke to be made again.
     private static let reconnecting = Duration.seconds(20)
 
@@ -110,9 +114,33 @@ package final class BulkClient: Sendable {
     /// Hands a share over: `body` calls its argument with each piece of it, which waits until the window has room.
     /// Returns the bytes when the coordinator has taken all of them.
     ///
+    /// Where the connection breaks, `body` is called again, which must give the same pieces: those that were taken are not
+    /// sent again. So a network that breaks every few megabytes delays a large share and does not lose it.
+    ///
     /// Blocks the calling thread, which must be its owner's own. One share at a time.
     package func handOver(_ part: BulkPart, _ body: (_ send: SendPiece) throws -> Void) throws -> UInt64 {
-        try waitForConnection()
+        let deadline = ContinuousClock.now + Self.handingOver
+        var taken: UInt64 = 0
+        var barren = 0
+        while true {
+            try waitForConnection()
+            do {
+                return try handOverOnce(part, behind: taken, body)
+            } catch let lost as ConnectionLost {
+                let more = state.withLock { $0.taken }
+                taken += more
+                barren = more > 0 ? 0 : barren + 1
+                if barren >= Self.barrenAttempts || ContinuousClock.now > deadline { throw lost }
+            }
+        }
+    }
+
+    /// Hands over what comes behind the first pieces of a share, which were taken.
+    private func handOverOnce(
+        _ part: BulkPart,
+        behind first: UInt64,
+        _ body: (_ send: SendPiece) throws -> Void
+    ) throws -> UInt64 {
         let share = state.withLock { state in
             state.begin()
             state.share += 1
@@ -121,8 +149,13 @@ package final class BulkClient: Sendable {
             return state.share
         }
         try send(.shareBegin(part: part, share: share))
-        var count: UInt64 = 0
+        var (number, before, count): (UInt64, UInt64, UInt64) = (0, 0, 0)
         try body { name, shape, offset, bytes in
+            number += 1
+            if number <= first {
+                before += UInt64(bytes.count)
+                return
+            }
             try waitUntil { $0.sent - $0.taken < Self.window }
             state.withLock { $0.sent += 1 }
             try send(.piece(part: part, name: name, shape: shape, offset: offset, bytes: bytes))
@@ -132,7 +165,7 @@ package final class BulkClient: Sendable {
         state.withLock { $0.sent += 1 }
         try send(.shareDone(part: part, byteCount: count))
         try waitUntil { $0.sent == $0.taken }
-        return count
+        return before + count
     }
 
     /// Breaks the connection as a network would; for planned faults.

@@ -32,6 +32,42 @@ import Testing
         )
     }
 
+    /// The journal of a coordinator that dies between two of its lines.
+    @Test func whereverTheJournalBreaksOffASuccessorKnowsTheMembersOfARunThatHasBegun() throws {
+        func lines(_ actions: [CoordinatorMachine.Action]) -> [JournalEntry] {
+            actions.compactMap { if case .journal(let entry) = $0 { entry } else { nil } }
+        }
+        func expectMembers(
+            _ incarnations: [WorkerNumber: UInt64],
+            after before: [JournalEntry],
+            _ lines: [JournalEntry]
+        ) {
+            #expect(lines.contains { if case .began = $0 { true } else { false } })
+            for end in lines.indices {
+                guard case .began = lines[end] else { continue }
+                let history = RunHistory(before + lines[...end])
+                #expect(history.reattachment?.incarnations == incarnations, "\(lines)")
+            }
+        }
+        var rig = CoordinatorRig()
+        var actions = rig.handle(.start(resume: nil, reattachment: nil))
+        for worker: UInt64 in 0..<2 { actions += rig.say(worker, .hello(CoordinatorRig.hello(worker))) }
+        for worker: UInt64 in 0..<2 { actions += rig.say(worker, .ready(CoordinatorRig.ready())) }
+        expectMembers([0: 100, 1: 101], after: [], lines(actions))
+
+        // One that takes over with one of the two that the journal knows.
+        let before: [JournalEntry] = [
+            .membership(Membership(version: 4, members: Self.members), incarnations: [100, 101], keys: ["", ""]),
+            .began(fencing: 3, completedSteps: 0),
+        ]
+        rig = CoordinatorRig()
+        _ = rig.handle(.start(resume: nil, reattachment: Self.reattachment))
+        actions = rig.say(1, Self.back(1, Seat(worker: 1, fencing: 7, completedSteps: 0, reports: [])))
+        actions += rig.handle(.processExited(incarnation: 100, processID: 4000, .signal(9), replaced: false))
+        actions += rig.handle(.tick, after: .seconds(60))
+        expectMembers([1: 101], after: before, lines(actions))
+    }
+
     @Test func aStepThatOneHasAppliedIsCommittedForAll() throws {
         var rig = CoordinatorRig()
         _ = rig.handle(.start(resume: nil, reattachment: Self.reattachment))

@@ -14,6 +14,7 @@ extension Processes {
                 let kind: String? =
                     switch name {
                     case "dataset.json": "manifest"
+                    case "rejected.csv", "warnings.csv", ".written-by-pleura": path.hasPrefix("shards/") ? name : nil
                     case "config.yaml", "rule.json": path.hasPrefix("run/") ? name : nil
                     case "metrics.jsonl", "journal.jsonl": name
                     case _ where name.hasPrefix("shard-"): "shard"
@@ -24,6 +25,27 @@ extension Processes {
                 if let kind { files[kind, default: []].append(path) }
             }
             return files
+        }
+
+        @Test(.timeLimit(.minutes(5)))
+        func aRunIsNotBegunOnShardsWhoseIDsWereChanged() throws {
+            let runner = try ProgramRunner()
+            defer { runner.remove() }
+            _ = try runner.makeShards()
+            let configuration = try runner.writeConfiguration()
+            let shard = URL(fileURLWithPath: runner.path("shards/shard-00000.h5"))
+            var bytes = try Data(contentsOf: shard)
+            let labels = try String(contentsOfFile: runner.path("data/train-rle.csv"), encoding: .utf8)
+            let id = try #require(labels.split(separator: "\n").dropFirst().first?.split(separator: ",").first)
+            let place = try #require(bytes.range(of: Data(id.utf8)))
+            bytes[place.upperBound - 1] ^= 1
+            try bytes.write(to: shard)
+            let launched = try runner.run(runner.launchArguments(configuration, run: "run"))
+            #expect(launched.status == 65, "\(launched.errors)")
+            #expect(launched.errors.contains("shard-00000.h5") && launched.errors.contains("ids"), "\(launched.errors)")
+            #expect(!FileManager.default.fileExists(atPath: runner.path("run")))
+            let verified = try runner.run(["verify", runner.path("shards")])
+            #expect(verified.status == 65 && verified.errors.contains("fit its digest"), "\(verified.errors)")
         }
 
         @Test(.timeLimit(.minutes(30)))
@@ -39,8 +61,9 @@ extension Processes {
 
             let files = try files(runner)
             let kinds = [
-                "checkpoint", "config.yaml", "events", "journal.jsonl", "manifest", "metrics.jsonl", "rule.json",
-                "shard",
+                ".written-by-pleura", "checkpoint", "config.yaml", "events", "journal.jsonl", "manifest",
+                "metrics.jsonl",
+                "rejected.csv", "rule.json", "shard", "warnings.csv",
             ]
             try #require(files.keys.sorted() == kinds)
             let verified = try runner.run(["verify", runner.path("run")])

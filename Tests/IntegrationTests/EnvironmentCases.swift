@@ -180,7 +180,25 @@ struct EnvironmentCase: CustomTestStringConvertible, Sendable {
 
     // MARK: Containers
 
+    /// Becomes the program with a filter that answers the system call of that number (x86-64) as one that is not there.
+    private static func without(call number: Int) -> String {
+        #"""
+        exec python3 -c '
+        import ctypes, os, struct, sys
+        steps = [(0x20, 0, 0, 0), (0x15, 0, 1, \#(number)), (0x06, 0, 0, 0x50026), (0x06, 0, 0, 0x7FFF0000)]
+        code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+        program = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(steps), ctypes.addressof(code)))
+        libc = ctypes.CDLL(None)
+        assert libc.prctl(38, 1, 0, 0, 0) == 0
+        assert libc.prctl(22, 2, ctypes.c_void_p(ctypes.addressof(program)), 0, 0) == 0
+        os.execv(sys.argv[1], sys.argv[1:])' "$@"
+        """#
+    }
+
     private static let namespaces: [EnvironmentCase] = [
+        .init("a filter that refuses madvise", without(call: 28)),
+        .init("a filter that refuses memfd_create", without(call: 319)),
+        .init("a filter that refuses flock", without(call: 73)),
         .init(
             "no /proc",
             #"exec unshare -m bash -c 'mount -t tmpfs none /proc; exec "$@"' bash "$@""#,

@@ -104,7 +104,8 @@ extension Processes {
                 environment: environment(["reset:streaming:24:0", "reset:streaming:24:1"])
             ).finish()
             #expect(points() == ["streaming", "streaming"], "\(outcome.errors)")
-            #expect(outcome.errors.contains("This is the last checkpoint: attempt 2 of 5"), "\(outcome.errors)")
+            // The shares go on over other connections, and no attempt at the checkpoint is lost.
+            #expect(!outcome.errors.contains("This is the last checkpoint: attempt"), "\(outcome.errors)")
             try expectWhole("run", hash, outcome)
         }
 

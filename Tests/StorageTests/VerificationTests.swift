@@ -69,6 +69,77 @@ import Testing
         }
     }
 
+    @Test func idsAndMetadataThatAreNotThoseThatWereWrittenAreFoundBeforeTraining() throws {
+        let manifest = try ShardSamples.write(6, perShard: 3, to: folder.path)
+        let path = folder.file("shard-00001.h5")
+        let sound = try contents(path)
+        for (words, changed) in [
+            ("1.2.276.4", "1.2.276.9"), ("patient 2", "patient 7"), ("größe/5.dcm", "größe/7.dcm"),
+        ] {
+            let place = try #require(sound.firstRange(of: Array(words.utf8)), "\(words)")
+            try overwrite(path, sound[..<place.lowerBound] + Array(changed.utf8) + sound[place.upperBound...])
+            let error = #expect(throws: StorageDefect.self) { try Dataset.open(folder.path) }
+            #expect(error?.problem == .wrongHash && error?.file == path, "\(words)")
+            #expect(try defects(folder.path).contains { if case .sample = $0.part { true } else { false } }, "\(words)")
+        }
+        try overwrite(path, sound)
+        #expect(try Dataset.open(folder.path).count == 6)
+
+        // Lists of earlier versions do not know the index.
+        var records = manifest.shards
+        for shard in records.indices { records[shard].indexDigest = nil }
+        let folds = ShardSamples.folds(6)
+        try DatasetManifest.publish(
+            in: folder.path,
+            schema: manifest.schema,
+            shards: records,
+            folds: folds,
+            foldCount: 3
+        )
+        #expect(try Dataset.open(folder.path).count == 6)
+        #expect(try defects(folder.path).isEmpty)
+    }
+
+    @Test func tablesBesideTheShardsAreAsTheyWereWritten() throws {
+        let manifest = try ShardSamples.write(2, perShard: 1, to: folder.path)
+        let list = OutputRecord(folder.path)
+        try list.write("kind,path\nfile,a.dcm\n", to: "rejected.csv")
+        try list.write("kind,path\n", to: "warnings.csv")
+        try list.write("kind,path\n", to: "warnings.csv")
+        try DatasetManifest.publish(
+            in: folder.path,
+            schema: manifest.schema,
+            shards: manifest.shards,
+            folds: ShardSamples.folds(2),
+            foldCount: 3,
+            tables: ["rejected.csv", "warnings.csv"]
+        )
+        #expect(try defects(folder.path).isEmpty)
+        let names = ["rejected.csv", "warnings.csv", OutputRecord.fileName]
+        for name in names {
+            let path = folder.file(name)
+            let sound = try contents(path)
+            for offset in sound.indices {
+                var bytes = sound
+                bytes[offset] ^= 1 << UInt8(offset % 8)
+                try overwrite(path, bytes)
+                #expect(try defects(folder.path).map(\.file) == [path], "\(name), byte \(offset)")
+                try overwrite(path, Array(sound[..<offset]))
+                #expect(try defects(folder.path).map(\.file) == [path], "\(name) of \(offset) bytes")
+            }
+            try FileManager.default.removeItem(atPath: path)
+            #expect(try defects(folder.path).map(\.file) == [path], "without \(name)")
+            try overwrite(path, sound)
+        }
+        try overwrite(folder.file("rejected.csv"), contents(folder.file("rejected.csv")) + [10])
+        #expect(try defects(folder.path).map(\.problem) == [.inconsistent])
+        // A copy of the shards alone is sound, and says what it lacks.
+        for name in names { try FileManager.default.removeItem(atPath: folder.file(name)) }
+        let items = try StorageVerification.verify(folder.path)
+        #expect(items.flatMap(\.defects).isEmpty)
+        #expect(items.contains { !$0.isChecked && $0.notice?.contains("rejected.csv") == true })
+    }
+
     @Test func missingCutAndForeignShardsAreNamed() throws {
         try ShardSamples.write(6, perShard: 3, to: folder.path)
         let path = folder.file("shard-00001.h5")

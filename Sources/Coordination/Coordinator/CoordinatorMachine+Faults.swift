@@ -183,10 +183,14 @@ extension CoordinatorMachine {
     }
 
     /// Tells everybody who the members are now.
-    mutating func announceMembers() {
+    ///
+    /// `beginning`: with this membership the coordinator begins, at so many completed steps. The journal then knows its
+    /// members before it knows that it has begun: a successor that read of a beginning alone would refuse them all.
+    mutating func announceMembers(beginning steps: UInt64? = nil) {
         membership = Membership(version: membership.version + 1, members: members.map(\.member))
         let incarnations = members.map(\.incarnation)
         actions.append(.journal(.membership(membership, incarnations: incarnations, keys: members.map(\.sender.key))))
+        if let steps { actions.append(.journal(.began(fencing: configuration.fencing, completedSteps: steps))) }
         broadcast(.membership(membership))
     }
 

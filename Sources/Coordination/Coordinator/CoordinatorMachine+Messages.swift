@@ -299,10 +299,7 @@ extension CoordinatorMachine {
         }
         // They are of whole states; those that come later are of parts.
         for position in members.indices { members[position].stateDigest = nil }
-        actions.append(
-            .journal(.began(fencing: configuration.fencing, completedSteps: progress.completedSteps))
-        )
-        announceMembers()
+        announceMembers(beginning: progress.completedSteps)
         let threads = members.reduce(0) { $0 + Int($1.hello.threads) }
         log(
             .notice,

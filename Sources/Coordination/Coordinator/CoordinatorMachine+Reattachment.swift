@@ -254,8 +254,7 @@ extension CoordinatorMachine {
             return
         }
         adopt(steps, waiting.reattachment)
-        actions.append(.journal(.began(fencing: configuration.fencing, completedSteps: steps)))
-        announceMembers()
+        announceMembers(beginning: steps)
         log(
             .notice,
             "goes on at step \(steps) of \(configuration.schedule.totalSteps) with the \(members.count) "

@@ -41,6 +41,8 @@ package struct KeyFolder: Hashable, Sendable {
             }
             throw FileError("create the directory", path: path, code: errno)
         }
+        // Whatever the umask leaves of a mode: the owner reads keys, and nobody else.
+        guard chmod(path, 0o700) == 0 else { throw FileError("set the mode of", path: path, code: errno) }
         var list = "# Pleura: the public keys of a job. They are no secret.\n"
         for name in [serverName] + (0..<workers).map(workerName) {
             let pair = try CurveKeys.generatePair()
@@ -67,7 +69,9 @@ package struct KeyFolder: Hashable, Sendable {
         guard descriptor >= 0 else { throw FileError("create", path: file, code: errno) }
         defer { close(descriptor) }
         let bytes = Array(text.utf8)
-        guard Glibc.write(descriptor, bytes, bytes.count) == bytes.count, fsync(descriptor) == 0 else {
+        guard fchmod(descriptor, 0o600) == 0, Glibc.write(descriptor, bytes, bytes.count) == bytes.count,
+            fsync(descriptor) == 0
+        else {
             throw FileError("write", path: file, code: errno)
         }
     }

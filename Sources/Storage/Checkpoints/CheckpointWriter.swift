@@ -32,7 +32,7 @@ package final class CheckpointWriter: Sendable {
     }
 
     /// Bytes as they were handed over, so that what is read back can be compared with them.
-    private struct Piece {
+    private struct Piece: Equatable {
         let offset: Int
         let count: Int
         let hash: XXH128Hash
@@ -91,7 +91,8 @@ package final class CheckpointWriter: Sendable {
     /// Writes a tensor, or the part of it that starts `offset` bytes from its start.
     ///
     /// The full name is `model/<path>`, `buffers/<path>`, `ema/<path>` or `optimizer/<slot>/<path>`, paths in PyTorch's
-    /// dotted form; `shape` is the whole tensor's and the same for all its parts. Parts may not overlap.
+    /// dotted form; `shape` is the whole tensor's and the same for all its parts. Parts may not overlap; one that comes again
+    /// as it came is taken once.
     package func write(_ name: String, shape: [Int], bytes: UnsafeRawBufferPointer, at offset: Int = 0) throws {
         try state.withLock { state in
             try requireActive(state)
@@ -104,11 +105,14 @@ package final class CheckpointWriter: Sendable {
                     "\(bytes.count) bytes of shape \(shape) at \(offset) do not fit the shape \(tensor.shape)"
                 )
             }
-            try state.disk.write(bytes, at: tensor.offset + offset)
-            for start in stride(from: 0, to: bytes.count, by: Piece.maximum) {
+            let pieces = stride(from: 0, to: bytes.count, by: Piece.maximum).map { start in
                 let piece = UnsafeRawBufferPointer(rebasing: bytes[start..<min(bytes.count, start + Piece.maximum)])
-                tensor.pieces.append(Piece(offset: offset + start, count: piece.count, hash: XXH3.hash128(piece)))
+                return Piece(offset: offset + start, count: piece.count, hash: XXH3.hash128(piece))
             }
+            // The answer to it was lost with a connection.
+            if !pieces.isEmpty, pieces.allSatisfy(tensor.pieces.contains) { return }
+            try state.disk.write(bytes, at: tensor.offset + offset)
+            tensor.pieces += pieces
             if offset != tensor.hashedBytes, !bytes.isEmpty { tensor.isInOrder = false }
             if tensor.isInOrder {
                 tensor.hash.update(bytes)

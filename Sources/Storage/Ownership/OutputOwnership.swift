@@ -199,7 +199,8 @@ package struct OutputRecord: Sendable {
 
     package init(_ folder: String) { self.folder = folder }
 
-    private var path: String { "\(folder)/\(Self.fileName)" }
+    /// The list's path.
+    var path: String { "\(folder)/\(Self.fileName)" }
 
     /// What stands in the way of replacing the table `name`; nil where nothing does.
     ///
@@ -215,7 +216,9 @@ package struct OutputRecord: Sendable {
                         return "cannot be looked up in \(list)"
                     }
                     let line = Self.line(bytes, name).dropLast()
-                    let lines = String(decoding: known, as: UTF8.self).split(separator: "\n")
+                    // A line without its end was cut, and says nothing.
+                    let lines = String(decoding: known, as: UTF8.self)
+                        .split(separator: "\n", omittingEmptySubsequences: false).dropLast()
                     if lines.contains(where: { $0.elementsEqual(line) }) { return nil }
                     return "was changed since this program wrote it, or is another's"
                 }
@@ -228,14 +231,22 @@ package struct OutputRecord: Sendable {
     /// Replaces the table `name`, whose obstacles were looked for before.
     package func write(_ text: String, to name: String) throws(FileError) {
         let bytes = Array(text.utf8)
+        // A table that is written again as it was is known already.
+        let isSame = (try? OpenFile("\(folder)/\(name)", .read).readAll(limit: 1 << 30)) == bytes
+        if !isSame || !FileSystem.exists(path) || obstacle(name) != nil { try note(bytes, name) }
+        try AtomicFile.write(bytes, to: "\(folder)/\(name)")
+    }
+
+    private func note(_ bytes: [UInt8], _ name: String) throws(FileError) {
         let list = try OpenFile(path, .append)
         var failure: FileError?
-        Array(Self.line(bytes, name).utf8).withUnsafeBytes { buffer in
+        let size = try list.size()
+        let isCut = size > 0 ? try list.bytes(in: size - 1..<size) != [UInt8(ascii: "\n")] : false
+        Array(((isCut ? "\n" : "") + Self.line(bytes, name)).utf8).withUnsafeBytes { buffer in
             do throws(FileError) { try list.append(buffer) } catch { failure = error }
         }
         if let failure { throw failure }
         try list.sync()
-        try AtomicFile.write(bytes, to: "\(folder)/\(name)")
     }
 
     private static func line(_ bytes: [UInt8], _ name: String) -> String { "\(SHA256Digest.of(bytes))  \(name)\n" }

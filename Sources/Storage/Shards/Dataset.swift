@@ -25,7 +25,9 @@ package final class Dataset: Sendable {
     package static func open(_ directory: String) throws -> Dataset {
         let manifest = try DatasetManifest.read(in: directory)
         let shards = try manifest.shards.map { record in
-            try openShard("\(directory)/\(record.file)", record: record, schema: manifest.schema)
+            let reader = try openShard("\(directory)/\(record.file)", record: record, schema: manifest.schema)
+            try requireIndex(reader, record)
+            return reader
         }
         let dataset = Dataset(directory: directory, manifest: manifest, shards: shards)
         let digest = DatasetManifest.digest(
@@ -59,6 +61,18 @@ package final class Dataset: Sendable {
             throw StorageDefect(.foreign, file: path, "it is a shard of another data set than its manifest's")
         }
         return reader
+    }
+
+    /// Throws where a shard's index is not the one that the manifest lists: its pixels may be sound and be another's.
+    private static func requireIndex(_ reader: ShardReader, _ record: ShardRecord) throws {
+        guard let expected = record.indexDigest, reader.index.digest != expected else { return }
+        throw StorageDefect(
+            .wrongHash,
+            file: reader.path,
+            part: .structure,
+            "its ids, runs, metadata or hashes are not those that were written; `pleura verify` names the samples. Make "
+                + "the shard again"
+        )
     }
 
     // MARK: Samples
@@ -151,8 +165,9 @@ package final class Dataset: Sendable {
                 progress(record.file)
                 do {
                     let path = "\(directory)/\(record.file)"
-                    let (found, wrong) = try openShard(path, record: record, schema: manifest.schema).verify()
+                    var (found, wrong) = try openShard(path, record: record, schema: manifest.schema).verify()
                     defects += wrong
+                    if record.indexDigest == nil { found?.indexDigest = nil }
                     if let found, found != record {
                         let detail = "its samples are sound, but other bytes of the file are not those of its SHA-256"
                         defects.append(StorageDefect(.wrongHash, file: path, part: .structure, detail))

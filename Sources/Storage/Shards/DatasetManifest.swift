@@ -24,6 +24,8 @@ package struct DatasetManifest: Codable, Hashable, Sendable {
     ///
     /// Independent of the cutting into shards, of deflate and of HDF5.
     package let datasetDigest: SHA256Digest
+    /// What the tables beside the shards held when they were made, by their names; nil in the lists of earlier versions.
+    package let tables: [String: FileSeal]?
 
     /// Figures over all samples.
     package struct Statistics: Codable, Hashable, Sendable {
@@ -57,6 +59,7 @@ package struct DatasetManifest: Codable, Hashable, Sendable {
         case foldCount = "fold_count"
         case shards, folds, statistics
         case datasetDigest = "dataset_digest"
+        case tables
     }
 
     private static let format = "pleura-dataset"
@@ -78,14 +81,15 @@ package struct DatasetManifest: Codable, Hashable, Sendable {
     ///
     /// `folds` gives each sample's fold by id, all of them or none; `foldCount` must be above the highest. Shards come
     /// in the order of `shards`, which is the order of sample numbers. An id that is in two shards is an error. The
-    /// shards' indices are read; their pixels are not.
+    /// shards' indices are read; their pixels are not. `tables` names files of the directory that the manifest vouches for.
     @discardableResult
     package static func publish(
         in directory: String,
         schema: ShardSchema,
         shards: [ShardRecord],
         folds: [String: Int] = [:],
-        foldCount: Int = 0
+        foldCount: Int = 0,
+        tables: [String] = []
     ) throws -> DatasetManifest {
         let path = "\(directory)/\(fileName)"
         var digests: [SHA256Digest] = []
@@ -128,10 +132,16 @@ package struct DatasetManifest: Codable, Hashable, Sendable {
             shards: shards,
             folds: foldLists,
             statistics: statistics,
-            datasetDigest: digest(schema: schema, samples: digests, folds: foldLists.flatMap { $0 })
+            datasetDigest: digest(schema: schema, samples: digests, folds: foldLists.flatMap { $0 }),
+            tables: tables.isEmpty ? nil : try seals(of: tables, in: directory)
         )
         try AtomicFile.write(try SealedJSON.encode(manifest), to: path)
         return manifest
+    }
+
+    /// What the tables in a directory hold now.
+    package static func seals(of tables: [String], in directory: String) throws -> [String: FileSeal] {
+        try Dictionary(uniqueKeysWithValues: tables.map { ($0, try FileSeal.of("\(directory)/\($0)")) })
     }
 
     // MARK: Reading
@@ -163,6 +173,13 @@ package struct DatasetManifest: Codable, Hashable, Sendable {
             manifest.folds.allSatisfy({ $0.allSatisfy { (0..<manifest.foldCount).contains($0) } }),
             manifest.shards.allSatisfy({ ShardRecord.number(inFileName: $0.file) != nil })
         else { throw StorageDefect(.inconsistent, file: path, "its counts of samples and folds do not agree") }
+        // Names that stay in the directory, and sizes that a file can have.
+        guard
+            (manifest.tables ?? [:]).allSatisfy({ name, seal in
+                !name.isEmpty && !name.hasPrefix(".") && !name.utf8.contains(UInt8(ascii: "/"))
+                    && !name.utf8.contains(0) && (0...1 << 40).contains(seal.bytes)
+            })
+        else { throw StorageDefect(.inconsistent, file: path, "its list of tables is impossible") }
         return manifest
     }
 }

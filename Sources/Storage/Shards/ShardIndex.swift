@@ -34,6 +34,28 @@ struct ShardIndex: Sendable {
 
     var count: Int { ids.count }
 
+    /// SHA-256 over all that the index says of the samples: two indices with equal digests give the same training and the
+    /// same evaluation from the same pixels. A sample's own digest needs its pixels; this one can be compared before any is
+    /// read.
+    var digest: SHA256Digest {
+        var hash = SHA256()
+        hash.update("pleura index \(ShardSchema.version)\n")
+        for number in [schema.size, schema.labelSize, isDeflated ? 1 : 0, count, runs.count] {
+            hash.update(littleEndian: Int64(number))
+        }
+        for id in ids { hash.update(sized: id) }
+        for digest in digests { hash.update(digest.bytes) }
+        for offset in runOffsets { hash.update(littleEndian: Int64(offset)) }
+        runs.withUnsafeBytes { hash.update($0) }
+        for sample in metadata { sample.update(&hash, under: schema) }
+        for planes in [images, masks] {
+            for hashes in [planes.storedHashes, planes.contentHashes] {
+                for value in hashes { hash.update(littleEndian: value) }
+            }
+        }
+        return hash.finish()
+    }
+
     func runs(of sample: Int) -> ArraySlice<ShardRun> { runs[runOffsets[sample]..<runOffsets[sample + 1]] }
 
     /// A defect of this shard.

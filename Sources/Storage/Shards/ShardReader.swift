@@ -134,7 +134,8 @@ struct ShardReader: Sendable {
             contentDigest: index.contentDigest,
             sourceDigest: index.sourceDigest,
             pixelSum: sum,
-            pixelSquareSum: squares
+            pixelSquareSum: squares,
+            indexDigest: index.digest
         )
         return (record, [])
     }

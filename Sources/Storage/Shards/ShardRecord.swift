@@ -15,6 +15,9 @@ package struct ShardRecord: Codable, Hashable, Sendable {
     /// Sums over all pixels of all images, exact.
     package var pixelSum: UInt64
     package var pixelSquareSum: UInt64
+    /// Over what its index holds beside pixels: ids, runs, metadata and hashes (`ShardIndex.digest`). Nil in the lists of
+    /// earlier versions.
+    package var indexDigest: SHA256Digest?
 
     enum CodingKeys: String, CodingKey {
         case file, samples, positives, bytes, sha256
@@ -22,6 +25,7 @@ package struct ShardRecord: Codable, Hashable, Sendable {
         case sourceDigest = "source_digest"
         case pixelSum = "pixel_sum"
         case pixelSquareSum = "pixel_square_sum"
+        case indexDigest = "index_digest"
     }
 
     /// The name of shard `number`.

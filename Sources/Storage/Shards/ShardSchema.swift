@@ -148,18 +148,25 @@ package struct ShardSample: Sendable {
         hash.update(image)
         hash.update(mask)
         runs.withUnsafeBytes { hash.update($0) }
-        for text in [metadata.patient, metadata.sex, metadata.view] { hash.update(sized: text) }
-        for number in [metadata.age, metadata.rowSpacing, metadata.columnSpacing] {
+        metadata.update(&hash, under: schema)
+        return hash.finish()
+    }
+}
+
+extension SampleMetadata {
+    /// Adds all of it, with the schema's further columns, to a digest.
+    func update(_ hash: inout SHA256, under schema: ShardSchema) {
+        for text in [patient, sex, view] { hash.update(sized: text) }
+        for number in [age, rowSpacing, columnSpacing] {
             // All NaNs say "unknown" and count as one.
             hash.update(littleEndian: (number.isNaN ? Double.nan : number).bitPattern)
         }
-        hash.update(littleEndian: metadata.sourceHeight)
-        hash.update(littleEndian: metadata.sourceWidth)
+        hash.update(littleEndian: sourceHeight)
+        hash.update(littleEndian: sourceWidth)
         for name in schema.extraMetadata {
             hash.update(sized: name)
-            hash.update(sized: metadata.extra[name] ?? "")
+            hash.update(sized: extra[name] ?? "")
         }
-        return hash.finish()
     }
 }
 

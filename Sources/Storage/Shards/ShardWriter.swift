@@ -242,7 +242,9 @@ private struct OpenShard {
                 contentDigest: contentDigest,
                 sourceDigest: sourceDigest,
                 pixelSum: samples.reduce(0) { $0 + $1.pixelSum },
-                pixelSquareSum: samples.reduce(0) { $0 + $1.pixelSquareSum }
+                pixelSquareSum: samples.reduce(0) { $0 + $1.pixelSquareSum },
+                // Of what was written, as its readers will find it.
+                indexDigest: try ShardIndex(reading: temporary).digest
             )
             try FileSystem.publish(temporary, as: "\(directory)/\(name)")
             return record

@@ -28,7 +28,8 @@ package enum DecoderDoors {
             shards: shards,
             folds: shards.map { _ in [0, 1, 0, 1] },
             statistics: DatasetManifest.Statistics(shards: shards, schema: schema),
-            datasetDigest: hash
+            datasetDigest: hash,
+            tables: ["rejected.csv": FileSeal(bytes: 41, sha256: hash)]
         )
         return try SealedJSON.encode(manifest)
     }

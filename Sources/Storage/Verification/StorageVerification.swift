@@ -7,7 +7,8 @@ package enum StorageVerification {
     /// One thing checked.
     package struct Item: Sendable {
         package let path: String
-        /// "checkpoint", "shard", "data set", "journal", "metrics", "configuration", "rule" or "events".
+        /// "checkpoint", "shard", "data set", "journal", "metrics", "configuration", "rule", "table", "list" or
+        /// "events".
         package let kind: String
         /// What is wrong; empty if it is sound.
         package let defects: [any ReportableError]
@@ -60,6 +61,7 @@ package enum StorageVerification {
             || names.contains(where: { ShardRecord.number(inFileName: $0) != nil })
         {
             add(Item(path: path, kind: "data set", defects: dataset(path)))
+            for item in tables(path) { add(item) }
         }
         for directory in [path, "\(path)/checkpoints"] {
             for record in try CheckpointStore(directory).list() { add(file(record.path)) }
@@ -79,6 +81,36 @@ package enum StorageVerification {
 
     private static func dataset(_ path: String) -> [any ReportableError] {
         defects(of: path) { try Dataset.verify(path) }
+    }
+
+    /// The tables beside the shards of a data set, and the list by which they are known; nothing where its manifest does not
+    /// know them.
+    private static func tables(_ directory: String) -> [Item] {
+        guard let manifest = try? DatasetManifest.read(in: directory), let tables = manifest.tables else { return [] }
+        let list = OutputRecord(directory)
+        let names = tables.keys.sorted()
+        if !FileSystem.exists(list.path), !names.contains(where: { FileSystem.exists("\(directory)/\($0)") }) {
+            // Workers that fetch a data set take its shards alone.
+            let words = "\(names.joined(separator: " and ")) are not in this copy of the data set."
+            var item = Item(path: directory, kind: "tables", defects: [], notice: words)
+            item.isChecked = false
+            return [item]
+        }
+        var items: [Item] = []
+        var isListSound = true
+        for name in names {
+            let path = "\(directory)/\(name)"
+            let found = defects(of: path) {
+                try tables[name]?.defect(of: path, isWhole: true, since: "when the shards were made").map { [$0] } ?? []
+            }
+            items.append(Item(path: path, kind: "table", defects: found))
+            if found.isEmpty, list.obstacle(name) != nil { isListSound = false }
+        }
+        let detail =
+            "it does not know the tables beside it, which are as they were written: it was cut, changed or removed"
+        let defect = StorageDefect(.inconsistent, file: list.path, detail)
+        items.append(Item(path: list.path, kind: "list", defects: isListSound ? [] : [defect]))
+        return items
     }
 
     private static func file(_ path: String) -> Item {
