@@ -44,6 +44,7 @@ extension Processes {
                     if all.ratio >= Self.least { break }
                 }
                 #expect(all.ratio >= Self.least, "\(mode): \(all)")
+                #expect(all.attacks >= 5 * all.hostile.count, "\(mode): \(all)")
             }
         }
 
@@ -226,8 +227,6 @@ private final class Intruder: Sendable {
 
     init(control: String, bulk: String, data: [String]) {
         Thread.detachNewThread { [self] in
-            // An intruder computes on a machine of its own: what it does to the run, its bytes do.
-            setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 19)
             var number = 0
             var kept: [RawPeer] = []
             while !state.withLock({ $0.isOver }) {

@@ -114,6 +114,22 @@ import Testing
         #expect(try keys(environment: ["PLEURA_KEYS": folder]) != nil)
     }
 
+    @Test func whereNobodyCanListenThatIsSaidBesideTheKeys() throws {
+        let security = RunConfiguration().security
+        func refusal(_ bind: String) -> String {
+            do {
+                return "\(String(describing: try RunSecurity.serverKeys(security, bind: bind, environment: [:])))"
+            } catch {
+                return "\(error)"
+            }
+        }
+        #expect(refusal("udp://10.0.0.1:7000").contains("must begin with tcp://"))
+        #expect(refusal("tcp://10.0.0.1").contains("written tcp://HOST:PORT"))
+        let unknown = refusal("tcp://nowhere.invalid:7000")
+        #expect(unknown.contains("nowhere.invalid cannot be resolved") && unknown.contains("pleura keygen"))
+        #expect(!refusal("tcp://10.0.0.1:7000").contains("resolved"))
+    }
+
     @Test func whatIsUnprotectedIsSaidAtEveryStart() throws {
         var security = RunConfiguration().security
         #expect(RunSecurity.warning(security, hasKeys: true) == nil)

@@ -1,4 +1,5 @@
 package import Configuration
+import Glibc
 import Messaging
 import Platform
 
@@ -19,8 +20,15 @@ package enum RunSecurity {
         let folder = security.keys.isEmpty ? try UserPath.expanded(environment[variable] ?? "") : security.keys
         if !folder.isEmpty { return try KeyFolder(FileSystem.absolute(folder)).serverKeys() }
         if security.mode == .auto && Endpoint.isLoopback(bind) { return nil }
+        // Keys alone would not help where nobody can listen.
+        try Socket.check(bind)
+        var trouble = ""
+        if let host = Endpoint.hostAndPort(bind)?.host, !HostName.isNumber(host), if_nametoindex(host) == 0 {
+            do throws(MessagingError) { _ = try HostName.addresses(of: host, in: bind) } catch { trouble = "\(error) " }
+        }
         throw KeyError(
-            "The coordinator is to listen on \(bind)\(security.mode == .auto ? ", which other machines reach" : "") and "
+            trouble
+                + "The coordinator is to listen on \(bind)\(security.mode == .auto ? ", which other machines reach" : "") and "
                 + "has no keys. Make some with `pleura keygen FOLDER --workers N` and give --set security.keys=FOLDER; or "
                 + "write --set security.mode=none, and anybody who reaches the port can read and change the run."
         )

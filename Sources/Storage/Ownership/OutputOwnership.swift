@@ -2,7 +2,7 @@ internal import CZlib
 package import Diagnostics
 internal import FoundationEssentials
 internal import Glibc
-package import Platform
+import Platform
 
 /// A file in a command's way that it may not write over.
 package struct OutputObstacle: Hashable, Sendable, CustomStringConvertible {
@@ -229,7 +229,7 @@ package struct OutputRecord: Sendable {
     }
 
     /// Replaces the table `name`, whose obstacles were looked for before.
-    package func write(_ text: String, to name: String) throws(FileError) {
+    package func write(_ text: String, to name: String) throws {
         let bytes = Array(text.utf8)
         // A table that is written again as it was is known already.
         let isSame = (try? OpenFile("\(folder)/\(name)", .read).readAll(limit: 1 << 30)) == bytes
@@ -237,7 +237,7 @@ package struct OutputRecord: Sendable {
         try AtomicFile.write(bytes, to: "\(folder)/\(name)")
     }
 
-    private func note(_ bytes: [UInt8], _ name: String) throws(FileError) {
+    private func note(_ bytes: [UInt8], _ name: String) throws {
         let list = try OpenFile(path, .append)
         var failure: FileError?
         let size = try list.size()
