@@ -94,8 +94,13 @@ let pure: [Target] = [
         dependencies: ["Kernels", "Numerics"],
         swiftSettings: strict + [.define("BF16")]
     ),
-    .target(name: "Graph", dependencies: ["Diagnostics", "Kernels", "Numerics", "Reduction"], swiftSettings: strict),
-    .target(name: "Networks", dependencies: ["Graph", "Kernels", "Settings"], swiftSettings: strict),
+    .target(name: "Losses", dependencies: ["Kernels"], swiftSettings: strict),
+    .target(
+        name: "Graph",
+        dependencies: ["Diagnostics", "Kernels", "Losses", "Numerics", "Reduction"],
+        swiftSettings: strict
+    ),
+    .target(name: "Networks", dependencies: ["Graph", "Kernels", "Losses", "Settings"], swiftSettings: strict),
     .target(name: "Optimization", dependencies: ["Diagnostics", "Kernels", "Numerics"], swiftSettings: strict),
     .target(name: "Sampling", dependencies: ["Diagnostics", "Numerics"], swiftSettings: strict),
     .target(name: "Coordination", dependencies: ["Numerics", "Reduction", "Sampling"], swiftSettings: strict),
@@ -154,7 +159,7 @@ let formats: [Target] = [
     ),
     .target(
         name: "Configuration",
-        dependencies: ["Diagnostics", "Graph", "Networks", "Optimization", "Platform", "Settings", yams],
+        dependencies: ["Diagnostics", "Graph", "Losses", "Networks", "Optimization", "Platform", "Settings", yams],
         swiftSettings: strict
     ),
     .target(
@@ -184,8 +189,8 @@ let run: [Target] = [
     .target(
         name: "ModelSetup",
         dependencies: [
-            "Configuration", "Coordination", "Diagnostics", "Graph", "Kernels", "Networks", "Optimization", "Platform",
-            "Radiography", "Reduction", "RunLinks", "Sampling", "Storage", "WeightFiles",
+            "Configuration", "Coordination", "Diagnostics", "Graph", "Kernels", "Losses", "Networks", "Optimization",
+            "Platform", "Radiography", "Reduction", "RunLinks", "Sampling", "Storage", "WeightFiles",
         ],
         swiftSettings: strict
     ),
@@ -197,7 +202,8 @@ let runtimes: [Target] = [
         name: "WorkerRuntime",
         dependencies: [
             "CSystem", "Collectives", "Configuration", "Coordination", "Diagnostics", "Graph", "KernelSelection",
-            "Kernels", "Messaging", "ModelSetup", "Networks", "Numerics", "Optimization", "Platform", "Radiography",
+            "Kernels", "Losses", "Messaging", "ModelSetup", "Networks", "Numerics", "Optimization", "Platform",
+            "Radiography",
             "Reduction", "RunFolder", "RunLinks", "Sampling", "Storage", "Wire",
         ],
         swiftSettings: strict
@@ -266,7 +272,7 @@ let tools: [Target] = [
         name: "Benchmarks",
         dependencies: [
             "CSystem", "Collectives", "Configuration", "Coordination", "CoordinatorRuntime", "Diagnostics", "Graph",
-            "KernelSelection", "Kernels", "Launching", "Messaging", "ModelSetup", "Networks", "Optimization",
+            "KernelSelection", "Kernels", "Launching", "Losses", "Messaging", "ModelSetup", "Networks", "Optimization",
             "Phantoms", "Platform", "Radiography", "Reduction", "RunFolder", "RunLinks", "Sampling", "Storage", "Wire",
             "WorkerRuntime",
         ],
@@ -293,10 +299,10 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     ("Numerics", []),
     ("Reduction", ["Numerics"]),
     ("Kernels", ["KernelSelection", "Numerics"]),
-    ("Graph", ["HDF5IO", "KernelSelection", "Kernels", "Numerics", "Reduction", "TestSupport"]),
+    ("Graph", ["HDF5IO", "KernelSelection", "Kernels", "Losses", "Numerics", "Reduction", "TestSupport"]),
     (
         "Networks",
-        ["Graph", "KernelSelection", "Kernels", "Numerics", "Optimization", "Settings", "TestSupport"]
+        ["Graph", "KernelSelection", "Kernels", "Losses", "Numerics", "Optimization", "Settings", "TestSupport"]
     ),
     ("Optimization", ["HDF5IO", "KernelSelection", "Kernels", "Numerics"]),
     ("Sampling", []),
@@ -311,7 +317,7 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     ("Sharding", ["Diagnostics", "Numerics", "Platform", "Radiography", "Storage", "TestSupport"]),
     ("Wire", ["Coordination", "Numerics", "Reduction"]),
     ("Collectives", ["Benchmarks", "CHash", "CXXHash", "KernelSelection", "Messaging", "Platform", "Reduction"]),
-    ("Configuration", ["Diagnostics", "Networks", "Optimization", "Platform"]),
+    ("Configuration", ["Diagnostics", "Losses", "Networks", "Optimization", "Platform"]),
     ("Reporting", ["Diagnostics", "Storage"]),
     (
         "RunFolder",

@@ -1,5 +1,6 @@
 import Graph
 package import Kernels
+import Losses
 import Networks
 import Optimization
 import Platform

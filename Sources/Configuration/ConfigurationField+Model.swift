@@ -86,6 +86,15 @@ extension ConfigurationField {
             .within(0...100),
             "The exponent of the focal loss: the higher, the less the pixels count that the network gets right already."
         ),
+        field(
+            "loss.terms",
+            \.loss.terms,
+            .terms,
+            "A weighted sum in the place of cross_entropy, dice and focal, which then do not count, such as "
+                + "[{term: cross_entropy_clamped, weight: 3}, {term: dice_nonempty}]. `output` takes another output of the "
+                + "network than the mask; the loss of a validation is that on the mask. "
+                + RunConfiguration.WeightedTerm.descriptions + "."
+        ),
         field("optimizer.name", \.optimizer.name, "The optimizer."),
         field(
             "optimizer.learning_rate",

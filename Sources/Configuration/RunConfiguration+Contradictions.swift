@@ -1,3 +1,4 @@
+import Losses
 import Optimization
 
 extension RunConfiguration {
@@ -26,10 +27,11 @@ extension RunConfiguration {
             "`init.from` and `init.weights` both name the weights to begin from; leave one of them empty"
         )
         refuse(
-            loss.crossEntropy + loss.dice + loss.focal == 0,
+            loss.terms.isEmpty && loss.crossEntropy + loss.dice + loss.focal == 0,
             ["loss.cross_entropy", "loss.dice", "loss.focal"],
             "all weights of the loss are 0, so there is nothing to minimise; set one above 0"
         )
+        if !loss.terms.isEmpty, let defect = loss.rule.defect { refuse(true, ["loss.terms"], defect) }
         do {
             try optimizer.rule.validate()
         } catch {

@@ -149,6 +149,8 @@ extension RunConfiguration {
         package var smoothing = 1.0
         /// The exponent of the focal loss.
         package var focalGamma = 2.0
+        /// What is minimised in the place of the three terms above; empty for those.
+        package var terms: [WeightedTerm] = []
     }
 
     /// `optimizer`.

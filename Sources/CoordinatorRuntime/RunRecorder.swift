@@ -112,7 +112,8 @@ package final class RunRecorder {
         let names = setup.layout.losses.map(\.name)
         var parts: [String: Double] = [:]
         for (name, value) in zip(names, record.losses).dropFirst() {
-            parts[String(name.split(separator: ".").last ?? "")] = Double(value)
+            // Without the "loss." that they all begin with.
+            parts[String(name.dropFirst("loss.".count))] = Double(value)
         }
         let line = Reporting.StepRecord(
             step: Int(record.step),

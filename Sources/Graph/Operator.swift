@@ -44,8 +44,8 @@ enum TailNeed: Sendable {
     case nothing
     /// A mean and a variance for each channel of its output.
     case statistics
-    /// Three pairs, and a part of the total.
-    case losses
+    /// A pair for each term of a loss by these names, and a part of the total.
+    case losses([String])
 }
 
 /// The parameters and buffers of one operator, named relative to its layer.

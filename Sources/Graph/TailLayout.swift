@@ -10,9 +10,10 @@ struct TailLayout: Sendable {
     private(set) var statistics: [String: Statistics] = [:]
     /// Layers with statistics, in the graph's order.
     private(set) var statisticsLayers: [String] = []
-    /// The first of three pairs, by the loss's name.
+    /// The first pair of a loss's terms, by the loss's name.
     private(set) var losses: [String: Int] = [:]
-    private(set) var lossNames: [String] = []
+    /// The pairs of all terms by their names in metrics, in the graph's order.
+    private(set) var lossTerms: [(name: String, offset: Int)] = []
     /// The pair of the total loss.
     private(set) var total = 0
     private(set) var count = 0
@@ -26,12 +27,16 @@ struct TailLayout: Sendable {
             statistics[node.name] = Statistics(mean: reserve(channels), variance: reserve(channels))
             statisticsLayers.append(node.name)
         }
-        let losses = graph.nodes.filter { if case .losses = $0.operation.tail { true } else { false } }
-        total = reserve(2 + 6 * losses.count)
-        for (position, node) in losses.enumerated() {
-            self.losses[node.name] = total + 2 + 6 * position
-            lossNames.append(node.name)
+        var offset = count + 2
+        for node in graph.nodes {
+            guard case .losses(let terms) = node.operation.tail else { continue }
+            losses[node.name] = offset
+            for term in terms {
+                lossTerms.append(("\(node.name).\(term)", offset))
+                offset += 2
+            }
         }
+        total = reserve(offset - count)
     }
 
     private mutating func reserve(_ elements: Int) -> Int {

@@ -1,6 +1,7 @@
 package import Configuration
 package import Graph
 package import Kernels
+package import Losses
 package import Networks
 package import Optimization
 import Platform
@@ -43,7 +44,7 @@ package struct ModelPlan: Sendable {
             width: size,
             inputChannels: configuration.data.channels
         )
-        loss = Self.loss(configuration)
+        loss = configuration.loss.rule
         do {
             graph = try network.graph(loss: loss)
         } catch {

@@ -1,6 +1,7 @@
 package import Configuration
 package import Graph
 package import Kernels
+package import Losses
 package import Networks
 package import Optimization
 import Platform
@@ -90,22 +91,6 @@ extension RunSetup {
 }
 
 // MARK: From configuration to engine
-
-extension ModelPlan {
-    /// The loss of a configuration.
-    static func loss(_ configuration: RunConfiguration) -> SegmentationLoss {
-        let loss = configuration.loss
-        return SegmentationLoss(
-            crossEntropy: loss.crossEntropy,
-            dice: loss.dice,
-            focal: loss.focal,
-            focalGamma: loss.focalGamma,
-            diceScope: loss.dicePer == .image ? .image : .microbatch,
-            numeratorSmoothing: loss.smoothing,
-            denominatorSmoothing: loss.smoothing
-        )
-    }
-}
 
 extension RunSetup {
     private static func folds(_ configuration: RunConfiguration, _ dataset: Dataset) throws -> FoldSelection {

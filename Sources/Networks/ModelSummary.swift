@@ -1,5 +1,6 @@
 package import Graph
 package import Kernels
+package import Losses
 
 /// What `pleura inspect CONFIG` prints: layers, shapes, parameters, floating-point operations, planned memory.
 package struct ModelSummary: Hashable, Sendable, Codable {

@@ -1,4 +1,5 @@
 package import Graph
+package import Losses
 import Settings
 
 /// A network and the size of its images: all that a graph is built from.
@@ -39,7 +40,14 @@ package struct Network: Sendable {
             input: FeatureShape(height: height, width: width, channels: inputChannels)
         )
         let outputs = try family.outputs(builder.input, in: &builder)
-        if let loss { try builder.segmentationLoss(outputs.mask, loss) }
+        if let loss {
+            var inputs = [LossInput(SegmentationLoss.mask, outputs.mask, .mask)]
+            for (name, head) in outputs.heads.sorted(by: { $0.key < $1.key }) {
+                let shape = builder.shape(of: head)
+                inputs.append(LossInput(name, head, shape.height == 1 && shape.width == 1 ? .presence : .mask))
+            }
+            try builder.segmentationLoss(on: inputs, loss)
+        }
         return try builder.finish(output: outputs.mask)
     }
 }

@@ -52,7 +52,8 @@ package struct NetworkArchitecture: RegistryWord {
 package struct NetworkOutputs {
     /// Logits of the mask: one channel of the images' size.
     package var mask: Tensor
-    /// Further outputs, by names of their own, for terms of the loss that ask for them.
+    /// Further outputs, by names of their own, for terms of the loss that ask for them: maps like the mask's, or one logit an
+    /// image, which learns whether the mask has a pixel.
     package var heads: [String: Tensor]
 
     package init(mask: Tensor, heads: [String: Tensor] = [:]) {

@@ -2,6 +2,7 @@ import Configuration
 package import Coordination
 import Graph
 import Kernels
+import Losses
 import ModelSetup
 import Networks
 import Platform
@@ -47,9 +48,7 @@ extension WorkerEngine {
         let logits = UnsafeMutablePointer(mutating: engine.inference.runInference(input: engine.input, model: model))
         let view = TensorView(logits, images: 1, height: size, width: size, channels: 1)
         let targets = TensorView(engine.targets, images: 1, height: size, width: size, channels: 1)
-        var sums = LossSums()
-        kernels.lossSums(view, targets, Float(setup.loss.focalGamma), &sums)
-        let loss = setup.loss.values(&sums, images: 1, pixels: size * size).total
+        let loss = setup.loss.on(SegmentationLoss.mask).value(view, targets: targets, kernels: kernels)
         let map = TensorView(engine.probabilities, images: 1, height: size, width: size, channels: 1)
         kernels.sigmoid(view, map)
         let truth = RunLengthMask(

@@ -1,8 +1,45 @@
 import Configuration
 import Diagnostics
+import Losses
 import Networks
 import Optimization
 import Testing
+
+@Suite struct LossTermTests {
+    /// The keys that have weights of their own are three terms, until a list takes their place.
+    @Test func aListTakesThePlaceOfTheKeys() throws {
+        func entries(_ text: String) throws -> [String] {
+            try RunConfiguration.parse(text, file: "c.yaml").loss.rule.entries.map {
+                "\(type(of: $0.term).name) \($0.weight) \($0.output)"
+            }
+        }
+        #expect(
+            try entries("loss: {cross_entropy: 3, dice: 0, focal: 4}") == [
+                "cross_entropy 3.0 mask", "dice 0.0 mask", "focal 4.0 mask",
+            ]
+        )
+        #expect(
+            try entries("loss: {cross_entropy: 3, terms: [{term: dice_nonempty, weight: 2}]}") == [
+                "dice_nonempty 2.0 mask"
+            ]
+        )
+        #expect(try entries("loss: {cross_entropy: 0, dice: 0, terms: [{term: dice}]}") == ["dice 1.0 mask"])
+        let focal = try RunConfiguration.parse(
+            "loss: {focal_gamma: 1, terms: [{term: focal, gamma: 3, output: presence}]}",
+            file: "c.yaml"
+        ).loss.rule
+        #expect(focal.focalGamma == 3 && focal.entries[0].output == "presence")
+    }
+
+    @Test func everyTermIsExplained() {
+        let text = RunConfiguration.explain("loss.terms", width: 10_000) ?? ""
+        for term in lossTerms {
+            #expect(text.contains("\(term.name): \(term.summary)"))
+            for option in term.options { #expect(text.contains("\(option.name): ")) }
+        }
+        #expect(Set(lossTerms.map { $0.name }).count == lossTerms.count)
+    }
+}
 
 /// Names of parameters, as the groups of an optimizer have them.
 @Suite struct ParameterGroupTests {

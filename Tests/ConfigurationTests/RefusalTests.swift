@@ -246,8 +246,26 @@ struct RefusalTests {
     }
 
     @Test(arguments: [
+        ("{term: dice}", "a list, each {term"), ("[dice]", "expected {term"), ("[{weight: 1}]", "needs `term`"),
+        ("[{term: dyce}]", "did you mean `dice`?"), ("[{term: dice, weight: -1}]", "must be 0 to 1000000, found -1"),
+        ("[{term: dice, gamma: 1}]", "smoothing, numerator_smoothing, per_image, squared, found `gamma`"),
+        ("[{term: dice, per_image: 1}]", "expected true or false"), ("[{term: focal, gamma: 101}]", "must be 0 to 100"),
+        ("[{term: dice_two_class, smoothing: 0}]", "must be 1e-12 to 1000000, found 0"),
+        ("[{term: dice, output: [a]}]", "the name of an output"),
+        ("[\([String](repeating: "{term: dice}", count: 17).joined(separator: ", "))]", "16 at most"),
+    ])
+    func termsOfTheLossHaveTheirForm(text: String, message: String) {
+        let messages = refusal("loss: {terms: \(text)}")
+        #expect(messages.count == 1)
+        #expect(messages.first?.contains("`loss.terms`: ") == true, "\(messages)")
+        #expect(messages.first?.contains(message) == true, "\(messages)")
+    }
+
+    @Test(arguments: [
         ("training: {epochs: 0}", "nothing to train"),
         ("loss: {cross_entropy: 0, dice: 0}", "nothing to minimise"),
+        ("loss: {terms: [{term: dice, weight: 0}]}", "not all zero"),
+        ("loss: {terms: [{term: focal}, {term: focal, gamma: 1}]}", "one gamma"),
         ("optimizer: {name: sgd, nesterov: true, momentum: 0}", "needs `optimizer.momentum`"),
         ("schedule: {name: cosine, minimum: 1}", "is above `optimizer.learning_rate` (0.0003)"),
         ("training: {steps: 10}\nschedule: {warmup_steps: 10}", "leaves nothing of `training.steps` (10)"),

@@ -21,7 +21,7 @@ struct WritingTests {
           gamma: {probability: 0.9, range: [0.6, 1.4]}
           border: constant
         network: {architecture: unet-small, encoder: resnet18, base_width: 8, normalisation: frozen, dropout: 0.25, options: {depth: 3}}
-        loss: {cross_entropy: 2.7, dice: 0.9, focal: 4, dice_per: microbatch, smoothing: 1e-6, focal_gamma: 1.5}
+        loss: {cross_entropy: 2.7, dice: 0.9, focal: 4, dice_per: microbatch, smoothing: 1e-6, focal_gamma: 1.5, terms: [{term: dice, weight: 2, per_image: true, smoothing: 0.5}, {term: focal, output: presence, weight: 0.1}]}
         optimizer: {name: sgd, learning_rate: 7.5e-5, momentum: 0.8, nesterov: true, betas: [0.8, 0.99], epsilon: 1e-7, weight_decay: 1e-5, clip_norm: 0.1, groups: [{match: [a.*, vectors], rate: 0.1, decay: 0}, {match: "*.bias", decay: 0.5}]}
         schedule: {name: plateau, warmup_steps: 3, minimum: 1e-7, period_epochs: 8, factor: 0.5, patience: 3, threshold: 0.001}
         averaging: {ema: 0.999}

@@ -458,6 +458,49 @@ def loss_empty_mixed(c):
     return c.stem(5), lambda x, t: 3 * bce(x, t) + 1 * dice(x, t) + 4 * focal(x, t)
 
 
+def clamped(x, t):
+    return F.binary_cross_entropy(torch.sigmoid(x).clamp(1e-6, 1 - 1e-6), t)
+
+
+def dice_nonempty(x, t):
+    chosen = t.sum((1, 2, 3)) > 0
+    return dice(x[chosen], t[chosen], 0.0)
+
+
+def dice_two_class(x, t, smooth=1e-7, dims=ALL):
+    p = torch.sigmoid(x)
+    one = lambda p, t: 2 * (p * t).sum(dims) / (p.sum(dims) + t.sum(dims) + smooth)
+    return (1 - (one(p, t) + one(1 - p, 1 - t)) / 2).mean()
+
+
+@case((2, 5, 4, 2))
+def loss_clamped(c):
+    # Logits of about ±20: some are clamped, on both sides.
+    weight = c.parameter("stem.weight", (5, c.x.shape[1], 1, 1), 25.0)
+    return F.conv2d(c.x, weight, c.parameter("stem.bias", (5,))), clamped
+
+
+@case((3, 5, 4, 2))
+def loss_empty_nonempty(c):
+    return c.stem(5), dice_nonempty
+
+
+@case((2, 5, 4, 2))
+def loss_two_class(c):
+    return c.stem(5), dice_two_class
+
+
+@case((2, 5, 4, 2))
+def loss_two_class_image(c):
+    return c.stem(5), lambda x, t: dice_two_class(x, t, 0.5, (1, 2, 3))
+
+
+@case((3, 5, 4, 2))
+def loss_empty_recipe(c):
+    loss = lambda x, t: 3 * clamped(x, t) + 2 * dice_nonempty(x, t) + dice(x, t) + 0.5 * bce(x, t)
+    return c.stem(5), loss
+
+
 def main():
     for file_name in ["operators.h5", "losses.h5"]:
         path = os.path.join(here, file_name)

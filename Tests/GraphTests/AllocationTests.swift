@@ -2,6 +2,7 @@ import Glibc
 import Graph
 import KernelSelection
 import Kernels
+import Losses
 import TestSupport
 import Testing
 
@@ -48,7 +49,7 @@ private func preparedRun() throws -> () -> Void {
     x = try b.dropout(try b.concatenate([x, b.input], name: "join"), name: "dropout", probability: 0.5)
     x = try b.transposedConvolution(try b.maxPool(x, name: "half", size: 2), name: "double", outputChannels: 6)
     let logits = try b.convolution(x, name: "head", outputChannels: 1, kernel: 1, bias: true)
-    try b.segmentationLoss(logits, SegmentationLoss(focal: 1, diceScope: .microbatch))
+    try b.segmentationLoss(logits, SegmentationLoss(lossTerms.map { term($0) }))
     let rig = try Rig(b.finish(), images: 2, kernels: KernelVariant.best.table, bucketBytes: 2_000)
     let input = AlignedBuffer(count: 512)
     input.set(randomValues(512, seed: 1))

@@ -1,5 +1,6 @@
 import Graph
 import Kernels
+import Losses
 import Testing
 
 @Suite struct DescriptionTests {

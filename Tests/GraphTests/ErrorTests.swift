@@ -1,4 +1,5 @@
 import Graph
+import Losses
 import TestSupport
 import Testing
 
@@ -49,9 +50,14 @@ import Testing
         let pooling = try failure { _ = try $0.maxPool($0.input, name: "p", size: 3, padding: 2) }
         #expect(pooling.contains("padding 2"))
         #expect(throws: GraphError.self) { try builder(0) }
-        var loss = SegmentationLoss()
-        loss.dice = -.infinity
-        #expect(loss.defect != nil)
+        #expect(SegmentationLoss(dice: -.infinity).defect != nil)
+        #expect(SegmentationLoss([]).defect != nil)
+        let focal = SegmentationLoss([
+            .init(FocalLoss(gamma: 2), weight: 1), .init(FocalLoss(gamma: 1), weight: 1),
+        ])
+        #expect(focal.defect?.contains("one gamma") == true)
+        let many = [SegmentationLoss.Entry](repeating: .init(CrossEntropyLoss(), weight: 1), count: 17)
+        #expect(SegmentationLoss(many).defect?.contains("16 terms at most") == true)
     }
 
     @Test func `two layers of one name are refused`() throws {

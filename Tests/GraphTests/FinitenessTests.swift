@@ -1,5 +1,6 @@
 import Graph
 import Kernels
+import Losses
 import TestSupport
 import Testing
 

@@ -1,4 +1,5 @@
 import Graph
+import Losses
 import Testing
 
 /// A tiny network around one operator: a stem that makes gradients flow into it, the operator, a head of one channel.
@@ -345,6 +346,15 @@ private let resamplingCases: [OperatorCase] = [
     },
 ]
 
+/// A term of the loss with some of its options.
+func term(
+    _ family: any LossTerm.Type,
+    _ options: [String: Double] = [:],
+    weight: Double = 1
+) -> SegmentationLoss.Entry {
+    SegmentationLoss.Entry(family.init(LossOptions(family, options)), weight: weight)
+}
+
 private let lossCases: [OperatorCase] = [
     ("loss_dice_image", SegmentationLoss(crossEntropy: 0, dice: 1)),
     (
@@ -370,11 +380,23 @@ private let lossCases: [OperatorCase] = [
     ("loss_focal", SegmentationLoss(crossEntropy: 0, dice: 0, focal: 1)),
     ("loss_focal_gamma", SegmentationLoss(crossEntropy: 0, dice: 0, focal: 1, focalGamma: 1.5)),
     ("loss_empty_mixed", SegmentationLoss(crossEntropy: 3, dice: 1, focal: 4)),
+    ("loss_clamped", SegmentationLoss([term(ClampedCrossEntropyLoss.self)])),
+    ("loss_empty_nonempty", SegmentationLoss([term(NonEmptyDiceLoss.self)])),
+    ("loss_two_class", SegmentationLoss([term(TwoClassDiceLoss.self)])),
+    ("loss_two_class_image", SegmentationLoss([term(TwoClassDiceLoss.self, ["smoothing": 0.5, "per_image": 1])])),
+    // What the combined coefficients and the pixels add up to.
+    (
+        "loss_empty_recipe",
+        SegmentationLoss([
+            term(ClampedCrossEntropyLoss.self, weight: 3), term(NonEmptyDiceLoss.self, weight: 2),
+            term(DiceLoss.self, ["per_image": 1]), term(CrossEntropyLoss.self, weight: 0.5),
+        ])
+    ),
 ].map { name, loss in
     OperatorCase(
         name: name,
         kind: "segmentation loss",
-        images: name == "loss_empty_mixed" ? 3 : 2,
+        images: name.hasPrefix("loss_empty") ? 3 : 2,
         input: shape(5, 4, 2),
         loss: loss
     )

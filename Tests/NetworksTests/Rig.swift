@@ -1,6 +1,7 @@
 import Graph
 import KernelSelection
 import Kernels
+import Losses
 import Networks
 import Optimization
 import TestSupport

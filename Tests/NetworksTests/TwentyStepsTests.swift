@@ -2,6 +2,7 @@ import Foundation
 import Graph
 import KernelSelection
 import Kernels
+import Losses
 import Networks
 import Numerics
 import TestSupport

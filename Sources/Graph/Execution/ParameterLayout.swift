@@ -165,14 +165,8 @@ package struct ParameterLayout: Sendable {
                 runningVariance: variance
             )
         }
-        var losses = [(name: "loss", offset: trainedCount + tail.total)]
-        for name in tail.lossNames {
-            guard let first = tail.losses[name] else { continue }
-            for (position, part) in ["cross_entropy", "dice", "focal"].enumerated() {
-                losses.append(("\(name).\(part)", trainedCount + first + 2 * position))
-            }
-        }
-        self.losses = losses
+        let first = trainedCount
+        losses = [("loss", first + tail.total)] + tail.lossTerms.map { ($0.name, first + $0.offset) }
     }
 
     /// The parameter whose elements include `offset` of the flat vector, or the statistics or loss of the tail.
