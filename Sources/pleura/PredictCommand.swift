@@ -130,13 +130,14 @@ struct PredictCommand: ParsableCommand {
         var images: Int
         var nonEmptyPredictions: Int
         var rejected: Int
+        var warnings: Int
         var ignored: Int
         var threads: Int
         var seconds: Double
         var imagesPerSecond: Double
 
         enum CodingKeys: String, CodingKey {
-            case checkpoint, step, rule, flip, output, images, rejected, ignored, threads, seconds
+            case checkpoint, step, rule, flip, output, images, rejected, warnings, ignored, threads, seconds
             case nonEmptyPredictions = "non_empty_predictions"
             case imagesPerSecond = "images_per_second"
         }
@@ -203,6 +204,7 @@ struct PredictCommand: ParsableCommand {
                     images: summary.images,
                     nonEmptyPredictions: summary.positives,
                     rejected: summary.rejected.count,
+                    warnings: summary.warnings.count,
                     ignored: summary.ignored,
                     threads: threads,
                     seconds: summary.seconds,

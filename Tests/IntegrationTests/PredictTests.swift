@@ -113,6 +113,12 @@ extension Processes {
                 #expect(outcome.status == 0, "\(outcome)")
                 try expectWholeMasks(name, paths: ["a": input, "1.2.3": input], headerTells: false)
             }
+            // A picture that comes out wrong is told of, and predicted.
+            let black = Data(RasterFile.png([UInt8](repeating: 7, count: 64 * 64), width: 64, height: 64))
+            try black.write(to: URL(filePath: runner.path("black.png")))
+            let odd = try predict(["--input", runner.path("black.png")] + all, to: "odd")
+            #expect(odd.status == 0 && odd.output.contains("odd/warnings.csv"), "\(odd)")
+            #expect(try table("odd/warnings.csv")["one-grey"]?["id"] == "black")
             // An image that comes twice is told of.
             let twice = try predict(["--input", films, "--input", set] + all, to: "twice")
             #expect(twice.errors.contains("the image a is in \(films)/a.png already"), "\(twice)")

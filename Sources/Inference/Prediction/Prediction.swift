@@ -38,7 +38,7 @@ package struct Prediction: Sendable {
         package var positives = 0
         /// Files and folders that could not be read, and second files of an image.
         package var rejected: [RejectedItem] = []
-        /// What was odd about radiographs that were predicted all the same.
+        /// What was odd about pictures that were predicted all the same, and files that hold no picture.
         package var warnings: [RejectedItem] = []
         /// Files that are no image by their names and first bytes, and were passed over.
         package var ignored = 0
@@ -96,6 +96,8 @@ package struct Prediction: Sendable {
             case .failure(let error) where error.kind == .otherObject:
                 // A report or a presentation state: nothing to predict, and nothing wrong.
                 summary.ignored += 1
+                let item = RejectedItem(.file(error.kind), path: path, id: error.id, reason: error.reason)
+                summary.warnings.append(item)
             case .failure(let error):
                 reject(RejectedItem(.file(error.kind), path: path, id: error.id, reason: error.reason), note)
             case .success(let radiograph):

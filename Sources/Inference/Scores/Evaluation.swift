@@ -69,6 +69,8 @@ package struct Evaluation: Sendable {
     /// Of the images' probabilities; nil without them.
     package let auroc: Double?
     package let aurocInterval: Interval?
+    /// Whether every image has a probability.
+    package let hasProbabilities: Bool
     /// The mean Dice of masks without a pixel.
     package let emptyScore: Double?
     /// Patients, or nil where none are known; images without one count as one each.
@@ -90,6 +92,7 @@ package struct Evaluation: Sendable {
         let dice = images.map(\.counts.dice)
         let probabilities = images.compactMap(\.probability)
         let scores = probabilities.count == images.count ? probabilities : nil
+        hasProbabilities = scores != nil
         let ranked = scores.map { RankedScores(scores: $0, isPositive: isPositive) }
         auroc = ranked?.area()
         let isClustered = isClustered
@@ -170,7 +173,7 @@ extension Evaluation {
                 interval(specificity.interval),
                 "\(specificity.count) of \(specificity.total)"
             ),
-            line("AUROC", figure(auroc), interval(aurocInterval)),
+            line("AUROC", figure(auroc), interval(aurocInterval), hasProbabilities ? "" : "needs --probabilities"),
         ]
         lines.append(intervalSentence)
         return lines.joined(separator: "\n")
