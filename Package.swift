@@ -101,8 +101,12 @@ let pure: [Target] = [
         swiftSettings: strict
     ),
     .target(name: "Networks", dependencies: ["Graph", "Kernels", "Losses", "Settings"], swiftSettings: strict),
-    .target(name: "Optimization", dependencies: ["Diagnostics", "Kernels", "Numerics"], swiftSettings: strict),
-    .target(name: "Sampling", dependencies: ["Diagnostics", "Numerics"], swiftSettings: strict),
+    .target(
+        name: "Optimization",
+        dependencies: ["Diagnostics", "Kernels", "Numerics", "Settings"],
+        swiftSettings: strict
+    ),
+    .target(name: "Sampling", dependencies: ["Diagnostics", "Numerics", "Settings"], swiftSettings: strict),
     .target(name: "Coordination", dependencies: ["Numerics", "Reduction", "Sampling"], swiftSettings: strict),
 ]
 
@@ -131,7 +135,7 @@ let formats: [Target] = [
     ),
     .target(
         name: "Radiography",
-        dependencies: ["CDICOM", "CRaster", "CZlib", "Diagnostics", "Numerics", "Platform"],
+        dependencies: ["CDICOM", "CRaster", "CZlib", "Diagnostics", "Numerics", "Platform", "Settings"],
         swiftSettings: strict
     ),
     .target(
@@ -159,7 +163,10 @@ let formats: [Target] = [
     ),
     .target(
         name: "Configuration",
-        dependencies: ["Diagnostics", "Graph", "Losses", "Networks", "Optimization", "Platform", "Settings", yams],
+        dependencies: [
+            "Diagnostics", "Graph", "Losses", "Networks", "Optimization", "Platform", "Radiography", "Sampling",
+            "Settings", yams,
+        ],
         swiftSettings: strict
     ),
     .target(
@@ -220,8 +227,8 @@ let runtimes: [Target] = [
         name: "Inference",
         dependencies: [
             "Configuration", "Coordination", "Diagnostics", "Graph", "KernelSelection", "Kernels", "ModelSetup",
-            "Networks", "Numerics", "Platform", "Radiography", "Reporting", "RunFolder", "Sampling", "Sharding",
-            "Storage",
+            "Networks", "Numerics", "Optimization", "Platform", "Radiography", "Reporting", "RunFolder", "Sampling",
+            "Sharding", "Storage",
         ],
         swiftSettings: strict
     ),
@@ -304,20 +311,23 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
         "Networks",
         ["Graph", "KernelSelection", "Kernels", "Losses", "Numerics", "Optimization", "Settings", "TestSupport"]
     ),
-    ("Optimization", ["HDF5IO", "KernelSelection", "Kernels", "Numerics"]),
-    ("Sampling", []),
+    ("Optimization", ["HDF5IO", "KernelSelection", "Kernels", "Numerics", "Settings"]),
+    ("Sampling", ["Settings"]),
     ("Coordination", ["Reduction", "Sampling"]),
     ("Simulation", ["Coordination", "Sampling"]),
     ("Messaging", ["Diagnostics", "HostilePeer", "Platform"]),
     ("WeightFiles", ["TestSupport"]),
     ("HDF5IO", ["Diagnostics"]),
     ("Storage", ["Diagnostics", "HDF5IO", "Platform"]),
-    ("Radiography", ["Diagnostics", "Numerics", "Platform", "TestSupport"]),
+    ("Radiography", ["Diagnostics", "Numerics", "Platform", "Settings", "TestSupport"]),
     ("Phantoms", ["Diagnostics", "Radiography", "TestSupport"]),
     ("Sharding", ["Diagnostics", "Numerics", "Platform", "Radiography", "Storage", "TestSupport"]),
     ("Wire", ["Coordination", "Numerics", "Reduction"]),
     ("Collectives", ["Benchmarks", "CHash", "CXXHash", "KernelSelection", "Messaging", "Platform", "Reduction"]),
-    ("Configuration", ["Diagnostics", "Losses", "Networks", "Optimization", "Platform"]),
+    (
+        "Configuration",
+        ["Diagnostics", "Losses", "Networks", "Optimization", "Platform", "Radiography", "Sampling", "Settings"]
+    ),
     ("Reporting", ["Diagnostics", "Storage"]),
     (
         "RunFolder",
@@ -351,7 +361,8 @@ let testDependencies: [(module: String, extra: [Target.Dependency])] = [
     (
         "Launching",
         [
-            "Configuration", "Coordination", "ModelSetup", "Networks", "Platform", "RunFolder", "RunLinks",
+            "Configuration", "Coordination", "ModelSetup", "Networks", "Optimization", "Platform", "RunFolder",
+            "RunLinks",
             "Sampling", "Storage", "TestSupport",
         ]
     ),

@@ -9,6 +9,7 @@ import Platform
 import Radiography
 import RunFolder
 import RunLinks
+import Sampling
 import Storage
 import Synchronization
 

@@ -9,10 +9,12 @@ import Kernels
 import Launching
 import ModelSetup
 import Networks
+import Optimization
 import Phantoms
 import Platform
 import Radiography
 import RunLinks
+import Sampling
 import Storage
 import Synchronization
 

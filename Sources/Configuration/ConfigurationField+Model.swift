@@ -1,6 +1,5 @@
 import Networks
 import Optimization
-import Settings
 
 // The part of the table about the network, the loss and the optimizer.
 
@@ -9,7 +8,7 @@ extension ConfigurationField {
         field(
             "network.architecture",
             \.network.architecture,
-            networkFamilies.map { "\($0.word): \($0.summary)" }.joined(separator: " ")
+            inWords(networkFamilies)
         ),
         field(
             "network.encoder",
@@ -146,7 +145,11 @@ extension ConfigurationField {
             .within(0...1_000_000),
             "Scales a gradient down whose global norm is above this. 0 does not clip."
         ),
-        field("schedule.name", \.schedule.name, "How the learning rate moves after warm-up."),
+        field(
+            "schedule.name",
+            \.schedule.name,
+            "How the learning rate moves after warm-up. " + inWords(scheduleRules)
+        ),
         field(
             "schedule.warmup_steps",
             \.schedule.warmupSteps,
@@ -154,36 +157,14 @@ extension ConfigurationField {
             "Steps at the start over which the learning rate rises; fewer than the run has. auto: a twentieth of the run, "
                 + "and 200 at most."
         ),
-        field(
-            "schedule.minimum",
-            \.schedule.minimum,
-            .within(0...1000),
-            "For cosine and plateau: the lowest learning rate."
-        ),
-        field(
-            "schedule.period_epochs",
-            \.schedule.periodEpochs,
-            .within(0...1_000_000),
-            "For cosine: epochs from the top to the minimum; after them it rises again. 0 falls over the whole run."
-        ),
-        field("schedule.factor", \.schedule.factor, .above(0, below: 1), "For plateau: the factor of each fall."),
-        field(
-            "schedule.patience",
-            \.schedule.patience,
-            .within(0...1_000_000),
-            "For plateau: validations without improvement that are let pass before a fall."
-        ),
-        field(
-            "schedule.threshold",
-            \.schedule.threshold,
-            .within(0...1_000_000),
-            "For plateau: the smallest change of checkpoint.metric that counts as improvement."
-        ),
+    ]
+
+    static let averages: [ConfigurationField] = [
         field(
             "averaging.ema",
             \.averaging.ema,
             .unlessOff(.above(0, below: 1)),
             "The decay of an exponential moving average of the weights, such as 0.999; off keeps none."
-        ),
+        )
     ]
 }

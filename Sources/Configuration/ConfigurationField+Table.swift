@@ -1,23 +1,26 @@
+import Optimization
+import Radiography
+import Sampling
+
 extension ConfigurationField {
     /// Every field, in the order in which configurations are written.
     ///
     /// The fields of a section stand together.
     package static let all: [ConfigurationField] =
-        runAndData + samples + model + minimisation + time + processes
+        runAndData + samples + declared(by: samplingRules, in: "sampler", \.sampler.settings)
+        + augmentation + augmentationSettings + borders
+        + model + minimisation + declared(by: scheduleRules, in: "schedule", \.schedule.settings)
+        + averages + time + processes
 
     /// What each section is for, by its name.
-    package static let sections: [String: String] = [
+    package static let sections: [String: String] = tableSections.merging(augmentationSections) { own, _ in own }
+
+    private static let tableSections = [
         "run": "Where the run lives.",
         "data": "The shards, and how pixels become network input.",
         "data.folds": "Which folds of the data set train and which validate; patients are never split across folds.",
         "sampler": "Which samples an epoch draws.",
         "augmentation": "Random changes of training samples. All geometry is done in one resampling pass.",
-        "augmentation.flip": "Exchanges left and right.",
-        "augmentation.affine": "Shifts, scales and rotates, together.",
-        "augmentation.crop": "Takes a random part of the image and resizes it to the whole.",
-        "augmentation.brightness": "Adds a constant to the pixels, which are in 0 to 1.",
-        "augmentation.contrast": "Scales the pixels, which are in 0 to 1, about 0.5.",
-        "augmentation.gamma": "Raises the pixels, which are in 0 to 1, to a power.",
         "network": "What is trained.",
         "init": "The weights that the run begins from; without any, all are drawn from the seed.",
         "loss": "What is minimised: the weighted sum of the terms, a mean over each microbatch.",
@@ -85,79 +88,20 @@ extension ConfigurationField {
     ]
 
     static let samples: [ConfigurationField] = [
-        field(
-            "sampler.policy",
-            \.sampler.policy,
-            "all: each sample once an epoch. positives: each positive once, and negatives drawn with replacement until "
-                + "the positives have the share below."
-        ),
-        field(
-            "sampler.positive_share",
-            \.sampler.positiveShare,
-            .within(0.001...1),
-            "The share of positives in the first epoch, for the policy positives."
-        ),
-        field(
-            "sampler.positive_share_end",
-            \.sampler.positiveShareEnd,
-            .unlessOff(.within(0.001...1)),
-            "The share of positives in the last epoch; the epochs between lie on a line. off keeps the first share."
-        ),
-        field("augmentation.enabled", \.augmentation.enabled, "false leaves every sample as it is."),
-        field("augmentation.flip.probability", \.augmentation.flip.probability, .within(0...1), "How often."),
-        field("augmentation.affine.probability", \.augmentation.affine.probability, .within(0...1), "How often."),
-        field(
-            "augmentation.affine.shift",
-            \.augmentation.affine.shift,
-            .within(0..<1),
-            "The largest shift in each direction, as a share of the side."
-        ),
-        field(
-            "augmentation.affine.scale",
-            \.augmentation.affine.scale,
-            .within(0...0.9),
-            "The largest relative change of size: 0.1 draws a factor in 0.9 to 1.1."
-        ),
-        field(
-            "augmentation.affine.rotate",
-            \.augmentation.affine.rotate,
-            .within(0...180),
-            "The largest angle in degrees, either way."
-        ),
-        field("augmentation.crop.probability", \.augmentation.crop.probability, .within(0...1), "How often."),
-        field(
-            "augmentation.crop.minimum",
-            \.augmentation.crop.minimum,
-            .within(0.01...1),
-            "The smallest side of the part, as a share of the whole side."
-        ),
-        field(
-            "augmentation.brightness.probability",
-            \.augmentation.brightness.probability,
-            .within(0...1),
-            "How often."
-        ),
-        field(
-            "augmentation.brightness.range",
-            \.augmentation.brightness.range,
-            .within(0...1),
-            "The largest amount, either way."
-        ),
-        field("augmentation.contrast.probability", \.augmentation.contrast.probability, .within(0...1), "How often."),
-        field(
-            "augmentation.contrast.range",
-            \.augmentation.contrast.range,
-            .within(0...1),
-            "The largest relative change: 0.2 draws a factor in 0.8 to 1.2."
-        ),
-        field("augmentation.gamma.probability", \.augmentation.gamma.probability, .within(0...1), "How often."),
-        field("augmentation.gamma.range", \.augmentation.gamma.range, .exponents, "The range of the exponent."),
+        field("sampler.policy", \.sampler.policy, inWords(samplingRules))
+    ]
+
+    static let augmentation: [ConfigurationField] = [
+        field("augmentation.enabled", \.augmentation.enabled, "false leaves every sample as it is.")
+    ]
+
+    static let borders: [ConfigurationField] = [
         field(
             "augmentation.border",
             \.augmentation.border,
             "What fills the part of the picture that moved in from outside: the mirrored image with its mirrored mask "
                 + "(reflect), or black with background (constant)."
-        ),
+        )
     ]
 }
 

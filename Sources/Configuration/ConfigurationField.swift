@@ -10,6 +10,8 @@ package struct ConfigurationField: Sendable {
     package let summary: String
     /// True for a field of text, of which an override takes whatever stands after `=`.
     let isText: Bool
+    /// True for a setting that an entry of a registry declares.
+    package let isDeclared: Bool
     /// Reads a node, checks the value and stores it.
     let assign: @Sendable (Node, inout RunConfiguration) throws(ValueProblem) -> Void
     /// The YAML text of the field's value.
@@ -45,13 +47,14 @@ package struct ConfigurationField: Sendable {
             kind: check.saysType ? check.text : check.text.isEmpty ? Value.kind : "\(Value.kind), \(check.text)",
             summary: summary,
             isText: Value.self == String.self,
+            isDeclared: false,
             assign: { node, configuration throws(ValueProblem) in
                 let read = try Value(node: node)
                 guard check.accepts(read) else {
-                    // A value that is far too long does not have to be seen whole.
-                    let text = read.yaml
-                    let found = text.utf8.count > 200 ? "\(text.prefix(100))… (\(text.utf8.count) bytes)" : text
-                    throw ValueProblem(message: "must be \(check.text), found \(found)", mark: node.mark)
+                    throw ValueProblem(
+                        message: "must be \(check.text), found \(shortened(read.yaml))",
+                        mark: node.mark
+                    )
                 }
                 let value: Value
                 do throws(ValueProblem) { value = try check.resolve(read) } catch {
@@ -61,5 +64,10 @@ package struct ConfigurationField: Sendable {
             },
             render: { $0[keyPath: keyPath].yaml }
         )
+    }
+
+    /// A value that is far too long does not have to be seen whole.
+    static func shortened(_ text: String) -> String {
+        text.utf8.count > 200 ? "\(text.prefix(100))… (\(text.utf8.count) bytes)" : text
     }
 }

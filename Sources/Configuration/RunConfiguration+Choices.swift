@@ -1,5 +1,7 @@
 package import Graph
 package import Networks
+package import Optimization
+package import Sampling
 
 // The values that are one of several words. The raw value is the word in YAML.
 
@@ -30,12 +32,7 @@ extension RunConfiguration {
     package typealias MemoryChoice = MemoryPolicy
 
     /// Which samples an epoch draws.
-    package enum SamplerPolicy: String, ConfigurationWord {
-        /// Each sample once.
-        case all
-        /// Each positive once, and negatives with replacement up to the share.
-        case positives
-    }
+    package typealias SamplerPolicy = Sampling.SamplingPolicy
 
     /// What stands outside of an image that was moved.
     package enum Border: String, ConfigurationWord {
@@ -68,9 +65,7 @@ extension RunConfiguration {
     }
 
     /// The shape of the learning rate after warm-up.
-    package enum ScheduleName: String, ConfigurationWord {
-        case constant, cosine, plateau
-    }
+    package typealias ScheduleName = Optimization.ScheduleName
 
     /// A result of validation.
     package enum Metric: String, ConfigurationWord {
@@ -122,3 +117,5 @@ extension RunConfiguration {
 extension MemoryPolicy: ConfigurationWord {}
 extension Networks.NetworkArchitecture: ConfigurationWord {}
 extension Networks.Encoder: ConfigurationWord {}
+extension Optimization.ScheduleName: ConfigurationWord {}
+extension Sampling.SamplingPolicy: ConfigurationWord {}

@@ -37,24 +37,13 @@ extension RunConfiguration {
         } catch {
             refuse(true, [error.setting], "`\(error.setting)` \(error.problem)")
         }
-        refuse(
-            schedule.name != .constant && schedule.minimum > optimizer.learningRate,
-            ["schedule.minimum"],
-            "`schedule.minimum` (\(schedule.minimum.yaml)) is above `optimizer.learning_rate` "
-                + "(\(optimizer.learningRate.yaml))"
-        )
+        found += scheduleContradictions
         let warmUp = schedule.warmupSteps.count ?? 0
         refuse(
             training.steps > 0 && warmUp >= training.steps,
             ["schedule.warmup_steps"],
             "`schedule.warmup_steps` (\(warmUp)) leaves nothing of `training.steps` "
                 + "(\(training.steps))"
-        )
-        refuse(
-            schedule.name == .plateau && !validates,
-            ["schedule.name"],
-            "`schedule.name: plateau` follows the validation, and this run has none; set `validation.every_epochs` "
-                + "and `data.folds.validation`"
         )
         if case .listed(let train) = data.folds.train, case .listed(let held) = data.folds.validation {
             let both = Set(train).intersection(held).sorted()
@@ -99,7 +88,7 @@ extension RunConfiguration {
 
     /// Warnings, as sentences: settings that are allowed and probably not meant.
     package var remarks: [String] {
-        network.remarks + loadRemarks
+        network.remarks + ruleRemarks + loadRemarks
     }
 
     private var loadRemarks: [String] {

@@ -91,9 +91,9 @@ extension RunConfiguration.Network {
 
     /// "unet and deeplabv3plus": the families that have a setting.
     static func families(with setting: String) -> String {
-        let words = networkFamilies.filter { $0.declarations.contains { $0.name == setting } }.map { $0.word }
-        guard words.count > 1 else { return words.joined() }
-        return words.dropLast().joined(separator: ", ") + " and " + words[words.count - 1]
+        RunConfiguration.inWords(
+            networkFamilies.filter { $0.declarations.contains { $0.name == setting } }.map { $0.word }
+        )
     }
 
     /// The options of every family, with their ranges and defaults.

@@ -1,4 +1,6 @@
 package import Networks
+package import Optimization
+package import Sampling
 package import Settings
 
 // The sections of a configuration. What a user reads about each field, and its range, is in `ConfigurationField`'s
@@ -39,74 +41,20 @@ extension RunConfiguration {
 
     /// `sampler`: which samples an epoch draws.
     package struct Sampler: Sendable, Equatable {
-        /// All samples, or the positives with a share of the negatives.
+        /// The rule.
         package var policy = SamplerPolicy.positives
-        /// The share of positives in the first epoch, above 0 and up to 1.
-        package var positiveShare = 0.5
-        /// The share in the last epoch, reached linearly; nil for the first epoch's.
-        package var positiveShareEnd: Double?
+        /// The values of the rules' settings.
+        package var settings = SettingValues()
     }
 
     /// `augmentation`: random changes of the training samples, in one resampling pass.
     package struct Augmentation: Sendable, Equatable {
         /// False leaves every sample as it is, whatever the other fields say.
         package var enabled = true
-        /// Left and right exchanged.
-        package var flip = Flip()
-        /// Shift, scale and rotation, drawn together.
-        package var affine = Affine()
-        /// A random part of the image, resized to the whole.
-        package var crop = Crop()
-        /// A constant added to the pixels.
-        package var brightness = Tone()
-        /// A factor on the pixels' distance from 0.5.
-        package var contrast = Tone()
-        /// An exponent on the pixels.
-        package var gamma = Gamma()
+        /// The values of the augmentations' settings, each behind the augmentation's word and a point.
+        package var settings = SettingValues()
         /// What stands outside of the image.
         package var border = Border.reflect
-    }
-
-    /// `augmentation.flip`.
-    package struct Flip: Sendable, Equatable {
-        /// In 0...1.
-        package var probability = 0.5
-    }
-
-    /// `augmentation.affine`: one draw decides whether all three happen.
-    package struct Affine: Sendable, Equatable {
-        /// In 0...1.
-        package var probability = 0.5
-        /// The largest shift in each direction, as a share of the side.
-        package var shift = 0.0625
-        /// The largest relative change of size: 0.1 draws a factor in 0.9...1.1.
-        package var scale = 0.1
-        /// The largest angle in degrees, either way.
-        package var rotate = 10.0
-    }
-
-    /// `augmentation.crop`.
-    package struct Crop: Sendable, Equatable {
-        /// In 0...1.
-        package var probability = 0.0
-        /// The smallest side of the part, as a share of the whole side.
-        package var minimum = 0.8
-    }
-
-    /// `augmentation.brightness` and `augmentation.contrast`.
-    package struct Tone: Sendable, Equatable {
-        /// In 0...1.
-        package var probability = 0.3
-        /// The largest change, either way; pixels are in 0...1.
-        package var range = 0.2
-    }
-
-    /// `augmentation.gamma`.
-    package struct Gamma: Sendable, Equatable {
-        /// In 0...1.
-        package var probability = 0.3
-        /// The smallest and the largest exponent.
-        package var range = [0.8, 1.25]
     }
 
     /// `init`: the weights that a run begins from; with neither, all are drawn from the seed.
@@ -181,16 +129,8 @@ extension RunConfiguration {
         package var name = ScheduleName.cosine
         /// Steps of linear rise from 0; left to the run's length: `warmUpSteps(of:)`.
         package var warmupSteps = CountChoice.auto
-        /// The lowest learning rate of cosine and plateau.
-        package var minimum = 1e-6
-        /// Cosine: epochs from the peak to the minimum; 0 for the rest of the run.
-        package var periodEpochs = 0
-        /// Plateau: the factor of each fall.
-        package var factor = 0.1
-        /// Plateau: validations without improvement before a fall.
-        package var patience = 2
-        /// Plateau: the smallest absolute change of the metric that counts as improvement.
-        package var threshold = 1e-4
+        /// The values of the rules' settings.
+        package var settings = SettingValues()
     }
 
     /// `averaging`.

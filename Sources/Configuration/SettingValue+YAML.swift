@@ -17,6 +17,38 @@ extension SettingValue {
         self = .list(values)
     }
 
+    /// Reads a value of a known form.
+    init(node: Node, form: SettingForm) throws(ValueProblem) {
+        switch form {
+        case .whole: self = .whole(try Int(node: node))
+        case .number: self = .number(try Double(node: node))
+        case .flag: self = .flag(try Bool(node: node))
+        case .word(let words):
+            guard let text = node.bareText, words.contains(text) else {
+                let near = node.bareText.flatMap { Spelling.nearest(to: $0, in: words) }
+                throw node.refusal(expected: form.text, hint: near.map { "; did you mean `\($0)`?" } ?? "")
+            }
+            self = .word(text)
+        case .list(let element):
+            guard case .sequence(let sequence) = node else {
+                throw node.refusal(expected: form.text, hint: "; write [1, 2] for a list")
+            }
+            var values: [SettingValue] = []
+            for child in sequence { values.append(try SettingValue(node: child, form: element)) }
+            self = .list(values)
+        case .optional(let wrapped):
+            if node.bareText == "off" {
+                self = .off
+                return
+            }
+            do throws(ValueProblem) {
+                self = try SettingValue(node: node, form: wrapped)
+            } catch {
+                throw node.refusal(expected: form.text)
+            }
+        }
+    }
+
     private static func scalar(_ node: Node) throws(ValueProblem) -> SettingValue {
         guard let text = node.bareText, text.utf8.count <= 100 else { throw node.refusal(expected: kind) }
         if let whole = try? Int(node: node) { return .whole(whole) }

@@ -87,11 +87,4 @@ extension ValueCheck where Value == [Double] {
             $0.count == 2 && $0.allSatisfy(check.accepts)
         }
     }
-
-    /// The two ends of a range of exponents.
-    static var exponents: ValueCheck {
-        ValueCheck(text: "two numbers of 0.01 to 100, the smaller first", saysType: true) {
-            $0.count == 2 && $0[0] >= 0.01 && $0[0] <= $0[1] && $0[1] <= 100
-        }
-    }
 }

@@ -6,6 +6,7 @@ import Graph
 import KernelSelection
 import ModelSetup
 import Networks
+import Optimization
 import Platform
 import Radiography
 import Reporting

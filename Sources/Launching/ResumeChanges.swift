@@ -2,6 +2,7 @@ import Configuration
 package import Coordination
 import Foundation
 package import ModelSetup
+import Optimization
 import Sampling
 import Storage
 

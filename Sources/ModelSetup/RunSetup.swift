@@ -37,10 +37,11 @@ package struct RunSetup: Sendable {
         let samples = 0..<dataset.count
         folds = try Self.folds(configuration, dataset)
         sampler = try Sampling.Sampler(
-            policy: Self.policy(configuration),
+            rule: try configuration.sampler.rule(),
             seed: UInt64(configuration.run.seed),
             samples: folds.training,
-            isPositive: samples.map(dataset.isPositive)
+            isPositive: samples.map(dataset.isPositive),
+            epochs: configuration.training.epochs
         )
         let steps = configuration.training.steps
         schedule = RunSchedule(
@@ -59,9 +60,9 @@ package struct RunSetup: Sendable {
         var resolved = configuration
         resolved.schedule.warmupSteps = .count(warmUp)
         plan = try ModelPlan(resolved, imageSize: dataset.size)
-        learningRate = Self.learningRate(resolved, length: schedule.length)
+        learningRate = try Self.learningRate(resolved, length: schedule.length)
         try learningRate.validate()
-        augmentation = configuration.augmentation.enabled ? Self.augmentation(configuration) : nil
+        augmentation = try configuration.augmentation.plan()
     }
 
     /// The names of all numbers' contracts that this program honours.
@@ -122,70 +123,20 @@ extension RunSetup {
         case .listed(let listed): listed
         }
     }
-
-    private static func policy(_ configuration: RunConfiguration) -> SamplingPolicy {
-        switch configuration.sampler.policy {
-        case .all: .all
-        case .positives:
-            .positives(
-                configuration.sampler.positiveShareEnd.map {
-                    .linear(
-                        from: configuration.sampler.positiveShare,
-                        to: $0,
-                        over: max(1, configuration.training.epochs - 1)
-                    )
-                } ?? .constant(configuration.sampler.positiveShare)
-            )
-        }
-    }
 }
 
 extension RunSetup {
     /// The learning rate of a run that is `length` epochs long.
-    package static func learningRate(_ configuration: RunConfiguration, length: Double) -> LearningRateSchedule {
-        let rule = configuration.schedule
-        let shape: LearningRateSchedule.Rule =
-            switch rule.name {
-            case .constant: .constant
-            case .cosine:
-                .cosine(
-                    period: rule.periodEpochs > 0 ? Double(rule.periodEpochs) : length,
-                    minimum: rule.minimum,
-                    everyStep: true
-                )
-            case .plateau:
-                .plateau(
-                    factor: rule.factor,
-                    patience: rule.patience,
-                    minimum: rule.minimum,
-                    threshold: rule.threshold,
-                    higherIsBetter: configuration.scheduleMetric.largerIsBetter
-                )
-            }
-        return LearningRateSchedule(
+    package static func learningRate(
+        _ configuration: RunConfiguration,
+        length: Double
+    ) throws -> LearningRateSchedule {
+        LearningRateSchedule(
             base: configuration.optimizer.learningRate,
-            rule: shape,
-            warmUpSteps: rule.warmupSteps.count ?? 0
+            rule: try configuration.schedule.rule(),
+            length: length,
+            higherIsBetter: configuration.scheduleMetric.largerIsBetter,
+            warmUpSteps: configuration.schedule.warmupSteps.count ?? 0
         )
-    }
-
-    private static func augmentation(_ configuration: RunConfiguration) -> AugmentationPolicy {
-        let rule = configuration.augmentation
-        var policy = AugmentationPolicy()
-        policy.horizontalFlipProbability = Float(rule.flip.probability)
-        policy.shiftScaleRotateProbability = Float(rule.affine.probability)
-        policy.shiftLimit = Float(rule.affine.shift)
-        policy.scale = Float(1 - rule.affine.scale)...Float(1 + rule.affine.scale)
-        policy.rotationLimit = Float(rule.affine.rotate)
-        policy.cropProbability = Float(rule.crop.probability)
-        policy.cropSide = Float(rule.crop.minimum)...1
-        policy.brightnessProbability = Float(rule.brightness.probability)
-        policy.brightnessLimit = Float(rule.brightness.range)
-        policy.contrastProbability = Float(rule.contrast.probability)
-        policy.contrast = Float(1 - rule.contrast.range)...Float(1 + rule.contrast.range)
-        policy.gammaProbability = Float(rule.gamma.probability)
-        policy.gamma = Float(rule.gamma.range[0])...Float(rule.gamma.range[1])
-        policy.border = rule.border == .reflect ? .reflect101 : .constant(0)
-        return policy
     }
 }

@@ -42,7 +42,7 @@ package enum FixedFields {
     /// The fixed fields that differ, each as "`name` is 1, not 2".
     package static func changes(from before: RunConfiguration, to now: RunConfiguration) -> [String] {
         // A share that moves over the epochs makes their number a part of every epoch's length.
-        let sharesMove = before.sampler.policy == .positives && before.sampler.positiveShareEnd != nil
+        let sharesMove = before.sampler.dependsOnLength
         return ConfigurationField.all.filter { field in
             names.contains(field.name) || sections.contains { field.name.hasPrefix($0) }
                 || sharesMove && field.name == "training.epochs"

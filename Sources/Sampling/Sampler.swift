@@ -5,53 +5,36 @@ import Numerics
 /// Samples are named by their index in the data set. A worker asks for an epoch's plan once and takes its microbatches
 /// from it; who asks, how often and in which order cannot change the answer.
 package struct Sampler: Sendable {
-    package let policy: SamplingPolicy
+    package let rule: any SamplingRule
     package let seed: UInt64
-    /// The indices of the positives and of the negatives among the training samples, ascending.
-    private let positives: [Int]
-    private let negatives: [Int]
-    /// All training samples, in the order they were given in.
-    private let samples: [Int]
+    private let pool: SamplePool
 
     /// A sampler over the data set's samples `samples`, of which `isPositive[sample]` says whether it has a
-    /// pneumothorax.
+    /// pneumothorax, for a run of `epochs` epochs.
     ///
-    /// - Throws: `SamplingError` where the policy cannot be served from these samples.
+    /// - Throws: `SamplingError` where the rule cannot be served from these samples.
     package init(
-        policy: SamplingPolicy,
+        rule: any SamplingRule,
         seed: UInt64,
         samples: [Int],
-        isPositive: [Bool]
+        isPositive: [Bool],
+        epochs: Int
     ) throws(SamplingError) {
         precondition(samples.allSatisfy(isPositive.indices.contains), "a training sample is not in the data set")
-        self.policy = policy
+        self.rule = rule
         self.seed = seed
-        self.samples = samples
-        self.positives = samples.filter { isPositive[$0] }
-        self.negatives = samples.filter { !isPositive[$0] }
+        pool = SamplePool(samples: samples, isPositive: isPositive, epochs: epochs)
         if samples.isEmpty { throw .noSamples }
         // 2³¹ and not 2³²: one bit is left for the product of an epoch's counts in callers' arithmetic.
         if samples.count > Int(Int32.max) { throw .tooManySamples(samples.count) }
-        guard case .positives(let share) = policy else { return }
-        if let defect = share.defect { throw .badShare(defect) }
-        if positives.isEmpty { throw .noPositives(samples: samples.count) }
-        let drawn = max(
-            share.negatives(for: positives.count, in: 0),
-            share.negatives(for: positives.count, in: share.epochs)
-        )
-        if drawn > 0 && negatives.isEmpty { throw .noNegatives(samples: samples.count) }
-        if positives.count + drawn > Int(Int32.max) { throw .tooManySamples(positives.count + drawn) }
+        if let defect = rule.defect { throw .badShare(defect) }
+        try rule.check(pool)
     }
 
     /// The number of samples of `epoch`, without drawing them.
     ///
     /// O(1).
-    package func sampleCount(of epoch: Int) -> Int {
-        switch policy {
-        case .all: samples.count
-        case .positives(let share): positives.count + share.negatives(for: positives.count, in: epoch)
-        }
-    }
+    package func sampleCount(of epoch: Int) -> Int { rule.sampleCount(of: epoch, from: pool) }
 
     /// The samples of `epoch` in their order: entry p is the sample at position p.
     ///
@@ -59,22 +42,14 @@ package struct Sampler: Sendable {
     ///
     ///     all        [samples]                     n         shuffled
     ///     positives  [positives] + [negatives]     n₊ + k    k drawn with replacement, then shuffled together
+    ///     balanced   [positives] + [negatives]     n         all drawn with replacement, then shuffled together
     ///
-    /// Draw j of a negative uses number j of (seed, `.sampling`, epoch); exchange i of the Fisher-Yates shuffle, from
+    /// A rule's draws use the numbers of (seed, `.sampling`, epoch); exchange i of the Fisher-Yates shuffle, from
     /// the end, uses number i of (seed, `.shuffle`, epoch).
     package func order(of epoch: Int) -> [Int] {
         precondition(epoch >= 0 && epoch <= Int(UInt32.max), "epoch \(epoch) cannot be numbered")
-        var order: [Int]
-        switch policy {
-        case .all:
-            order = samples
-        case .positives(let share):
-            let draws = RandomSequence(seed: seed, purpose: .sampling, epoch: UInt32(epoch))
-            order = positives
-            for draw in 0..<share.negatives(for: positives.count, in: epoch) {
-                order.append(negatives[draws.integer(draw, below: negatives.count)])
-            }
-        }
+        let draws = RandomSequence(seed: seed, purpose: .sampling, epoch: UInt32(epoch))
+        var order = rule.samples(of: epoch, from: pool, draws: draws)
         let exchanges = RandomSequence(seed: seed, purpose: .shuffle, epoch: UInt32(epoch))
         var last = order.count - 1
         while last > 0 {

@@ -22,11 +22,11 @@ package enum SamplingError: ReportableError, Equatable {
         case .noSamples:
             "Expected training samples, found none; check the folds and the data set."
         case .noPositives(let samples):
-            "The sampler takes every positive and a share of negatives, but none of the \(samples) training samples is "
-                + "positive; use the policy that takes all samples, or other folds."
+            "The sampler takes positives and negatives, but none of the \(samples) training samples is positive; use the "
+                + "policy that takes all samples, or other folds."
         case .noNegatives(let samples):
-            "The sampler draws negatives, but all \(samples) training samples are positive; set the share of positives "
-                + "to 1, or use the policy that takes all samples."
+            "The sampler draws negatives, but all \(samples) training samples are positive; use the policy that takes all "
+                + "samples, or positives with a share of 1."
         case .badShare(let sentence):
             "The sampler's configuration is wrong: \(sentence)."
         case .tooManySamples(let count):

@@ -7,6 +7,8 @@ package struct Setting<Owner: SettingOwner>: Sendable {
     let form: SettingForm
     /// The type and the range in words.
     let kind: String
+    /// The range alone, where it has words of its own.
+    let range: String
     let accepts: @Sendable (SettingValue) -> Bool
     let write: @Sendable (SettingValue, inout Owner) -> Void
     let read: @Sendable (Owner) -> SettingValue
@@ -27,6 +29,7 @@ package struct Setting<Owner: SettingOwner>: Sendable {
         kind =
             range.saysType
             ? range.text : range.text.isEmpty ? Value.form.text : "\(Value.form.text), \(range.text)"
+        self.range = range.text.isEmpty ? kind : range.text
         accepts = { Value($0).map(range.accepts) ?? false }
         write = { value, owner in
             guard let value = Value(value) else { return }
@@ -42,6 +45,8 @@ package struct SettingDeclaration: Sendable {
     package let form: SettingForm
     /// The type and the range in words: "a number, 0 to 1".
     package let kind: String
+    /// What a refused value must be: "0 to 1".
+    package let range: String
     package let defaultValue: SettingValue
     package let summary: String
     private let test: @Sendable (SettingValue) -> Bool
@@ -50,6 +55,7 @@ package struct SettingDeclaration: Sendable {
         name = setting.name
         form = setting.form
         kind = setting.kind
+        range = setting.range
         summary = setting.summary
         self.defaultValue = defaultValue
         test = setting.accepts

@@ -40,10 +40,12 @@ package struct SimulatedRun: Sendable {
     ) throws(SamplingError) {
         self.seed = seed
         sampler = try Sampler(
-            policy: .positives(.linear(from: 0.5, to: 0.3, over: max(1, epochs))),
+            rule: PositivesAndShare(0.5, last: 0.3),
             seed: seed,
             samples: Array(0..<samples),
-            isPositive: (0..<samples).map { $0 % 3 != 1 }
+            isPositive: (0..<samples).map { $0 % 3 != 1 },
+            // As if another epoch followed: the share never comes to its end.
+            epochs: epochs + 1
         )
         let sampler = sampler
         func schedule(steps: UInt64?) -> RunSchedule {

@@ -3,6 +3,8 @@ import Diagnostics
 import Losses
 import Networks
 import Optimization
+import Radiography
+import Sampling
 import Testing
 
 @Suite struct LossTermTests {
@@ -96,7 +98,7 @@ struct ReadingTests {
     }
 
     @Test func valuesOfEveryKindAreRead() throws {
-        let configuration = try RunConfiguration.parse(
+        var configuration = try RunConfiguration.parse(
             """
             run: {directory: runs/α β, seed: 7, name: 123}
             data:
@@ -124,11 +126,13 @@ struct ReadingTests {
         #expect(configuration.data.folds.train == .all)
         #expect(configuration.data.normalisation == .imagenet)
         #expect(configuration.sampler.policy == .positives)
-        #expect(configuration.sampler.positiveShare == 0.8)
-        #expect(configuration.sampler.positiveShareEnd == 0.22)
+        #expect(try configuration.sampler.rule() as? PositivesAndShare == PositivesAndShare(0.8, last: 0.22))
         #expect(!configuration.augmentation.enabled)
-        #expect(configuration.augmentation.gamma.probability == 1)
-        #expect(configuration.augmentation.gamma.range == [0.6, 1.2])
+        #expect(try configuration.augmentation.plan() == nil)
+        configuration.augmentation.enabled = true
+        let plan = try #require(try configuration.augmentation.plan())
+        #expect(plan.steps.compactMap { $0 as? GammaChange } == [GammaChange(probability: 1, range: [0.6, 1.2])])
+        #expect(plan.border == .constant(0))
         #expect(configuration.augmentation.border == .constant)
         #expect(configuration.network.architecture == .unet)
         #expect(configuration.network.encoder == .resnet18)
@@ -168,7 +172,8 @@ struct ReadingTests {
         )
         #expect(configuration.optimizer.learningRate == 2e-4)
         #expect(configuration.data.folds.validation == .listed([1, 2]))
-        #expect(configuration.augmentation.flip.probability == 0.25)
+        let plan = try #require(try configuration.augmentation.plan())
+        #expect(plan.steps.compactMap { $0 as? Flip } == [Flip(probability: 0.25)])
         #expect(configuration.run.directory == "/tmp/a=b c")
         #expect(configuration.data.normalisation == .imagenet)
         #expect(configuration.averaging.ema == nil)
@@ -260,5 +265,34 @@ struct ReadingTests {
         )
         let again = try RunConfiguration.parse(configuration.resolvedYAML(), file: "c.yaml")
         #expect(again == configuration)
+    }
+
+    /// Each rule takes what it declares, and a value that only another one reads is told of.
+    @Test func rulesTakeTheirSettings() throws {
+        func read(_ overrides: String...) throws -> RunConfiguration {
+            try RunConfiguration.parse("", file: "c.yaml", overrides: overrides)
+        }
+        let restarts = try read("schedule.name=restarts", "schedule.cycle_epochs=4", "schedule.cycle_growth=2")
+        #expect(try restarts.schedule.rule() as? CosineRestarts == CosineRestarts(cycleEpochs: 4, cycleGrowth: 2))
+        let steps = try read("schedule.name=steps", "schedule.milestones=[3, 7]", "schedule.factor=0.5")
+        #expect(try steps.schedule.rule() as? StepwiseRate == StepwiseRate(milestones: [3, 7], factor: 0.5))
+        let byEpoch = try read("schedule.name=cosine", "schedule.every_step=false")
+        #expect(try byEpoch.schedule.rule() as? CosineRate == CosineRate(periodEpochs: 0, everyStep: false))
+        #expect(try read("sampler.policy=balanced").sampler.rule() is BalancedSamples)
+        let clahe = try read("augmentation.clahe.probability=0.5", "augmentation.clahe.tiles=4")
+        let plan = try #require(try clahe.augmentation.plan())
+        #expect(plan.steps.contains { $0 as? LocalContrast == LocalContrast(probability: 0.5, tiles: 4) })
+        #expect(
+            try read("schedule.name=cosine", "schedule.patience=5").remarks.contains(
+                "schedule.patience means nothing to cosine; it is for plateau."
+            )
+        )
+        #expect(
+            try read("sampler.positive_share=0.4").remarks.contains(
+                "sampler.positive_share means nothing to all; it is for positives."
+            )
+        )
+        // A value that is the default is no change.
+        #expect(try read("schedule.patience=2") == RunConfiguration())
     }
 }

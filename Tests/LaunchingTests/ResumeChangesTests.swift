@@ -3,6 +3,7 @@ import Coordination
 import Launching
 import ModelSetup
 import Networks
+import Optimization
 import Platform
 import Sampling
 import Storage

@@ -73,7 +73,7 @@ import Testing
         let configuration = try RunConfiguration().overridden(by: [
             "schedule.name=cosine", "schedule.minimum=1e-5", "optimizer.learning_rate=1e-3",
         ])
-        let rate = RunSetup.learningRate(configuration, length: schedule.length)
+        let rate = try RunSetup.learningRate(configuration, length: schedule.length)
         func value(_ epochs: Double) -> Double {
             rate.learningRate(step: 0, epochs: epochs, state: rate.initialState)
         }

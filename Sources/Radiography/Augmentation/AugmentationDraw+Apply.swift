@@ -31,6 +31,27 @@ extension AugmentationDraw {
             (1...1 << 15).contains(width) && (1...1 << 15).contains(height) && (1...1 << 15).contains(outputSize),
             "an image of \(width)×\(height) to \(outputSize)"
         )
+        guard filters.isEmpty else {
+            var plain = self
+            plain.filters = []
+            withUnsafeTemporaryAllocation(of: UInt8.self, capacity: width * height) { pixels in
+                guard let base = pixels.baseAddress else { return }
+                base.initialize(from: image, count: width * height)
+                for filter in filters { filter.apply(to: pixels, width: width, height: height) }
+                plain.apply(
+                    image: base,
+                    mask: mask,
+                    width: width,
+                    height: height,
+                    outputSize: outputSize,
+                    into: output,
+                    channels: channels,
+                    normalization: normalization,
+                    maskInto: maskOutput
+                )
+            }
+            return
+        }
         let positions = SourcePositions(draw: self, width: width, height: height, outputSize: outputSize)
         let outside: UInt8?
         switch border {
@@ -153,7 +174,7 @@ private struct SourcePositions {
 }
 
 /// The index of `position` in 0 ..< `count`, mirrored at the first and last.
-private func reflected(_ position: Int, _ count: Int) -> Int {
+func reflected(_ position: Int, _ count: Int) -> Int {
     if count == 1 { return 0 }
     let period = 2 * (count - 1)
     var rest = position % period

@@ -3,7 +3,7 @@ package import Numerics
 /// What may happen to a sample before it is trained on, and how often.
 ///
 /// `plan` draws one augmentation; `AugmentationDraw.apply` carries it out in one resampling pass.
-package struct AugmentationPolicy: Sendable, Equatable {
+package struct AugmentationPolicy: Sendable {
     /// What stands outside the image.
     package enum Border: Sendable, Equatable {
         /// The image mirrored at the centre of its outermost pixels: … 2 1 | 0 1 2 …. The mask likewise.
@@ -12,91 +12,38 @@ package struct AugmentationPolicy: Sendable, Equatable {
         case constant(UInt8)
     }
 
-    /// The probability of a horizontal flip.
-    package var horizontalFlipProbability: Float = 0
-    /// The probability of a shift, scaling and rotation, which are drawn together.
-    package var shiftScaleRotateProbability: Float = 0
-    /// The shift along each axis, uniform in ± this share of the image's side.
-    package var shiftLimit: Float = 0
-    /// The range of the scale: above 1 enlarges the anatomy.
-    package var scale: ClosedRange<Float> = 1...1
-    /// The rotation about the middle, uniform in ± this many degrees.
-    package var rotationLimit: Float = 0
-    /// The probability of a square crop, scaled to the output.
-    package var cropProbability: Float = 0
-    /// The range of the crop's side as a share of the image's, above 0 and at most 1; its place is uniform.
-    package var cropSide: ClosedRange<Float> = 1...1
-    /// The probability of a change of brightness.
-    package var brightnessProbability: Float = 0
-    /// The value added, uniform in ± this share of the full range.
-    package var brightnessLimit: Float = 0
-    /// The probability of a change of contrast.
-    package var contrastProbability: Float = 0
-    /// The range of the factor by which values are spread about middle grey.
-    package var contrast: ClosedRange<Float> = 1...1
-    /// The probability of a change of gamma.
-    package var gammaProbability: Float = 0
-    /// The range of the exponent; above 1 darkens.
-    package var gamma: ClosedRange<Float> = 1...1
-    package var border = Border.reflect101
+    /// What may happen, each by its own probability.
+    package var steps: [any Augmentation]
+    package var border: Border
 
-    /// Nothing happens.
-    package init() {}
-
-    /// The words of the random sequence, one for each use, in a fixed place: a further use does not move the others.
-    private enum Word {
-        static let flip = 0
-        static let isMoved = 1
-        static let shiftX = 2
-        static let shiftY = 3
-        static let scale = 4
-        static let rotation = 5
-        static let isCropped = 6
-        static let cropSide = 7
-        static let cropX = 8
-        static let cropY = 9
-        static let isBrightened = 10
-        static let brightness = 11
-        static let isContrasted = 12
-        static let contrast = 13
-        static let isBent = 14
-        static let gamma = 15
+    /// Nothing happens without a step.
+    package init(_ steps: [any Augmentation] = [], border: Border = .reflect101) {
+        self.steps = steps
+        self.border = border
     }
 
     /// Draws one augmentation.
     ///
     /// Pure: equal sequences give equal draws.
     package func plan(sequence: RandomSequence) -> AugmentationDraw {
-        func happens(_ word: Int, _ probability: Float) -> Bool { sequence.uniform(word) < probability }
         var draw = AugmentationDraw(border: border)
-        draw.isFlipped = happens(Word.flip, horizontalFlipProbability)
-        if happens(Word.isMoved, shiftScaleRotateProbability) {
-            draw.shiftX = sequence.uniform(Word.shiftX, in: -shiftLimit...shiftLimit)
-            draw.shiftY = sequence.uniform(Word.shiftY, in: -shiftLimit...shiftLimit)
-            draw.scale = sequence.uniform(Word.scale, in: scale)
-            draw.rotation = sequence.uniform(Word.rotation, in: -rotationLimit...rotationLimit)
-        }
-        if happens(Word.isCropped, cropProbability) {
-            draw.cropSide = sequence.uniform(Word.cropSide, in: cropSide)
-            draw.cropX = sequence.uniform(Word.cropX) * (1 - draw.cropSide)
-            draw.cropY = sequence.uniform(Word.cropY) * (1 - draw.cropSide)
-        }
-        if happens(Word.isBrightened, brightnessProbability) {
-            draw.brightness = sequence.uniform(Word.brightness, in: -brightnessLimit...brightnessLimit)
-        }
-        if happens(Word.isContrasted, contrastProbability) {
-            draw.contrast = sequence.uniform(Word.contrast, in: contrast)
-        }
-        if happens(Word.isBent, gammaProbability) {
-            draw.gamma = sequence.uniform(Word.gamma, in: gamma)
+        for step in steps {
+            let numbers = AugmentationNumbers(sequence, type(of: step).words)
+            if numbers.happens(step.probability) { step.draw(numbers, into: &draw) }
         }
         return draw
     }
 }
 
+/// A change of an image's pixels before it is resampled, in place; the mask stays.
+package protocol PixelFilter: Hashable, Sendable {
+    /// `width` · `height` grey values, row by row. The same bytes on every machine.
+    func apply(to pixels: UnsafeMutableBufferPointer<UInt8>, width: Int, height: Int)
+}
+
 /// One augmentation, drawn.
 ///
-/// The image is flipped, then scaled and rotated about its middle and shifted, then cropped; its values are bent by
+/// The filters change the pixels. The image is flipped, then scaled and rotated about its middle and shifted, then cropped; its values are bent by
 /// gamma, spread by contrast, then shifted by brightness, and cut to the full range.
 package struct AugmentationDraw: Sendable, Equatable {
     package var isFlipped = false
@@ -114,6 +61,8 @@ package struct AugmentationDraw: Sendable, Equatable {
     package var contrast: Float = 1
     package var gamma: Float = 1
     package var border: AugmentationPolicy.Border
+    /// Happen one after the other.
+    package var filters: [any PixelFilter] = []
 
     /// Nothing happens but the scaling to the output's size.
     package init(border: AugmentationPolicy.Border = .reflect101) {
@@ -122,6 +71,18 @@ package struct AugmentationDraw: Sendable, Equatable {
 
     /// Nothing happens but the scaling to the output's size.
     package static let identity = AugmentationDraw()
+
+    package static func == (first: AugmentationDraw, second: AugmentationDraw) -> Bool {
+        func numbers(_ draw: AugmentationDraw) -> [Float] {
+            [
+                draw.shiftX, draw.shiftY, draw.scale, draw.rotation, draw.cropX, draw.cropY, draw.cropSide,
+                draw.brightness, draw.contrast, draw.gamma,
+            ]
+        }
+        return first.isFlipped == second.isFlipped && numbers(first) == numbers(second)
+            && first.border == second.border
+            && first.filters.map { AnyHashable($0) } == second.filters.map { AnyHashable($0) }
+    }
 }
 
 /// How grey values 0...1 become what a network reads: (value - mean) / deviation, for each channel.

@@ -1,5 +1,6 @@
 import Numerics
 import Radiography
+import Settings
 import Testing
 
 /// A picture without symmetry.
@@ -44,23 +45,25 @@ private func apply(
     return result
 }
 
-private let lively: AugmentationPolicy = {
-    var policy = AugmentationPolicy()
-    policy.horizontalFlipProbability = 0.5
-    policy.shiftScaleRotateProbability = 0.7
-    policy.shiftLimit = 0.1
-    policy.scale = 0.8...1.25
-    policy.rotationLimit = 20
-    policy.cropProbability = 0.5
-    policy.cropSide = 0.6...0.9
-    policy.brightnessProbability = 0.5
-    policy.brightnessLimit = 0.2
-    policy.contrastProbability = 0.5
-    policy.contrast = 0.8...1.2
-    policy.gammaProbability = 0.5
-    policy.gamma = 0.7...1.4
-    return policy
-}()
+/// A policy with most steps; those with values are not in it where `values` is false.
+private func lively(
+    values: Bool = true,
+    without words: [String] = [],
+    border: AugmentationPolicy.Border = .reflect101
+) -> AugmentationPolicy {
+    var affine = ShiftScaleRotate(probability: 0.7, shift: 0.1, rotation: 20)
+    affine.scale = 0.8...1.25
+    var crop = RandomCrop(probability: 0.5, minimum: 0.6)
+    crop.maximum = 0.9
+    var steps: [any Augmentation] = [Flip(probability: 0.5), affine, crop]
+    if values {
+        steps += [
+            BrightnessChange(probability: 0.5), ContrastChange(probability: 0.5),
+            GammaChange(probability: 0.5, range: [0.7, 1.4]),
+        ]
+    }
+    return AugmentationPolicy(steps.filter { !words.contains(type(of: $0).word) }, border: border)
+}
 
 private func sequence(_ position: UInt32, seed: UInt64 = 5) -> RandomSequence {
     RandomSequence(seed: seed, purpose: .augmentation, epoch: 1, position: position)
@@ -216,11 +219,7 @@ struct AugmentationTests {
         let (width, height, output) = (40, 28, 36)
         let source = picture(width, height)
         let region = mask(width, height)
-        var policy = lively
-        policy.brightnessProbability = 0
-        policy.contrastProbability = 0
-        policy.gammaProbability = 0
-        if position % 2 == 1 { policy.border = .constant(77) }
+        let policy = lively(values: false, border: position % 2 == 1 ? .constant(77) : .reflect101)
         let draw = policy.plan(sequence: sequence(UInt32(position)))
         let result = apply(draw, source, mask: region, width: width, height: height, output: output)
         let radians = Double(draw.rotation) * .pi / 180
@@ -258,8 +257,8 @@ struct AugmentationTests {
     func draws() {
         var flips = 0
         for position in 0..<400 as Range<UInt32> {
-            let draw = lively.plan(sequence: sequence(position))
-            #expect(draw == lively.plan(sequence: sequence(position)))
+            let draw = lively().plan(sequence: sequence(position))
+            #expect(draw == lively().plan(sequence: sequence(position)))
             if draw.isFlipped { flips += 1 }
             #expect(abs(draw.shiftX) <= 0.1 && abs(draw.shiftY) <= 0.1 && abs(draw.rotation) <= 20)
             #expect((0.8...1.25).contains(draw.scale) && (0.6...1).contains(draw.cropSide))
@@ -275,11 +274,8 @@ struct AugmentationTests {
     @Test("A further use of the policy does not move the other draws")
     func wordsAreFixed() {
         for position in 0..<50 as Range<UInt32> {
-            let all = lively.plan(sequence: sequence(position))
-            var fewer = lively
-            fewer.horizontalFlipProbability = 0
-            fewer.cropProbability = 0
-            fewer.contrastProbability = 0
+            let all = lively().plan(sequence: sequence(position))
+            let fewer = lively(without: ["flip", "crop", "contrast"])
             let some = fewer.plan(sequence: sequence(position))
             #expect(some.shiftX == all.shiftX && some.rotation == all.rotation && some.gamma == all.gamma)
             #expect(some.brightness == all.brightness && some.scale == all.scale)
@@ -293,7 +289,7 @@ struct AugmentationTests {
         let source = picture(size, size)
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
         for position in 0..<8 as Range<UInt32> {
-            let draw = lively.plan(sequence: sequence(position))
+            let draw = lively().plan(sequence: sequence(position))
             let result = apply(
                 draw,
                 source,
@@ -309,6 +305,50 @@ struct AugmentationTests {
             }
         }
         #expect(hash == 4_799_049_077_667_565_853)
+    }
+
+    /// `Tests/Fixtures/clahe.py` printed the hashes of what OpenCV makes of the same pictures.
+    @Test(
+        "CLAHE gives OpenCV's bytes, also where the sides are no multiples of the tiles",
+        arguments: [
+            (64, 64, 8, 2.0, 18_149_273_004_090_505_699), (64, 64, 4, 1.0, 15_277_838_474_708_279_876),
+            (40, 28, 4, 3.75, 16_616_627_600_741_949_804), (37, 53, 8, 2.5, 2_214_542_189_181_881_812),
+            (5, 3, 8, 40.0, 6_154_923_772_604_455_208),
+        ] as [(Int, Int, Int, Double, UInt64)]
+    )
+    func localContrast(width: Int, height: Int, tiles: Int, limit: Double, expected: UInt64) {
+        var pixels = picture(width, height)
+        pixels.withUnsafeMutableBufferPointer {
+            AdaptiveEqualization(limit: limit, tiles: tiles).apply(to: $0, width: width, height: height)
+        }
+        let hash = pixels.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+        #expect(hash == expected)
+    }
+
+    @Test("A filter changes the pixels before they are resampled, and not the mask")
+    func filters() {
+        let source = picture(40, 40)
+        let region = mask(40, 40)
+        let policy = AugmentationPolicy([Flip(probability: 1), LocalContrast(probability: 1, limit: 3, tiles: 4)])
+        let draw = policy.plan(sequence: sequence(3))
+        #expect(draw.filters.count == 1 && draw.isFlipped && draw != .identity)
+        let found = apply(draw, source, mask: region, width: 40, height: 40, output: 40)
+        var changed = source
+        changed.withUnsafeMutableBufferPointer { draw.filters[0].apply(to: $0, width: 40, height: 40) }
+        #expect(changed != source)
+        var flip = AugmentationDraw.identity
+        flip.isFlipped = true
+        #expect(found == apply(flip, changed, mask: region, width: 40, height: 40, output: 40))
+    }
+
+    @Test("Each augmentation has words of its own")
+    func words() {
+        #expect(Set(augmentations.map { $0.word }).count == augmentations.count)
+        let words = augmentations.flatMap { Array($0.words) }
+        #expect(Set(words).count == words.count)
+        for augmentation in augmentations {
+            #expect(augmentation.declarations.contains { $0.name == "probability" }, "\(augmentation.word)")
+        }
     }
 
     @Test("Absurd draws neither trap nor read outside")
