@@ -28,6 +28,12 @@ extension ConfigurationField {
             "Samples in a microbatch. Batch normalisation and soft Dice see one microbatch at a time."
         ),
         field(
+            "training.early_stop_patience",
+            \.training.earlyStopPatience,
+            .unlessOff(.within(1...1_000_000)),
+            "The run ends after this many validations in a row without a better checkpoint.metric. off: never."
+        ),
+        field(
             "training.on_nonfinite",
             \.training.onNonFinite,
             "Where a gradient or a loss is not finite. stop: the run ends, naming the layer, the microbatch and its samples. "

@@ -87,7 +87,7 @@ package enum OtherWords {
         ["train", "val", "test", "train_folds", "val_folds"]:
             "`data.folds.train` and `data.folds.validation` take folds of one data set",
         ["patience", "early_stopping", "early_stop"]:
-            "`pleura inspect --fields training` says whether a run can stop early, and `schedule.patience` is the plateau's",
+            "`training.early_stop_patience` ends a run that gets no better, and `schedule.patience` is the plateau's",
     ]
 
     private static let sentenceByWord: [String: String] = {

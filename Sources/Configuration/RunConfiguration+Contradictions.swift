@@ -38,6 +38,12 @@ extension RunConfiguration {
             refuse(true, [error.setting], "`\(error.setting)` \(error.problem)")
         }
         found += scheduleContradictions
+        refuse(
+            training.earlyStopPatience != nil && !validates,
+            ["training.early_stop_patience"],
+            "`training.early_stop_patience` follows the validation, and this run has none; set `validation.every_epochs` "
+                + "and `data.folds.validation`"
+        )
         let warmUp = schedule.warmupSteps.count ?? 0
         refuse(
             training.steps > 0 && warmUp >= training.steps,

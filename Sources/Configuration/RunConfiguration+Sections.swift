@@ -149,6 +149,8 @@ extension RunConfiguration {
         package var microbatches = 16
         /// Samples in a microbatch; the statistics of batch normalisation are over one microbatch.
         package var microbatchSize = 2
+        /// Validations in a row without a better `checkpoint.metric` after which the run ends; nil never ends it.
+        package var earlyStopPatience: Int?
         /// What happens to a step whose gradient or loss is not finite.
         package var onNonFinite = NonFiniteChoice.stop
     }

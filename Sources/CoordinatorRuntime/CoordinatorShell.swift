@@ -406,6 +406,7 @@ package final class CoordinatorShell: Sendable {
                 best: checkpoint.keepBest,
                 folder: FileSystem.absolute(options.directory.checkpoints)
             ),
+            earlyStopPatience: setup.earlyStopPatience,
             onNonFinite: run.training.onNonFinite == .skip ? .skip : .stop,
             audits: setup.schedule.totalSteps >= UInt64(run.audit.minimumSteps)
                 ? AuditPolicy(rate: run.audit.rate, seed: UInt64(run.run.seed)) : .none,

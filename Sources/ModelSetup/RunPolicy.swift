@@ -6,8 +6,13 @@ import Radiography
 package import Sampling
 
 extension RunSetup {
+    /// Rounds of validation without a better score after which the run stops; nil never stops it.
+    package var earlyStopPatience: UInt32? { configuration.training.earlyStopPatience.map(UInt32.init) }
+
     /// Whether nothing is left to compute at a state.
     package func isComplete(_ progress: RunProgress) -> Bool {
+        var progress = progress
+        progress.reconsider(patience: earlyStopPatience)
         if progress.stoppedEarly { return true }
         guard progress.completedSteps >= schedule.totalSteps else { return false }
         let validates = configuration.validates && !folds.validation.isEmpty

@@ -9,7 +9,9 @@ package enum FixedFields {
         "optimizer.name", "data.channels",
     ]
     /// Fields that may be changed, and that decide when the run is complete.
-    private static let ends: Set = ["training.epochs", "training.steps", "validation.every_epochs"]
+    private static let ends: Set = [
+        "training.epochs", "training.steps", "training.early_stop_patience", "validation.every_epochs",
+    ]
 
     /// Refuses `configuration` where it has another value of a fixed field than `checkpoint` was written with.
     package static func check(_ configuration: RunConfiguration, against checkpoint: CheckpointContents)

@@ -273,11 +273,16 @@ struct ReadingTests {
             try RunConfiguration.parse("", file: "c.yaml", overrides: overrides)
         }
         let restarts = try read("schedule.name=restarts", "schedule.cycle_epochs=4", "schedule.cycle_growth=2")
-        #expect(try restarts.schedule.rule() as? CosineRestarts == CosineRestarts(cycleEpochs: 4, cycleGrowth: 2))
+        #expect(
+            try restarts.schedule.rule() as? CosineRestarts
+                == CosineRestarts(cycleEpochs: 4, cycleGrowth: 2, minimum: 1e-6)
+        )
         let steps = try read("schedule.name=steps", "schedule.milestones=[3, 7]", "schedule.factor=0.5")
         #expect(try steps.schedule.rule() as? StepwiseRate == StepwiseRate(milestones: [3, 7], factor: 0.5))
         let byEpoch = try read("schedule.name=cosine", "schedule.every_step=false")
-        #expect(try byEpoch.schedule.rule() as? CosineRate == CosineRate(periodEpochs: 0, everyStep: false))
+        #expect(
+            try byEpoch.schedule.rule() as? CosineRate == CosineRate(periodEpochs: 0, minimum: 1e-6, everyStep: false)
+        )
         #expect(try read("sampler.policy=balanced").sampler.rule() is BalancedSamples)
         let clahe = try read("augmentation.clahe.probability=0.5", "augmentation.clahe.tiles=4")
         let plan = try #require(try clahe.augmentation.plan())
@@ -288,7 +293,7 @@ struct ReadingTests {
             )
         )
         #expect(
-            try read("sampler.positive_share=0.4").remarks.contains(
+            try read("sampler.policy=all", "sampler.positive_share=0.4").remarks.contains(
                 "sampler.positive_share means nothing to all; it is for positives."
             )
         )

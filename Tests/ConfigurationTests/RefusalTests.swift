@@ -155,7 +155,8 @@ struct RefusalTests {
         ("schedule.factor=0", "above 0 and below 1"), ("schedule.cycle_growth=0", "1 to 1000"),
         ("schedule.milestones=[3, 3]", "a list of rising numbers of epochs of 1 to 1000000, 100 at most"),
         ("augmentation.clahe.limit=0.5", "1 to 40"),
-        ("training.microbatches=0", "1 to 65536"), ("checkpoint.keep_last=0", "1 to 1000000"),
+        ("training.microbatches=0", "1 to 65536"),
+        ("training.early_stop_patience=0", "1 to 1000000"), ("checkpoint.keep_last=0", "1 to 1000000"),
         ("checkpoint.every_minutes=1e300", "0 to 1000000"), ("training.epochs=4000000000000000000", "0 to 1000000"),
         ("training.steps=2000000000", "0 to 1000000000"), ("network.base_width=1024", "1 to 512"),
         ("data.folds.validation=[0, 0]", "all or fold numbers of 0 and more, each once"),
@@ -271,6 +272,10 @@ struct RefusalTests {
         ("optimizer: {name: sgd, nesterov: true, momentum: 0}", "needs `optimizer.momentum`"),
         ("schedule: {name: cosine, minimum: 1}", "is above `optimizer.learning_rate` (0.0003)"),
         ("training: {steps: 10}\nschedule: {warmup_steps: 10}", "leaves nothing of `training.steps` (10)"),
+        (
+            "training: {early_stop_patience: 3}\nvalidation: {every_epochs: 0}",
+            "`training.early_stop_patience` follows the validation"
+        ),
         ("schedule: {name: steps}", "`schedule.milestones`: schedule.name is steps, and no epoch is listed"),
         ("schedule: {name: plateau}\nvalidation: {every_epochs: 0}", "follows the validation"),
         ("data: {folds: {train: [0, 1], validation: [1]}}", "fold 1 both trains and validates"),

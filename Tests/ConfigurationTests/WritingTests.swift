@@ -27,7 +27,7 @@ struct WritingTests {
         optimizer: {name: sgd, learning_rate: 7.5e-5, momentum: 0.8, nesterov: true, betas: [0.8, 0.99], epsilon: 1e-7, weight_decay: 1e-5, clip_norm: 0.1, groups: [{match: [a.*, vectors], rate: 0.1, decay: 0}, {match: "*.bias", decay: 0.5}]}
         schedule: {name: plateau, warmup_steps: 3, minimum: 1e-7, period_epochs: 8, every_step: false, cycle_epochs: 4, cycle_growth: 2, factor: 0.5, milestones: [3, 9], patience: 3, threshold: 0.001}
         averaging: {ema: 0.999}
-        training: {epochs: 3, steps: 12, microbatches: 6, microbatch_size: 3, on_nonfinite: skip}
+        training: {epochs: 3, steps: 12, microbatches: 6, microbatch_size: 3, early_stop_patience: 5, on_nonfinite: skip}
         validation: {every_epochs: 2, threshold: 0.4, metric: positive_dice}
         checkpoint: {every_steps: 100, every_minutes: 2.5, keep_last: 5, keep_best: 3, metric: loss}
         workers: {count: 4, minimum: 2, maximum: 6, respawns: 3, threads: 2, transport: zeromq, heartbeat_seconds: 0.5, grace_seconds: 7, timeouts: {join_seconds: 8, silence_seconds: 9, phase_seconds: 10}}

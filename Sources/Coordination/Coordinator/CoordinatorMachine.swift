@@ -134,6 +134,7 @@ package struct CoordinatorMachine: Sendable {
         lastCheckpointAt = now
         if let resume {
             progress = resume.progress
+            progress.reconsider(patience: configuration.earlyStopPatience)
             saved = SavedState(
                 completedSteps: progress.completedSteps,
                 transition: progress.transition,

@@ -114,6 +114,11 @@ package struct RunProgress: Hashable, Sendable {
         }
     }
 
+    /// Decides anew whether early stopping has ended the run: a run that is resumed may have another patience.
+    package mutating func reconsider(patience: UInt32?) {
+        stoppedEarly = patience.map { roundsSinceBest >= $0 } ?? false
+    }
+
     /// Moves ranking, early stopping and schedule by one round of validation, all at once.
     ///
     /// - Parameters:
@@ -130,7 +135,7 @@ package struct RunProgress: Hashable, Sendable {
         validatedAt = completedSteps
         let place = enter(score.score, keeping: max(1, count))
         if place == 0 { roundsSinceBest = 0 } else { roundsSinceBest += 1 }
-        if let patience, roundsSinceBest >= patience { stoppedEarly = true }
+        reconsider(patience: patience)
         scheduleState = policy.scheduleState(
             after: score,
             round: UInt32(truncatingIfNeeded: transition),
