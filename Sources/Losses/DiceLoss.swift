@@ -53,7 +53,8 @@ package struct DiceLoss: LossTerm {
         }
     }
 
-    /// Without smoothing, an image with an empty mask and no probability has no Dice coefficient: its loss is 0.
+    /// Without smoothing, an image with an empty mask and no probability has no Dice coefficient: its loss is 0. Sums that are
+    /// no numbers have a loss that is none.
     private func fraction(
         _ sums: LossSums
     ) -> (numerator: Double, denominator: Double, isDefined: Bool, loss: Double) {
@@ -61,7 +62,7 @@ package struct DiceLoss: LossTerm {
         let denominator =
             (isSquared ? sums.squaredProbability + sums.squaredTarget : sums.probability + sums.target)
             + denominatorSmoothing
-        let isDefined = denominator > 0
+        let isDefined = !(denominator <= 0)
         return (numerator, denominator, isDefined, isDefined ? 1 - numerator / denominator : 0)
     }
 }

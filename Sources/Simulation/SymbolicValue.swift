@@ -12,7 +12,9 @@ package struct SymbolicValue: Hashable, Sendable {
     init(_ bits: UInt64) { self.bits = bits }
 
     /// A value made of `parts`, in their order.
-    init(kind: UInt64, _ parts: UInt64...) {
+    init(kind: UInt64, _ parts: UInt64...) { self.init(kind: kind, parts) }
+
+    private init(kind: UInt64, _ parts: [UInt64]) {
         var state = kind &* 0x9E37_79B9_7F4A_7C15
         for part in parts {
             state = (state ^ part) &* 0xD6E8_FEB8_6659_FD93
@@ -51,9 +53,8 @@ package struct SymbolicValue: Hashable, Sendable {
 
     /// The weights after a step.
     func applying(_ sum: SymbolicValue, _ hyperparameters: StepHyperparameters) -> SymbolicValue {
-        var value = SymbolicValue(kind: 5, bits, sum.bits, UInt64(hyperparameters.learningRate.bitPattern))
-        for word in hyperparameters.optimizer { value = SymbolicValue(kind: 7, value.bits, UInt64(word)) }
-        return value
+        let words = hyperparameters.optimizer.map(UInt64.init)
+        return SymbolicValue(kind: 5, [bits, sum.bits, UInt64(hyperparameters.learningRate.bitPattern)] + words)
     }
 
     /// The counts of validation sample `sample` at these weights.
