@@ -186,7 +186,8 @@ struct ShardCommand: ParsableCommand {
             defer { display.end() }
             return try Sharding.run(settled, report: display.show)
         }
-        let text = summary.text(output: output, jobs: jobs) + "\n" + summary.next(output)
+        let isLost = summary.loss.map { !$0.isAllowed } ?? false
+        let text = summary.text(output: output, jobs: jobs) + (isLost ? "" : "\n" + summary.next(output))
         if json == "-" { printError(text) } else { printSummary(text) }
         if let json { try writeJSON(summary, to: json) }
         if let kind = summary.onlyKind {

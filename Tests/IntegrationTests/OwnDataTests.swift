@@ -187,6 +187,7 @@ extension Processes {
                 negative.errors.contains("ERROR: All 24 radiographs of the set are negative."),
                 "\(negative.errors)"
             )
+            #expect(!negative.output.contains("Next:"), "\(negative.output)")
             // A handful may well be of one kind; it is said.
             let few = runner.path("few")
             try FileManager.default.createDirectory(atPath: few, withIntermediateDirectories: true)
