@@ -125,6 +125,9 @@ struct RunEvaluationOptions: ParsableArguments {
                     + "Train longer, or give `pleura predict` a --threshold."
             )
         }
+        if saved != nil {
+            NextCommand.say("pleura predict \(path) --input RADIOGRAPHS --output predictions", "uses the rule")
+        }
         if let json {
             try JSONOutput.write(
                 Figures(
@@ -156,8 +159,7 @@ struct RunEvaluationOptions: ParsableArguments {
             return nil
         }
         return "The best rule is saved as \(directory.rule). It was chosen on these images, so its score flatters; "
-            + "`--data SHARDS` scores it on others.\n"
-            + "Next: pleura predict \(path) --input RADIOGRAPHS --output predictions"
+            + "`--data SHARDS` scores it on others."
     }
 
     private func indented(_ text: String) -> String {

@@ -18,11 +18,6 @@ struct EvaluateCommand: ParsableCommand {
                             [--json PATH]
             """,
         discussion: """
-            Examples:
-              pleura evaluate runs/first --best
-              pleura evaluate runs/first --data shards-of-another-hospital
-              pleura evaluate --predictions predictions/submission.csv --labels labels.csv
-
             The mean Dice over the images at 1024×1024, where an image with two empty masks counts 1; sensitivity, \
             specificity and AUROC of the question "any pneumothorax?"; and intervals of 95 %, over patients where they \
             are known.
@@ -99,6 +94,12 @@ struct EvaluateCommand: ParsableCommand {
 
     private func score(_ predictions: String, _ labels: String, _ table: ImageTable?) throws {
         try JSONOutput.requireOwn(json)
+        for path in [predictions, labels] where try LabelTable.read(path).mayBeAbsolute {
+            printError(
+                "warning: The runs of \(path) rise as those do that count from the image's beginning. They are read as the "
+                    + "challenge's, each from the end of the run before it: where that is wrong, so are the scores."
+            )
+        }
         let scored = try SubmissionEvaluation(
             predictions: LabelFile.read(predictions),
             labels: LabelFile.read(labels),

@@ -31,10 +31,11 @@ enum HelpText {
         ],
         "predict": [
             "pleura predict runs/a --input radiographs --output predictions",
-            "pleura predict runs/a --best --input radiographs --output predictions",
+            "pleura predict runs/a --best --input a.png 'ward/*.dcm' --output predictions",
         ],
         "evaluate": [
             "pleura evaluate runs/a --best",
+            "pleura evaluate runs/a --data shards-of-others",
             "pleura evaluate --predictions predictions/submission.csv --labels labels.csv",
         ],
         "export": ["pleura export runs/a --best --safetensors a.safetensors"],

@@ -16,8 +16,6 @@ struct PredictCommand: ParsableCommand {
         commandName: "predict",
         abstract: "Predicts the masks of radiographs.",
         discussion: """
-            Example: pleura predict runs/first --input radiographs --output predictions
-
             Reads folders (files that end in \(RadiographFolder.endings), and DICOM files of any other name, nested or \
             flat), single files, patterns in quotes and shards. Writes OUTPUT/predictions.csv, with probability, area \
             and side of each radiograph; OUTPUT/submission.csv in the challenge's format; masks of the radiographs' own \
@@ -190,7 +188,6 @@ struct PredictCommand: ParsableCommand {
             \(summary.images) radiographs, \(summary.positives) with a predicted pneumothorax: \(output)/predictions.csv
               rejected  \(rejected)\(warnings)\(ignored)
               speed     \(rate), \(threads) thread\(threads == 1 ? "" : "s")\(flip ? ", each image twice (flip)" : "")
-            Next: look at \(output)/overlays. With labels: pleura evaluate --predictions \(output)/submission.csv --labels FILE
             """
         if json == "-" { printError(lines) } else { printSummary(lines) }
         if let json {
@@ -213,6 +210,10 @@ struct PredictCommand: ParsableCommand {
                 to: json
             )
         }
+        NextCommand.say(
+            "pleura evaluate --predictions \(output)/submission.csv --labels FILE",
+            "scores it, where there are labels; the pictures are in \(output)/overlays"
+        )
         if summary.hasUnreadableFiles { throw ExitCode(ExitStatus.badInput.rawValue) }
     }
 }

@@ -89,6 +89,11 @@ extension Processes {
                 all["labelled_without_row"] as? Int == 2 && all["auroc"] as? Double == 1 && all["patients"] as? Int == 1
             )
             #expect(all["mean_dice"] as? Double == 1 && all["empty_submission"] as? Double == 0.5)
+            // Runs that count from the image's beginning look like it.
+            let rising = ["ImageId,EncodedPixels"] + ["a", "b"].map { "\($0),100 5 1100 6 2100 7 3100 6" }
+            let absolute = try write("absolute.csv", rising)
+            let warned = try runner.run(["evaluate", "--predictions", submission, "--labels", absolute])
+            #expect(warned.status == 0 && warned.errors.contains("count from the image's beginning"), "\(warned)")
             #expect(
                 try runner.run(["evaluate", "--predictions", submission, "--labels", labels, "--data", labels]).status
                     == 64
