@@ -1,7 +1,7 @@
-import Diagnostics
+package import Diagnostics
 
 /// Why a run cannot go on with what is there.
-enum LaunchError: ReportableError {
+package enum LaunchError: ReportableError {
     /// A file of the data set is damaged, as the sentence says; the run in the folder ended for it.
     case damagedShard(String, shards: String, run: String)
     /// The checkpoint was trained on the data set of one digest; the folder has another.
@@ -15,7 +15,7 @@ enum LaunchError: ReportableError {
     /// The order has a number that no launcher sends.
     case orderSilence(seconds: Double)
 
-    var exitStatus: ExitStatus {
+    package var exitStatus: ExitStatus {
         switch self {
         case .damagedShard, .otherDataset, .otherNumerics: .badInput
         case .noOrder: .usage
@@ -23,7 +23,7 @@ enum LaunchError: ReportableError {
         }
     }
 
-    var description: String {
+    package var description: String {
         switch self {
         case .damagedShard(let defect, let shards, let run):
             "The run has ended because a shard of its data set is damaged: \(defect) `pleura verify \(shards)` finds all that "

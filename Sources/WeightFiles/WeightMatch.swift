@@ -79,7 +79,7 @@ package struct WeightMatch: Sendable {
     /// Throws what keeps a run from beginning with these weights. `isPartial` takes what there is.
     package func requireFit(path: String, isPartial: Bool) throws(WeightFileError) {
         var problems: [String] = []
-        if pairs.isEmpty {
+        if pairs.isEmpty && misfits.isEmpty {
             problems.append(
                 "none of its names is one of the network's, "
                     + "such as \(missing.first?.name ?? "none"); it has \(Self.list(unused, atMost: 3))."

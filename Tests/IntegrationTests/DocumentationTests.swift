@@ -57,7 +57,7 @@ import Testing
                 count += 1
             }
         }
-        #expect(count > 40)
+        #expect(count > 30)
     }
 
     @Test func theFieldsArePrintedByTheProgram() throws {

@@ -28,7 +28,7 @@ extension Processes {
 
         private static func arguments(_ runner: ProgramRunner, run: String) throws -> [String] {
             runner.launchArguments(
-                try runner.writeConfiguration("schedule: {name: constant}"),
+                try runner.writeConfiguration(),
                 run: run,
                 ["--set", "training.epochs=1", "--set", "network.base_width=4"]
             )

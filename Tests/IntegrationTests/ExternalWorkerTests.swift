@@ -92,7 +92,7 @@ extension Processes {
         func aWorkerThatIsAskedTwiceEndsInTheMiddleOfAStep() throws {
             defer { runner.remove() }
             // One step takes the one thread far longer than the test: many large microbatches.
-            let configuration = try runner.writeConfiguration("schedule: {name: constant}")
+            let configuration = try runner.writeConfiguration()
             let (coordinator, endpoint) = try startCoordinator(
                 ["launch", configuration] + settings(run: "left") + [
                     "--workers", "1", "--set", "training.microbatches=16", "--set", "training.microbatch_size=1",

@@ -115,7 +115,7 @@ extension Processes {
             let runner = try ProgramRunner()
             defer { runner.remove() }
             _ = try runner.makeShards()
-            let configuration = try runner.writeConfiguration("schedule: {name: constant}")
+            let configuration = try runner.writeConfiguration()
             let running = try runner.start(
                 runner.launchArguments(configuration, run: "orphaned", ["--set", "training.epochs=200"])
             )

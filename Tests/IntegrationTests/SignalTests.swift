@@ -10,7 +10,7 @@ extension Processes {
         init() throws {
             runner = try ProgramRunner()
             _ = try runner.makeShards()
-            configuration = try runner.writeConfiguration("schedule: {name: constant}")
+            configuration = try runner.writeConfiguration()
         }
 
         /// Starts a run and waits for some steps.

@@ -10,7 +10,7 @@ extension Processes {
         init() throws {
             runner = try ProgramRunner()
             _ = try runner.makeShards()
-            configuration = try runner.writeConfiguration("schedule: {name: constant}")
+            configuration = try runner.writeConfiguration()
         }
 
         /// A command that changes its process by a line of Python and then becomes the program.

@@ -10,7 +10,7 @@ extension Processes {
         init() throws {
             runner = try ProgramRunner()
             _ = try runner.makeShards()
-            configuration = try runner.writeConfiguration("schedule: {name: constant}")
+            configuration = try runner.writeConfiguration()
         }
 
         /// A pipe that is full, by its name; the descriptor keeps it open.

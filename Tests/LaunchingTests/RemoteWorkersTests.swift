@@ -58,7 +58,7 @@ import Testing
         let line = try order.line
         #expect(line.last == UInt8(ascii: "\n") && line.dropLast().allSatisfy { $0 != UInt8(ascii: "\n") })
         #expect(try GuardOrder(line: line.dropLast()) == order)
-        #expect(throws: RunError.self) { try GuardOrder(line: Array("hello".utf8)) }
+        #expect(throws: LaunchError.self) { try GuardOrder(line: Array("hello".utf8)) }
         #expect(order.expandedFolder(home: "/home/anna") == "/home/anna/w")
         #expect(order.reachableCoordinator(connection: "10.0.0.9 50000 10.0.0.1 22") == "tcp://10.0.0.9:7000")
         #expect(order.reachableCoordinator(connection: nil) == "tcp://127.0.0.1:7000")

@@ -51,7 +51,7 @@ import Testing
             let configuration = try RunConfiguration().overridden(by: [
                 "network.architecture=deeplabv3plus", "network.encoder=resnet18", "network.base_width=8",
                 "data.folds.validation=[1]", "training.microbatches=1", "training.microbatch_size=\(microbatchSize)",
-                "workers.count=1", "workers.threads=1",
+                "workers.count=1", "workers.threads=1", "sampler.policy=all",
             ])
             _ = try ProgramSet(RunSetup(configuration, dataset: dataset))
         }

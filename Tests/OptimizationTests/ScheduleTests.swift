@@ -64,7 +64,7 @@ import Testing
     }
 
     @Test func `without a period of its own, a cosine is as long as its run`() {
-        let schedule = LearningRateSchedule(base: 1, rule: CosineRate(), length: 6)
+        let schedule = LearningRateSchedule(base: 1, rule: CosineRate(periodEpochs: 0), length: 6)
         let rate = { schedule.learningRate(step: 0, epochs: $0, state: schedule.initialState) }
         #expect(rate(0) == 1 && abs(rate(3) - 0.5) < 1e-12 && abs(rate(6)) < 1e-12)
     }
