@@ -376,7 +376,6 @@ std::string format_name(const uint8_t *bytes, size_t count) {
         return count >= at + mark.size() && std::memcmp(bytes + at, mark.data(), mark.size()) == 0;
     };
     if (begins("RIFF") && begins("WEBP", 8)) return "a WebP image; convert it to PNG";
-    if (begins("II*") || begins(std::string("MM\0*", 4))) return "a TIFF image; convert it to PNG";
     if (begins("GIF8")) return "a GIF image; convert it to PNG";
     if (begins("BM") && count > 14) return "a BMP image; convert it to PNG";
     if (begins(std::string("\0\0\0\x0CjP  ", 8)) || begins("\xFF\x4F\xFF\x51")) {

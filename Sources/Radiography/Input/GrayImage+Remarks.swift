@@ -3,8 +3,7 @@ extension GrayImage {
     ///
     /// `cause` says what made the greys, where that is known, such as a window.
     package func remarks(cause: String? = nil) -> [PictureRemark] {
-        var counts = [Int](repeating: 0, count: 256)
-        for pixel in pixels { counts[Int(pixel)] += 1 }
+        let counts = WordCounts(pixels).counts.map { Int($0) }
         let because = cause.map { "; \($0)" } ?? ""
         let total = pixels.count
         let used = counts.indices.filter { counts[$0] > 0 }
@@ -53,7 +52,9 @@ extension GrayImage {
         guard width >= 10, height >= 10 else { return nil }
         func mean(_ columns: Range<Int>, _ rows: Range<Int>) -> Int {
             var sum = 0
-            for y in rows { for x in columns { sum += Int(pixels[y * width + x]) } }
+            pixels.withUnsafeBufferPointer { pixels in
+                for y in rows { for x in columns { sum &+= Int(pixels[y &* width &+ x]) } }
+            }
             return sum / (columns.count * rows.count)
         }
         let (left, right) = (0..<width / 10, width - width / 10..<width)

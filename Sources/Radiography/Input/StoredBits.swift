@@ -32,13 +32,27 @@ struct WordCounts {
     let width: Int
 
     init<Word: FixedWidthInteger & UnsignedInteger>(_ words: [Word]) {
-        var counts = [UInt32](repeating: 0, count: 1 << Word.bitWidth)
+        // Neighbours are often equal, and an addition waits for the last one to the same place: bytes have four tables.
+        let (lanes, size) = (Word.bitWidth == 8 ? 4 : 1, 1 << Word.bitWidth)
+        var counts = [UInt32](repeating: 0, count: lanes * size)
         counts.withUnsafeMutableBufferPointer { counts in
             words.withUnsafeBufferPointer { words in
-                for word in words { counts[Int(word)] &+= 1 }
+                var index = 0
+                while lanes == 4 && index + 4 <= words.count {
+                    counts[Int(words[index])] &+= 1
+                    counts[size &+ Int(words[index &+ 1])] &+= 1
+                    counts[2 &* size &+ Int(words[index &+ 2])] &+= 1
+                    counts[3 &* size &+ Int(words[index &+ 3])] &+= 1
+                    index &+= 4
+                }
+                while index < words.count {
+                    counts[Int(words[index])] &+= 1
+                    index &+= 1
+                }
             }
         }
-        self.counts = counts
+        for index in size..<lanes * size where lanes > 1 { counts[index % size] += counts[index] }
+        self.counts = Array(counts.prefix(size))
         width = Word.bitWidth
     }
 
