@@ -103,7 +103,7 @@ extension Processes {
             try input.fileHandleForWriting.close()
             let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
             process.waitUntilExit()
-            #expect(process.terminationStatus == 65 && text.contains("no order for a guard"), "\(text)")
+            #expect(process.terminationStatus == 64 && text.contains("no order for a guard"), "\(text)")
         }
     }
 }
