@@ -58,7 +58,7 @@ say "4. Resume it from the last checkpoint"
 say "5. Evaluate it on the fold that it has not seen, and find the best rule for its masks"
 "$pleura" evaluate "$run" --best
 
-say "6. Predict: masks, probabilities and overlays"
+say "6. Predict: masks, masks, overlays, heat maps, a table of probabilities and areas"
 "$pleura" predict "$run" --best --input "$run/phantoms/dicom-images-train" --output "$run/predictions"
 cp "$run/predictions/submission.csv" "$run/submission.csv"
 
@@ -71,6 +71,6 @@ cat <<END
   metrics.jsonl         one line for each step and each validation
   tensorboard/          for TensorBoard: tensorboard --logdir $run
   submission.csv        the predicted masks in the challenge's format
-  predictions/          probabilities and overlays
+  predictions/          masks, overlays, heat maps, a table of probabilities and areas
   checkpoints/          to resume or predict from
 END
