@@ -109,7 +109,7 @@ package struct RunLauncher {
         let setup = try RunSetup(configuration, dataset: dataset)
         warnOfEnlarging(dataset, setup)
         let plan = try checkMemory(setup)
-        let initial = try InitialCheckpoint(setup)
+        var initial = try InitialCheckpoint(setup)
         try FileSystem.createDirectory(directory.path)
         let lock = try takeLock()
         return try withExtendedLifetime(lock) {
@@ -126,6 +126,8 @@ package struct RunLauncher {
             session.begin(run: manifest.run, in: directory)
             try AtomicFile.write(SealedText.sealed(setup.configuration.resolvedYAML()), to: directory.configuration)
             let begin = try initial?.write(run: manifest.run, in: directory) { [console] in console.log(.notice, $0) }
+            // The state is in the file; the run needs its memory.
+            initial = nil
             let outcome = checked(try recover(try run(setup, plan, resume: begin, fencing: 1), setup, plan))
             writeReport(outcome, dataset)
             return outcome

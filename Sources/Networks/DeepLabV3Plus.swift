@@ -92,23 +92,9 @@ package struct DeepLabV3Plus: NetworkFamily {
         x = try builder.concatenate([x, skip], name: "decoder.concatenate")
         x = try separable(x, name: "decoder.block2.0", in: &builder)
         x = try activated(x, normalization: "decoder.block2.1", name: "decoder.block2.2", in: &builder)
-        x = try builder.dropout(x, name: "segmentation_head.dropout", probability: dropout)
-        let logits = try builder.convolution(
-            x,
-            name: "segmentation_head.0",
-            outputChannels: 1,
-            kernel: 1,
-            bias: true,
-            initialBias: UNet.headBias
+        return NetworkOutputs(
+            mask: try builder.enlargingHead(x, dropout: dropout, height: shape.height, width: shape.width)
         )
-        let map = try builder.upsampleBilinear(
-            logits,
-            name: "segmentation_head.1",
-            height: shape.height,
-            width: shape.width,
-            alignCorners: true
-        )
-        return NetworkOutputs(mask: map)
     }
 
     /// Atrous spatial pyramid pooling: a 1×1 convolution, three dilated separable ones and the image's mean, side by side.

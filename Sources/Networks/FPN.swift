@@ -88,23 +88,9 @@ package struct FPN: NetworkFamily {
             x = try builder.add(x, part, name: "decoder.merge.\(block)")
         }
         x = try builder.dropoutChannels(x, name: "decoder.dropout", probability: decoderDropout)
-        x = try builder.dropout(x, name: "segmentation_head.dropout", probability: dropout)
-        let logits = try builder.convolution(
-            x,
-            name: "segmentation_head.0",
-            outputChannels: 1,
-            kernel: 1,
-            bias: true,
-            initialBias: UNet.headBias
+        return NetworkOutputs(
+            mask: try builder.enlargingHead(x, dropout: dropout, height: shape.height, width: shape.width)
         )
-        let map = try builder.upsampleBilinear(
-            logits,
-            name: "segmentation_head.1",
-            height: shape.height,
-            width: shape.width,
-            alignCorners: true
-        )
-        return NetworkOutputs(mask: map)
     }
 
     /// A level of the pyramid at stride 4: block 0 is doubled three times, block 3 not at all.

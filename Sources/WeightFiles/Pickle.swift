@@ -12,13 +12,30 @@ struct Pickle {
         case integer(Int)
         case real(Double)
         case text(String)
-        case tuple([Value])
+        case tuple(Tuple)
         case list(Int)
         case dictionary(Int)
         /// `module name` of Python: one of `known`.
         case global(String)
         case storage(Storage)
         case tensor(Tensor)
+    }
+
+    /// Values in an order; never changed, so no tuple holds itself.
+    struct Tuple {
+        let values: [Value]
+        /// How many tuples stand in one another; 1 for one without any inside.
+        let depth: Int
+
+        init(_ values: [Value]) throws(Failure) {
+            var inner = 0
+            for case .tuple(let tuple) in values { inner = max(inner, tuple.depth) }
+            guard inner < Pickle.deepest else {
+                throw .malformed("its list has more than \(Pickle.deepest) tuples in one another")
+            }
+            self.values = values
+            depth = inner + 1
+        }
     }
 
     /// Elements in a part of the file of their own.
@@ -43,6 +60,9 @@ struct Pickle {
 
     /// Values, memos and members that one program may build: far above any network, and below what fills a memory.
     private static let most = 4_000_000
+
+    /// Tuples that may stand in one another: a tensor has three, and letting go of a chain of millions would take all of the stack.
+    private static let deepest = 32
 
     private static let orderedDictionary = "collections OrderedDict"
     private static let rebuildTensor = "torch._utils _rebuild_tensor_v2"
@@ -170,11 +190,11 @@ struct Pickle {
             case 0x94: try remember(memo.count)
             case UInt8(ascii: "h"): try recall(Int(try number(bytes: 1)))
             case UInt8(ascii: "j"): try recall(Int(try number(bytes: 4)))
-            case UInt8(ascii: ")"): try push(.tuple([]))
+            case UInt8(ascii: ")"): try push(.tuple(try Tuple([])))
             case 0x85: try tuple(1)
             case 0x86: try tuple(2)
             case 0x87: try tuple(3)
-            case UInt8(ascii: "t"): try push(.tuple(try popToMark()))
+            case UInt8(ascii: "t"): try push(.tuple(try Tuple(try popToMark())))
             case UInt8(ascii: "]"): try pushList()
             case UInt8(ascii: "}"): try pushDictionary()
             case UInt8(ascii: "a"):
@@ -224,7 +244,7 @@ struct Pickle {
     private mutating func tuple(_ count: Int) throws(Failure) {
         var values: [Value] = []
         for _ in 0..<count { values.append(try pop()) }
-        try push(.tuple(values.reversed()))
+        try push(.tuple(try Tuple(values.reversed())))
     }
 
     private mutating func pushList() throws(Failure) {
@@ -260,8 +280,9 @@ struct Pickle {
     }
 
     private func storage(_ identity: Value) throws(Failure) -> Storage {
-        guard case .tuple(let parts) = identity, parts.count >= 5, case .text("storage") = parts[0],
-            case .global(let type) = parts[1], let element = Self.storages[type], case .text(let key) = parts[2],
+        guard case .tuple(let tuple) = identity, tuple.values.count >= 5, case let parts = tuple.values,
+            case .text("storage") = parts[0], case .global(let type) = parts[1], let element = Self.storages[type],
+            case .text(let key) = parts[2],
             case .integer(let count) = parts[4], count >= 0, count <= Int.max / 16
         else { throw .malformed("one of its storages is none") }
         if parts.count > 5, case .none = parts[5] {
@@ -272,9 +293,10 @@ struct Pickle {
     }
 
     private mutating func call(_ function: Value, _ arguments: Value) throws(Failure) -> Value {
-        guard case .global(let name) = function, case .tuple(let values) = arguments else {
+        guard case .global(let name) = function, case .tuple(let tuple) = arguments else {
             throw .executable("a call of what is no function")
         }
+        let values = tuple.values
         switch name {
         case Self.orderedDictionary:
             guard values.isEmpty else { throw .malformed("its dictionary begins with members") }
@@ -282,10 +304,16 @@ struct Pickle {
             return .dictionary(dictionaries.count - 1)
         case Self.rebuildTensor:
             guard values.count >= 4, case .storage(let storage) = values[0], case .integer(let offset) = values[1],
-                case .tuple(let sides) = values[2], case .tuple(let steps) = values[3], sides.count == steps.count
+                case .tuple(let sides) = values[2], case .tuple(let steps) = values[3],
+                sides.values.count == steps.values.count
             else { throw .malformed("one of its tensors is none") }
             return .tensor(
-                Tensor(storage: storage, offset: offset, shape: try integers(sides), strides: try integers(steps))
+                Tensor(
+                    storage: storage,
+                    offset: offset,
+                    shape: try integers(sides.values),
+                    strides: try integers(steps.values)
+                )
             )
         case Self.rebuildParameter:
             guard case .tensor(let tensor)? = values.first else {

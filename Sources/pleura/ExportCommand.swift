@@ -75,11 +75,8 @@ struct ExportCommand: ParsableCommand {
             to: safetensors
         )
         try printResult(
-            """
-            \(written.count) tensors of \(checkpoint.trainer.network), step \(step), of \(checkpoint.path): \(safetensors)
-            Next: network.load_state_dict(safetensors.torch.load_file("\(FileSystem.name(of: safetensors))")) in Python, or \
-            `pleura launch --set init.weights=\(safetensors)`.
-            """
+            "\(written.count) tensors of \(checkpoint.trainer.network), step \(step), of \(checkpoint.path): \(safetensors)"
         )
+        NextCommand.say("pleura launch SHARDS --set init.weights=\(safetensors)", "begins from it")
     }
 }

@@ -186,8 +186,7 @@ struct ShardCommand: ParsableCommand {
             defer { display.end() }
             return try Sharding.run(settled, report: display.show)
         }
-        let isLost = summary.loss.map { !$0.isAllowed } ?? false
-        let text = summary.text(output: output, jobs: jobs) + (isLost ? "" : "\n" + summary.next(output))
+        let text = summary.text(output: output, jobs: jobs)
         if json == "-" { printError(text) } else { printSummary(text) }
         if let json { try writeJSON(summary, to: json) }
         if let kind = summary.onlyKind {
@@ -197,6 +196,7 @@ struct ShardCommand: ParsableCommand {
             printError("pleura shard: \(loss.isAllowed ? "allowed" : "ERROR"): \(loss.line)")
             if !loss.isAllowed { throw ExitCode(ExitStatus.badInput.rawValue) }
         }
+        summary.sayNext(output)
         if summary.hasUnreadableFiles { throw ExitCode(ExitStatus.badInput.rawValue) }
     }
 
@@ -298,11 +298,13 @@ extension ShardingSummary {
         return manifest.positives == manifest.samples ? "positive" : nil
     }
 
-    /// What to do with the set.
-    fileprivate func next(_ output: String) -> String {
-        manifest.schema.isLabelled
-            ? "Next: pleura launch CONFIG --set data.shards=\(output)"
-            : "Next: pleura predict RUN --input \(output) --output predictions"
+    /// Says what to do with the set.
+    fileprivate func sayNext(_ output: String) {
+        if manifest.schema.isLabelled {
+            NextCommand.say("pleura launch \(output)", "trains on it")
+        } else {
+            NextCommand.say("pleura predict RUN --input \(output) --output predictions", "predicts its masks")
+        }
     }
 
     private var bytes: Int { manifest.shards.reduce(0) { $0 + $1.bytes } }

@@ -42,6 +42,20 @@ import WeightFiles
         #expect(global == "torch.nn.modules.conv.Conv2d" && "\(error)".contains("state_dict()"))
     }
 
+    /// Letting go of a chain of tuples goes down into each: a million of them would take the stack.
+    @Test func tuplesInOneAnotherHaveAnEnd() throws {
+        let folder = try TemporaryFolder()
+        let head: [UInt8] = [
+            0x80, 2, 0x8A, 10, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E, 0x80, 2, 0x4D, 0xE9, 3,
+            0x2E,
+            0x80, 2, 0x7D, 0x2E, 0x80, 2, 0x29,
+        ]
+        let chain = [UInt8](repeating: 0x85, count: 1_000_000)
+        let path = try folder.write(Data(head + chain + [0x2E]), to: "deep.pth")
+        let error = #expect(throws: WeightFileError.self) { try WeightFile(path) }
+        #expect("\(try #require(error))".contains("tuples in one another"))
+    }
+
     /// Every cut of every file is refused; none of them traps or reads what is not there.
     @Test(arguments: ["weights.pth", "weights-stream.pth", "weights-trainer.pth"])
     func noCutIsTaken(_ name: String) throws {

@@ -226,6 +226,8 @@ package struct TIFFFile {
 
     /// Exactly `count` bytes of what a strip or tile holds.
     private static func unpacked(_ packed: ArraySlice<UInt8>, compression: Int, count: Int) throws(Failure) -> [UInt8] {
+        // No compression of these makes more than some thousand bytes of one: room for what cannot come is not taken.
+        guard count / 8192 <= packed.count else { throw .damaged("its pixels are cut off or damaged") }
         let data: [UInt8]?
         switch compression {
         case 1: data = packed.count >= count ? Array(packed.prefix(count)) : nil
